@@ -13,7 +13,7 @@
 
 void brain_over(prov_config *c, const char *lines, q_buf *said)
 {
-    static const char *const stays[] = { "context.length", "threads", "sampler.seed" };
+    static const char *const stays[] = { "context.length", "threads", "sampler.seed", "state.memory" };
     char err[Q_ERRLEN];
     int n;
     const q_knob *row = prov_knobs(&n);

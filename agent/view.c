@@ -60,7 +60,7 @@ enum agt_state view_state(enum mem_status status)
 /* What bounds an answer, or names its dice, is no part of how it was chosen. */
 bool view_captioned(const char *name)
 {
-    static const char *const never[] = { "sampler.seed", "sampler.max_tokens", "sampler.stop", "threads", "context.length" };
+    static const char *const never[] = { "sampler.seed", "sampler.max_tokens", "sampler.stop", "threads", "context.length", "state.memory" };
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         if (strcmp(name, never[i]) == 0)
             return false;

@@ -146,7 +146,7 @@ int main(int argc, char **argv)
     int32_t *pos = q_alloc(sizeof *pos * (size_t)(cells + 64)), *tok = q_alloc(sizeof *tok * (size_t)(cells + 64)), *page = q_alloc(sizeof *page * (size_t)(cells / KER_PAGE + 1));
     for (int i = 0; i < cells; i++) { pos[i] = i; tok[i] = (int32_t)((unsigned)i * 2654435761u % (unsigned)m.n_vocab); }
     for (int i = 0; i <= cells / KER_PAGE; i++) page[i] = i;
-    ker_seq seq = { page, cells / KER_PAGE + 1 };
+    ker_seq seq = { .page = page, .n_page = cells / KER_PAGE + 1 };
     ker_out out;
     printf("%s %s, %.1f MB a token\n", arch, ker_cpu_features(), moved / 1e6);
     for (int round = 0; round < 2; round++) {      /* the first round faults the pages in */

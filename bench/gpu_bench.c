@@ -388,7 +388,7 @@ static int rig_run(rig *r, const piece *p)
     const ker_backend *b = r->b;
     int16_t slot[CHUNK];
     uint8_t want[CHUNK];
-    ker_seq seq = { r->page, r->n_page };
+    ker_seq seq = { .page = r->page, .n_page = r->n_page };
     for (int i = 0; i < p->n; i++) {
         slot[i] = p->slot;
         want[i] = p->no_logits ? 0 : p->logits_all || i == p->n - 1 ? KER_WANT_LOGITS : 0;

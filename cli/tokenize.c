@@ -118,9 +118,10 @@ int cmd_detokenize(int argc, char **argv)
         eng_tokens t = {0};
         if (parse_ids(&in, eng_model_info(m)->n_vocab, &t, err)) status = cli_fail(err);
         else {
+            eng_detok d = {0};
             for (int i = 0; i < t.n; i++) {
                 size_t n;
-                const char *s = eng_token_bytes(m, t.id[i], &n);
+                const char *s = eng_detok_bytes(m, &d, t.id[i], &n);
                 if (eng_token_control(m, t.id[i])) q_buf_puts(&out, eng_token_name(m, t.id[i]));
                 else q_buf_add(&out, s, n);
             }

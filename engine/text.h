@@ -15,7 +15,8 @@ void eng_tokens_free(eng_tokens *);
 
 /* Appends the ids of text. special: control and user-defined tokens written in the text (<|im_end|>, </think>) become those
  * tokens; without it they are letters, whatever type or merges the file gives them: a person's words never open or close a
- * frame. User-defined runs of white space are matched either way. */
+ * frame. User-defined runs of white space and elements of HTML are matched either way.
+ * A vocabulary of SentencePiece puts a space before text (unless its file says no), also behind a token that is recognised. */
 int eng_tokenize(const eng_model *, const char *text, size_t n, bool special, eng_tokens *out, char *err);
 /* The bytes of one token ("" for control tokens); lives as long as the model. May be part of a character. */
 const char *eng_token_bytes(const eng_model *, int32_t id, size_t *n);
@@ -24,8 +25,12 @@ bool eng_token_control(const eng_model *, int32_t id);
 bool eng_token_end(const eng_model *, int32_t id);               /* ends a reply (eos, eot, eom) */
 int32_t eng_token_begin(const eng_model *);                      /* to put before every text, or -1 where the file says no */
 
-/* Streaming decode: bytes held back until a character is whole. Zero-initialise. */
-typedef struct eng_detok { char part[4]; int n; } eng_detok;
+/* Streaming decode: bytes held back until a character is whole; the space that a vocabulary puts before text is left out. Zero where
+ * a text begins, else what eng_detok_behind says of the token before the first one. */
+typedef struct eng_detok { char part[4]; int n; bool inside; } eng_detok;
+eng_detok eng_detok_behind(const eng_model *, int32_t id);       /* id -1: there is none */
+/* The bytes of the next token as they are, whole characters or not; lives as long as the model. */
+const char *eng_detok_bytes(const eng_model *, eng_detok *d, int32_t id, size_t *n);
 void eng_detok_add(const eng_model *, eng_detok *d, int32_t id, q_buf *out);
 void eng_detok_end(eng_detok *d, q_buf *out);                    /* an unfinished character becomes U+FFFD */
 

@@ -90,6 +90,8 @@ enum ker_role {                        /* shapes: roles.c                       
     KER_W_POST_ATTN_NORM, KER_W_POST_FFN_NORM,   /* layers with post_norms                        */
     KER_W_BROUTER,                     /* KER_BIAS_ROUTER: added to the router's logits           */
     KER_W_BGATE_EXPS, KER_W_BUP_EXPS, KER_W_BDOWN_EXPS,          /* KER_BIAS_EXPERTS: [n_expert][width] */
+    KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA /* both, by key heads */,   /* KER_MIX_DELTA */
+    KER_W_D_CONV, KER_W_D_DT, KER_W_D_A, KER_W_D_NORM, KER_W_D_OUT,
     KER_W_Q_A, KER_W_Q_A_NORM, KER_W_Q_B,                        /* KER_MIX_MLA with q_rank; else KER_W_Q */
     KER_W_KV_A, KER_W_KV_A_NORM,       /* KER_MIX_MLA: what a cell keeps: latent, then rotated numbers    */
     KER_W_K_B, KER_W_V_B,              /* [n_head]: of a head's nope numbers a latent; of a latent its V  */
@@ -121,11 +123,16 @@ typedef struct ker_layer {
  * Such a model has n_kv_head 1, head_dim kv_rank + rope, rope_dim rope, and the mixer in every layer. */
 typedef struct ker_latent { int q_rank /* 0: Q in one step */, kv_rank, nope, rope, v /* numbers of a V head */; } ker_latent;
 /* KER_MIX_DELTA (gated delta rule, arXiv 2412.06464): a state of [key_dim][value_dim] for each of n_value heads, and the last
- * conv - 1 inputs of a convolution over n_key * key_dim * 2 + n_value * value_dim channels. */
+ * conv - 1 inputs of a convolution over n_key * key_dim * 2 + n_value * value_dim channels. Of the normed row x, a value head
+ * with its key head, all sums in rising order:
+ *   [q k v] = silu(conv(W_qkv x)); q, k over their length, q over sqrt(key_dim) too; g = exp(A softplus(W_alpha x + dt));
+ *   b = sigmoid(W_beta x); d = b (v - g S^T k); S = g S + k d^T; o = S^T q; out = W_out (norm(o) * silu(W_z x)). */
+enum { KER_CONV_MOST = 32 };            /* inputs of a convolution, at most                         */
 typedef struct ker_delta {
     int n_key, n_value;                /* heads; n_value is a multiple of n_key                        */
     int key_dim, value_dim, conv;
     bool tiled;                        /* value head h has key head h mod n_key; else h / (n_value / n_key) */
+    bool paired;                       /* beta and alpha in one matrix (D_BA): a key head's betas, then its alphas */
     float l2_eps;                      /* of the norm of q and k; 0: a configuration's norm_eps         */
 } ker_delta;
 
@@ -161,10 +168,13 @@ typedef struct ker_weight {
 enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * head_dim */, KER_DIM_KV, KER_DIM_HEAD,
                KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH, KER_DIM_HEADS /* n_head */,
                KER_DIM_QG /* Q with its gate where the layer has one */, KER_DIM_QN, KER_DIM_KN /* of the norms of Q and K */,
+               KER_DIM_D_IN /* channels of the convolution */, KER_DIM_D_V /* n_value * value_dim */, KER_DIM_D_HEADS /* n_value */, KER_DIM_D_BOTH /* twice that */,
+               KER_DIM_D_CONV, KER_DIM_D_HEAD /* value_dim */,
                KER_DIM_O /* what attention leaves for the output matrix */, KER_DIM_Q_RANK, KER_DIM_KV_RANK, KER_DIM_NOPE, KER_DIM_V_HEAD /* ker_latent */ };
 enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */,
                  KER_IN_GQA /* layers of that mixer */, KER_IN_BIASED_O, KER_IN_SINKS, KER_IN_POST, KER_IN_BIASED_ROUTER, KER_IN_BIASED_EXPERTS,
-                 KER_IN_ATTN /* GQA and MLA */, KER_IN_Q /* of them with Q in one step */, KER_IN_MLA, KER_IN_Q_RANK /* MLA with q_rank */ };
+                 KER_IN_ATTN /* GQA and MLA */, KER_IN_Q /* of them with Q in one step */, KER_IN_MLA, KER_IN_Q_RANK /* MLA with q_rank */,
+                 KER_IN_DELTA /* layers of that mixer */, KER_IN_DELTA_TWO /* ... with D_BETA and D_ALPHA */, KER_IN_DELTA_PAIRED };
 typedef struct ker_role_row {
     const char *name;                  /* "the router", for sentences: through _()            */
     enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
@@ -216,6 +226,10 @@ enum ker_want { KER_WANT_NONE = 0, KER_WANT_LOGITS = 1, KER_WANT_HIDDEN = 2 /* a
 typedef struct ker_seq {               /* one sequence: its cells in order */
     const int32_t *page;               /* cell c lives in page[c / KER_PAGE], at c % KER_PAGE */
     int n_page;
+    /* Models with recurrent layers: the state that the cells before the batch's first left behind, 0 where that is cell 0, and
+     * the one that its last row's is written to, 0: nowhere. They differ, so a batch that fails spoils nothing. The sequence's
+     * rows then lie in cells that follow one another. */
+    int state_from, state_to;
 } ker_seq;
 
 typedef struct ker_batch {             /* arrays of n rows, owned by the caller until end/wait */
@@ -292,7 +306,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 10 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 12 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -380,6 +394,16 @@ typedef struct ker_backend {
      * where there is one way. */
     void (*ways_put)(int index, const ker_ways *ways);
     int (*ways_measure)(int index, bool small, ker_way *out, int max, char *err);
+
+    /* States of recurrent layers, beside the cells of a ker_kv, numbered from 1; all NULL where such layers are not computed.
+     * Bytes of one, 0: the model has no such layer. A new one's numbers are nobody's until a batch or state_load wrote it.
+     * Between batches. */
+    int64_t (*state_bytes)(const ker_dev *);
+    int (*state_new)(ker_kv *, char *err);                                 /* its number, or a q_result */
+    void (*state_free)(ker_kv *, int state);                               /* 0 is fine */
+    /* To host memory and back, state_bytes of it: floats, ker_state_floats. Q_FORMAT: one of them is none. */
+    int (*state_save)(ker_kv *, int state, void *dst);
+    int (*state_load)(ker_kv *, int state, const void *src);
 } ker_backend;
 
 /* A table from elsewhere (a plugin) fits this program: Q_OK, or a sentence. */
@@ -408,6 +432,13 @@ int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
  * False: a number that is saved or loaded is none. */
 bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells);
 bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells);
+/* Layers that have cells: those with attention. Without `layer`: all. */
+int ker_cell_layers(const ker_model *m);
+/* Of a state, in all layers: for each recurrent layer the convolution's inputs [conv - 1][channels], oldest first, then each value
+ * head's numbers in blocks of KER_STATE_BLOCK values: [block][key_dim][values of it], the head's last block filled up to 16. */
+enum { KER_STATE_BLOCK = 32 };
+int64_t ker_state_floats(const ker_model *m);
+int64_t ker_state_layer_floats(const ker_model *m);
 
 /* ---- a backend against the CPU, part by part (prove.c) ---- */
 typedef struct ker_proof {             /* one comparison                                          */

@@ -106,7 +106,7 @@ static int batch(proof *p, int at, int n, bool forced, char *err)
         want[i] = n - i <= 8 ? KER_WANT_LOGITS | KER_WANT_HIDDEN : 0;
     }
     for (int i = 0; i < CELLS / KER_PAGE; i++) page[i] = CELLS / KER_PAGE - 1 - i;
-    ker_seq seq = { page, CELLS / KER_PAGE };
+    ker_seq seq = { .page = page, .n_page = CELLS / KER_PAGE };
     uint16_t *ids = q_alloc(sizeof *ids * (size_t)(m->n_layer * n * (m->n_expert + 1)));
     for (int i = 0; i < m->n_layer * n && m->n_expert; i++)
         for (int j = 0; j < m->n_expert; j++)
@@ -158,7 +158,7 @@ static int greedy(proof *p, int at, char *err)
     int32_t token[2] = { 1, 1 }, page[CELLS / KER_PAGE];
     made_side *s[2] = { &p->cpu, &p->other };
     for (int i = 0; i < CELLS / KER_PAGE; i++) page[i] = i;
-    ker_seq seq = { page, CELLS / KER_PAGE };
+    ker_seq seq = { .page = page, .n_page = CELLS / KER_PAGE };
     for (int i = at; i < at + N && !rc; i++) {
         for (int j = 0; j < 2 && !rc; j++) {
             ker_batch b = { .n = 1, .token = &token[j], .pos = &i, .cell = &i, .seqs = &seq, .n_seq = 1, .phase = 1 };

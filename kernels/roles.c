@@ -38,6 +38,16 @@ static const ker_role_row rows[KER_W_ROLES] = {
     [KER_W_BGATE_EXPS] = { N_("the bias of the experts' gate"), { KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, false },
     [KER_W_BUP_EXPS] = { N_("the bias of the experts' up"), { KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, false },
     [KER_W_BDOWN_EXPS] = { N_("the bias of the experts' down"), { KER_DIM_EMBD, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, false },
+    [KER_W_D_QKV] = { N_("the recurrent layer's Q, K and V"), { KER_DIM_EMBD, KER_DIM_D_IN }, KER_IN_DELTA, true, false },
+    [KER_W_D_Z] = { N_("the recurrent layer's gate"), { KER_DIM_EMBD, KER_DIM_D_V }, KER_IN_DELTA, true, false },
+    [KER_W_D_BETA] = { N_("the recurrent layer's beta"), { KER_DIM_EMBD, KER_DIM_D_HEADS }, KER_IN_DELTA_TWO, true, false },
+    [KER_W_D_ALPHA] = { N_("the recurrent layer's alpha"), { KER_DIM_EMBD, KER_DIM_D_HEADS }, KER_IN_DELTA_TWO, true, false },
+    [KER_W_D_BA] = { N_("the recurrent layer's beta and alpha"), { KER_DIM_EMBD, KER_DIM_D_BOTH }, KER_IN_DELTA_PAIRED, true, false },
+    [KER_W_D_CONV] = { N_("the recurrent layer's convolution"), { KER_DIM_D_CONV, KER_DIM_D_IN }, KER_IN_DELTA, true, true },
+    [KER_W_D_DT] = { N_("the recurrent layer's time step"), { KER_DIM_D_HEADS }, KER_IN_DELTA, true, true },
+    [KER_W_D_A] = { N_("the recurrent layer's decay"), { KER_DIM_D_HEADS }, KER_IN_DELTA, true, true },
+    [KER_W_D_NORM] = { N_("the recurrent layer's norm"), { KER_DIM_D_HEAD }, KER_IN_DELTA, true, true },
+    [KER_W_D_OUT] = { N_("the recurrent layer's output"), { KER_DIM_D_V, KER_DIM_EMBD }, KER_IN_DELTA, true, false },
     [KER_W_Q_A] = { N_("the attention's first Q"), { KER_DIM_EMBD, KER_DIM_Q_RANK }, KER_IN_Q_RANK, true, false },
     [KER_W_Q_A_NORM] = { N_("the norm of the first Q"), { KER_DIM_Q_RANK }, KER_IN_Q_RANK, true, true },
     [KER_W_Q_B] = { N_("the attention's second Q"), { KER_DIM_Q_RANK, KER_DIM_QG }, KER_IN_Q_RANK, true, false },
@@ -67,6 +77,12 @@ static int64_t width(const ker_model *m, int layer, enum ker_dim d)
         if (layer >= 0 && m->layer[layer].mixer == KER_MIX_MLA) return (int64_t)m->n_head * (m->latent.nope + m->latent.rope);
         return (int64_t)m->n_head * m->head_dim * (layer >= 0 && m->layer[layer].q_gate ? 2 : 1);
     case KER_DIM_QN: return m->qk_whole ? (int64_t)m->n_head * m->head_dim : m->head_dim;
+    case KER_DIM_D_IN: return ((int64_t)m->delta.n_key * m->delta.key_dim * 2) + (int64_t)m->delta.n_value * m->delta.value_dim;
+    case KER_DIM_D_V: return (int64_t)m->delta.n_value * m->delta.value_dim;
+    case KER_DIM_D_HEADS: return m->delta.n_value;
+    case KER_DIM_D_BOTH: return 2 * (int64_t)m->delta.n_value;
+    case KER_DIM_D_CONV: return m->delta.conv;
+    case KER_DIM_D_HEAD: return m->delta.value_dim;
     case KER_DIM_KN: return m->qk_whole ? (int64_t)m->n_kv_head * m->head_dim : m->head_dim;
     case KER_DIM_O: return (int64_t)m->n_head * (layer >= 0 && m->layer[layer].mixer == KER_MIX_MLA ? m->latent.v : m->head_dim);
     case KER_DIM_Q_RANK: return m->latent.q_rank;
@@ -96,6 +112,9 @@ bool ker_role_here(const ker_model *m, int layer, enum ker_role role)
     case KER_IN_MODEL: return false;
     case KER_IN_LAYER: return true;
     case KER_IN_GQA: return l->mixer == KER_MIX_GQA;
+    case KER_IN_DELTA: return l->mixer == KER_MIX_DELTA;
+    case KER_IN_DELTA_TWO: return l->mixer == KER_MIX_DELTA && !m->delta.paired;
+    case KER_IN_DELTA_PAIRED: return l->mixer == KER_MIX_DELTA && m->delta.paired;
     case KER_IN_ATTN: return l->mixer == KER_MIX_GQA || l->mixer == KER_MIX_MLA;
     case KER_IN_Q: return l->mixer == KER_MIX_GQA || (l->mixer == KER_MIX_MLA && m->latent.q_rank == 0);
     case KER_IN_MLA: return l->mixer == KER_MIX_MLA;

@@ -59,7 +59,7 @@ int ker_speed_measure(const ker_backend *b, int index, int layers, bool small, k
         f->cell[i] = i;
     }
     for (int i = 0; i < CHUNK / KER_PAGE; i++) f->page[i] = i;
-    f->seq = (ker_seq){ f->page, CHUNK / KER_PAGE };
+    f->seq = (ker_seq){ .page = f->page, .n_page = CHUNK / KER_PAGE };
     int rc = made_open(&s, b, index, m, CHUNK, CHUNK, err);
     for (int i = 0; i < 2 && !rc; i++) {             /* the first is not counted */
         int64_t from = q_now_ns();

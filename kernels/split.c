@@ -151,6 +151,11 @@ static void split_kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells) {
 static int64_t split_kv_page_bytes(const ker_dev *dev, enum ker_kv_type t) { return dev_of(dev)->on[0]->kv_page_bytes(dev_of(dev)->dev[0], t); }
 
 static int split_kv_save(ker_kv *kv, int page, int n, void *dst) { return kv_of(kv)->d->on[0]->kv_save(kv_of(kv)->kv, page, n, dst); }
+static int64_t split_state_bytes(const ker_dev *dev) { const split_dev *d = dev_of(dev); return d->on[0]->state_bytes ? d->on[0]->state_bytes(d->dev[0]) : 0; }
+static int split_state_new(ker_kv *kv, char *err) { return kv_of(kv)->d->on[0]->state_new(kv_of(kv)->kv, err); }
+static void split_state_free(ker_kv *kv, int state) { kv_of(kv)->d->on[0]->state_free(kv_of(kv)->kv, state); }
+static int split_state_save(ker_kv *kv, int state, void *dst) { return kv_of(kv)->d->on[0]->state_save(kv_of(kv)->kv, state, dst); }
+static int split_state_load(ker_kv *kv, int state, const void *src) { return kv_of(kv)->d->on[0]->state_load(kv_of(kv)->kv, state, src); }
 static int split_kv_load(ker_kv *kv, int page, int n, const void *src) { return kv_of(kv)->d->on[0]->kv_load(kv_of(kv)->kv, page, n, src); }
 
 static int split_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err) { return table(c)->begin(first(c), kv ? kv_of(kv)->kv : NULL, b, err); }
@@ -200,6 +205,7 @@ const ker_backend *ker_split(void)
         .kv_save = split_kv_save, .kv_load = split_kv_load,
         .begin = split_begin, .embed = split_embed, .attn = split_attn, .route = split_route, .experts = split_experts, .dense = split_dense,
         .head = split_head, .end = split_end, .why = split_why, .moe_take = split_moe_take, .moe_run = split_moe_run, .moe_add = split_moe_add,
+        .state_bytes = split_state_bytes, .state_new = split_state_new, .state_free = split_state_free, .state_save = split_state_save, .state_load = split_state_load,
         .hidden_get = split_hidden_get, .hidden_put = split_hidden_put,
     };
     return &split;

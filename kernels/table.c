@@ -14,6 +14,19 @@ int ker_backend_check(const ker_backend *b, char *err)
     return q_fail(err, Q_FORMAT, _("this backend was built with other headers than this program: install the one that came with the program"));
 }
 
+/* Latent cells are told by the ranks, so every layer has them or none. */
+static int latent_check(const ker_model *m, char *err)
+{
+    const ker_latent *t = &m->latent;
+    int n = 0;
+    for (int i = 0; i < m->n_layer; i++) n += m->layer[i].mixer == KER_MIX_MLA;
+    bool whole = n == m->n_layer && m->n_kv_head == 1 && t->q_rank >= 0 && t->kv_rank > 0 && t->nope > 0 && t->rope >= 0 && t->v > 0
+              && m->head_dim == t->kv_rank + t->rope && m->rope_dim == t->rope;
+    if ((!n && !t->kv_rank) || whole) return Q_OK;
+    return q_fail(err, Q_FORMAT, _("the model's latent attention makes no sense (%d of %d layers, latents of %d, heads of %d and %d numbers): get another copy of the file"),
+                  n, m->n_layer, t->kv_rank, t->nope, t->rope);
+}
+
 int ker_model_check(const ker_model *m, const ker_can *can, char *err)
 {
     static const char *const mixers[] = { [KER_MIX_GQA] = N_("attention with shared heads"), [KER_MIX_MLA] = N_("latent attention (MLA)"),
@@ -27,20 +40,18 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         || (moe && (m->n_expert < 1 || m->n_expert >= KER_NO_EXPERT || m->n_ff_exp < 1)))
         return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (layers %d, width %d, heads %d/%d of %d, experts %d): get another copy of the file"),
                       m->n_layer, m->n_embd, m->n_head, m->n_kv_head, m->head_dim, m->n_expert);
-    int latent = 0;
-    for (int i = 0; i < m->n_layer; i++) latent += m->layer[i].mixer == KER_MIX_MLA;
-    const ker_latent *t = &m->latent;
-    if (latent && (latent != m->n_layer || m->n_kv_head != 1 || t->q_rank < 0 || t->kv_rank < 1 || t->nope < 1 || t->rope < 0 || t->v < 1
-                   || m->head_dim != t->kv_rank + t->rope || m->rope_dim != t->rope))
-        return q_fail(err, Q_FORMAT, _("the model's latent attention makes no sense (%d of %d layers, latents of %d, heads of %d and %d numbers): get another copy of the file"),
-                      latent, m->n_layer, t->kv_rank, t->nope, t->rope);
     bool scaled = (m->embd_scale != 0 && m->embd_scale != 1) || (m->residual_scale != 0 && m->residual_scale != 1) || (m->logit_scale != 0 && m->logit_scale != 1);
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
                       : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
     if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which is not computed yet: take another model"), _(whole));
+    const ker_delta *d = &m->delta;
     for (int i = 0; i < m->n_layer; i++) {
         const ker_layer *l = &m->layer[i];
         const char *what = NULL;
+        bool heads = d->n_key > 0 && d->n_value >= d->n_key && d->n_value % d->n_key == 0;
+        if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (!heads || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
+            return q_fail(err, Q_FORMAT, _("layer %d is recurrent, but %d/%d heads of %d and %d numbers with a convolution over %d make no sense: get another copy of the file"),
+                          i, d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
         if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu > KER_GLU_CLAMPED) what = N_("an unknown kind of layer");
         else if (!(can->mixers >> l->mixer & 1)) what = mixers[l->mixer];
         else if (!(can->glus >> l->glu & 1)) what = glus[l->glu];
@@ -52,7 +63,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
-    return Q_OK;
+    return latent_check(m, err);
 }
 
 /* ---- a batch and a configuration against the model ---- */
@@ -99,15 +110,34 @@ static int row_check(const ker_model *m, const ker_batch *b, int r, int n_page, 
     return Q_OK;
 }
 
+static bool has_delta(const ker_model *m)
+{
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->layer[i].mixer == KER_MIX_DELTA) return true;
+    return false;
+}
+
+/* Recurrent layers: each row follows the one before it in its sequence, and the first one follows a state. */
+static int follows_check(const ker_batch *b, int r, char *err)
+{
+    int seq = b->seq ? b->seq[r] : 0, before = r - 1;
+    while (before >= 0 && b->seq && b->seq[before] != seq) before--;
+    const ker_seq *s = &b->seqs[seq];
+    if (before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0) && (!s->state_to || s->state_to != s->state_from)) return Q_OK;
+    return q_fail(err, Q_RANGE, _("row %d of the batch: recurrent layers need cells one after another and the state before them"), r);
+}
+
 int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
                     bool (*there)(const void *user, int slot), const void *user, char *err)
 {
     int rc = Q_OK;
+    bool recurrent = has_delta(m);
     if (b->n < 1 || b->n > max_rows)
         return q_fail(err, Q_RANGE, _("a batch of %d rows: 1 to %d are possible here"), b->n, max_rows);
     for (int r = 0; r < b->n && !rc; r++) {
         int slot = b->slot ? b->slot[r] : 0;
         rc = row_check(m, b, r, n_page, err);
+        if (!rc && recurrent) rc = follows_check(b, r, err);
         if (!rc && (slot < 0 || slot > 255 || !there(user, slot)))
             rc = q_fail(err, Q_RANGE, _("row %d of the batch: no configuration was put into slot %d"), r, slot);
     }
@@ -173,8 +203,24 @@ int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells)
     cell_part p[4];
     int64_t one = 0;
     for (int i = 0, n = cell_parts(m, t, false, p); i < n; i++) one += (int64_t)p[i].width * p[i].size;
-    return one * n_cells * m->n_kv_head * m->n_layer;
+    return one * n_cells * m->n_kv_head * ker_cell_layers(m);
 }
+
+int ker_cell_layers(const ker_model *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n_layer; i++) n += !m->layer || m->layer[i].mixer != KER_MIX_DELTA;
+    return n;
+}
+
+int64_t ker_state_layer_floats(const ker_model *m)
+{
+    const ker_delta *d = &m->delta;
+    int64_t channels = (int64_t)d->n_key * d->key_dim * 2 + (int64_t)d->n_value * d->value_dim;
+    return (d->conv - 1) * channels + (int64_t)d->n_value * d->key_dim * ((d->value_dim + 15) & ~15);
+}
+
+int64_t ker_state_floats(const ker_model *m) { return m->layer ? ker_state_layer_floats(m) * (m->n_layer - ker_cell_layers(m)) : 0; }
 
 /* Its exponent is not all ones. */
 static bool cell_finite(const cell_part *p, const uint8_t *cells, int n)
@@ -219,7 +265,7 @@ static bool cells_all(const ker_model *m, enum ker_kv_type t, bool across, uint8
     cell_part p[4];
     int parts = cell_parts(m, t, across, p);
     int64_t head = ker_kv_head_bytes(m, t);
-    for (int h = 0; h < m->n_layer * m->n_kv_head; h++) {
+    for (int h = 0, n_head = ker_cell_layers(m) * m->n_kv_head; h < n_head; h++) {
         uint8_t *at = page + h * head;
         for (int i = 0; i < parts; i++) {
             if (!load) cell_move(&p[i], at, cells, n, false);

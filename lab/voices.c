@@ -159,6 +159,7 @@ static int begin(choir *h, char *err)
         eng_sampler_reset(v->dice, v->c);
         for (int t = 0; t < h->ask->n; t++)
             eng_sampler_heard(v->dice, h->ask->prompt[t]);
+        v->letters = eng_detok_behind(h->m, h->ask->n ? h->ask->prompt[h->ask->n - 1] : -1);
         v->out->word = q_alloc(sizeof *v->out->word * (size_t)(h->ask->most + 1));
         v->out->at = q_alloc(sizeof *v->out->at * (size_t)(h->ask->most + 1));
         q_buf_puts(&v->text, "");

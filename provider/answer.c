@@ -264,7 +264,7 @@ static int answer(talk *t, int i, uint64_t seed, char *err)
     start_sampler(t, seed);
     if ((rc = accept_begin(t, err)) < 0)
         return rc;
-    t->detok = (eng_detok){ 0 };
+    t->detok = eng_detok_behind(t->l->m, t->text->n ? t->text->id[t->text->n - 1] : -1);
     t->rows = t->echoed && i == 0;
     t->anew = t->rows || r->anew;
     int64_t from = q_now_ns();

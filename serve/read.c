@@ -452,7 +452,7 @@ static int stop(read_ask *a, const cJSON *v, fault *f)
 /* What belongs to the whole server, reads a file of this machine, or has a field of its own. */
 static bool not_of_a_request(const q_knob *k)
 {
-    static const char *const other[] = { "sampler.grammar", "sampler.max_tokens", "sampler.seed", "sampler.stop", "threads" };
+    static const char *const other[] = { "sampler.grammar", "sampler.max_tokens", "sampler.seed", "sampler.stop", "state.memory", "threads" };
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         if (strcmp(k->name, other[i]) == 0)
             return true;

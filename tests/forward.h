@@ -29,6 +29,7 @@ typedef struct spec {
         int window, every;                                     /* layers whose number mod `every` is not every - 1 see so many cells ... */
         bool local, sinks, bias_o, post_norms, qk_whole;       /* ... and rotate by a set of their own */
         float embd, residual, logit;
+        ker_latent latent;                                     /* then hd is nope + rope, n_kv n_head (the reference keeps every head's K and V) */
     } more;
 } spec;
 
@@ -50,8 +51,16 @@ static const spec specs[] = {
       { .embd = 12, .residual = .22f, .logit = .125f } },
     { "all of it, q8", 3, 1, 64, 4, 2, 32, 16, 8, 64, 64, 32, true, true, true, false, true, true, false, KER_GATE_SIGMOID, 1.5f, 0, KER_Q8_0, KER_Q8_0,
       { .window = 64, .every = 2, .local = true, .sinks = true, .bias_o = true, .post_norms = true, .qk_whole = true, .embd = 2, .residual = .5f, .logit = .25f } },
+    { "deepseek-v2", 3, 1, 64, 4, 4, 24, 8, 8, 72, 32, 64, false, false, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { .latent = { .kv_rank = 40, .nope = 16, .rope = 8, .v = 24 } } },
+    { "deepseek-v3", 3, 1, 64, 5, 5, 28, 12, 12, 48, 32, 32, false, false, false, false, true, false, true, KER_GATE_SIGMOID, 2.5f, 0, KER_F32, KER_F32,
+      { .window = 30, .every = 2, .sinks = true, .latent = { .q_rank = 48, .kv_rank = 64, .nope = 16, .rope = 12, .v = 20 } } },
+    { "deepseek, q8", 2, 0, 64, 8, 8, 48, 16, 8, 0, 32, 32, false, false, false, true, false, false, true, KER_GATE_SIGMOID, 1, 0, KER_Q8_0, KER_Q8_0,
+      { .latent = { .q_rank = 32, .kv_rank = 96, .nope = 32, .rope = 16, .v = 32 } } },
 };
 enum { N_SPEC = sizeof specs / sizeof *specs, N_PLAIN = 8 /* those that every backend computes stand first */ };
+static inline bool spec_latent(const spec *s) { return s->more.latent.kv_rank > 0; }
+static inline int spec_v(const spec *s) { return spec_latent(s) ? s->more.latent.v : s->hd; }
 static inline int spec_window(const spec *s, int layer) { return s->more.window && layer % s->more.every != s->more.every - 1 ? s->more.window : 0; }
 
 typedef struct weight { float *f; void *raw; ker_weight w; } weight;
@@ -75,6 +84,23 @@ static void make(model *m, int layer, enum ker_role role, int type, int64_t a, i
     w->w = (ker_weight){ .type = type, .ne = { a, b, c }, .data = w->raw, .bytes = bytes };
 }
 
+static void make_latent(model *m, int l, double in)
+{
+    const spec *s = m->s;
+    const ker_latent *t = &s->more.latent;
+    int q = s->n_head * s->hd;
+    if (t->q_rank) {
+        make(m, l, KER_W_Q_A, s->type, s->n_embd, t->q_rank, 1, in, 0);
+        make(m, l, KER_W_Q_A_NORM, KER_F32, t->q_rank, 1, 1, .3, 1);
+        make(m, l, KER_W_Q_B, s->type, t->q_rank, q, 1, 2.2 / sqrt(t->q_rank), 0);
+    } else make(m, l, KER_W_Q, s->type, s->n_embd, q, 1, in, 0);
+    make(m, l, KER_W_KV_A, s->type, s->n_embd, t->kv_rank + t->rope, 1, in, 0);
+    make(m, l, KER_W_KV_A_NORM, KER_F32, t->kv_rank, 1, 1, .3, 1);
+    make(m, l, KER_W_K_B, s->type, t->nope, t->kv_rank, s->n_head, 2.2 / sqrt(t->kv_rank), 0);
+    make(m, l, KER_W_V_B, s->type, t->kv_rank, t->v, s->n_head, 2.2 / sqrt(t->kv_rank), 0);
+    make(m, l, KER_W_O, s->type, s->n_head * t->v, s->n_embd, 1, 2.0 / sqrt(s->n_head * t->v), 0);
+}
+
 static model *model_new(const spec *s)
 {
     model *m = calloc(1, sizeof *m);
@@ -82,13 +108,18 @@ static model *model_new(const spec *s)
     m->s = s;
     int qd = s->n_head * s->hd, kd = s->n_kv * s->hd, E = s->n_embd, X = s->n_expert;
     for (int i = 0; i < s->n_layer; i++)
-        m->layer[i] = (ker_layer){ .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .window = spec_window(s, i), .sinks = s->more.sinks,
+        m->layer[i] = (ker_layer){ .mixer = spec_latent(s) ? KER_MIX_MLA : KER_MIX_GQA, .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .window = spec_window(s, i), .sinks = s->more.sinks,
                                    .post_norms = s->more.post_norms, .biases = (s->bias ? KER_BIAS_QKV : 0u) | (s->more.bias_o ? KER_BIAS_O : 0u),
                                    .rope_set = s->more.local && spec_window(s, i) };
     m->m = (ker_model){ .n_layer = s->n_layer, .n_embd = E, .n_vocab = VOCAB, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
                         .rope_dim = s->rope_dim, .rope_half = s->half, .n_expert = X, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
                         .gate = s->gate, .renorm = s->renorm, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer,
                         .qk_whole = s->more.qk_whole, .embd_scale = s->more.embd, .residual_scale = s->more.residual, .logit_scale = s->more.logit };
+    if (spec_latent(s)) {
+        m->m.latent = s->more.latent;
+        m->m.n_kv_head = 1;
+        m->m.head_dim = s->more.latent.kv_rank + s->more.latent.rope;
+    }
     make(m, -1, KER_W_EMBD, s->type, E, VOCAB, 1, 1, 0);
     make(m, -1, KER_W_OUT_NORM, KER_F32, E, 1, 1, .3, 1);
     if (!s->tied) make(m, -1, KER_W_OUT, s->type, E, VOCAB, 1, .3, 0);
@@ -96,10 +127,13 @@ static model *model_new(const spec *s)
     for (int l = 0; l < s->n_layer; l++) {
         make(m, l, KER_W_ATTN_NORM, KER_F32, E, 1, 1, .3, 1);
         make(m, l, KER_W_FFN_NORM, KER_F32, E, 1, 1, .3, 1);
-        make(m, l, KER_W_Q, s->type, E, qd, 1, in, 0);
-        make(m, l, KER_W_K, s->type, E, kd, 1, in, 0);
-        make(m, l, KER_W_V, s->type, E, kd, 1, in, 0);
-        make(m, l, KER_W_O, s->type, qd, E, 1, 2.0 / sqrt(qd), 0);
+        if (spec_latent(s)) make_latent(m, l, in);
+        else {
+            make(m, l, KER_W_Q, s->type, E, qd, 1, in, 0);
+            make(m, l, KER_W_K, s->type, E, kd, 1, in, 0);
+            make(m, l, KER_W_V, s->type, E, kd, 1, in, 0);
+            make(m, l, KER_W_O, s->type, qd, E, 1, 2.0 / sqrt(qd), 0);
+        }
         if (s->bias) {
             make(m, l, KER_W_BQ, KER_F32, qd, 1, 1, .5, 0);
             make(m, l, KER_W_BK, KER_F32, kd, 1, 1, .5, 0);
@@ -328,6 +362,31 @@ static void ref_add(const spec *s, const weight *bias, const weight *norm, doubl
 }
 
 /* Dense models may go beyond N_TOK: then only the last row's logits are kept, in out's first row. */
+/* A head's Q, K and V of a row, written out (arXiv 2405.04434, equations 9 to 19): nothing is absorbed here. */
+static void ref_latent(const spec *s, const config *c, const weight *w, int t, const double *y, double *q, double *k, double *v)
+{
+    const ker_latent *n = &s->more.latent;
+    double low[128], latent[128];
+    if (n->q_rank) {
+        ref_mul(w[KER_W_Q_A].f, s->n_embd, n->q_rank, y, low);
+        ref_norm(low, w[KER_W_Q_A_NORM].f, n->q_rank, low);
+        ref_mul(w[KER_W_Q_B].f, n->q_rank, s->n_head * s->hd, low, q);
+    } else ref_mul(w[KER_W_Q].f, s->n_embd, s->n_head * s->hd, y, q);
+    ref_mul(w[KER_W_KV_A].f, s->n_embd, n->kv_rank + n->rope, y, latent);
+    ref_norm(latent, w[KER_W_KV_A_NORM].f, n->kv_rank, latent);
+    ref_rope(s, c, false, t, latent + n->kv_rank);
+    for (int h = 0; h < s->n_head; h++) {
+        ref_rope(s, c, false, t, q + h * s->hd + n->nope);
+        for (int i = 0; i < n->nope; i++) {
+            double sum = 0;
+            for (int j = 0; j < n->kv_rank; j++) sum += (double)w[KER_W_K_B].f[(h * n->kv_rank + j) * n->nope + i] * latent[j];
+            k[h * s->hd + i] = sum;
+        }
+        memcpy(k + h * s->hd + n->nope, latent + n->kv_rank, sizeof(double) * (size_t)n->rope);
+        ref_mul(w[KER_W_V_B].f + h * n->v * n->kv_rank, n->kv_rank, n->v, latent, v + h * s->hd);
+    }
+}
+
 __attribute__((unused)) static void reference(const model *m, const config *c, bool forced, int n, result *out)
 {
     const spec *s = m->s;
@@ -345,9 +404,12 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
         for (int t = 0; t < n; t++) {
             double *k = K + t * kd, *v = V + t * kd, *xt = x + t * E;
             ref_norm(xt, w[KER_W_ATTN_NORM].f, E, y);
-            ref_mul(w[KER_W_Q].f, E, qd, y, q);
-            ref_mul(w[KER_W_K].f, E, kd, y, k);
-            ref_mul(w[KER_W_V].f, E, kd, y, v);
+            if (spec_latent(s)) ref_latent(s, c, w, t, y, q, k, v);
+            else {
+                ref_mul(w[KER_W_Q].f, E, qd, y, q);
+                ref_mul(w[KER_W_K].f, E, kd, y, k);
+                ref_mul(w[KER_W_V].f, E, kd, y, v);
+            }
             for (int i = 0; i < qd && s->bias; i++) q[i] += w[KER_W_BQ].f[i];
             for (int i = 0; i < kd && s->bias; i++) { k[i] += w[KER_W_BK].f[i]; v[i] += w[KER_W_BV].f[i]; }
             bool apart = s->qk_norm && !s->more.qk_whole, whole = s->qk_norm && s->more.qk_whole, local = m->layer[l].rope_set;
@@ -355,11 +417,11 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
             if (whole) ref_norm(q, w[KER_W_Q_NORM].f, qd, q);
             for (int h = 0; h < s->n_kv; h++) {
                 if (apart) ref_norm(k + h * hd, w[KER_W_K_NORM].f, hd, k + h * hd);
-                ref_rope(s, c, local, t, k + h * hd);
+                if (!spec_latent(s)) ref_rope(s, c, local, t, k + h * hd);
             }
             for (int h = 0; h < s->n_head; h++) {
                 if (apart) ref_norm(q + h * hd, w[KER_W_Q_NORM].f, hd, q + h * hd);
-                ref_rope(s, c, local, t, q + h * hd);
+                if (!spec_latent(s)) ref_rope(s, c, local, t, q + h * hd);
                 int from = spec_window(s, l) && t >= spec_window(s, l) ? t - spec_window(s, l) + 1 : 0;
                 double top = s->more.sinks ? (double)w[KER_W_SINKS].f[h] : -INFINITY, z = 0;
                 for (int u = from; u <= t; u++) {
@@ -370,13 +432,13 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
                 }
                 if (s->more.sinks) z = exp((double)w[KER_W_SINKS].f[h] - top);
                 for (int u = from; u <= t; u++) z += p[u] = exp(p[u] - top);
-                for (int d = 0; d < hd; d++) {
+                for (int d = 0; d < spec_v(s); d++) {
                     double a = 0;
                     for (int u = from; u <= t; u++) a += p[u] * V[u * kd + h / group * hd + d];
-                    o[h * hd + d] = c->c.head_off && c->head[l * s->n_head + h] ? 0 : a / z;
+                    o[h * spec_v(s) + d] = c->c.head_off && c->head[l * s->n_head + h] ? 0 : a / z;
                 }
             }
-            ref_mul(w[KER_W_O].f, qd, E, o, part);
+            ref_mul(w[KER_W_O].f, s->n_head * spec_v(s), E, o, part);
             ref_add(s, &w[KER_W_BO], &w[KER_W_POST_ATTN_NORM], part, xt);
             ref_norm(xt, w[KER_W_FFN_NORM].f, E, y);
             int width = c->c.ffn_width ? c->width[l] : 0, narrow = c->c.expert_width ? c->narrow[l] : 0;
@@ -448,7 +510,7 @@ __attribute__((unused)) static int run_model(ker_dev *d, const model *m, const c
     if (rc) return rc;
     if ((rc = b->kv_new(d, type, 5, &kv, err)) || (rc = b->cfg_put(c, 3, &g->c, err))) { printf("# %s\n", err); return rc; }
     const int32_t page[2] = { 4, 1 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     for (size_t i = 0; i < sizeof out->ids / 2; i++) out->ids[i] = KER_NO_EXPERT;
     memset(out->weights, 0, sizeof out->weights);
     int32_t pos[N_TOK];
@@ -512,7 +574,7 @@ __attribute__((unused)) static int cells_run(const model *m, const config *g, en
 {
     const ker_backend *b = backend;
     const int32_t page[2] = { loaded ? 1 : 2, loaded ? 3 : 0 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     int32_t pos[N_TOK];
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;

@@ -20,6 +20,7 @@ typedef struct golden_set {
     int n_case;
     const cJSON *positions;                        /* rows of CASE.f32; NULL: all               */
     eng_tokens tokens[GOLDEN_CASES];               /* of each case                              */
+    const char *knob, *value;                      /* of the extra case, which is the last; the caller's; or NULL */
 } golden_set;
 typedef struct golden_result { float *logits; uint16_t *ids; float *weights; int n, n_vocab, n_layer, max_k; } golden_result;
 typedef struct golden_diff { double logits /* of the largest |logit| */, weights; int ids; } golden_diff;
@@ -45,11 +46,13 @@ static inline int golden_open(const char *dir, golden_set *g, char *err)
     return g->n_case && g->tokens[0].n ? 0 : q_fail(err, Q_FORMAT, "%s/cases.json holds no cases", dir);
 }
 
-/* Adds the case `name` of the extra ones: those that are not run unless asked for. */
-static inline int golden_extra(golden_set *g, const char *name, char *err)
+/* Adds the case `name` of the extra ones, those that are not run unless asked for, under a setting that its file does not say. */
+static inline int golden_extra(golden_set *g, const char *name, const char *knob, const char *value, char *err)
 {
     const cJSON *item;
     int before = g->n_case;
+    g->knob = knob;
+    g->value = value;
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(g->root, "extra_cases"))
         if (strcmp(cJSON_GetObjectItem(item, "name")->valuestring, name) == 0) golden_add(g, item);
     return g->n_case > before ? 0 : q_fail(err, Q_FORMAT, "%s/cases.json has no extra case \"%s\"", g->dir, name);
@@ -140,10 +143,14 @@ static inline uint16_t *golden_forced(const golden_set *g, int at, const eng_mod
 static inline int golden_config(const golden_set *g, const eng_model *m, int at, eng_config **out, char *err)
 {
     const cJSON *item;
+    char *length = q_printf("%d", g->tokens[at].n);
     *out = eng_config_new(m);
     int rc = eng_config_set(*out, "kv.type", "f32", err);
+    if (!rc && eng_config_number(*out, "context.length") < g->tokens[at].n) rc = eng_config_set(*out, "context.length", length, err);
+    free(length);
     cJSON_ArrayForEach(item, cJSON_GetObjectItem(g->item[at], "settings"))
         if (!rc) rc = golden_setting(*out, item, err);
+    if (!rc && g->knob && at == g->n_case - 1) rc = eng_config_set(*out, g->knob, g->value, err);
     return rc;
 }
 

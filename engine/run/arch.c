@@ -8,13 +8,38 @@
 /* qwen3moe: softmax over all, then the k largest, renormalised (norm_topk_prob is true in every published
  * config). qwen2moe: the same without renormalising (its config's default). glm4moe: sigmoid, selection by
  * p + bias; the sum of chosen weights is divided out when the file says so. llama with experts is Mixtral:
- * softmax of the chosen logits equals renormalised softmax of all. deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate,
- * renormalisation and groups themselves (V2-Lite: softmax, not renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
+ * softmax of the chosen logits equals renormalised softmax of all; so it is in gpt-oss and granitemoe. olmoe: not
+ * renormalised (norm_topk_prob is false in its config), Q and K normed before they are heads (modeling_olmoe.py).
+ * gemma3: layer i slides unless (i + 1) % 6 == 0, embedded rows times sqrt(hidden_size), scores by
+ * query_pre_attn_scalar, which is the head's width but in the model of 62 layers, where it is 168 = hidden_size / heads
+ * (published configs; modeling_gemma3.py). gpt-oss: even layers slide (configuration_gpt_oss.py). Its published config
+ * says "truncate": false for YaRN, but no key of a file can: what reads these files, and the goldens made for them,
+ * round; so do we, and rope.yarn_range=exact is the other. granite: its four multipliers (modeling_granite.py).
+ * qwen3next, qwen35moe, qwen35: transformers' modeling_qwen3_next.py (torch_recurrent_gated_delta_rule, l2norm) and llama.cpp's
+ * converter, which since qwen35 stores value heads tiled. The norm of q and k has an eps of its own there, 1e-6; mainline takes the
+ * RMS norms' key, which is 1e-6 in every published file: the same numbers until somebody sets norm.eps.
+ * deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate, renormalisation and groups themselves (V2-Lite: softmax, not
+ * renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
 static const arch table[] = {
     { .name = "qwen3moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .renorm = true, .family = "qwen" },
+    { .name = "qwen3next", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
+      .delta = { .layers = true, .paired = true, .l2_eps = 1e-6f }, .ffn_norm = "post_attention_norm", .family = "qwen3next" },
+    { .name = "qwen35moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
+      .delta = { .layers = true, .tiled = true, .l2_eps = 1e-6f }, .ffn_norm = "post_attention_norm", .family = "qwen35" },
+    { .name = "qwen35", .rope_half = true, .qk_norm = ARCH_MUST, .delta = { .layers = true, .tiled = true, .l2_eps = 1e-6f },
+      .ffn_norm = "post_attention_norm", .family = "qwen35" },
     { .name = "qwen3", .rope_half = true, .qk_norm = ARCH_MUST, .renorm = true, .family = "qwen" },
     { .name = "llama", .qkv_bias = ARCH_MAY, .experts = ARCH_MAY, .renorm = true, .family = "llama" },
     { .name = "qwen2moe", .rope_half = true, .qkv_bias = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .family = "qwen2" },
+    { .name = "qwen2", .rope_half = true, .qkv_bias = ARCH_MUST, .family = "qwen2" },
+    { .name = "olmoe", .rope_half = true, .qk_norm = ARCH_MUST, .attn.qk_whole = true, .experts = ARCH_MUST, .family = "llama" },
+    { .name = "granitemoe", .attn.scales = true, .experts = ARCH_MUST, .shared = ARCH_MAY, .renorm = true, .family = "llama" },
+    { .name = "granite", .attn.scales = true, .family = "llama" },
+    { .name = "phi3", .rope_half = true, .family = "llama" },
+    { .name = "gemma3", .rope_half = true, .qk_norm = ARCH_MUST, .glu = KER_GLU_GELU, .family = "gemma",
+      .attn = { .post_norms = true, .window_every = 6, .local_rope = true, .embd_root = true, .wide_layers = 62 } },
+    { .name = "gpt-oss", .rope_half = true, .qkv_bias = ARCH_MUST, .attn = { .sinks = true, .window_every = 2 }, .experts = ARCH_MUST, .renorm = true, .glu = KER_GLU_CLAMPED,
+      .biases = KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .ffn_norm = "post_attention_norm", .family = "gpt-oss" },
     { .name = "glm4moe", .rope_half = true, .qkv_bias = ARCH_MAY, .qk_norm = ARCH_MAY, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY,
       .gate = KER_GATE_SIGMOID, .renorm = true, .ffn_norm = "post_attention_norm", .family = "glm" },
     { .name = "deepseek2", .latent = true, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY, .family = "deepseek" },
@@ -55,6 +80,16 @@ static const char *const tensors[KER_W_ROLES] = {
     [KER_W_BGATE_EXPS] = "ffn_gate_exps.bias",
     [KER_W_BUP_EXPS] = "ffn_up_exps.bias",
     [KER_W_BDOWN_EXPS] = "ffn_down_exps.bias",
+    [KER_W_D_QKV] = "attn_qkv.weight",
+    [KER_W_D_Z] = "attn_gate.weight",
+    [KER_W_D_BETA] = "ssm_beta.weight",
+    [KER_W_D_ALPHA] = "ssm_alpha.weight",
+    [KER_W_D_BA] = "ssm_ba.weight",
+    [KER_W_D_CONV] = "ssm_conv1d.weight",
+    [KER_W_D_DT] = "ssm_dt.bias",
+    [KER_W_D_A] = "ssm_a",
+    [KER_W_D_NORM] = "ssm_norm.weight",
+    [KER_W_D_OUT] = "ssm_out.weight",
     [KER_W_Q_A] = "attn_q_a.weight",
     [KER_W_Q_A_NORM] = "attn_q_a_norm.weight",
     [KER_W_Q_B] = "attn_q_b.weight",
@@ -82,11 +117,16 @@ const arch_slice *arch_slice_of(enum ker_role role)
     return NULL;
 }
 
-/* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5, DeepSeek-R1 generation_config. */
+/* Model cards: Qwen3 (thinking mode), Qwen3-Next (Instruct), Qwen3.5 and 3.6 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config,
+ * GLM-4.5, Gemma 3 (generation_config), gpt-oss, DeepSeek-R1 generation_config. */
 static const arch_sampling sampling[] = {
     { "qwen",   0.6, 20, 0.95, 0.0,  1.0 },
+    { "qwen3next", 0.7, 20, 0.8, 0.0, 1.0 },
+    { "qwen35", 1.0, 20, 0.95, 0.0,  1.0 },
     { "qwen2",  0.7, 20, 0.8,  0.0,  1.05 },
     { "glm",    0.6, 0,  0.95, 0.0,  1.0 },
+    { "gemma",  1.0, 64, 0.95, 0.0,  1.0 },
+    { "gpt-oss", 1.0, 0, 1.0,  0.0,  1.0 },
     { "deepseek", 0.6, 0, 0.95, 0.0, 1.0 },
     { "smollm", 0.2, 0,  0.9,  0.0,  1.1 },
     { "llama",  0.7, 40, 0.9,  0.05, 1.0 },

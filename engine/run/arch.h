@@ -9,17 +9,39 @@
 
 enum arch_need { ARCH_NO, ARCH_MAY, ARCH_MUST };
 
+/* How attention differs, and what stands around a layer's parts. */
+typedef struct arch_attn {
+    bool qk_whole;                     /* one norm over all heads of Q, one over those of K           */
+    bool sinks, post_norms;            /* in every layer                                              */
+    int window_every;                  /* with attention.sliding_window: of so many layers the last sees all; 0: every layer slides */
+    bool local_rope;                   /* sliding layers rotate by rope.freq_base_swa (10000), unscaled */
+    bool scales;                       /* the file's attention.scale, embedding_scale, residual_scale, logit_scale (logits are divided) */
+    bool embd_root;                    /* embedded rows times the root of their width                 */
+    int wide_layers;                   /* with so many layers scores are scaled by the width a head, not by the head's own; 0: never */
+    bool yarn_exact;                   /* YaRN's range is not rounded to whole dimensions             */
+} arch_attn;
+
+typedef struct arch_delta {
+    bool layers;                       /* of the gated delta rule, but every so manyth, whose attention has a gate */
+    bool tiled, paired;                /* as in ker_delta                                             */
+    float l2_eps;
+} arch_delta;
+
 typedef struct arch {                  /* what zero means is the commonest */
     const char *name;                  /* general.architecture, and the prefix of its keys            */
     bool rope_half;                    /* rotated pairs are (i, i + d/2); else adjacent               */
     enum arch_need qkv_bias, qk_norm;
+    arch_attn attn;
     enum arch_need experts;            /* ARCH_MAY: routed when the file has expert_count > 0         */
     enum arch_need shared;             /* a shared expert beside the routed ones                      */
     bool shared_gated;                 /* ... times the sigmoid of its own router (qwen2moe)          */
+    arch_delta delta;
     enum arch_need select_bias;        /* exp_probs_b                                                 */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
     bool latent;                       /* attention is KER_MIX_MLA in every layer                     */
     bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */
+    enum ker_glu glu;                  /* of every layer                                              */
+    unsigned biases;                   /* KER_BIAS_* of every layer, beside those of Q, K and V       */
     const char *ffn_norm;              /* the norm before the feed-forward part; NULL: "ffn_norm"     */
     const char *family;                /* sampling defaults, see arch_sampling                        */
 } arch;

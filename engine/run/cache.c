@@ -243,7 +243,9 @@ static int place(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row
                 kv_discard(k->pool, &b->tried[j]);
             return cache_failed(k, Q_NOMEM, err);
         }
-        b->seqs[i] = (ker_seq){ line->page, line->n_page };
+        if (keep && (rc = kv_next_state(k->pool, line, err)))
+            return rc;
+        b->seqs[i] = (ker_seq){ .page = line->page, .n_page = line->n_page, .state_from = line->state, .state_to = line->next };
     }
     return 0;
 }
@@ -278,6 +280,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
 {
     cache_batch *b = k->batch;
     model_threads(k->m, rows[0].config->v.threads);
+    kv_state_limit(k->pool, (uint64_t)rows[0].config->v.state_memory << 20);
     k->clock++;
     int rc = place(k, seqs, n_seq, rows, n, keep, err);
     if (rc)

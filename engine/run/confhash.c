@@ -62,9 +62,12 @@ static uint64_t hash_rows(const eng_config *c, bool (*wanted)(const knob_row *),
     return h;
 }
 
-uint64_t eng_config_hash(const eng_config *c) { return hash_rows(c, knob_forward, c->m->info.id); }
+/* What else positions hang on: longrope's factors, on a length that is no position knob. */
+static uint64_t hash_begin(const eng_config *c) { return rope_long(c) ? q_hash64("long", 4, c->m->info.id) : c->m->info.id; }
+
+uint64_t eng_config_hash(const eng_config *c) { return hash_rows(c, knob_forward, hash_begin(c)); }
 uint64_t eng_config_hash_all(const eng_config *c) { return hash_rows(c, is_said, eng_config_hash(c)); }
-uint64_t config_position_hash(const eng_config *c) { return hash_rows(c, is_position, c->m->info.id); }
+uint64_t config_position_hash(const eng_config *c) { return hash_rows(c, is_position, hash_begin(c)); }
 
 enum q_effect eng_config_diff(const eng_config *a, const eng_config *b)
 {
@@ -190,6 +193,9 @@ void config_ker_build(const eng_config *c, config_ker *o)
     o->freq = q_alloc(sizeof(float) * (size_t)(km->rope_dim / 2 + 1));
     o->ks = q_alloc(sizeof(int16_t) * (layers + 1));
     rope_frequencies(c, o->freq, &o->k.rope_mscale);
+    for (size_t i = 0; i < layers && !o->local; i++)
+        if (c->m->layers[i].rope_set)
+            rope_local(c->m, o->local = q_alloc(sizeof(float) * (size_t)(km->rope_dim / 2 + 1)));
     for (size_t i = 0; i < layers; i++)
         o->ks[i] = (int16_t)k_in_effect(c, (int)i);
     if (any(ban, experts) || any(bias, experts)) {
@@ -219,6 +225,8 @@ void config_ker_build(const eng_config *c, config_ker *o)
     }
     o->k.norm_eps = (float)c->v.eps;
     o->k.rope_freq = o->freq;
+    o->k.rope_local = o->local;
+    o->k.rope_local_mscale = 1;
     o->k.attn_scale = (float)rope_attn_scale(c);
     o->k.k = o->ks;
     o->k.router_add = o->add;
@@ -233,6 +241,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
 void config_ker_free(config_ker *o)
 {
     free(o->freq);
+    free(o->local);
     free(o->add);
     free(o->ks);
     free(o->pin);

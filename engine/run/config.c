@@ -190,12 +190,15 @@ static int parse_num(const eng_model *m, const knob_row *r, const char *value, d
     return 0;
 }
 
-static int parse_choice(const q_knob *row, const char *value, double *out, char *err)
+/* most: the number of the last choice that this model has; those behind it want what its file lacks. */
+static int parse_choice(const q_knob *row, const char *value, int most, double *out, char *err)
 {
     int i = 0;
     size_t n = strlen(value);
     for (const char *p = row->choices; *p; i++) {
         size_t w = strcspn(p, ",");
+        if (w == n && strncasecmp(p, value, n) == 0 && i > most)
+            return q_fail(err, Q_RANGE, _("%s cannot be %s here: this model's file does not hold what that needs; take another of %s"), row->name, value, row->choices);
         if (w == n && strncasecmp(p, value, n) == 0) {
             *out = i;
             return 0;
@@ -487,10 +490,10 @@ static int parse_value(const eng_model *m, const knob_row *r, const char *value,
         value++;
     switch (r->knob.type) {
     case Q_KNOB_INT: case Q_KNOB_FLOAT: return parse_num(m, r, value, field, err);
-    case Q_KNOB_CHOICE: return parse_choice(&r->knob, choice_word(&r->knob, value), field, err);
+    case Q_KNOB_CHOICE: return parse_choice(&r->knob, choice_word(&r->knob, value), (int)r->highest(m, -1), field, err);
     case Q_KNOB_INTS: return parse_ints(m, r, value, *(int **)field, err);
     case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: return parse_grid(m, r, value, *(float **)field, err);
-    case Q_KNOB_BOOL: return parse_choice(&(q_knob){ .name = r->knob.name, .choices = "off,on" }, value, field, err);
+    case Q_KNOB_BOOL: return parse_choice(&(q_knob){ .name = r->knob.name, .choices = "off,on" }, value, 1, field, err);
     case Q_KNOB_TEXT: return r->flags & K_FILE ? parse_file(&r->knob, value, field, err) : parse_text(&r->knob, value, field, err);
     }
     return 0;

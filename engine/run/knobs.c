@@ -42,9 +42,12 @@ static const arch_sampling *family(const eng_model *m)
 
 static double all_if_none(double top_p) { return top_p > 0 ? top_p : 1; }
 
-/* A first context that costs little memory; the knob goes as far as the model. */
+/* A first context that costs little memory; the knob goes as far as the model. With longrope it is one of the short factors. */
 static int first_context(const eng_model *m)
 {
+    int n = m->defaults.rope_original;
+    if (m->defaults.rope_scaling == SCALING_LONGROPE && n < 8192 && n < m->info.n_ctx_train)
+        return n > 16 ? n : 16;
     return m->info.n_ctx_train > 8192 ? 8192 : m->info.n_ctx_train > 16 ? m->info.n_ctx_train : 16;
 }
 

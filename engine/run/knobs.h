@@ -63,22 +63,28 @@ X(eps, NUM, FLOAT, "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", "eps", FOR
   N_("epsilon inside every RMS norm")) \
 X(theta, NUM, FLOAT, "rope.theta", "rope_theta,rope_freq_base", "theta", POSITION, 0, \
   1.5, 1e15, NULL, 1e15, as_written(m->defaults.rope_theta), true, \
-  N_("base of the rotary frequencies; cached cells are evaluated anew, also under continue")) \
+  N_("base of the rotary frequencies (Gemma's sliding layers keep theirs); cached cells are evaluated anew, also in continue")) \
 X(scaling, NUM, CHOICE, "rope.scaling", "rope_type,rope_scaling", "rope", POSITION, 0, \
-  0, 0, "none,linear,yarn", 2, m->defaults.rope_scaling, true, \
-  N_("how positions beyond the trained context are reached; cached cells are evaluated anew")) \
+  0, 0, "none,linear,yarn,longrope", m->rope_long ? SCALING_LONGROPE : SCALING_YARN, m->defaults.rope_scaling, true, \
+  N_("how positions beyond the trained context are reached; longrope: by a file's factors; cached cells are evaluated anew")) \
 X(factor, NUM, FLOAT, "rope.factor", "rope_scaling_factor", "factor", POSITION, 0, \
-  1, 1024, NULL, 1024, as_written(m->defaults.rope_factor), v->scaling != SCALING_NONE, \
+  1, 1024, NULL, 1024, as_written(m->defaults.rope_factor), v->scaling == SCALING_LINEAR || v->scaling == SCALING_YARN, \
   N_("by how much rope.scaling stretches the context; cached cells are evaluated anew")) \
 X(original, NUM, INT, "rope.original_context", "original_max_position_embeddings", "original", POSITION, 0, \
-  1, 16777216, NULL, 16777216, m->defaults.rope_original, v->scaling == SCALING_YARN, \
-  N_("trained context that YaRN starts from; cached cells are evaluated anew")) \
+  1, 16777216, NULL, 16777216, m->defaults.rope_original, v->scaling >= SCALING_YARN, \
+  N_("context that YaRN starts from; longrope changes factors when context.length is above; cached cells are evaluated anew")) \
+X(yarn_range, NUM, CHOICE, "rope.yarn_range", NULL, "yarn range", POSITION, 0, \
+  0, 0, "rounded,exact", 1, m->arch && m->arch->attn.yarn_exact, v->scaling == SCALING_YARN, \
+  N_("whether YaRN's range is rounded to whole dimensions; gpt-oss was trained with exact; cached cells are evaluated anew")) \
 X(context, NUM, INT, "context.length", "max_position_embeddings,n_ctx", "context", ALLOCATION, K_UNSAID, \
   16, 16777216, NULL, 16777216, first_context(m), true, \
   N_("tokens the cache holds; the cache is rebuilt")) \
 X(kv, NUM, CHOICE, "kv.type", "cache_type", "kv", ALLOCATION, K_CELLS, \
   0, 0, "f16,f32,q8_0", 2, 0, true, \
   N_("number format of the cache; the cache is rebuilt")) \
+X(state_memory, NUM, INT, "state.memory", NULL, "state", SAMPLING, K_UNSAID | K_LOCAL, \
+  0, 1048576, NULL, ker_state_floats(&m->ker) ? 1048576 : 0, ker_state_floats(&m->ker) ? 1024 : 0, true, \
+  N_("MiB for states of recurrent layers: turns are returned to without reading them again, replies never depend on it")) \
 X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_LOCAL, \
   0, 1024, NULL, 1024, m->own_threads, true, \
   N_("processor threads; 0 is one for each core; results never depend on it")) \
@@ -137,7 +143,7 @@ X(model_kv_heads, NONE, INT, "model.kv_heads", "num_key_value_heads", "", FIXED,
   0, 0, NULL, 0, m->ker.n_kv_head, true, \
   N_("fixed by the weights; kv.type makes the cache smaller")) \
 X(model_head_dim, NONE, INT, "model.head_dim", "head_dim", "", FIXED, 0, \
-  0, 0, NULL, 0, m->ker.head_dim, true, \
+  0, 0, NULL, 0, m->ker.latent.kv_rank ? m->ker.latent.nope + m->ker.latent.rope : m->ker.head_dim, true, \
   N_("fixed by the weights; attention.heads_off silences whole heads")) \
 X(model_width, NONE, INT, "model.width", "hidden_size", "", FIXED, 0, \
   0, 0, NULL, 0, m->ker.n_embd, true, \
@@ -159,7 +165,7 @@ typedef struct knob_values {
 #undef KNOB_FIELD
 } knob_values;
 
-enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN };     /* choices of rope.scaling */
+enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE };     /* choices of rope.scaling */
 enum knob_lives { KNOB_NUM, KNOB_TEXT, KNOB_INTS, KNOB_GRID, KNOB_NONE };
 
 /* What a row's q_knob does not say to other rooms. */

@@ -2,6 +2,7 @@
  * and each cell's token, chain, configuration and forced routing; that is enough to find it again for any branch.
  * Single-threaded, like the cache that owns it. It never looks at numbers inside a page. */
 #include "engine/run/kv.h"
+#include "engine/run/kept.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ typedef struct page {
 struct kv_pool {
     const ker_backend *be;
     ker_kv *kv;
+    kept *states;                      /* NULL: no layer is recurrent */
     page *pages;
     int n;
     uint64_t clock;
@@ -38,6 +40,7 @@ int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int 
         free(p);
         return rc;
     }
+    p->states = kept_new(be, dev, p->kv);
     *out = p;
     return 0;
 }
@@ -46,6 +49,7 @@ void kv_pool_free(kv_pool *p)
 {
     if (!p)
         return;
+    kept_free(p->states);
     p->be->kv_free(p->kv);
     free(p->pages);
     free(p);
@@ -102,6 +106,68 @@ static void line_push(kv_line *l, int id)
     l->page[l->n_page++] = id;
 }
 
+/* ---- states of recurrent layers ---- */
+enum { ON_THE_WAY = 2048 };            /* cells of a long text between two states that are kept of it */
+
+typedef struct line_of { const kv_pool *p; const kv_line *line; } line_of;
+
+static uint64_t chain_at(const void *user, int n)
+{
+    const line_of *l = user;
+    return kv_cell_chain(l->p, l->line, n - 1);
+}
+
+static bool is_here(const void *user, int n, uint64_t chain)
+{
+    const line_of *l = user;
+    return n > 0 && n <= l->line->n && chain_at(user, n) == chain;
+}
+
+static void leave_states(kv_pool *p, kv_line *line)
+{
+    if (!p || !p->states)
+        return;
+    kept_keep(p->states, line->state, KEPT_BORDER);
+    kept_drop(p->states, line->state);
+    kept_drop(p->states, line->next);
+    line->state = line->next = 0;
+}
+
+/* The line, whose cells are there already, ends at the last state it has. */
+static void settle_on_state(kv_pool *p, kv_line *line)
+{
+    int covers = 0;
+    if (!p->states)
+        return;
+    line->state = kept_find(p->states, line->n, chain_at, &(line_of){ p, line }, &covers);
+    kept_hold(p->states, line->state);
+    line->n = covers;
+    int keep = (covers + KER_PAGE - 1) / KER_PAGE;
+    if (line->n_page > keep) {
+        drop_pages(p, line->page + keep, line->n_page - keep);
+        line->n_page = keep;
+    }
+}
+
+int kv_next_state(kv_pool *p, kv_line *line, char *err)
+{
+    if (!p->states || line->next)
+        return 0;
+    int state = kept_take(p->states, is_here, &(line_of){ p, line }, err);
+    line->next = state > 0 ? state : 0;
+    return state > 0 ? 0 : state;
+}
+
+void kv_border(kv_pool *p, const kv_line *line)
+{
+    if (p->states)
+        kept_keep(p->states, line->state, KEPT_BORDER);
+}
+
+void kv_state_limit(kv_pool *p, uint64_t bytes) { kept_limit(p->states, bytes); }
+uint64_t kv_state_bytes(const kv_pool *p, int *count, uint64_t *each) { return kept_bytes(p->states, count, each); }
+bool kv_has_states(const kv_pool *p) { return p->states != NULL; }
+
 /* How many of tokens[0..n) page g holds from its first cell on, under the policy. */
 static int match(const page *g, const int32_t *tokens, int n, int pos, uint64_t config, enum eng_policy policy, int *of_config)
 {
@@ -149,6 +215,12 @@ int kv_reuse(kv_pool *p, kv_line *line, const int32_t *tokens, int n, uint64_t s
         if (best_len < KER_PAGE)
             break;
     }
+    settle_on_state(p, &next);         /* while the old one is held */
+    if (next.state && next.state == line->state) {
+        kept_drop(p->states, line->state);
+        line->state = 0;
+    }
+    leave_states(p, line);
     drop_pages(p, line->page, line->n_page);
     free(line->page);
     *line = next;
@@ -203,10 +275,20 @@ void kv_commit(kv_pool *p, kv_line *line, const kv_cell *cells, int count, uint6
         g->forced[at] = cells[i].forced;
         g->n = at + 1;
     }
+    if (!p->states)
+        return;
+    assert(line->next);
+    kept_settle(p->states, line->next, line->n, chain);
+    if (line->n / ON_THE_WAY != (line->n - count) / ON_THE_WAY)
+        kept_keep(p->states, line->next, KEPT_ON_THE_WAY);
+    kept_drop(p->states, line->state);
+    line->state = line->next;
+    line->next = 0;
 }
 
 void kv_release(kv_pool *p, kv_line *line)
 {
+    leave_states(p, line);
     if (p)
         drop_pages(p, line->page, line->n_page);
     free(line->page);
@@ -218,6 +300,11 @@ void kv_discard(kv_pool *p, kv_line *line)
     for (int i = 0; i < line->n_page; i++)
         if (p->pages[line->page[i]].refs == 1)
             p->pages[line->page[i]].n = 0;
+    if (p->states) {
+        kept_drop(p->states, line->state);
+        kept_drop(p->states, line->next);
+        line->state = line->next = 0;
+    }
     kv_release(p, line);
 }
 
@@ -229,6 +316,9 @@ void kv_fork(kv_pool *p, const kv_line *from, kv_line *to)
         hold(p, from->page[i]);
     }
     to->n = from->n;
+    to->state = from->state;
+    if (p->states)
+        kept_hold(p->states, to->state);
 }
 
 void kv_cut(kv_pool *p, kv_line *line, int n)
@@ -237,7 +327,14 @@ void kv_cut(kv_pool *p, kv_line *line, int n)
     assert(n >= 0 && n <= line->n);
     drop_pages(p, line->page + keep, line->n_page - keep);
     line->n_page = keep;
-    line->n = n;
+    if (n < line->n) {
+        kv_line shorter = *line;
+        shorter.n = n;
+        shorter.state = shorter.next = 0;
+        settle_on_state(p, &shorter);
+        leave_states(p, line);
+        *line = shorter;
+    }
 }
 
 void kv_count(const kv_pool *p, int *held, int *shared)

@@ -10,7 +10,9 @@
 typedef struct kv_pool kv_pool;
 
 /* A timeline: cells 0..n-1 in pages of KER_PAGE. Pages before the last are full. */
-typedef struct kv_line { int32_t *page; int n_page, cap; int n; } kv_line;
+/* Of a model with recurrent layers it stands on a state that covers exactly those cells (`state`, 0 where n is 0), and what is
+ * evaluated next leaves its state in `next` (0: none is at hand). */
+typedef struct kv_line { int32_t *page; int n_page, cap; int n; int state, next; } kv_line;
 
 int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, kv_pool **out, char *err);
 void kv_pool_free(kv_pool *);
@@ -22,7 +24,10 @@ uint64_t kv_chain(uint64_t prev, int32_t token, int pos, uint64_t config, uint64
 /* What made a cell, beside those before it. forced: hash of the expert ids it was made to run, 0 = the router chose. */
 typedef struct kv_cell { int32_t token; uint64_t config, forced; } kv_cell;
 
-/* Makes line the longest cached run of tokens[0..n) that starts from `seed` (a hash of what all cells of a
+/* With recurrent layers a line may only end where a state is: reuse and cut go back to the last one, and what is missing is
+ * evaluated again. A line that leaves its state keeps it, as a border that somebody may come back to.
+ *
+ * Makes line the longest cached run of tokens[0..n) that starts from `seed` (a hash of what all cells of a
  * timeline must share: the position knobs) and keeps line's own cells where they serve as well as others.
  * ENG_CONTINUE: cells of equal tokens whose router was free; ENG_RECOMPUTE: only cells whose chain is that of
  * evaluating under `config`. Returns line->n. Every reuse of cells goes through here. */
@@ -31,7 +36,15 @@ int kv_reuse(kv_pool *, kv_line *line, const int32_t *tokens, int n, uint64_t se
 /* Pages for `count` more cells, writable by this line alone: a shared or half-used last page is copied first.
  * Q_NOMEM when every page is in use. */
 int kv_extend(kv_pool *, kv_line *line, int count);
-/* The `count` cells after line->n hold evaluated tokens now. */
+/* A state to be written for the line's next cells (line->next), where the model has recurrent layers. */
+int kv_next_state(kv_pool *, kv_line *line, char *err);
+/* The line's state stays when the line goes on: one of a turn's borders. */
+void kv_border(kv_pool *, const kv_line *line);
+/* What all states may take (state.memory), and what those in use do: how many, bytes of each. */
+void kv_state_limit(kv_pool *, uint64_t bytes);
+uint64_t kv_state_bytes(const kv_pool *, int *count, uint64_t *each);
+bool kv_has_states(const kv_pool *);
+/* The `count` cells after line->n hold evaluated tokens now, and line->next their state. */
 void kv_commit(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64_t seed);
 /* Lets all pages go; they stay findable until they are needed for something else. */
 void kv_release(kv_pool *, kv_line *line);
@@ -39,7 +52,7 @@ void kv_release(kv_pool *, kv_line *line);
 void kv_discard(kv_pool *, kv_line *line);
 /* A second line over the same cells. `to` is empty before. */
 void kv_fork(kv_pool *, const kv_line *from, kv_line *to);
-/* Keeps the first n cells. */
+/* Keeps the first n cells, or as many as a state allows. */
 void kv_cut(kv_pool *, kv_line *line, int n);
 /* Pages that lines hold, and of these the ones that several hold. */
 void kv_count(const kv_pool *, int *held, int *shared);

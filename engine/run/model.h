@@ -15,8 +15,10 @@
 typedef struct model_defaults {
     double norm_eps, rope_theta, rope_factor, attn_factor;   /* attn_factor 0: computed (YaRN), else multiplies */
     double beta_fast, beta_slow;
+    double local_theta;                /* base of layers with rotations of their own (ker_layer.rope_set 1) */
+    double attn_scale;                 /* of scores, but in latent attention               */
     double yarn_log_mul;               /* latent attention: scores grow by (1 + this * ln factor)^2 under YaRN */
-    int rope_scaling;                  /* index in the choices none,linear,yarn            */
+    int rope_scaling;                  /* index in the choices of rope.scaling             */
     int rope_original;                 /* context the model was trained for before scaling */
 } model_defaults;
 
@@ -48,6 +50,7 @@ struct eng_model {
     ker_layer *layers;                 /* [n_layer] */
     model_defaults defaults;
     float *rope_factors;               /* [rope_dim/2] divisors of the frequencies (rope_freqs.weight), or NULL */
+    float *rope_short, *rope_long;     /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
     model_bytes *bytes;                /* [n_layer] */
     uint64_t head_bytes, head_params;  /* output norm and head; one row of the embedding counts as nothing */
     void **converted;                  /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */
@@ -64,7 +67,7 @@ struct eng_model {
  * sentence of the first thing in the way; Q_NOMEM, asked last: only that it does not fit now. f may be gguf_look's. Any thread, milliseconds. */
 int model_check(gguf_file *f, char *err);
 /* Memory that running takes at the least: weights, the smallest useful cache, scratch; saturates. */
-uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t head_dim);
+uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t width /* K and V of a head's cell */);
 int model_cores(void);                 /* processors this process may use, at least 1 */
 /* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
 void model_threads(eng_model *, double asked);

@@ -196,7 +196,7 @@ static int whole(eng_probe *p, char *err)
     ker_out out;
     int16_t slot = 0;
     begin(p);
-    p->rows->seqs[0] = (ker_seq){ p->line.page, p->line.n_page };
+    p->rows->seqs[0] = (ker_seq){ .page = p->line.page, .n_page = p->line.n_page };
     p->rows->n_seq = 1;
     int rc = cache_slot_of(p->cache, p->config, eng_config_hash(p->config), &slot, err);
     for (int i = 0; i < p->n; i++)
@@ -338,7 +338,7 @@ static int take(eng_probe *p, int layer, int expert, const int32_t *token, int n
         if (mine && n + 1 < p->n)
             be->kv_copy(kv_pool_kv(p->cache->pool), r->page[seq][g], p->line.page[g], cells < KER_PAGE ? cells : KER_PAGE);
     }
-    r->seqs[seq] = (ker_seq){ r->page[seq], p->line.n_page };
+    r->seqs[seq] = (ker_seq){ .page = r->page[seq], .n_page = p->line.n_page };
     for (int i = 0; i < n; i++) {
         memcpy(r->x + (size_t)r->n * n_embd, p->input[layer] + (size_t)token[i] * n_embd, sizeof *r->x * n_embd);
         add(p, token[i], slot);

@@ -53,6 +53,94 @@ static int read_gate(eng_model *m, char *err)
     return 0;
 }
 
+/* Which layers are recurrent, and their shape. The others have attention with a gate. */
+static int read_recurrent(eng_model *m, char *err)
+{
+    ker_delta *d = &m->ker.delta;
+    int inner, interval, rc = 0;
+    char key[128];
+#define KEY(suffix, otherwise, lo, hi, out) if ((rc = key_int(m, suffix, otherwise, lo, hi, out, err))) return rc
+    KEY("ssm.conv_kernel", -1, 1, KER_CONV_MOST, &d->conv);
+    KEY("ssm.state_size", -1, 1, 4096, &d->key_dim);
+    KEY("ssm.group_count", -1, 1, 4096, &d->n_key);
+    KEY("ssm.time_step_rank", -1, d->n_key, 4096, &d->n_value);
+    KEY("ssm.inner_size", -1, d->n_value, 4096 * 4096, &inner);
+    KEY("full_attention_interval", 4, 1, 1000, &interval);
+#undef KEY
+    if (d->n_value % d->n_key || inner % d->n_value || inner / d->n_value > 4096)
+        return q_fail(err, Q_FORMAT, _("%s: recurrent layers of %d key heads, %d value heads and %d numbers make no sense: get another copy of the file"), m->path, d->n_key, d->n_value, inner);
+    d->value_dim = inner / d->n_value;
+    d->tiled = m->arch->delta.tiled;
+    d->paired = m->arch->delta.paired;
+    d->l2_eps = m->arch->delta.l2_eps;
+    snprintf(key, sizeof key, "%s.attention.recurrent_layers", m->arch->name);
+    const gguf_kv *kv = gguf_find(m->file, key);
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        double is = (i + 1) % interval != 0;
+        bool said = kv && kv->type == GGUF_ARR && (uint64_t)i < kv->count;
+        if (said && kv->item == GGUF_BOOL)
+            is = ((const uint8_t *)kv->data)[i];
+        else if (kv && (!said || !gguf_arr_f64(kv, (uint64_t)i, &is)))
+            return q_fail(err, Q_FORMAT, _("%s: %s says nothing of layer %d: get another copy of the file"), m->path, key, i);
+        m->layers[i].mixer = is != 0 ? KER_MIX_DELTA : KER_MIX_GQA;
+        m->layers[i].q_gate = is == 0;
+    }
+    return 0;
+}
+
+/* Does the layer see a window of cells only? The file may say it layer by layer. */
+static bool slides(const eng_model *m, const gguf_kv *pattern, int layer)
+{
+    double x;
+    if (pattern && pattern->type == GGUF_ARR && pattern->item == GGUF_BOOL && (uint64_t)layer < pattern->count)
+        return ((const uint8_t *)pattern->data)[layer] != 0;
+    if (gguf_arr_f64(pattern, (uint64_t)layer, &x))
+        return x != 0;
+    int every = m->arch->attn.window_every;
+    return every == 0 || layer % every != every - 1;
+}
+
+/* Windows, sinks, norms, biases and factors of the layers that are there. */
+static int read_attention(eng_model *m, int ctx, char *err)
+{
+    const arch *a = m->arch;
+    ker_model *k = &m->ker;
+    char key[128];
+    int window, rc = key_int(m, "attention.sliding_window", 0, 0, 1 << 30, &window, err);
+    if (rc)
+        return rc;
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", a->name);
+    const gguf_kv *pattern = gguf_find(m->file, key);
+    for (int i = 0; i < k->n_layer; i++) {
+        ker_layer *l = &m->layers[i];
+        bool local = window > 0 && slides(m, pattern, i);
+        l->window = local && window < ctx ? window : 0;            /* as long as the context: it never cuts */
+        l->rope_set = local && a->attn.local_rope;
+        l->sinks = a->attn.sinks;
+        l->post_norms = a->attn.post_norms;
+        l->glu = a->glu;
+        l->biases = a->biases;
+        for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
+            char name[128];
+            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
+            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) l->biases |= KER_BIAS_QKV;
+        }
+    }
+    k->qk_whole = a->attn.qk_whole;
+    double logits = 1;
+    if (a->attn.scales) {
+        k->embd_scale = (float)key_or(m, "embedding_scale", 1);
+        k->residual_scale = (float)key_or(m, "residual_scale", 1);
+        logits = key_or(m, "logit_scale", 1);
+        k->logit_scale = (float)(1 / logits);
+    }
+    if (a->attn.embd_root)
+        k->embd_scale = sqrtf((float)k->n_embd);
+    if (a->attn.scales && (!isnormal(k->embd_scale) || !isnormal(k->residual_scale) || !isnormal(k->logit_scale) || !isfinite(logits)))
+        return q_fail(err, Q_FORMAT, _("%s: a factor of rows, parts or logits is not a sensible number: get another copy of the file"), m->path);
+    return 0;
+}
+
 /* Latent attention. Files before attn_k_b and attn_v_b were split off attn_kv_b give a head's widths as key_length and
  * value_length; later ones give the cells' there and the heads' as *_mla (gguf-py's constants). */
 static int read_latent(eng_model *m, int value_length, char *err)
@@ -99,18 +187,17 @@ int shape_read(eng_model *m, char *err)
     if (a->latent && (rc = read_latent(m, value_length, err)))
         return rc;
     KEY("context_length", 2048, 1, 1 << 28, &ctx);
-    double window = key_or(m, "attention.sliding_window", 0);      /* as long as the context: it never cuts */
     KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
     if (k->n_expert > MAX_EXPERTS)
         return q_fail(err, Q_FORMAT, _("%s has %d experts a layer, more than the %d that this engine can tell apart"), m->path, k->n_expert, MAX_EXPERTS);
     if (k->n_expert > 0) {
         KEY("expert_used_count", -1, 1, k->n_expert, &used);
         KEY("leading_dense_block_count", 0, 0, k->n_layer, &leading);
-        KEY("expert_feed_forward_length", a->experts == ARCH_MAY ? 0 : -1, 0, 1 << 24, &k->n_ff_exp);
+        KEY("expert_feed_forward_length", 0, 0, 1 << 24, &k->n_ff_exp);
     }
     KEY("feed_forward_length", k->n_expert > 0 && leading == 0 ? 0 : -1, 0, 1 << 24, &n_ff);
     if (k->n_expert > 0 && k->n_ff_exp == 0)
-        k->n_ff_exp = n_ff;                                        /* Mixtral's files keep the width there */
+        k->n_ff_exp = n_ff;                                        /* files of Mixtral, OLMoE and Granite keep the width there */
     if (k->n_expert > 0 && a->shared != ARCH_NO) {
         int count;
         char name[64];
@@ -118,7 +205,7 @@ int shape_read(eng_model *m, char *err)
         /* Early qwen2moe files leave the key out: then the tensor says it. */
         snprintf(name, sizeof name, "blk.%d.ffn_gate_shexp.weight", leading);
         const gguf_tensor *t = gguf_tensor_find(m->file, name);
-        KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : (double)count * k->n_ff_exp, 0, 1 << 24, &k->n_ff_sh);
+        KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : a->shared == ARCH_MUST ? (double)count * k->n_ff_exp : 0, 0, 1 << 24, &k->n_ff_sh);
     }
     int groups;
     KEY("expert_group_count", 1, 0, 65535, &groups);
@@ -136,14 +223,12 @@ int shape_read(eng_model *m, char *err)
         m->layers[i].mixer = a->latent ? KER_MIX_MLA : KER_MIX_GQA;
         m->layers[i].moe = k->n_expert > 0 && i >= leading;
         m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
-        m->layers[i].window = window > 0 && window < ctx ? (int)fmax(window, 1) : 0;
-        for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
-            char name[128];
-            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
-            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) m->layers[i].biases |= KER_BIAS_QKV;
-        }
     }
+    if ((rc = read_attention(m, ctx, err)))
+        return rc;
     k->layer = m->layers;
+    if (a->delta.layers && (rc = read_recurrent(m, err)))
+        return rc;
     m->info.n_ctx_train = ctx;
     m->info.n_expert_used = used;
     m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
@@ -152,14 +237,62 @@ int shape_read(eng_model *m, char *err)
     return 0;
 }
 
+/* [rope_dim/2] divisors of the frequencies that the file keeps; NULL stays where it has none. */
+static int read_divisors(eng_model *m, const char *name, float **out, char *err)
+{
+    const gguf_tensor *t = gguf_tensor_find(m->file, name);
+    int n = m->ker.rope_dim / 2;
+    if (!t)
+        return 0;
+    if (t->type != KER_F32 || t->ne[0] != n)
+        return q_fail(err, Q_FORMAT, _("%s: %s must be %d numbers of F32"), m->path, name, n);
+    *out = q_alloc(t->bytes);
+    if (t->data)
+        memcpy(*out, t->data, t->bytes);
+    for (int i = 0; i < n && t->data; i++)
+        if (!((*out)[i] > 0))
+            return q_fail(err, Q_FORMAT, _("%s: %s holds %g: divisors must be positive"), m->path, name, (double)(*out)[i]);
+    return 0;
+}
+
+/* How positions beyond the trained context are reached, as the file has it. */
+static int read_scaling(eng_model *m, char *err)
+{
+    static const char *const scalings[] = { "none", "linear", "yarn", "longrope" };
+    model_defaults *d = &m->defaults;
+    char key[128];
+    gguf_str s;
+    int rc = read_divisors(m, "rope_freqs.weight", &m->rope_factors, err);
+    if (!rc) rc = read_divisors(m, "rope_factors_short.weight", &m->rope_short, err);
+    if (!rc) rc = read_divisors(m, "rope_factors_long.weight", &m->rope_long, err);
+    if (rc)
+        return rc;
+    if (!m->rope_short != !m->rope_long)
+        return q_fail(err, Q_FORMAT, _("%s: of rope_factors_short.weight and rope_factors_long.weight one is missing: get another copy of the file"), m->path);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch->name);
+    d->rope_scaling = m->rope_long ? SCALING_LONGROPE : d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
+    if (gguf_string(m->file, key, &s)) {
+        d->rope_scaling = -1;
+        for (int i = 0; i < 4; i++)
+            if (strlen(scalings[i]) == s.n && memcmp(scalings[i], s.p, s.n) == 0)
+                d->rope_scaling = i;
+        if (d->rope_scaling < 0)
+            return q_fail(err, Q_FORMAT, _("%s: rope scaling \"%.*s\" is not known: none, linear, yarn and longrope are"), m->path, (int)(s.n < 40 ? s.n : 40), s.p);
+        if (d->rope_scaling == SCALING_LONGROPE && !m->rope_long)
+            return q_fail(err, Q_FORMAT, _("%s: rope scaling is longrope, but the tensors rope_factors_short.weight and rope_factors_long.weight are missing: get another copy of the file"), m->path);
+    }
+    if (!(d->rope_factor >= 1 && d->rope_factor <= 1024))
+        d->rope_factor = 1;
+    return 0;
+}
+
 int shape_defaults(eng_model *m, char *err)
 {
     model_defaults *d = &m->defaults;
-    static const char *const scalings[] = { "none", "linear", "yarn" };
-    char key[128];
-    gguf_str s;
+    const ker_model *k = &m->ker;
     d->norm_eps = key_or(m, "attention.layer_norm_rms_epsilon", 1e-6);
     d->rope_theta = key_or(m, "rope.freq_base", 10000);
+    d->local_theta = key_or(m, "rope.freq_base_swa", 10000);
     d->rope_factor = key_or(m, "rope.scaling.factor", key_or(m, "rope.scale_linear", 1));
     d->rope_original = (int)fmin(fmax(key_or(m, "rope.scaling.original_context_length", m->info.n_ctx_train), 1), 16777216);
     d->attn_factor = key_or(m, "rope.scaling.attn_factor", 0);
@@ -168,29 +301,13 @@ int shape_defaults(eng_model *m, char *err)
         return q_fail(err, Q_FORMAT, _("%s: YaRN's multiplier %g is not a sensible number"), m->path, d->yarn_log_mul);
     d->beta_fast = key_or(m, "rope.scaling.yarn_beta_fast", 32);
     d->beta_slow = key_or(m, "rope.scaling.yarn_beta_slow", 1);
-    if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15))
+    if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15) || !(d->local_theta >= 1.5 && d->local_theta < 1e15))
         return q_fail(err, Q_FORMAT, _("%s: rope base %g or norm epsilon %g is not a sensible number"), m->path, d->rope_theta, d->norm_eps);
-    snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch->name);
-    d->rope_scaling = d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
-    if (gguf_string(m->file, key, &s)) {
-        d->rope_scaling = -1;
-        for (int i = 0; i < 3; i++)
-            if (strlen(scalings[i]) == s.n && memcmp(scalings[i], s.p, s.n) == 0)
-                d->rope_scaling = i;
-        if (d->rope_scaling < 0)
-            return q_fail(err, Q_FORMAT, _("%s: rope scaling \"%.*s\" is not known: none, linear and yarn are"), m->path, (int)(s.n < 40 ? s.n : 40), s.p);
-    }
-    if (!(d->rope_factor >= 1 && d->rope_factor <= 1024))
-        d->rope_factor = 1;
-    const gguf_tensor *t = gguf_tensor_find(m->file, "rope_freqs.weight");
-    if (t) {
-        if (t->type != KER_F32 || t->ne[0] != m->ker.rope_dim / 2)
-            return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight must be %d numbers of F32"), m->path, m->ker.rope_dim / 2);
-        m->rope_factors = q_alloc(t->bytes);
-        memcpy(m->rope_factors, t->data, t->bytes);
-        for (int i = 0; i < m->ker.rope_dim / 2; i++)
-            if (!(m->rope_factors[i] > 0))
-                return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight holds %g: divisors must be positive"), m->path, (double)m->rope_factors[i]);
-    }
-    return 0;
+    bool wide = m->arch->attn.wide_layers && m->arch->attn.wide_layers == k->n_layer;
+    d->attn_scale = 1 / sqrt(wide ? (double)k->n_embd / k->n_head : (double)k->head_dim);
+    if (m->arch->attn.scales)
+        d->attn_scale = key_or(m, "attention.scale", d->attn_scale);
+    if (!(d->attn_scale > 0 && d->attn_scale < 1e6))
+        return q_fail(err, Q_FORMAT, _("%s: attention.scale %g is not a sensible number"), m->path, d->attn_scale);
+    return read_scaling(m, err);
 }

@@ -1,4 +1,4 @@
-/* engine/text/bpe: the merge table of a byte-level BPE and the merging itself (Sennrich et al. 2016): of all
+/* engine/text/bpe: the merge table of a BPE and the merging itself (Sennrich et al. 2016): of all
  * neighbouring pairs the one with the lowest rank is joined first, the leftmost where ranks are equal.
  * Immutable once filled; any thread may merge. It knows ids only, no text. Private to engine. */
 #ifndef QUORUM_BPE_H

@@ -29,6 +29,8 @@ eng_calls *eng_calls_new(const eng_model *m, const eng_tool *tool, int n, const 
 
 bool eng_calls_hears(const eng_model *m, int32_t id) { return m->chat.calls && vocab_control(m->vocab, id) && calls_mark(m->chat.calls, vocab_name(m->vocab, id)); }
 const char *eng_calls_format(const eng_model *m) { return m->chat.calls ? calls_format_name(m->chat.calls) : NULL; }
+eng_detok eng_detok_behind(const eng_model *m, int32_t id) { return vocab_detok_behind(m->vocab, id); }
+const char *eng_detok_bytes(const eng_model *m, eng_detok *d, int32_t id, size_t *n) { return vocab_detok_bytes(m->vocab, d, id, n); }
 void eng_detok_add(const eng_model *m, eng_detok *d, int32_t id, q_buf *out) { vocab_detok(m->vocab, d, id, out); }
 
 int eng_template(const eng_model *m, const eng_message *msg, int n, bool reply, int think, eng_tokens *out, char *err)

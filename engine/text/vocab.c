@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Kinds that are known: a file's tokenizer.ggml.model chooses. */
-static const vocab_kind *const KINDS[] = {&vocab_kind_bytelevel, &vocab_kind_unigram, &vocab_kind_wordpiece};
+static const vocab_kind *const KINDS[] = {&vocab_kind_bytelevel, &vocab_kind_spm, &vocab_kind_unigram, &vocab_kind_wordpiece};
 
 /* Added tokens sorted by their bytes, so that the longest one at a place is found by narrowing a range. */
 typedef struct added { int32_t *id; size_t n; unsigned char first[256]; } added;
@@ -20,8 +20,9 @@ struct vocab {
     char *bytes;                   /* what each token decodes to */
     size_t *byte_at;               /* [n + 1] */
     bool *end;                     /* [n] ends a reply */
+    bool prefix;                   /* a space goes before text that begins, or goes on behind an added token; decoding takes it off */
     size_t longest;                /* bytes of the longest token, at least 1 */
-    added blanks, all;             /* matched in any text: user-defined runs of white space; where marks count: all added ones */
+    added taught, all;             /* matched in any text: user-defined white space and HTML; where marks count: all added ones */
     int32_t bos, eos;              /* before and after every text, or -1 */
 };
 
@@ -60,7 +61,7 @@ static void load_bytes(vocab *v)
         size_t n = names_len(nm, i);
         v->byte_at[i] = w;
         if (vocab_control(v, i)) continue;
-        if (type_of(v, i) == VOCAB_NORMAL) { w += v->kind->decode(v->own, nm, i, v->bytes + w); continue; }
+        if (type_of(v, i) == VOCAB_NORMAL || type_of(v, i) == VOCAB_BYTE) { w += v->kind->decode(v->own, nm, i, v->bytes + w); continue; }
         memcpy(v->bytes + w, names_of(nm, i), n);
         w += n;
     }
@@ -88,10 +89,29 @@ static bool blank(const char *s, size_t n)
     return n > 0;
 }
 
-/* User-defined runs of white space (Phi's, GPT-NeoX's) are part of how a model was taught and can close no frame. */
-static bool is_blank(const vocab *v, int32_t id)
+/* Elements of HTML that Gemma's vocabulary has tokens for (google/gemma-3, tokenizer.model), but for </s>: that is how a text ends in
+ * other families, and llama.cpp takes it for an end everywhere. */
+static const char *const HTML[] = {
+    "table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "strong", "em", "b", "i", "u", "s", "sub",
+    "sup", "code", "a", "html", "body", "img", "span", "bbox", "ul", "li", "div", "iframe", "footer",
+};
+
+static bool html(const char *s, size_t n)
 {
-    return type_of(v, id) == VOCAB_USER && name_len(v, id) <= LONGEST_BLANK && blank(names_of(&v->names, id), name_len(v, id));
+    if (n < 3 || s[0] != '<' || s[n - 1] != '>' || (n == 4 && memcmp(s, "</s>", 4) == 0)) return false;
+    size_t from = s[1] == '/' ? 2 : 1, len = n - 1 - from;
+    for (size_t i = 0; i < sizeof HTML / sizeof *HTML; i++)
+        if (strlen(HTML[i]) == len && memcmp(HTML[i], s + from, len) == 0) return true;
+    return false;
+}
+
+/* User-defined runs of white space (Phi's, GPT-NeoX's) and HTML's elements are part of how a model was taught and can close no
+ * frame: one that begins or ends texts here is none. */
+static bool is_taught(const vocab *v, int32_t id)
+{
+    const char *s = names_of(&v->names, id);
+    size_t n = name_len(v, id);
+    return type_of(v, id) == VOCAB_USER && n <= LONGEST_BLANK && (blank(s, n) || (html(s, n) && !v->end[id] && id != v->bos && id != v->eos));
 }
 
 static void load_added(vocab *v, added *out, bool all)
@@ -100,7 +120,7 @@ static void load_added(vocab *v, added *out, bool all)
     for (int i = 0; i < v->names.n; i++) {
         int t = type_of(v, i);
         if (name_len(v, i) == 0 || name_len(v, i) > LONGEST) continue;
-        if (all ? t != VOCAB_USER && t != VOCAB_CONTROL && t != VOCAB_UNKNOWN : !is_blank(v, i)) continue;
+        if (all ? t != VOCAB_USER && t != VOCAB_CONTROL && t != VOCAB_UNKNOWN : !is_taught(v, i)) continue;
         out->id[out->n++] = i;
         out->first[(unsigned char)*names_of(&v->names, i)] = 1;
     }
@@ -136,7 +156,7 @@ static void load_marks(vocab *v, const gguf_file *f)
                 v->names.mark[i] = true;
                 if (MARKS[k].end) v->end[i] = true;
             }
-        if (v->end[i] || vocab_control(v, i) || (type_of(v, i) == VOCAB_USER && !is_blank(v, i))) v->names.mark[i] = true;
+        if (v->end[i] || vocab_control(v, i) || (type_of(v, i) == VOCAB_USER && !is_taught(v, i))) v->names.mark[i] = true;
     }
 }
 
@@ -148,8 +168,8 @@ static int find_kind(const gguf_file *f, const vocab_kind **out, char *err)
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
         if (s.n == strlen(KINDS[i]->model) && memcmp(s.p, KINDS[i]->model, s.n) == 0) { *out = KINDS[i]; return Q_OK; }
     char *name = q_strndup(s.p, s.n < 40 ? s.n : 40), *shown = q_utf8_clean(name, strlen(name));
-    q_fail(err, Q_FORMAT, _("the tokenizer \"%s\" is not supported; byte-level BPE (\"gpt2\": Qwen, Llama 3, GLM), unigram (\"t5\": XLM-R, T5) "
-           "and WordPiece (\"bert\") are"), shown);
+    q_fail(err, Q_FORMAT, _("the tokenizer \"%s\" is not supported; byte-level BPE (\"gpt2\": Qwen, Llama 3, GLM), SentencePiece (\"llama\": Llama 2, Mistral, "
+           "Gemma), unigram (\"t5\": XLM-R, T5) and WordPiece (\"bert\") are"), shown);
     free(name);
     free(shown);
     return Q_FORMAT;
@@ -163,12 +183,17 @@ int vocab_check(const gguf_file *f, char *err)
     return r ? r : names_check(f, err);
 }
 
-/* The token that the first key of the file names, or that is spelt so, or -1: also where the file says that none goes there. */
-static int32_t named(const vocab *v, const gguf_file *f, const char *const *keys, const char *add, bool otherwise)
+static bool flag(const gguf_file *f, const char *key, bool otherwise)
+{
+    gguf_bool(f, key, &otherwise);
+    return otherwise;
+}
+
+/* The token that the first key of the file names, or that is spelt so, or -1. */
+static int32_t named(const vocab *v, const gguf_file *f, const char *const *keys)
 {
     uint64_t id;
-    gguf_bool(f, add, &otherwise);
-    for (; otherwise && *keys; keys++) {
+    for (; *keys; keys++) {
         if (gguf_u64(f, *keys, &id)) return id < (uint64_t)v->names.n ? (int32_t)id : -1;
         if (vocab_find(v, *keys) >= 0) return vocab_find(v, *keys);
     }
@@ -183,15 +208,18 @@ int vocab_load(const gguf_file *f, vocab **out, char *err)
     if (!r) r = v->kind->check(f, err);
     if (!r) r = names_load(f, &v->names, err);
     if (!r) {
+        v->bos = named(v, f, v->kind->first);
+        v->eos = named(v, f, v->kind->last);
         load_marks(v, f);
         r = v->kind->load(f, &v->names, &v->own, err);
     }
     if (r) { vocab_free(v); return r; }
     load_bytes(v);
-    load_added(v, &v->blanks, false);
+    load_added(v, &v->taught, false);
     load_added(v, &v->all, true);
-    v->bos = named(v, f, v->kind->first, "tokenizer.ggml.add_bos_token", v->kind->bos(v->own));
-    v->eos = named(v, f, v->kind->last, "tokenizer.ggml.add_eos_token", v->kind->eos);
+    v->prefix = v->kind->prefix && v->kind->prefix(v->own);
+    if (!flag(f, "tokenizer.ggml.add_bos_token", v->kind->bos(v->own))) v->bos = -1;
+    if (!flag(f, "tokenizer.ggml.add_eos_token", v->kind->eos)) v->eos = -1;
     *out = v;
     return Q_OK;
 }
@@ -204,7 +232,7 @@ void vocab_free(vocab *v)
     free(v->bytes);
     free(v->byte_at);
     free(v->end);
-    free(v->blanks.id);
+    free(v->taught.id);
     free(v->all.id);
     free(v);
 }
@@ -252,7 +280,7 @@ static int too_many(const eng_tokens *out, char *err)
 int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng_tokens *out, char *err)
 {
     if (n > 1 << 29) return q_fail(err, Q_RANGE, _("a text of %zu bytes is too long to cut into tokens; give it in parts"), n);
-    const added *a = special ? &v->all : &v->blanks;
+    const added *a = special ? &v->all : &v->taught;
     /* A token stands for so many bytes at most; normal forms make a text shorter, but not to a fourth. */
     size_t longest = special && v->longest < LONGEST ? LONGEST : v->longest;
     if (!v->kind->shrinks && out->most > 0 && n / (4 * longest) > (size_t)out->most) return too_many(out, err);
@@ -269,14 +297,14 @@ int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng
     return out->most > 0 && out->n > out->most ? too_many(out, err) : Q_OK;
 }
 
-/* The longest of the tokens that may begin at i: any within the unmarked bytes there, white space anywhere. */
+/* The longest of the tokens that may begin at i: any within the unmarked bytes there, those that were taught anywhere. */
 static int32_t marked_at(const vocab *v, const char *text, const char *mark, size_t i, size_t *run, size_t n)
 {
     unsigned char c = (unsigned char)text[i];
     if (*run < i) *run = i;
     while (*run < n && !mark[*run] && *run < i + LONGEST) ++*run;
     int32_t id = v->all.first[c] && *run > i ? added_at(v, &v->all, text + i, *run - i) : -1;
-    int32_t other = v->blanks.first[c] ? added_at(v, &v->blanks, text + i, n - i) : -1;
+    int32_t other = v->taught.first[c] ? added_at(v, &v->taught, text + i, n - i) : -1;
     return other >= 0 && (id < 0 || name_len(v, other) > name_len(v, id)) ? other : id;
 }
 
@@ -333,10 +361,23 @@ static void detok_byte(eng_detok *d, char c, q_buf *out)
     }
 }
 
+/* Added tokens are where encoding begins anew, so a space that it puts first belongs to the vocabulary and not to the text. */
+static bool plain(const vocab *v, int32_t id) { return known(v, id) && (type_of(v, id) == VOCAB_NORMAL || type_of(v, id) == VOCAB_BYTE); }
+eng_detok vocab_detok_behind(const vocab *v, int32_t id) { return (eng_detok){.inside = plain(v, id)}; }
+
+const char *vocab_detok_bytes(const vocab *v, eng_detok *d, int32_t id, size_t *n)
+{
+    const char *s = vocab_bytes(v, id, n);
+    bool first = v->prefix && !d->inside && plain(v, id) && *n > 0 && *s == ' ';
+    d->inside = plain(v, id);
+    if (first) --*n;
+    return first ? s + 1 : s;
+}
+
 void vocab_detok(const vocab *v, eng_detok *d, int32_t id, q_buf *out)
 {
     size_t n;
-    const char *s = vocab_bytes(v, id, &n);
+    const char *s = vocab_detok_bytes(v, d, id, &n);
     for (size_t i = 0; i < n; i++) detok_byte(d, s[i], out);
 }
 

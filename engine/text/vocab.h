@@ -30,5 +30,7 @@ const char *vocab_name(const vocab *, int32_t id);
 bool vocab_control(const vocab *, int32_t id);
 bool vocab_end(const vocab *, int32_t id);
 void vocab_detok(const vocab *, eng_detok *d, int32_t id, q_buf *out);
+const char *vocab_detok_bytes(const vocab *, eng_detok *d, int32_t id, size_t *n);
+eng_detok vocab_detok_behind(const vocab *, int32_t id);
 
 #endif

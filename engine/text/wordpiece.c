@@ -185,4 +185,4 @@ static void wordpiece_encode(const void *own, const names *nm, const char *s, si
 static const char *const first[] = {"tokenizer.ggml.cls_token_id", "tokenizer.ggml.bos_token_id", "[CLS]", NULL};
 static const char *const last[] = {"tokenizer.ggml.seperator_token_id", "tokenizer.ggml.sep_token_id", "tokenizer.ggml.eos_token_id", "[SEP]", NULL};
 const vocab_kind vocab_kind_wordpiece = {"bert", wordpiece_check, wordpiece_load, wordpiece_free, wordpiece_encode, wordpiece_decode, wordpiece_bos,
-                                         first, last, true, true};
+                                         first, last, true, true, NULL};

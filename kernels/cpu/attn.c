@@ -19,7 +19,14 @@ enum {
 
 /* ---- bias, head norms, rotation, append ---- */
 
-typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; } attn_job;
+typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; bool gate; } attn_job;
+
+/* A head's gate, behind its q, in layers that have some. */
+static const float *q_gate(const ker_ctx *c, int row, int head)
+{
+    const ker_model *m = &c->dev->m;
+    return c->att.qg + (((int64_t)row * m->n_head + head) * 2 + 1) * m->head_dim;
+}
 
 void attn_rotate(const ker_model *m, float *x, const float *cs)
 {
@@ -43,6 +50,7 @@ static void rope_task(void *arg, int task, int worker)
         float *q = c->att.q + (int64_t)r * qd, *k = c->att.k + (int64_t)r * kd, *v = c->att.v + (int64_t)r * kd;
         const ker_config *g = ctx_cfg(c, r);
         const float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + m->layer[j->layer].rope_set) * m->rope_dim;
+        for (int h = 0; h < m->n_head && j->gate; h++) memcpy(q + h * dim, q_gate(c, r, h) - dim, sizeof(float) * (size_t)dim);
         if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ], qd);
         if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK], kd);
         if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV], kd);
@@ -111,6 +119,7 @@ static void head_out(ker_ctx *c, int layer, int row, int head, const att_sum *a)
     }
     bool silent = off && off[(int64_t)layer * m->n_head + head];
     for (int d = 0; d < width; d++) o[d] = silent ? 0 : a->acc[d] * inv;
+    if (m->layer[layer].q_gate) c->dev->v->gate(o, q_gate(c, row, head), width);
 }
 
 static int att_queries(const ker_model *m)
@@ -310,9 +319,11 @@ int attn_output(ker_ctx *c, int layer)
 int cpu_attn(ker_ctx *c, int layer)
 {
     if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) return mla_attn(c, layer);
+    if (c->dev->m.layer[layer].mixer == KER_MIX_DELTA) return cpu_delta(c, layer);
     const layer_w *w = dev_layer(c->dev, layer);
     static const enum ker_role qkv[3] = { KER_W_Q, KER_W_K, KER_W_V };
-    float *to[3] = { c->att.q, c->att.k, c->att.v };
+    bool gate = c->dev->m.layer[layer].q_gate;
+    float *to[3] = { gate ? c->att.qg : c->att.q, c->att.k, c->att.v };
     prod p[3];
     unsigned kinds = 0;
     for (int i = 0; i < 3; i++) {
@@ -323,7 +334,7 @@ int cpu_attn(ker_ctx *c, int layer)
     }
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], kinds);
     if (!rc) rc = ctx_products(c, p, 3);
-    attn_job j = { c, w, layer, n <= 2 ? n : 4 };
+    attn_job j = { c, w, layer, n <= 2 ? n : 4, gate };
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, rope_task, &j);
     if (!rc) rc = attn_attend(c, layer);
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);

@@ -36,6 +36,9 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     if (!c->dev->scratch_bytes || c->dev->hold.no_rest || !kv)
         return q_fail(err, Q_RANGE, _("this device is not ready for a batch"));
     if ((rc = ker_batch_check(m, b, c->max_rows, c->max_k, kv->n_page, has_config, c, err))) return rc;
+    for (int i = 0; i < b->n_seq && c->delta.before; i++)
+        if ((b->seqs[i].state_from && !state_there(kv, b->seqs[i].state_from)) || (b->seqs[i].state_to && !state_there(kv, b->seqs[i].state_to)))
+            return q_fail(err, Q_RANGE, _("sequence %d of the batch: there is no such state of the recurrent layers"), i);
     c->b = *b;
     c->kv = kv;
     c->state = Q_OK;
@@ -44,6 +47,7 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     for (int r = 0; r < b->n; r++) atomic_store_explicit(&c->bad[r], 0, memory_order_relaxed);
     blocks_make(c);
     attn_begin(c);
+    delta_begin(c);
     for (int l = 0; l < m->n_layer; l++) {         /* routed layers write their own */
         if (m->layer[l].moe) continue;
         int64_t at = trace_at(c, l, 0), n = (int64_t)b->n * c->max_k;
@@ -144,7 +148,7 @@ static int hidden_put(ker_ctx *c, const float *src)
 /* A worker's scratch serves one part at a time: the largest wish counts. */
 static int cpu_ready(ker_dev *d, char *err)
 {
-    int64_t part[] = { attn_floats(&d->m), route_floats(&d->m), ffn_floats(d) }, floats = 0;
+    int64_t part[] = { attn_floats(&d->m), delta_floats(&d->m), route_floats(&d->m), ffn_floats(d) }, floats = 0;
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) floats = part[i] > floats ? part[i] : floats;
     return dev_ready(d, floats, err);
 }
@@ -168,6 +172,7 @@ const ker_backend *ker_cpu(void)
         .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
         .head = cpu_head, .end = cpu_end,
         .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,
+        .state_bytes = state_bytes, .state_new = state_new, .state_free = state_free, .state_save = state_save, .state_load = state_load,
     };
     return &cpu;
 }

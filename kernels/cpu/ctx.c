@@ -37,14 +37,37 @@ static unsigned kinds_of(const ker_dev *d, const enum ker_role *role, int n)
 }
 #define KINDS(d, ...) kinds_of(d, (const enum ker_role[]){ __VA_ARGS__ }, sizeof((enum ker_role[]){ __VA_ARGS__ }) / sizeof(enum ker_role))
 
+/* Buffers of recurrent layers, where there are some. */
+static bool delta_make(ctx_delta *d, const ker_dev *dev, int64_t n)
+{
+    const ker_model *m = &dev->m;
+    const ker_delta *k = &m->delta;
+    if (ker_cell_layers(m) == m->n_layer) return true;
+    int64_t in = 2 * (int64_t)k->n_key * k->key_dim + (int64_t)k->n_value * k->value_dim, out = (int64_t)k->n_value * k->value_dim;
+    *d = (ctx_delta){ .in = floats(n, in), .mix = floats(n, in), .z = floats(n, out), .o = floats(n, out), .two = floats(n, 2 * k->n_value), .gates = floats(n, 2 * k->n_value),
+                      .zero = floats(1, in), .before = act_alloc(sizeof *d->before * (size_t)n), .after = act_alloc(sizeof *d->after * (size_t)n),
+                      .first = act_alloc(sizeof *d->first * (size_t)n) };
+    if (d->zero) memset(d->zero, 0, sizeof(float) * (size_t)in);
+    return d->in && d->mix && d->z && d->o && d->two && d->gates && d->zero && d->before && d->after && d->first
+        && acts_make(&d->act, KINDS(dev, KER_W_D_OUT), n, out);
+}
+
+static void delta_free(ctx_delta *d)
+{
+    void *all[] = { d->in, d->mix, d->z, d->o, d->two, d->gates, d->zero, d->before, d->after, d->first };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    acts_free(&d->act);
+}
+
 void ctx_free(ker_ctx *c)
 {
     if (!c) return;
     for (int i = 0; i < 256; i++) free(c->cfg[i]);
-    void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.k, c->att.v, c->att.o, c->att.rope, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
+    void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.qg, c->att.k, c->att.v, c->att.o, c->att.rope, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
                     c->rt.margin, c->rt.n_slot, c->rt.width, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.slot_at, c->ff.ex_off, c->ff.active,
                     c->out.logits, c->out.hidden, c->out.row, c->out.bad, c->att.part, c->ff.run_y, c->ff.run_scale, c->ff.take, c->ff.id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    delta_free(&c->delta);
     free((void *)(uintptr_t)c->bad);
     acts_free(&c->in);
     acts_free(&c->att.act);
@@ -63,8 +86,9 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     ker_ctx *c = q_alloc(sizeof *c);
     int64_t n = max_rows, qd = (int64_t)m->n_head * m->head_dim, kd = (int64_t)m->n_kv_head * m->head_dim, od = (int64_t)m->n_head * ker_value_width(m);
     int64_t wide = m->n_ff_sh, slots = (int64_t)m->n_layer * n * max_k, pairs = d->pairs_cap;
-    bool merged = false;
+    bool merged = false, gated = false;
     for (int i = 0; i < m->n_layer; i++) {
+        gated |= m->layer[i].q_gate;
         if (m->layer[i].n_ff > wide) wide = m->layer[i].n_ff;
         merged |= dev_layer(d, i)->merged.data != NULL;
     }
@@ -81,6 +105,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->x = floats(n, m->n_embd);
     c->y = floats(n, m->n_embd);
     c->att.q = floats(n, qd);
+    c->att.qg = gated ? floats(n, 2 * qd) : NULL;
     c->att.k = floats(n, kd);
     c->att.v = floats(n, kd);
     c->att.o = floats(n, od);
@@ -110,12 +135,12 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->out.bad = act_alloc(sizeof *c->out.bad * (size_t)n);
     c->out.logits = floats(n, m->n_vocab);
     c->out.hidden = floats(n, m->n_embd);
-    bool ok = c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
+    bool ok = delta_make(&c->delta, d, n) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
     ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
-                                                KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD), n, m->n_embd)
+                                                KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD, KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA), n, m->n_embd)
         && acts_make(&c->att.act, KINDS(d, KER_W_O), n, m->latent.kv_rank ? (int64_t)m->n_head * m->latent.v : od) && mla_make(c, n)
         && (merged || acts_make(&c->ff.gather, exp_in, h_rows, m->n_embd))
         && acts_make(&c->ff.h_act, KINDS(d, KER_W_DOWN_EXPS), h_rows, h_in)

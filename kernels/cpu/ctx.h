@@ -19,6 +19,7 @@ typedef struct ctx_att {
     att_block *block;              /* [max_rows] */
     int n_block;
     float *q;                      /* [max_rows][n_head * head_dim]                */
+    float *qg;                     /* [max_rows][n_head][2 * head_dim] q, then its gate, where a layer has one; or NULL */
     float *k, *v;                  /* [max_rows][n_kv_head * head_dim]             */
     float *o;                      /* [max_rows][n_head * ker_value_width]         */
     float *rope;                   /* [max_rows][n_rope][rope_dim]: cos half, then sin */
@@ -28,6 +29,17 @@ typedef struct ctx_att {
     int n_seg, n_part;             /* 1: nothing is split; parts of the heads that share a KV head */
     acts act;                      /* of o                                         */
 } ctx_att;
+
+typedef struct ctx_delta {         /* all NULL in a model without recurrent layers */
+    float *in, *mix;               /* [max_rows][channels] into the convolution, and out of it: q, k, v */
+    float *z, *o;                  /* [max_rows][n_value * value_dim]              */
+    float *two, *gates;            /* [max_rows][2 * n_value]: beta and alpha as they come; decay, then beta */
+    float *zero;                   /* [channels]                                   */
+    int *before, *after;           /* [max_rows] the rows beside it in its sequence; -1: none */
+    int *first;                    /* [max_rows] each sequence's first row         */
+    int n_first;
+    acts act;                      /* of o                                         */
+} ctx_delta;
 
 typedef struct ctx_mla {               /* KER_MIX_MLA (mla.c); none elsewhere                          */
     float *low;                    /* [max_rows][q_rank]                           */
@@ -82,6 +94,7 @@ struct ker_ctx {
     float *y;                      /* [max_rows][n_embd] normed, or a product      */
     acts in;                       /* of the normed row                            */
     ctx_att att;
+    ctx_delta delta;
     ctx_mla mla;
     ctx_route rt;
     ctx_ffn ff;

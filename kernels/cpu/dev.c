@@ -8,8 +8,8 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV | KER_BIAS_O,
-                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .qk_whole = true, .scales = true };
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV | KER_BIAS_O,
+                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true };
     return &can;
 }
 
@@ -29,6 +29,8 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
         d->hold.no_experts = copy;
     }
     d->layer = q_alloc(sizeof *d->layer * (size_t)(m->n_layer + 1));
+    d->order = q_alloc(sizeof *d->order * (size_t)m->n_layer);
+    for (int i = 0, cells = 0, recurrent = 0; i < m->n_layer; i++) d->order[i] = layer[i].mixer == KER_MIX_DELTA ? recurrent++ : cells++;
     d->v = vec_get();
     d->pairs_cap = m->n_expert > FFN_PAIRS ? m->n_expert : FFN_PAIRS;
     d->pool = pool_new(n_threads);
@@ -67,6 +69,7 @@ void dev_close(ker_dev *d)
         free((void *)(uintptr_t)d->layer[i].merged.data);
     }
     free(d->layer);
+    free(d->order);
     free((void *)(uintptr_t)d->m.layer);
     free((void *)(uintptr_t)d->hold.no_experts);
     free(d);
@@ -85,6 +88,16 @@ int dev_set_threads(ker_dev *d, int n)
     return pool_threads(d->pool);
 }
 
+/* [n][m] from [m][n], which is freed. */
+static float *turned(float *f, int64_t n, int64_t m)
+{
+    float *t = q_alloc(sizeof *t * (size_t)(n * m));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++) t[i * m + j] = f[j * n + i];
+    free(f);
+    return t;
+}
+
 int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
     const ker_role_row *row = ker_role_get(role);
@@ -95,9 +108,10 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     l->w[role] = (mat){ w->type, w->ne[0], w->ne[1], w->data, ker_row_bytes(w->type, w->ne[0]) };
     l->apart[role] = w->stride ? w->stride : w->ne[1] * l->w[role].row_bytes;
     if (row->vec) {
+        float *f = q_alloc(sizeof(float) * (size_t)(w->ne[0] * w->ne[1]));
+        ker_type_get(w->type)->decode(w->data, f, w->ne[0] * w->ne[1]);
         free(l->vec[role]);
-        l->vec[role] = q_alloc(sizeof(float) * (size_t)w->ne[0]);
-        ker_type_get(w->type)->decode(w->data, l->vec[role], w->ne[0]);
+        l->vec[role] = w->ne[1] > 1 ? turned(f, w->ne[0], w->ne[1]) : f;
     }
     return Q_OK;
 }

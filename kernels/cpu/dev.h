@@ -18,7 +18,7 @@ enum {
 typedef struct layer_w {
     mat w[KER_W_ROLES];            /* n_out 0: absent. 3-D weights: n_out is one expert's, data NULL where they come from a source */
     int64_t apart[KER_W_ROLES];    /* 3-D: bytes from one expert's matrix to the next             */
-    float *vec[KER_W_ROLES];       /* norms and biases, decoded; owned                            */
+    float *vec[KER_W_ROLES];       /* norms and biases, decoded; owned. D_CONV: [conv][channels]  */
     mat merged;                    /* carved models: down of all experts as [row][expert]; data owned */
 } layer_w;
 
@@ -27,6 +27,7 @@ struct ker_dev {
     ker_hold hold;                 /* no_experts owned */
     ker_source source;             /* acquire NULL: experts lie in memory */
     layer_w *layer;                /* [n_layer + 1]; 0 = the whole-model roles */
+    int *order;                    /* [n_layer] which of the layers with cells it is, or of the recurrent ones */
     const vec_ops *v;
     pool *pool;
     int pairs_cap;                 /* max(FFN_PAIRS, n_expert) */

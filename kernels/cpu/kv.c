@@ -15,14 +15,15 @@ static int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
 
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t)
 {
-    return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer;
+    return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * ker_cell_layers(&d->m);
 }
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
     if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
-    *kv = (ker_kv){ d, t, n_page, ker_kv_head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
+    *kv = (ker_kv){ .dev = d, .type = t, .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t), .page_bytes = kv_page_bytes(d, t) };
+    if (!kv->page_bytes) kv->page_bytes = 64;      /* only recurrent layers: pages are names */
     /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
     kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
@@ -38,6 +39,8 @@ void kv_free(ker_kv *kv)
 {
     if (!kv) return;
     munmap(kv->data, (size_t)kv->n_page * (size_t)kv->page_bytes);
+    for (int i = 0; i < kv->n_state; i++) free(kv->state[i]);
+    free(kv->state);
     free(kv);
 }
 
@@ -61,10 +64,51 @@ int kv_load(ker_kv *kv, int page, int n_cells, const void *src)
     return ker_cells_load(&kv->dev->m, kv->type, true, kv->data + page * kv->page_bytes, n_cells, src) ? Q_OK : Q_FORMAT;
 }
 
+/* ---- states ---- */
+
+int64_t state_bytes(const ker_dev *d) { return ker_state_floats(&d->m) * (int64_t)sizeof(float); }
+
+int state_new(ker_kv *kv, char *err)
+{
+    int at = 0;
+    while (at < kv->n_state && kv->state[at]) at++;
+    float *f = aligned_alloc(64, ((size_t)state_bytes(kv->dev) + 63) & ~(size_t)63);
+    if (!f) return q_fail(err, Q_NOMEM, _("no memory for a state of the recurrent layers: lower state.memory or context.length"));
+    if (at == kv->n_state) {
+        kv->state = q_realloc(kv->state, sizeof *kv->state * (size_t)(at + 1));
+        kv->n_state++;
+    }
+    kv->state[at] = f;
+    return at + 1;
+}
+
+void state_free(ker_kv *kv, int state)
+{
+    if (!state_there(kv, state)) return;
+    free(kv->state[state - 1]);
+    kv->state[state - 1] = NULL;
+}
+
+static bool all_finite(const ker_kv *kv, const float *f) { return kv->dev->v->finite(f, ker_state_floats(&kv->dev->m)); }
+
+int state_save(ker_kv *kv, int state, void *dst)
+{
+    if (!state_there(kv, state)) return Q_RANGE;
+    memcpy(dst, kv->state[state - 1], (size_t)state_bytes(kv->dev));
+    return all_finite(kv, kv->state[state - 1]) ? Q_OK : Q_FORMAT;
+}
+
+int state_load(ker_kv *kv, int state, const void *src)
+{
+    if (!state_there(kv, state)) return Q_RANGE;
+    memcpy(kv->state[state - 1], src, (size_t)state_bytes(kv->dev));
+    return all_finite(kv, kv->state[state - 1]) ? Q_OK : Q_FORMAT;
+}
+
 uint8_t *kv_head(const ker_kv *kv, int page, int layer, int head)
 {
     assert(page >= 0 && page < kv->n_page && layer >= 0 && layer < kv->dev->m.n_layer && head >= 0 && head < kv->dev->m.n_kv_head);
-    return kv->data + page * kv->page_bytes + ((int64_t)layer * kv->dev->m.n_kv_head + head) * kv->head_bytes;
+    return kv->data + page * kv->page_bytes + ((int64_t)kv->dev->order[layer] * kv->dev->m.n_kv_head + head) * kv->head_bytes;
 }
 
 static int8_t q8_one(float x, float inv)

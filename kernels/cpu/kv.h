@@ -10,7 +10,9 @@ struct ker_kv {
     enum ker_kv_type type;
     int n_page;
     int64_t head_bytes, page_bytes;
-    uint8_t *data;                 /* [page][layer][kv head]: K, V, then (Q8_0) the scales of K, of V:
+    float **state;                 /* [n_state] slots by number - 1, ker_state_floats each; NULL: free */
+    int n_state;
+    uint8_t *data;                 /* [page][layer with cells][kv head]: K, V, then (Q8_0) the scales of K, of V:
                                       K [dim][64] (transposed), V [64][dim], scales [dim/32][64], [64][dim/32];
                                       no V in latent cells */
 };
@@ -21,6 +23,12 @@ void kv_copy(ker_kv *, int dst_page, int src_page, int n_cells);
 int64_t kv_page_bytes(const ker_dev *, enum ker_kv_type t);
 int kv_save(ker_kv *, int page, int n_cells, void *dst);
 int kv_load(ker_kv *, int page, int n_cells, const void *src);
+int64_t state_bytes(const ker_dev *);
+int state_new(ker_kv *, char *err);
+void state_free(ker_kv *, int state);
+int state_save(ker_kv *, int state, void *dst);
+int state_load(ker_kv *, int state, const void *src);
+static inline bool state_there(const ker_kv *kv, int state) { return state > 0 && state <= kv->n_state && kv->state[state - 1]; }
 
 uint8_t *kv_head(const ker_kv *, int page, int layer, int head);   /* head_bytes of one page, layer and KV head */
 /* Writes one cell's K and V (NULL in latent cells) of one head; p from kv_head. */

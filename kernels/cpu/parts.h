@@ -1,4 +1,4 @@
-/* kernels/cpu/parts: the parts of a layer, each in its own file (attn.c, route.c, ffn.c), as the backend's
+/* kernels/cpu/parts: the parts of a layer, each in its own file (attn.c, delta.c, route.c, ffn.c), as the backend's
  * table calls them: between begin and end, 0 or Q_CANCEL. `*_floats`: what a part needs of one worker's
  * scratch. Private to kernels/cpu. */
 #ifndef QUORUM_CPU_PARTS_H
@@ -7,7 +7,9 @@
 #include "kernels/cpu/ctx.h"
 
 void attn_begin(ker_ctx *);                /* room for the segments of long contexts (attn.c) */
+void delta_begin(ker_ctx *);               /* which row follows which */
 int cpu_attn(ker_ctx *, int layer);
+int cpu_delta(ker_ctx *, int layer);       /* the attention part of a recurrent layer */
 /* What kinds of attention share (attn.c): the rotation of a head's first rope_dim numbers under cs (ctx_att.rope); scores and sums of
  * att.q over the cells into att.o; for a row and head the joining of segments, where those were split (before att.o is read);
  * the output matrix over att.act, and the residual. */
@@ -26,6 +28,7 @@ int cpu_moe_take(ker_ctx *, int layer, ker_moe *out);
 int cpu_moe_run(ker_ctx *, int layer, ker_moe *moe);
 int cpu_moe_add(ker_ctx *, int layer, const ker_moe *moe);
 int64_t attn_floats(const ker_model *);
+int64_t delta_floats(const ker_model *);
 int64_t route_floats(const ker_model *);
 int64_t ffn_floats(const ker_dev *);
 

@@ -35,6 +35,15 @@ typedef struct vec_ops {
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
     void (*values_f16)(const uint16_t *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
+    /* x = x * scale / sqrt(sum(x^2) + eps), sums as in norm. */
+    void (*unit)(float *x, int n, float eps, float scale);
+    void (*gate)(float *x, const float *g, int n);                         /* x = x / (1 + exp(-g))       */
+    /* y[c] = silu(x[0][c] * w[0][c] + ... + x[taps - 1][c] * w[taps - 1][c]), fmaf in rising order; w[j] at w + j * apart. */
+    void (*conv)(const float *const *x, const float *w, int64_t apart, int taps, float *y, int n);
+    /* One step of the gated delta rule (kernels.h, ker_delta) on some columns of a state: from[dim][wide] -> to (may be the same),
+     * wide 16 or 32, of which n_v are in use. d = beta (v - g S^T k), S = g S + k d^T, o = S^T q; the two sums over dim are four
+     * each, of the rows i mod 4 = 0 .. 3 in rising order by fmaf, added as (0 + 1) + (2 + 3). */
+    void (*delta)(const float *from, float *to, int dim, int wide, const float *q, const float *k, const float *v, int n_v, float g, float beta, float *o);
     int few;                       /* up to so many queries the _f16 pair beats decoding the page once */
 } vec_ops;
 

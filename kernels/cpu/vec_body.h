@@ -304,5 +304,100 @@ static void vec_values_f16(const uint16_t *v, int dim, int n_cells, const float 
     values_any(v, true, dim, n_cells, p, shrink, acc, n_q);
 }
 
+/* ---- recurrent layers ---- */
+
+static void vec_unit(float *x, int n, float eps, float scale)
+{
+    v16 s = v_set(0);
+    int i = 0;
+    for (; i + 16 <= n; i += 16) { v16 a = v_load(x + i); s = v_fma(a, a, s); }
+    if (i < n) { v16 a = v_loadn(x + i, n - i); s = v_fma(a, a, s); }
+    v16 f = v_set(scale / sqrtf(v_fold(s) + eps));
+    for (i = 0; i + 16 <= n; i += 16) v_store(x + i, v_mul(v_load(x + i), f));
+    if (i < n) v_storen(x + i, v_mul(v_loadn(x + i, n - i), f), n - i);
+}
+
+static void vec_gate(float *x, const float *g, int n)
+{
+    int i = 0;
+    const v16 one = v_set(1), zero = v_set(0);
+    for (; i + 16 <= n; i += 16) v_store(x + i, v_div(v_load(x + i), v_add(one, v_exp(v_sub(zero, v_load(g + i))))));
+    if (i < n) v_storen(x + i, v_div(v_loadn(x + i, n - i), v_add(one, v_exp(v_sub(zero, v_loadn(g + i, n - i))))), n - i);
+}
+
+static void vec_conv(const float *const *x, const float *w, int64_t apart, int taps, float *y, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16 s = v_mul(v_load(x[0] + i), v_load(w + i));
+        for (int j = 1; j < taps; j++) s = v_fma(v_load(x[j] + i), v_load(w + j * apart + i), s);
+        v_store(y + i, v_silu(s));
+    }
+    if (i == n) return;
+    v16 s = v_mul(v_loadn(x[0] + i, n - i), v_loadn(w + i, n - i));
+    for (int j = 1; j < taps; j++) s = v_fma(v_loadn(x[j] + i, n - i), v_loadn(w + j * apart + i, n - i), s);
+    v_storen(y + i, v_silu(s), n - i);
+}
+
+/* The widths are constants where this is inlined, so that the sums stay in registers. */
+static inline __attribute__((always_inline)) void delta_step(const float *from, float *to, int dim, int nv, const float *q, const float *k, const float *v, int n_v,
+                                                             float g, float beta, float *o)
+{
+    v16 p[4][2], u[4][2], d[2], decay = v_set(g), b = v_set(beta);
+    V_UNROLL
+    for (int t = 0; t < 4; t++)
+        V_UNROLL
+        for (int j = 0; j < nv; j++) p[t][j] = u[t][j] = v_set(0);
+    int i = 0;
+    for (; i + 4 <= dim; i += 4)
+        V_UNROLL
+        for (int t = 0; t < 4; t++) {
+            v16 f = v_set(k[i + t]);
+            V_UNROLL
+            for (int j = 0; j < nv; j++) p[t][j] = v_fma(v_load(from + (i + t) * 16 * nv + 16 * j), f, p[t][j]);
+        }
+    for (int t = 0; i + t < dim; t++)
+        for (int j = 0; j < nv; j++) p[t][j] = v_fma(v_load(from + (i + t) * 16 * nv + 16 * j), v_set(k[i + t]), p[t][j]);
+    V_UNROLL
+    for (int j = 0; j < nv; j++) {
+        int left = n_v - 16 * j;
+        v16 sum = v_add(v_add(p[0][j], p[1][j]), v_add(p[2][j], p[3][j]));
+        v16 x = left >= 16 ? v_load(v + 16 * j) : v_loadn(v + 16 * j, left > 0 ? left : 0);
+        d[j] = v_mul(b, v_sub(x, v_mul(decay, sum)));
+    }
+    for (i = 0; i + 4 <= dim; i += 4)
+        V_UNROLL
+        for (int t = 0; t < 4; t++) {
+            v16 f = v_set(k[i + t]), e = v_set(q[i + t]);
+            V_UNROLL
+            for (int j = 0; j < nv; j++) {
+                int at = (i + t) * 16 * nv + 16 * j;
+                v16 s = v_fma(f, d[j], v_mul(decay, v_load(from + at)));
+                v_store(to + at, s);
+                u[t][j] = v_fma(s, e, u[t][j]);
+            }
+        }
+    for (int t = 0; i + t < dim; t++)
+        for (int j = 0; j < nv; j++) {
+            int at = (i + t) * 16 * nv + 16 * j;
+            v16 s = v_fma(v_set(k[i + t]), d[j], v_mul(decay, v_load(from + at)));
+            v_store(to + at, s);
+            u[t][j] = v_fma(s, v_set(q[i + t]), u[t][j]);
+        }
+    V_UNROLL
+    for (int j = 0; j < nv; j++) {
+        int left = n_v - 16 * j;
+        v16 sum = v_add(v_add(u[0][j], u[1][j]), v_add(u[2][j], u[3][j]));
+        if (left >= 16) v_store(o + 16 * j, sum);
+        else if (left > 0) v_storen(o + 16 * j, sum, left);
+    }
+}
+
+static void vec_delta(const float *from, float *to, int dim, int wide, const float *q, const float *k, const float *v, int n_v, float g, float beta, float *o)
+{
+    if (wide == 32) delta_step(from, to, dim, 2, q, k, v, n_v, g, beta, o);
+    else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o);
+}
+
 #define VEC_OPS { vec_norm, vec_swiglu, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
-                  vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, 2 * VEC_QB }
+                  vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, 2 * VEC_QB }

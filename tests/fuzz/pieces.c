@@ -1,4 +1,4 @@
-/* tests/fuzz/pieces: damaged vocabularies of embedding models, each asked for the ids of a few texts; any bytes through good ones;
+/* tests/fuzz/pieces: damaged vocabularies that are made of pieces, each asked for the ids of a few texts; any bytes through good ones;
  * and damaged files E5S1 through what makes them a GGUF. */
 #include "engine/models.h"
 #include "engine/text/vocab.h"
@@ -8,16 +8,17 @@
 
 #include <unistd.h>
 
-static const char *const NAME[] = {"unigram", "wordpiece", "wordpiece-cased"};
-static const char *const TEXT[] = {"Кворум  собрался\t",  "The expert's e\xCC\x81 \xEF\xAC\x81", "\xFF\xE2\x82 \xF0\x93\x80\x80", "\xE2\x96\x81 a", "", "ＡＢ 你好"};
-static q_buf files[3];
-static gguf_file *ggufs[3];
-static vocab *vocabs[3];
+static const char *const NAME[] = {"unigram", "wordpiece", "wordpiece-cased", "spm"};
+enum { FILES = sizeof NAME / sizeof *NAME };
+static const char *const TEXT[] = {"Кворум  собрался\t",  "The expert's e\xCC\x81 \xEF\xAC\x81", "\xFF\xE2\x82 \xF0\x93\x80\x80", "\xE2\x96\x81 a", "", "<b> </s>\n\n\n\n  <turn>", "ＡＢ 你好"};
+static q_buf files[FILES];
+static gguf_file *ggufs[FILES];
+static vocab *vocabs[FILES];
 
 static bool open_all(void)
 {
     char err[Q_ERRLEN];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FILES; i++) {
         char *path = q_printf("tests/golden/tokenizer/%s.gguf", NAME[i]);
         int rc = q_read_file(packed(path), &files[i], 1 << 22, err);
         free(path);
@@ -28,7 +29,7 @@ static bool open_all(void)
 
 static void close_all(void)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FILES; i++) {
         vocab_free(vocabs[i]);
         gguf_close(ggufs[i]);
         q_buf_free(&files[i]);
@@ -75,7 +76,7 @@ static int damage_run(const char *p, size_t n)
     gguf_file *g = NULL;
     vocab *v = NULL;
     q_buf b = {0};
-    int which = n ? (unsigned char)p[0] % 3 : 0;
+    int which = n ? (unsigned char)p[0] % FILES : 0;
     q_buf_add(&b, files[which].p, files[which].len);
     for (size_t i = 1; i + EDIT <= n; i += EDIT) edit(&b, which, p + i);
     int rc = gguf_open_memory(b.p, b.len, &g, err);

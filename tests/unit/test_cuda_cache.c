@@ -108,7 +108,7 @@ static void the_oldest_goes(void)
     CHECK_INT(gpu->kv_new(d, KER_KV_F16, 2, &kv, err), 0);
     CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
     const int32_t page[2] = { 1, 0 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     uint64_t hits = 0;
     for (int i = 0; i < 24; i++) {
         int32_t at = i;
@@ -214,7 +214,7 @@ static void what_fails_voids_one_pass(void)
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;
     const int32_t page[2] = { 1, 0 }, at[2] = { 0, 1 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     ker_batch b = { .n = 2, .token = tokens, .pos = at, .cell = at, .seqs = &seq, .n_seq = 1 };
     ker_out o;
     float first[VOCAB];

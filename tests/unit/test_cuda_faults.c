@@ -16,7 +16,7 @@ static int two_tokens(trial *t, ker_dev *d)
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;
     const int32_t page[1] = { 1 }, cell[2] = { 0, 1 };
-    ker_seq seq = { page, 1 };
+    ker_seq seq = { .page = page, .n_page = 1 };
     int rc = gpu->ctx_new(d, 2, t->m->m.n_expert, NULL, &c, t->why);
     if (!rc) rc = gpu->kv_new(d, KER_KV_F16, 3, &kv, t->why);
     if (!rc) rc = gpu->cfg_put(c, 0, &t->g->c, t->why);
@@ -136,7 +136,7 @@ static void what_a_token_costs(void)
     CHECK_INT(gpu->kv_new(d, KER_KV_F16, 2, &kv, err), 0);
     CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
     const int32_t page[2] = { 1, 0 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     for (int i = 0; i < 6; i++) {
         int32_t at = i;
         ker_batch b = { .n = 1, .token = tokens + i, .pos = &at, .cell = &at, .seqs = &seq, .n_seq = 1 };

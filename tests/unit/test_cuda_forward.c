@@ -193,7 +193,7 @@ static void wrong_things_are_refused(void)
     config *g = malloc(sizeof *g);
     config_make(g, m, &settings[0]);
     int32_t page[1] = { 0 }, token[5] = { 1, 2, 3, 4, 5 }, cell[5] = { 0, 1, 2, 3, 4 };
-    ker_seq seq = { page, 1 };
+    ker_seq seq = { .page = page, .n_page = 1 };
     ker_out o;
     ker_batch b = { .n = 1, .token = token, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
     CHECK_INT(gpu->begin(c, kv, &b, err), Q_RANGE);        /* no configuration in slot 0 */

@@ -109,7 +109,7 @@ static int batch(const model *m, const config *g, float *logits)
     ker_kv *kv = NULL;
     int32_t page[1] = { 0 }, at[N];
     uint8_t want_logits[N];
-    ker_seq seq = { page, 1 };
+    ker_seq seq = { .page = page, .n_page = 1 };
     ker_out o;
     for (int i = 0; i < N; i++) {
         at[i] = i;

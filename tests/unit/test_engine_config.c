@@ -63,7 +63,7 @@ static void refusals(void)
         { "experts.ban", "-7:3", "-7:3 is not" }, { "experts.ban", "2:-9", "2:-9 is not" }, { "experts.bias", "99999999:1=1", "99999999:1 is not" },
         { "experts.ban", "1:0,1:1,1:2,1:3,1:4,1:5,1:6,1:7,1:8,1:9,1:10,1:11", "at least one must remain" }, { "experts.ban", "7", "layer:expert" },
         { "experts.bias", "1:5", "layer:expert=value" }, { "experts.bias", "1:5=nan", "=value" }, { "experts.bias", "1:5=2e9", "1000" }, { "experts.pin", "1:2,", "layer:expert" },
-        { "attention.heads_off", "1:4", "heads 0 to 3" }, { "rope.scaling", "cubic", "none,linear,yarn" }, { "rope.factor", "0.5", "1 to 1024" },
+        { "attention.heads_off", "1:4", "heads 0 to 3" }, { "rope.scaling", "cubic", "none,linear,yarn" }, { "rope.scaling", "longrope", "does not hold" }, { "rope.factor", "0.5", "1 to 1024" },
         { "rope.theta", "inf", "number" }, { "norm.eps", "-1", "number" }, { "kv.type", "f8", "f16,f32,q8_0" }, { "sampler.temperature", "-1", "0 to 100" },
         { "ffn.width", "0,33,0", "layer 1" }, { "ffn.width", "0,33,0:magnitude", "layer 1" }, { "ffn.width", ":magnitude", "96" }, { "ffn.width", "-7", "96" },
         { "ffn.width", "7:magnitude:magnitude", "first-last" }, { "ffn.width", "7:largest", "first-last" }, { "experts.k", "2:magnitude", "first-last" }, { "ffn.width", "1000", "96" }, { "hidden_size", "128", "model.width is 64: the tensors" }, { "num_experts", "16", "experts.ban" },

@@ -5,7 +5,9 @@
 #include "tests/test.h"
 
 /* All cases of one folder, in pieces of several sizes; the same bytes whatever the pieces and the number of threads. */
-static void folder(const char *dir, const char *model, const char *extra)
+typedef struct extra_case { const char *name, *knob, *value; } extra_case;
+
+static void folder(const char *dir, const char *model, const extra_case *extra)
 {
     static const struct { int split; const char *threads; } ways[] = { { 0, "2" }, { 1, "1" }, { 7, "3" } };
     char err[Q_ERRLEN];
@@ -13,7 +15,7 @@ static void folder(const char *dir, const char *model, const char *extra)
     golden_set g;
     int rc = eng_model_open(model, NULL, &m, err);
     if (!rc) rc = golden_open(dir, &g, err);
-    if (!rc && extra) rc = golden_extra(&g, extra, err);
+    if (!rc && extra->name) rc = golden_extra(&g, extra->name, extra->knob, extra->value, err);
     CHECK_MSG(rc == 0, "%s", rc ? err : "");
     if (rc) return;
     for (int i = 0; i < g.n_case; i++) {
@@ -42,19 +44,20 @@ static void folder(const char *dir, const char *model, const char *extra)
     eng_model_free(m);
 }
 
-static const char *arch_now, *shared_now, *extra_now;
+static const char *arch_now, *shared_now;
+static extra_case extra_now;
 
 static void shared_goldens(void)
 {
     char *model = q_printf("%s/model.gguf", shared_now);
-    folder(shared_now, model, extra_now);
+    folder(shared_now, model, &extra_now);
     free(model);
 }
 
 static void checked_in_goldens(void)
 {
     char *dir = q_printf("tests/golden/engine/%s", arch_now), *model = util_model(arch_now);
-    folder(dir, model, NULL);
+    folder(dir, model, &(extra_case){ 0 });
     remove(model);
     free(dir);
     free(model);
@@ -93,8 +96,14 @@ static void carved_rows(void)
 /* Whose logits are PyTorch's, in ../shared/data. `extra`: of the cases that are no part of a normal run, the one that is ours. */
 static const struct { const char *set, *arch, *extra; } shared[] = {
     { "golden", "qwen3moe", NULL }, { "golden", "qwen2moe", NULL }, { "golden", "glm4moe", NULL }, { "golden", "qwen3", NULL }, { "golden", "llama", NULL },
-    { "golden-next", "mixtral", NULL }, { "golden-next", "deepseek2-lite", NULL },
+    { "golden-next", "qwen3next", NULL }, { "golden-next", "qwen35moe", NULL }, { "golden-next", "qwen35", NULL },
+    { "golden-next", "mixtral", NULL }, { "golden-next", "qwen2", NULL }, { "golden-next", "olmoe", NULL }, { "golden-next", "granitemoe", NULL },
+    { "golden-next", "phi3", NULL }, { "golden-next", "phi3-longrope", NULL },
+    { "golden-next", "deepseek2-lite", NULL },
 };
+
+/* What such a case is under, where its file cannot say it. */
+static const extra_case extras[] = { { "yarn_untruncated", "rope.yarn_range", "exact" } };
 
 int main(void)
 {
@@ -106,7 +115,9 @@ int main(void)
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) {
         char *dir = q_printf("../shared/data/%s/%s", shared[i].set, shared[i].arch);
         shared_now = dir;
-        extra_now = shared[i].extra;
+        extra_now = (extra_case){ .name = shared[i].extra };
+        for (size_t k = 0; k < sizeof extras / sizeof *extras && shared[i].extra; k++)
+            if (strcmp(extras[k].name, shared[i].extra) == 0) extra_now = extras[k];
         if (util_exists(dir))
             RUN(shared_goldens);
         else

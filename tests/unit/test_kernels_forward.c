@@ -127,7 +127,7 @@ static void sequences_share_a_batch(void)
     CHECK_INT(b->kv_new(d, KER_KV_F16, 8, &kv, err), 0);
     for (int i = 0; i < 2; i++) CHECK_INT(b->cfg_put(c, i, &g[i].c, err), 0);
     int32_t page[2][2] = { { 6, 2 }, { 6, 3 } }, cell[N_TOK];
-    ker_seq seq[2] = { { page[0], 2 }, { page[1], 2 } };
+    ker_seq seq[2] = { { .page = page[0], .n_page = 2 }, { .page = page[1], .n_page = 2 } };
     for (int i = 0; i < N_TOK; i++) cell[i] = i;
     ker_out o;
     ker_batch first = { .n = 67, .token = tokens, .pos = cell, .cell = cell, .seqs = seq, .n_seq = 1 };
@@ -167,7 +167,7 @@ static void long_text(const spec *s)
     int32_t tok[LONG], cell[LONG], page[PAGES];
     for (int i = 0; i < LONG; i++) { tok[i] = tokens[i % N_TOK]; cell[i] = i; }
     for (int i = 0; i < PAGES; i++) page[i] = PAGES - 1 - i;
-    ker_seq seq = { page, PAGES };
+    ker_seq seq = { .page = page, .n_page = PAGES };
     float first[VOCAB];
     reference(m, g, false, LONG, &want);
     for (int threads = 1; threads <= 3; threads++)
@@ -278,7 +278,7 @@ static void cancel_stops_soon(void)
         CHECK_INT(b->ctx_new(d, N_TOK, m->m.n_expert, &flag, &c, err), 0);
         CHECK_INT(b->kv_new(d, KER_KV_F16, 2, &kv, err), 0);
         CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
-        ker_seq seq = { page, 2 };
+        ker_seq seq = { .page = page, .n_page = 2 };
         ker_batch batch = { .n = N_TOK, .token = tokens, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
         ker_out o;
         CHECK_INT(forward(c, kv, m, &batch, &o), 0);
@@ -353,7 +353,7 @@ static void wrong_things_are_refused(void)
     g->add[7] = 0;
     CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
     int32_t page[1] = { 1 }, zero = 0, bad = VOCAB, far = KER_PAGE;
-    ker_seq seq = { page, 1 };
+    ker_seq seq = { .page = page, .n_page = 1 };
     ker_batch ok = { .n = 1, .token = &zero, .pos = &zero, .cell = &zero, .seqs = &seq, .n_seq = 1 }, x = ok;
     x.token = &bad;
     CHECK_INT(b->begin(c, kv, &x, err), Q_RANGE);
@@ -415,7 +415,7 @@ static int pin_case(const model *m, const cJSON *one, int *rows)
     int32_t cell[PIN_ROWS], page = 0;
     float x[PIN_ROWS * 64] = { 0 };
     for (int r = 0; r < PIN_ROWS; r++) { cell[r] = r; x[r * 64 + r] = 1; }
-    ker_seq seq = { &page, 1 };
+    ker_seq seq = { .page = &page, .n_page = 1 };
     ker_batch b = { .n = PIN_ROWS, .token = tokens, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
     ker_out o = { 0 };
     CHECK_INT(backend->ctx_new(d, PIN_ROWS, PIN_E, NULL, &c, err), 0);

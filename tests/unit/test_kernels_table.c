@@ -91,7 +91,7 @@ static void a_row_is_one_experts_output(void)
     CHECK_INT(backend->kv_new(d, KER_KV_F16, 1, &kv, err), 0);
     CHECK_INT(backend->cfg_put(c[0], 0, &g->c, err), 0);
     int32_t page = 0, cell[9] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
-    ker_seq seq = { &page, 1 };
+    ker_seq seq = { .page = &page, .n_page = 1 };
     ker_batch b = { .n = 9, .token = tokens, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
     CHECK_INT(backend->begin(c[0], kv, &b, err), 0);
     CHECK_INT(backend->embed(c[0]), 0);
@@ -317,6 +317,20 @@ static void kinds_not_computed_are_refused(void)
         }
         m->layer[1] = keep;
     }
+    model *latent = model_new(&specs[N_SPEC - 3]);
+    CHECK_INT(ker_model_check(&latent->m, ker_cpu_can(), err), 0);
+    for (int i = 0; i < 5; i++) {                              /* latent cells in every layer, of the widths that are said, or in none */
+        ker_model one = latent->m;
+        enum ker_mixer mixer = latent->layer[1].mixer;
+        if (i == 0) one.n_kv_head = 2;
+        if (i == 1) one.head_dim++;
+        if (i == 2) one.latent.v = 0;
+        if (i == 3) one.latent.rope = one.rope_dim - 2;
+        if (i == 4) latent->layer[1].mixer = KER_MIX_GQA;
+        CHECK_INT(ker_model_check(&one, ker_cpu_can(), err), Q_FORMAT);
+        latent->layer[1].mixer = mixer;
+    }
+    model_free(latent);
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         ker_model one = m->m;
         one.qk_whole = whole[i].m.qk_whole;
@@ -347,7 +361,7 @@ static void begin_says_what_is_wrong(void)
         CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
         int32_t page[1] = { 1 }, zero[5] = { 0 }, token = VOCAB, cell = KER_PAGE, far = 2;
         int16_t two = 2;
-        ker_seq seq = { page, 1 }, off = { &far, 1 };
+        ker_seq seq = { .page = page, .n_page = 1 }, off = { .page = &far, .n_page = 1 };
         ker_batch ok = { .n = 1, .token = zero, .pos = zero, .cell = zero, .seqs = &seq, .n_seq = 1 };
         ker_batch wrong[] = { ok, ok, ok, ok, ok, ok, ok, ok, ok };
         static const char *const words[] = { "token 48", "cell 64", "slot 2", "sequence 2", "page 2", "rows", "expert 99", "twice", "rows" };
@@ -394,7 +408,7 @@ static seen look(const model *m, const ker_backend *b, int n)
     int32_t page[2] = { 1, 0 }, cell[N_TOK];
     uint8_t want_all[N_TOK];
     for (int i = 0; i < N_TOK; i++) { cell[i] = i; want_all[i] = KER_WANT_LOGITS; }
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     ker_batch batch = { .n = n, .token = tokens, .pos = cell, .cell = cell, .want = want_all, .seqs = &seq, .n_seq = 1 };
     ker_out o;
     CHECK_INT(b->ctx_new(d, N_TOK, m->m.n_expert, NULL, &c, err), 0);
@@ -418,6 +432,8 @@ static enum ker_part part_of(enum ker_role r)
         [KER_W_ATTN_NORM] = KER_PART_ATTN, [KER_W_Q] = KER_PART_ATTN, [KER_W_K] = KER_PART_ATTN, [KER_W_V] = KER_PART_ATTN, [KER_W_O] = KER_PART_ATTN,
         [KER_W_BQ] = KER_PART_ATTN, [KER_W_BK] = KER_PART_ATTN, [KER_W_BV] = KER_PART_ATTN, [KER_W_Q_NORM] = KER_PART_ATTN, [KER_W_K_NORM] = KER_PART_ATTN,
         [KER_W_BO] = KER_PART_ATTN, [KER_W_SINKS] = KER_PART_ATTN, [KER_W_POST_ATTN_NORM] = KER_PART_ATTN,
+        [KER_W_Q_A] = KER_PART_ATTN, [KER_W_Q_A_NORM] = KER_PART_ATTN, [KER_W_Q_B] = KER_PART_ATTN, [KER_W_KV_A] = KER_PART_ATTN, [KER_W_KV_A_NORM] = KER_PART_ATTN,
+        [KER_W_K_B] = KER_PART_ATTN, [KER_W_V_B] = KER_PART_ATTN,
         [KER_W_ROUTER] = KER_PART_ROUTE, [KER_W_SELECT_BIAS] = KER_PART_ROUTE, [KER_W_SH_ROUTER] = KER_PART_ROUTE,
     };
     return parts[r] ? parts[r] : KER_PART_FFN;
@@ -430,7 +446,7 @@ static void not_finite_is_told_where_it_began(void)
     static const float poison[] = { NAN, INFINITY };
     const ker_backend *tables[] = { ker_cpu(), ker_split() };
     int tried = 0;
-    static const int with[] = { 0, 1, 2, 3, 4, N_PLAIN, N_PLAIN + 1 };
+    static const int with[] = { 0, 1, 2, 3, 4, N_PLAIN, N_PLAIN + 1, N_SPEC - 2 };
     for (size_t a = 0; a < sizeof with / sizeof *with; a++) {
         int s = with[a];
         model *m = model_new(&specs[s]);

@@ -139,7 +139,7 @@ static char *decoded(const vocab *v, const char *s)
 static void test_back(void)
 {
     static const struct { const char *name, *text, *back; } of[] = {
-        {"unigram", "  the expert  said\tso ", " the expert said so"}, {"unigram", "роутер ﬁne", " роутер fine"},
+        {"unigram", "  the expert  said\tso ", "the expert said so"}, {"unigram", "роутер ﬁne", "роутер fine"},
         {"wordpiece", "The expert's ROUTER", " the expert ' s router"}, {"wordpiece-cased", "The expert said", " The expert said"}};
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         opened o;

@@ -662,10 +662,11 @@ static void refused(const char *model, const char *pre, const char *words, int d
 static void test_refusals(void)
 {
     refused(NULL, NULL, "no tokenizer", 0);
-    refused("llama", "default", "\"llama\" is not supported", 0);
+    refused("rwkv", "default", "\"rwkv\" is not supported", 0);
+    refused("llama", "default", "no score for each of its tokens", 0);
     refused("gpt2", NULL, "tokenizer.ggml.pre", 0);
-    refused("gpt2", "tekken", "\"tekken\" is not known", 0);
-    refused("gpt2", "tekken", "smollm", 0);
+    refused("gpt2", "kimi-k2", "\"kimi-k2\" is not known", 0);
+    refused("gpt2", "kimi-k2", "smollm", 0);
     refused("gpt2", "qwen2", "no vocabulary", 0);
     refused("gpt2", "qwen2", "does not fit", 1);
     refused("gpt2", "qwen2", "type that is not known", 2);

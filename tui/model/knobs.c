@@ -9,7 +9,7 @@
 /* Names that begin so, comma-separated; what is nowhere stands in the last group. */
 static const struct { const char *title, *begins; } group[TUI_KNOB_GROUPS] = {
     { N_("experts and heads"), "experts.,attention.,ffn." }, { N_("positions"), "rope." }, { N_("norms"), "norm." },
-    { N_("cache and threads"), "context.,kv.,threads" }, { N_("sampler"), "sampler." }, { N_("thinking and system text"), "think,chat." },
+    { N_("cache and threads"), "context.,kv.,state.,threads" }, { N_("sampler"), "sampler." }, { N_("thinking and system text"), "think,chat." },
     { N_("memory"), "memory." }, { N_("interface"), "ui." }, { N_("fixed by the weights"), "model." } };
 
 const char *tui_knobs_title(int g) { return _(group[g].title); }

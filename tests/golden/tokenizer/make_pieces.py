@@ -141,10 +141,14 @@ def texts():
         t.append(unicodedata.normalize('NFD' if r.randrange(2) else 'NFC', pool[at:at + r.randrange(60)]).swapcase())
     return [x for x in dict.fromkeys(t)]
 
-kinds = {'unigram.gguf': unigram(), 'wordpiece.gguf': wordpiece('wordpiece.gguf', 1000, True, True),
-         'wordpiece-cased.gguf': wordpiece('wordpiece-cased.gguf', 600, False, False)}
-all_texts = texts()
-with gzip.GzipFile(os.path.join(HERE, 'pieces.json.gz'), 'wb', mtime=0) as z, io.TextIOWrapper(z, encoding='utf8') as f:
-    f.write('[\n' + ',\n'.join(json.dumps({'text': t, **{k.split('.')[0]: e(t) for k, e in kinds.items()}}, ensure_ascii=False, separators=(',', ':'))
-                               for t in all_texts) + '\n]\n')
-print(len(all_texts), 'texts')
+def main():
+    kinds = {'unigram.gguf': unigram(), 'wordpiece.gguf': wordpiece('wordpiece.gguf', 1000, True, True),
+             'wordpiece-cased.gguf': wordpiece('wordpiece-cased.gguf', 600, False, False)}
+    all_texts = texts()
+    with gzip.GzipFile(os.path.join(HERE, 'pieces.json.gz'), 'wb', mtime=0) as z, io.TextIOWrapper(z, encoding='utf8') as f:
+        f.write('[\n' + ',\n'.join(json.dumps({'text': t, **{k.split('.')[0]: e(t) for k, e in kinds.items()}}, ensure_ascii=False, separators=(',', ':'))
+                                   for t in all_texts) + '\n]\n')
+    print(len(all_texts), 'texts')
+
+if __name__ == '__main__':
+    main()

@@ -7,7 +7,7 @@
 #define OVER(i, why) "{\"choices\":[{\"index\":" #i ",\"delta\":{},\"finish_reason\":\"" why "\"}]}"
 typedef struct traffic { const char *when; const char *const *event; const char *body; } traffic;      /* body: instead of events */
 static const traffic plays[] = {
-    { .when = "plain", .event = EVENTS(CHUNK("{\"content\":\"Hello\"}"), CHUNK("{\"content\":\" there\"}"), CHUNK("{\"content\":\".\"}"), END("stop"), USAGE, "[DONE]") },
+    { .when = "plain", .event = EVENTS(CHUNK("{\"content\":\" Hello\"}"), CHUNK("{\"content\":\" there\"}"), CHUNK("{\"content\":\".\"}"), END("stop"), USAGE, "[DONE]") },
     { .when = "all at once", .event = EVENTS(OF(2, "{\"content\":\"third\"}"), OF(0, "{\"role\":\"assistant\",\"content\":\"fir\"}"), OF(7, "{\"content\":\"nobody's\"}"), OF(-1, "{\"content\":\"nobody's\"}"),
       "{\"choices\":[{\"index\":1,\"delta\":{\"reasoning_content\":\"so\"}},{\"index\":0,\"delta\":{\"content\":\"st\\nanswer\"}}]}", OVER(2, "length"), OVER(0, "stop"), OF(1, "{\"content\":\"second\"}"), OF(0, "{\"content\":\"too late\"}"),
       OVER(1, "stop"), "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":300,\"prompt_tokens_details\":{\"cached_tokens\":4}}}", "[DONE]") },
@@ -17,15 +17,19 @@ static const traffic plays[] = {
 
 static char err[Q_ERRLEN];
 
-typedef struct state { bool alone; } state;              /* it refuses n */
+typedef struct state { bool alone; const char *owner; } state;   /* it refuses n; what it calls itself */
 typedef struct seen { q_buf order; int stop_at; } seen;
 
 static bool serve(play *p, int fd, const char *request, const char *body, int number)
 {
     const state *s = p->user;
     (void)number;
-    if (strncmp(request, "GET /v1/models ", 15) == 0)
-        return play_json(fd, "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"max_model_len\":4096}]}");
+    if (strncmp(request, "GET /v1/models ", 15) == 0) {
+        char *list = q_printf("{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"max_model_len\":4096,\"owned_by\":\"%s\"}]}", s->owner ? s->owner : "");
+        bool ok = play_json(fd, list);
+        free(list);
+        return ok;
+    }
     if (strncmp(request, "POST /v1/chat/completions ", 26) != 0)
         return play_reply(fd, 404, "application/json", "", "{\"detail\":\"Not Found\"}");
     if (s->alone && strstr(body, "\"n\":"))
@@ -140,9 +144,35 @@ static void several_answers_come_together(void)
     part(m, p);
 }
 
+/* ---- an answer's beginning ---- */
+static void a_beginning_goes_where_it_is_understood(void)
+{
+    static const struct { const char *owner; bool can; } row[] = { { "vllm", true }, { "sglang", true }, { "quorum", true }, { "llamacpp", false }, { "openai", false } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        play *p;
+        prov *m = meet(&(state){ .owner = row[i].owner }, &p);
+        prov_message q = { .role = PROV_USER, .text = "say it", .n = 6 };
+        prov_request r = { .message = &q, .n_message = 1, .begin = "plain", .n_begin = 5, .think = "on" };
+        seen s = { 0 };
+        prov_hooks h = { .user = &s, .piece = say_which };
+        prov_result out;
+        int rc = prov_ask(m, &r, &h, &out, err);
+        CHECK_MSG(row[i].can ? rc == Q_OK : rc == Q_RANGE && strstr(err, "/again"), "%s: %s", row[i].owner, err);
+        char *last = play_last(p);
+        if (row[i].can)
+            CHECK_MSG(strstr(last, "{\"role\":\"assistant\",\"content\":\"plain\"}]") && strstr(last, "\"continue_final_message\":true") && strstr(last, "\"add_generation_prompt\":false") &&
+                      strstr(last, "\"enable_thinking\":false"), "%s", last);
+        CHECK_STR(str(&s.order), row[i].can ? "0 Hello|0 there|0." : "");      /* the blank at its beginning is a part of it */
+        free(last);
+        seen_clear(&s);
+        part(m, p);
+    }
+}
+
 int main(void)
 {
     RUN(several_answers);
     RUN(several_answers_come_together);
+    RUN(a_beginning_goes_where_it_is_understood);
     return TEST_END();
 }

@@ -10,6 +10,7 @@
 #include "provider/server.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,7 @@ typedef struct remote {
     bool plain;                          /* it refused what not every server knows */
     struct learned *learned;             /* owned */
     int used;                            /* tokens of the last prompt with its answer */
+    atomic_bool cancelled;               /* what has come already is not handed out either */
     gen_source source;
     running r;
 } remote;
@@ -418,6 +420,8 @@ static int room(void *self) { return (void)self, 1; }   /* the server says when 
 static int choose(void *self, gen_token *out, char *err)
 {
     remote *m = self;
+    if (atomic_load(&m->cancelled))
+        return q_fail(err, Q_CANCEL, _("stopped"));
     if (m->r.at == m->r.n_unit) {
         m->r.at = m->r.n_unit = 0;
         q_buf_clear(&m->r.said);
@@ -671,6 +675,7 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
 
 static void cancel(prov *p, bool on)
 {
+    atomic_store(&of(p)->cancelled, on);
     net_cancel(of(p)->line, on);
     net_cancel(of(p)->aside, on);
 }

@@ -148,7 +148,7 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const weigh
         return;
     }
     model_bytes *b = &m->bytes[layer];
-    if (ker_role_get(role)->ne[2] == KER_DIM_EXPERT) {
+    if (ker_role_of_experts(role)) {
         b->expert += bytes / (uint64_t)m->ker.n_expert;
         if (role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS)
             b->expert_row += bytes / rows;

@@ -5,8 +5,10 @@ import sys
 
 try:                                    # of 2026; it serves both eras
     from mcp.server.mcpserver import MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
 except ImportError:                     # releases 1.x
     from mcp.server.fastmcp import FastMCP as MCPServer
+    from mcp.server.fastmcp.exceptions import ToolError
 
 ROOTS = [os.path.realpath(r) for r in sys.argv[1:]]
 server = MCPServer("files-test", instructions="Paths are absolute and lie below a root.")
@@ -15,7 +17,7 @@ server = MCPServer("files-test", instructions="Paths are absolute and lie below 
 def within(path):
     real = os.path.realpath(path)
     if not os.path.isabs(path) or not any(real == r or real.startswith(r + os.sep) for r in ROOTS):
-        raise ValueError("%s is outside of the roots" % path)
+        raise ToolError("%s is outside of the roots" % path)
     return real
 
 

@@ -26,7 +26,8 @@ import numpy as np
 # file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only;
 # qk_norm: of each head or ("whole") of all at once; fused: Q, K, V in one tensor, gate and up in another; scales:
 # Granite's four multipliers; window: with attention.sliding_window, of so many layers the last sees all (0: every layer
-# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts
+# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts; latent: MLA, the file's
+# K and V of it in one tensor (kv_b, older files) or in two
 ARCH = {
     "qwen3moe": dict(half=True, qk_norm="head", moe=True, gate="softmax", renorm=True),
     "qwen3": dict(half=True, qk_norm="head"),
@@ -42,6 +43,8 @@ ARCH = {
                     ffn_norm="post_attention_norm"),
     "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
+    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1),
+    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, of="deepseek2"),
 }
 
 
@@ -124,6 +127,44 @@ def glu(kind, gate, up):
     return silu(gate) * up
 
 
+def yarn_factor(m, settings):
+    """By how much YaRN stretches, 1 where it does not act."""
+    scaling = settings.get("rope.scaling", m.key("rope.scaling.type", "none"))
+    return max(settings.get("rope.factor", m.key("rope.scaling.factor", 1.0)), 1.0) if scaling == "yarn" else 1.0
+
+
+def latent_attention(m, layer, x, eps, f, settings):
+    """DeepSeek-V2's (arXiv 2405.04434, equations 9 to 19), every head's K and V written out; scores under YaRN as modeling_deepseek.py
+    has them (mscale_all_dim)."""
+    w = lambda name: m.weight(layer, name)
+    heads, rank, rope = m.key("attention.head_count"), m.key("attention.kv_lora_rank"), m.key("rope.dimension_count")
+    head, dim = m.key("attention.key_length_mla", m.key("attention.key_length")), m.key("attention.value_length_mla", m.key("attention.value_length"))
+    nope, n = head - rope, len(x)
+    y = norm(x, w("attn_norm.weight"), eps)
+    q = norm(y @ w("attn_q_a.weight").T, w("attn_q_a_norm.weight"), eps) @ w("attn_q_b.weight").T if m.key("attention.q_lora_rank", 0) else y @ w("attn_q.weight").T
+    q = q.reshape(n, heads, head)
+    both = y @ w("attn_kv_a_mqa.weight").T
+    latent = norm(both[:, :rank], w("attn_kv_a_norm.weight"), eps)
+    turned = rotate(both[:, None, rank:], m.row["half"], f, 1.0)[:, 0]
+    q = np.concatenate([q[..., :nope], rotate(q[..., nope:], m.row["half"], f, 1.0)], -1)
+    if w("attn_kv_b.weight") is not None:
+        kv = w("attn_kv_b.weight").reshape(heads, nope + dim, rank)
+        k_b, v_b = kv[:, :nope], kv[:, nope:]
+    else:
+        k_b, v_b = w("attn_k_b.weight").transpose(0, 2, 1), w("attn_v_b.weight")
+    grown = 1 + m.key("rope.scaling.yarn_log_multiplier", 0.0) * np.log(yarn_factor(m, settings))
+    out = np.zeros((n, heads, dim))
+    for h in range(heads):
+        k = np.concatenate([latent @ k_b[h].T, turned], -1)
+        s = q[:, h] @ k.T * (grown ** 2 / np.sqrt(head))
+        s[np.triu_indices(n, 1)] = -np.inf
+        p = np.exp(s - s.max(1, keepdims=True))
+        out[:, h] = p / p.sum(1, keepdims=True) @ (latent @ v_b[h].T)
+    for h in spread(settings, "attention.heads_off", layer, heads):
+        out[:, h] = 0
+    return joined(m, x, out.reshape(n, -1) @ w("attn_output.weight").T, None, eps)
+
+
 def frequencies(m, settings, n):
     """Inverse frequencies for a text of n tokens, and what cos and sin are multiplied by."""
     dim = m.key("rope.dimension_count")
@@ -172,6 +213,8 @@ def joined(m, x, part, norm_of, eps):
 
 
 def attention(m, layer, x, eps, f, scale, settings):
+    if m.row.get("latent"):
+        return latent_attention(m, layer, x, eps, f, settings)
     w = lambda name: m.weight(layer, name)
     heads, kv_heads = m.key("attention.head_count"), m.key("attention.head_count_kv")
     dim, n, local = m.key("attention.key_length", x.shape[1] // heads), len(x), slides(m, layer)
@@ -212,13 +255,14 @@ def attention(m, layer, x, eps, f, scale, settings):
 
 
 def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=None, pins=(), bans=(), router_scale=0.0, forced=None,
-           temperature=1.0, min_p=0.0):
+           temperature=1.0, min_p=0.0, groups=1, used=1):
     """One token's experts: ids in the order of choice, weights, and by how much the last chosen led.
 
     Edits act on the scores that decide: `add` on the logits before the gate, a ban is never chosen, a pin takes one of
     the k slots with its own gate value; of more pins than slots the best stay. Scores are divided by the temperature; of
     the chosen, those below min_p of the largest value are dropped, never a pin, and the others share the weight. In a carved model (router_scale) scores
-    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id."""
+    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id. Of groups only the best `used` may be
+    chosen from, or as many as hold k: by the sum of their two best where there is a selection bias (DeepSeek-V3), else by their best (V2)."""
     s = np.array(logit, np.float64)
     if router_scale:
         s = (s + 4 * (select if select is not None else 0)) / router_scale
@@ -233,13 +277,26 @@ def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=No
     best = [i for i in np.argsort(-rank, kind="stable") if not banned[i]]
     k = min(k, len(best))
     ids = list(forced) if forced is not None else [i for i in best if i in pins][:k]
-    lead = np.inf
+    group_lead = np.inf
+    if groups > 1:
+        of = np.sort(np.where(banned, select if select is not None else 0, rank).reshape(groups, -1), 1)
+        score = of[:, -2:].sum(1) if select is not None else of[:, -1]
+        free = np.array([not banned[i] and i not in pins for i in range(len(s))]).reshape(groups, -1).sum(1)
+        order, n, taken = [g for g in np.argsort(-score, kind="stable") if free[g]], 0, []
+        for g in order:
+            if len(taken) < used or n < k - len(ids):
+                taken.append(g)
+                n += free[g]
+        if taken and len(taken) < len(order):
+            group_lead = score[taken[-1]] - score[order[len(taken)]]
+        best = [i for i in best if i // (len(s) // groups) in taken]
+    lead = group_lead
     if forced is None:
         rest = [i for i in best if i not in pins]
         free = k - len(ids)
         ids += rest[:free]
         if 0 < free < len(rest):
-            lead = rank[rest[free - 1]] - rank[rest[free]]
+            lead = min(lead, rank[rest[free - 1]] - rank[rest[free]])
     if forced is None and min_p > 0:
         edge = min_p * value[ids].max()
         lead = min([lead] + [abs(value[i] - edge) for i in ids if i not in pins])
@@ -303,7 +360,8 @@ def experts(m, layer, x, y, settings, forced, trace):
                             m.kv.get(m.arch + ".expert_weights_scale", 1.0), w("exp_probs_b.bias"), add,
                             spread(settings, "experts.pin", layer, n_expert), spread(settings, "experts.ban", layer, n_expert),
                             m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None,
-                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0))
+                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0),
+                            m.key("expert_group_count", 1), m.key("expert_group_used_count", 1))
         for e, a in zip(i, v):
             bias = lambda name: w(name + ".bias")[e] if m.row.get("biases") else 0
             h = glu(m.row.get("glu"), w("ffn_gate_exps.weight")[e] @ y[t] + bias("ffn_gate_exps"), w("ffn_up_exps.weight")[e] @ y[t] + bias("ffn_up_exps"))
@@ -465,6 +523,16 @@ def shapes(row, arch, tiny):
         keys.update({"attention.scale": 0.2, "embedding_scale": 6.0, "residual_scale": 0.4, "logit_scale": 3.0})
     if "window" in row:
         keys["attention.sliding_window"] = 20
+    if row.get("latent"):
+        rank, nope, rope, v = (24, 12, 8, 16) if tiny else (32, 16, 8, 24)
+        keys.update({"attention.head_count_kv": 4, "attention.kv_lora_rank": rank, "rope.dimension_count": rope,
+                     "attention.key_length": nope + rope, "attention.value_length": v})
+        del keys["expert_shared_feed_forward_length"]
+    if row.get("latent") and not row.get("kv_b"):
+        keys.update({"attention.head_count_kv": 1, "attention.q_lora_rank": 20, "attention.key_length": rank + rope, "attention.value_length": rank,
+                     "attention.key_length_mla": nope + rope, "attention.value_length_mla": v, "expert_gating_func": 2, "expert_weights_norm": True,
+                     "expert_weights_scale": 1.5, "expert_group_count": 4, "expert_group_used_count": 2, "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
+                     "rope.scaling.original_context_length": 64, "rope.scaling.yarn_log_multiplier": 0.1})
     if row.get("fused"):
         keys.update({"rope.dimension_count": dim * 3 // 4, "rope.scaling.original_context_length": 64})
     if row.get("sinks"):
@@ -475,12 +543,20 @@ def shapes(row, arch, tiny):
 def layer_tensors(row, k, i):
     """Name, shape [out][in] of one layer's."""
     embd, heads, kv, dim = (k[n] for n in ("embedding_length", "attention.head_count", "attention.head_count_kv", "attention.key_length"))
-    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length")
+    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length", k.get("expert_feed_forward_length"))
     t = {"attn_norm.weight": (embd,), "attn_output.weight": (embd, heads * dim), row.get("ffn_norm", "ffn_norm") + ".weight": (embd,)}
     if row.get("fused"):
         t.update({"attn_qkv.weight": ((heads + 2 * kv) * dim, embd), "ffn_up.weight": (2 * ff, embd), "ffn_down.weight": (embd, ff)})
         return t
-    t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
+    if row.get("latent"):
+        rank, rope, low = k["attention.kv_lora_rank"], k["rope.dimension_count"], k.get("attention.q_lora_rank")
+        head, v = k.get("attention.key_length_mla", dim), k.get("attention.value_length_mla", k["attention.value_length"])
+        t.update({"attn_kv_a_mqa.weight": (rank + rope, embd), "attn_kv_a_norm.weight": (rank,), "attn_output.weight": (embd, heads * v)})
+        t.update({"attn_q_a.weight": (low, embd), "attn_q_a_norm.weight": (low,), "attn_q_b.weight": (heads * head, low)} if low else {"attn_q.weight": (heads * head, embd)})
+        t.update({"attn_kv_b.weight": (heads * (head - rope + v), rank)} if row.get("kv_b") else
+                 {"attn_k_b.weight": (heads, rank, head - rope), "attn_v_b.weight": (heads, v, rank)})
+    else:
+        t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
     if row.get("bias"):
         t.update({"attn_q.bias": (heads * dim,), "attn_k.bias": (kv * dim,), "attn_v.bias": (kv * dim,)})
     if row.get("qk_norm"):
@@ -544,6 +620,8 @@ def new_cases(row, layers, rng):
                   {"name": "temperature", "settings": {"experts.temperature": 0.5}}, {"name": "min_p", "settings": {"experts.min_p": 0.6}}]
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("latent") and not row.get("kv_b"):
+        cases.append({"name": "unscaled", "settings": {"rope.scaling": "none"}})
     if row.get("fused") or "window" in row:
         cases.append(long_case(row, rng, 150))
     return cases
@@ -555,6 +633,8 @@ def tiny_cases(row, rng):
         cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5], "experts.ban": ["1:3"]}})
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("latent") and not row.get("kv_b"):
+        cases.append({"name": "unscaled", "settings": {"rope.scaling": "none"}})
     if row.get("fused") or "window" in row:
         cases.append(long_case(row, rng, 4))
     return cases

@@ -333,6 +333,7 @@ static int steps_wanted(int otherwise)
 
 static void fuzz_qwen3moe(void) { fuzz("qwen3moe", steps_wanted(160)); }
 static void fuzz_glm4moe(void) { fuzz("glm4moe", steps_wanted(160)); }
+static void fuzz_deepseek2(void) { fuzz("deepseek2", steps_wanted(100)); }
 
 /* ---- cells are found again, and only where they may be ---- */
 static void reuse(void)
@@ -585,6 +586,7 @@ int main(void)
     printf("# seed %llu\n", (unsigned long long)rng);
     RUN(fuzz_qwen3moe);
     RUN(fuzz_glm4moe);
+    RUN(fuzz_deepseek2);
     RUN(reuse);
     RUN(cancel_from_thread);
     char *path = util_default_model();

@@ -444,6 +444,22 @@ void compact_behind(agt *a)
 }
 
 /* ---- pins of turns ---- */
+/* By its number and how it begins: "@-1" and "@2" name what a person can hardly see. */
+static void say_pinned(agt *a, const mem_messages *path, int at, bool on)
+{
+    enum { BEGINS = 48 };
+    const char *text = path->v[compacted_turn(path, at)].text;
+    size_t n = strcspn(text, "\n");
+    q_buf b = { 0 };
+    int number = 0;
+    for (int i = 0; i <= at; i++)
+        number += path->v[i].role == MEM_ASSISTANT;
+    q_say_clean(&b, text, n > BEGINS ? q_utf8_whole(text, BEGINS) : n, true);
+    q_buf_puts(&b, text[n > BEGINS ? BEGINS : n] ? "…" : "");
+    note(&a->events, AGT_INFO, on ? _("pinned: turn %d (“%s”) stays word for word when older turns are summarised (/compact)") : _("turn %d (“%s”) is not pinned any more"), number, b.p);
+    q_buf_free(&b);
+}
+
 /* id 1: on; text: "@N". */
 static void pin(agt *a, const job *j)
 {
@@ -466,7 +482,7 @@ static void pin(agt *a, const job *j)
     }
     agt_event e = view_event(a->store, AGT_EV_MARKED, path->v[at].id);
     evq_push(&a->events, &e);
-    note(&a->events, AGT_INFO, j->id == 1 ? _("pinned: the turn of this answer stays word for word when older turns are summarised (/compact)") : _("the turn is not pinned any more"));
+    say_pinned(a, path, at, j->id == 1);
     compacted now = { 0 };
     if (present(a, &now, err) == Q_OK && at <= now.upto) {       /* it is older than the summary: from now on beside it, or not */
         char *kept = compacted_pins(a, path, now.upto);

@@ -178,6 +178,32 @@ static void resources(agt *a, list *l, const char *word)
     }
 }
 
+/* "mcp:NAME/URI" of /add: names of servers, then what the one that is named has. */
+static void resources_to_add(agt *a, list *l, const char *word)
+{
+    const mcphub *h = &a->toolbox.hub;
+    const char *name = strncmp(word, "mcp:", 4) == 0 ? word + 4 : NULL, *slash = name ? strchr(name, '/') : NULL;
+    for (int i = 0; i < h->n && *word; i++) {
+        mcp_server *s = h->v[i].is;
+        mcp_list items = { 0 };
+        bool named = slash && strlen(mcp_name(s)) == (size_t)(slash - name) && strncmp(name, mcp_name(s), (size_t)(slash - name)) == 0;
+        char *begin = q_printf("mcp:%s/", mcp_name(s));
+        if (named) {
+            mcp_start(s);
+            mcp_items(s, MCP_RESOURCES, &items);
+        } else if (!slash)
+            offer(l, begin, word, "");
+        for (int k = 0; k < items.n; k++) {
+            char *one = q_printf("%s%s", begin, items.v[k].uri);
+            if (one_word(one))
+                offer(l, one, word, "");
+            free(one);
+        }
+        mcp_list_free(&items);
+        free(begin);
+    }
+}
+
 static void servers(agt *a, list *l, const char *word)
 {
     for (int i = 0; i < a->toolbox.hub.n; i++)
@@ -236,8 +262,11 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
         words(&l, c->words, word, c->complete ? " " : "");
     else if (c && c->knob)
         knob_values(a, &l, c->knob, word);
-    else if (c && c->complete == AGT_COMPLETE_PATH)
+    else if (c && c->complete == AGT_COMPLETE_PATH) {
+        if (strcmp(c->name, "add") == 0)
+            resources_to_add(a, &l, word);
         paths(&l, word);
+    }
     else if (c && (c->complete == AGT_COMPLETE_MODEL || c->complete == AGT_COMPLETE_CHAT))
         names(a, &l, c->complete, word);
     else if (c && (c->complete == AGT_COMPLETE_KNOB || c->complete == AGT_COMPLETE_ASSIGN))

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP_KEPT = TOOL_HELP_MAX, SCHEMA_KEPT = 2048, ARGUMENT_LISTED = 512, ARGUMENTS_MOST = 40, LISTED = TOOL_LENT_MAX };      /* a person sees what the model will */
+enum { HELP_KEPT = TOOL_HELP_MAX, SCHEMA_KEPT = 2048, ARGUMENT_LISTED = 512, ARGUMENTS_MOST = 100, LISTED = TOOL_LENT_MAX };      /* a person sees what the model will */
 
 char *agree_key(const char *server) { return q_printf("mcp.agreed %s", server); }
 
@@ -60,6 +60,87 @@ static char *words(const char *s, size_t most)
     return q_buf_take(&b);
 }
 
+static void add_line(q_buf *b, const char *before, const char *text, size_t most)
+{
+    char *clean = words(text, most);
+    q_buf_printf(b, "%s%s\n", before, clean);
+    free(clean);
+}
+
+/* ---- what a schema says in words ---- */
+/* Each line "argument: words", an argument within others as "a.b", of a list as "a[].b"; whatever else is a text in it stands under its own word. */
+typedef struct saying { q_buf *b; const char *before; int n; } saying;
+
+static void say_line(saying *y, const char *path, const char *key, const char *text)
+{
+    if (y->n++ >= ARGUMENTS_MOST)
+        return;
+    char *line = q_printf("%s%s%s%s%s%s", path, *key ? *path ? " (" : "(" : "", key, *key ? ")" : "", *text && (*path || *key) ? ": " : "", text);
+    add_line(y->b, y->before, line, ARGUMENT_LISTED + 64);
+    free(line);
+}
+
+static bool one_of(const char *word, const char *const *list)
+{
+    while (*list && strcmp(*list, word) != 0)
+        list++;
+    return *list != NULL;
+}
+
+/* One value of a schema: its words, then what lies in it. */
+static void say_schema(saying *y, const char *path, const cJSON *node, int depth)
+{
+    static const char *const form[] = { "type", "format", "$ref", "$schema", "$id", "required", NULL }, *const values[] = { "default", "const", "enum", "examples", "example", NULL },
+                            *const named[] = { "properties", "patternProperties", "$defs", "definitions", "dependentSchemas", NULL }, *const listed[] = { "items", "prefixItems", "contains", NULL };
+    const cJSON *one, *in;
+    const char *help = text_of(node, "description"), *title = text_of(node, "title");
+    if (depth > MCP_DEPTH_MAX)
+        return;
+    if (cJSON_IsArray(node))
+        cJSON_ArrayForEach(one, node)
+            say_schema(y, path, one, depth + 1);
+    if (!cJSON_IsObject(node))
+        return;
+    if (*help || *title)
+        say_line(y, path, "", *help ? help : title);
+    if (*help && *title)
+        say_line(y, path, "title", title);
+    cJSON_ArrayForEach(one, node) {
+        char *text = cJSON_IsString(one) ? q_strdup(one->valuestring) : one_of(one->string, values) && !cJSON_IsNull(one) ? cJSON_PrintUnformatted(one) : NULL;
+        if (strcmp(one->string, "description") == 0 || strcmp(one->string, "title") == 0 || one_of(one->string, form))
+            ;
+        else if (text)
+            say_line(y, path, one->string, text);
+        else if (one_of(one->string, named)) {
+            cJSON_ArrayForEach(in, one) {
+                bool said = *text_of(in, "description") || *text_of(in, "title");
+                char *below = q_printf("%s%s%s", path, *path ? "." : "", in->string ? in->string : "");
+                if (!said)
+                    say_line(y, below, "", "");
+                say_schema(y, below, in, depth + 1);
+                free(below);
+            }
+        } else {
+            char *below = one_of(one->string, listed) ? q_printf("%s[]", path) : q_strdup(path);
+            say_schema(y, below, one, depth + 1);
+            free(below);
+        }
+        free(text);
+    }
+}
+
+/* Its arguments, with all that it says of them at any depth. */
+static void add_arguments(q_buf *b, const char *before, const mcp_item *item)
+{
+    cJSON *j = cJSON_Parse(item->schema);
+    saying y = { b, before, 0 };
+    say_schema(&y, "", j, 0);
+    if (y.n > ARGUMENTS_MOST)
+        q_buf_printf(b, ngettext("and %d more\n", "and %d more\n", (unsigned long)(y.n - ARGUMENTS_MOST)), y.n - ARGUMENTS_MOST);
+    cJSON_Delete(j);
+}
+
+/* ---- agreed to ---- */
 cJSON *agree_to(const char *where, const mcp_list *l)
 {
     char hash[65];
@@ -73,6 +154,11 @@ cJSON *agree_to(const char *where, const mcp_list *l)
         cJSON_AddStringToObject(one, "sha256", l->v[i].sha256);
         cJSON_AddStringToObject(one, "help", help);
         cJSON_AddStringToObject(one, "schema", schema);
+        q_buf said = { 0 };
+        q_buf_puts(&said, "");
+        add_arguments(&said, "", &l->v[i]);
+        cJSON_AddStringToObject(one, "words", said.p);
+        q_buf_free(&said);
         free(help);
         free(schema);
     }
@@ -91,13 +177,6 @@ void agree_hash(const cJSON *agreed, const mcp_list *l, char hash[65])
 }
 
 /* ---- what is read before ---- */
-static void add_line(q_buf *b, const char *before, const char *text, size_t most)
-{
-    char *clean = words(text, most);
-    q_buf_printf(b, "%s%s\n", before, clean);
-    free(clean);
-}
-
 static void add_lines(q_buf *b, const char *before, const char *text)
 {
     for (const char *s = text; *s;) {
@@ -110,25 +189,6 @@ static void add_lines(q_buf *b, const char *before, const char *text)
 }
 
 static const char *help_of(const mcp_item *item) { return *item->help ? item->help : item->title; }
-
-/* Its arguments, with what it says of them. */
-static void add_arguments(q_buf *b, const char *before, const mcp_item *item)
-{
-    cJSON *j = cJSON_Parse(item->schema);
-    const cJSON *one, *all = cJSON_GetObjectItemCaseSensitive(j, "properties");
-    int n = 0;
-    if (cJSON_IsObject(all))
-        cJSON_ArrayForEach(one, all) {
-            const char *help = text_of(one, "description");
-            char *line = q_printf("%s%s%s", one->string, *help ? ": " : "", help);
-            if (n++ < ARGUMENTS_MOST)
-                add_line(b, before, line, ARGUMENT_LISTED + 64);
-            free(line);
-        }
-    if (n > ARGUMENTS_MOST)
-        q_buf_printf(b, ngettext("and %d more\n", "and %d more\n", (unsigned long)(n - ARGUMENTS_MOST)), n - ARGUMENTS_MOST);
-    cJSON_Delete(j);
-}
 
 static void add_tool(q_buf *b, const mcp_item *item)
 {
@@ -144,6 +204,46 @@ static void add_tool(q_buf *b, const mcp_item *item)
             add_line(b, "      ", _(hints[i].word), 200);
 }
 
+/* Lines of a that b does not have. */
+static bool add_other(q_buf *out, const char *before, const char *a, const char *b)
+{
+    bool any = false;
+    for (const char *line = a; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        size_t n = strcspn(line, "\n");
+        const char *at = b;
+        while (*at && !(strcspn(at, "\n") == n && strncmp(at, line, n) == 0)) {
+            at += strcspn(at, "\n");
+            at += *at == '\n';
+        }
+        if (!*at)
+            q_buf_printf(out, "%s%.*s\n", before, (int)n, line);
+        any |= !*at;
+    }
+    return any;
+}
+
+/* What it says of its arguments now and did not say then, line by line; where that is the same, the schema itself. */
+static bool add_schema_change(q_buf *b, const cJSON *was, const mcp_item *item, const char *schema)
+{
+    q_buf now = { 0 };
+    const char *before = text_of(was, "words");
+    bool known = cJSON_HasObjectItem(was, "words"), any = false;         /* an agreement of an older quorum has the schema alone, cut */
+    q_buf_puts(&now, "");
+    add_arguments(&now, "", item);
+    if (known) {
+        any = add_other(b, "-     · ", before, now.p);
+        any |= add_other(b, "+     · ", now.p, before);
+    }
+    if (!any && strcmp(text_of(was, "schema"), schema) != 0) {
+        q_buf_printf(b, "-     %s\n+     %s\n", text_of(was, "schema"), schema);
+        any = true;
+    }
+    if (!known && strlen(item->schema) > SCHEMA_KEPT)
+        any |= add_other(b, "+     · ", now.p, "");
+    q_buf_free(&now);
+    return any;
+}
+
 static void add_change(q_buf *b, const cJSON *was, const mcp_item *item)
 {
     char *help = words(help_of(item), HELP_KEPT), *schema = words(item->schema, SCHEMA_KEPT);
@@ -157,10 +257,7 @@ static void add_change(q_buf *b, const cJSON *was, const mcp_item *item)
         q_buf_printf(b, "-     %s\n+     %s\n", text_of(was, "help"), help);
         any = true;
     }
-    if (was && strcmp(text_of(was, "schema"), schema) != 0) {
-        q_buf_printf(b, "-     %s\n+     %s\n", text_of(was, "schema"), schema);
-        any = true;
-    }
+    any |= was && add_schema_change(b, was, item, schema);
     if (was && !any)
         add_line(b, "+     ", _("something else that it says of itself: its title, what it gives, or what it may do"), 300);
     free(help);

@@ -4,14 +4,29 @@
 #include "agent/tooling.h"
 
 #include <cjson/cJSON.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- waiting ---- */
-typedef struct hold { agt *a; int64_t end_ns; } hold;
+typedef struct hold { agt *a; int64_t end_ns; q_buf missing; } hold;    /* missing: who is not there and why, a sentence each */
 
 static bool hold_go(void *user) { return !desk_stopped(&((hold *)user)->a->desk, LANE_ENGINE); }
 static bool hold_on(void *user) { return hold_go(user) && q_now_ns() < ((hold *)user)->end_ns; }
+
+/* Said together: a screen has room for one note, and the second would hide the first. */
+static void __attribute__((format(printf, 2, 3))) miss(hold *w, const char *fmt, ...)
+{
+    va_list v;
+    va_start(v, fmt);
+    char *one = NULL;
+    if (vasprintf(&one, fmt, v) >= 0) {
+        q_buf_printf(&w->missing, "%s%s", w->missing.len ? " · " : "", one);
+        free(one);
+    }
+    va_end(v);
+}
 
 /* Is it there? The first time a question waits for it, up to the end of the hold. */
 static bool there(hub_server *s, hold *w)
@@ -28,9 +43,9 @@ static bool there(hub_server *s, hold *w)
         if (st.stale & (1u << MCP_TOOLS) && mcp_refresh(s->is, &(mcp_hooks){ .user = w, .go = hold_on }, err) < 0 && hold_go(w))
             note(&a->events, AGT_WARN, _("the tools of %s are those that it had before: %s"), mcp_name(s->is), err);
     } else if (rc == Q_RANGE)
-        note(&a->events, AGT_WARN, _("the server %s is still starting: this answer goes without its tools"), mcp_name(s->is));
+        miss(w, _("the server %s is still starting: this answer goes without its tools"), mcp_name(s->is));
     else if (rc != Q_CANCEL && !s->failed && !sign_wanted(a, s)) {
-        note(&a->events, AGT_WARN, _("the server %s is not there, so its tools are not: %s (/mcp restart %s tries again)"), mcp_name(s->is), err, mcp_name(s->is));
+        miss(w, _("the server %s is not there, so its tools are not: %s (/mcp restart %s tries again)"), mcp_name(s->is), err, mcp_name(s->is));
         s->failed = true;
     }
     return rc == Q_OK;
@@ -168,7 +183,7 @@ void hub_gather(agt *a)
 {
     mcphub *h = &a->toolbox.hub;
     char err[Q_ERRLEN];
-    hold w = { a, q_now_ns() + (int64_t)(settings_number(&a->settings, "agent.mcp_wait") * 1e9) };
+    hold w = { .a = a, .end_ns = q_now_ns() + (int64_t)(settings_number(&a->settings, "agent.mcp_wait") * 1e9) };
     tool_lent *was = h->lent;
     if (!h->n)
         return;
@@ -186,6 +201,9 @@ void hub_gather(agt *a)
         cJSON_Delete(agreed);
         mcp_list_free(&l);
     }
+    if (w.missing.len)
+        note(&a->events, AGT_WARN, "%s", w.missing.p);
+    q_buf_free(&w.missing);
     if (tooling_place(a, err) == Q_OK)
         tool_place_lend(a->toolbox.place, h->lent);
     tool_lent_free(was);

@@ -183,7 +183,9 @@ static void one(agt *a, const job *j)
         q_buf_say(&b, _("what its program wrote to standard error:\n%s\n"), lines);
     cJSON_AddStringToObject(o, "instructions", how);
     cJSON_AddStringToObject(o, "lines", lines);
-    note_page(&a->events, "/mcp", q_buf_take(&b), cJSON_PrintUnformatted(o));
+    char *title = q_printf("/mcp %s", mcp_name(s->is));
+    note_page(&a->events, title, q_buf_take(&b), cJSON_PrintUnformatted(o));
+    free(title);
     cJSON_Delete(list);
     free(remarks);
     free(how);

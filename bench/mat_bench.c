@@ -37,7 +37,8 @@ static double run(const mat *w, int64_t n_mat, const uint8_t *acts, int64_t as, 
 
 int main(int argc, char **argv)
 {
-    static const int types[] = { KER_Q4_K, KER_Q6_K, KER_Q8_0, KER_Q5_K, KER_Q4_0, KER_Q4_1, KER_Q5_0, KER_IQ4_NL, KER_IQ4_XS, KER_F16, KER_BF16, KER_F32 };
+    static const int types[] = { KER_Q4_K, KER_Q6_K, KER_Q8_0, KER_Q5_K, KER_Q4_0, KER_Q4_1, KER_Q5_0, KER_IQ4_NL, KER_IQ4_XS,
+                                 KER_MXFP4, KER_Q2_K, KER_Q3_K, KER_IQ3_S, KER_IQ2_XXS, KER_IQ2_S, KER_IQ1_S, KER_TQ1_0, KER_NVFP4, KER_F16, KER_BF16, KER_F32 };
     static const char *const isas[] = { "avx512-vnni", "avx512", "avx2", "scalar" };
     static const int rows[] = { 1, 2, 3, 4, 8, 32, 128 };
     const char *type = argc > 1 ? argv[1] : "", *isa = argc > 2 ? argv[2] : "";
@@ -64,6 +65,8 @@ int main(int argc, char **argv)
                 int64_t as = mat_act_bytes(types[t], n_in), rb = ker_row_bytes(types[t], n_in);
                 int64_t n_mat = strcmp(isas[i], "scalar") ? (int64_t)bytes / (rb * 768) : 1;
                 mat w = { types[t], n_in, 768, data, rb };
+                for (int64_t at = 0; ty->sub && at < n_mat * 768 * rb; at += ty->bytes)      /* no scale is subnormal */
+                    ker_type_scale(types[t], data + at, .01f, .005f);
                 for (int k = 0; k < n; k++)
                     mat_act(types[t], x, n_in, acts + k * as);
                 double s = run(&w, n_mat, acts, as, n, y, scratch, 0.2);

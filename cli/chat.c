@@ -211,6 +211,21 @@ static void json_writing(const agt_event *e)
     cli_say_event(j);
 }
 
+/* How far long work is, a call of a server's tool too; the last one has "ended". */
+static void json_progress(const agt_event *e)
+{
+    cJSON *j = cli_event("progress");
+    cJSON_AddStringToObject(j, "text", e->text ? e->text : "");
+    if (e->total == 0)
+        cJSON_AddBoolToObject(j, "ended", true);
+    else {
+        cJSON_AddNumberToObject(j, "done", (double)e->done);
+        cJSON_AddNumberToObject(j, "total", e->total > 0 ? (double)e->total : (double)NAN);      /* null: not known */
+        cJSON_AddNumberToObject(j, "left_s", e->rate >= 0 ? e->rate : (double)NAN);
+    }
+    cli_say_event(j);
+}
+
 static void json_compacted(const agt_event *e)
 {
     cJSON *j = cli_event("compacted");
@@ -305,6 +320,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_PLAN: json_plan(e); break;
     case AGT_EV_COMPACTED: json_compacted(e); break;
     case AGT_EV_WRITING: json_writing(e); break;
+    case AGT_EV_PROGRESS: json_progress(e); break;
     case AGT_EV_DONE: json_done(a, e); break;
     case AGT_EV_TEXT:
         j = cli_event("page");

@@ -162,6 +162,20 @@ static int lists(const prov_server *s, const char *said, remote_routes *out, cha
     return rc;
 }
 
+/* Ids of one layer are all different where it routes: a row of equal ones (zeros, by vLLM and by quorum serve) is that of a layer without experts, also
+ * where `dense` does not stand in the section. */
+static void clear_dense(remote_routes *r)
+{
+    for (size_t row = 0; r->k > 1 && row < (size_t)r->n * (size_t)r->layers; row++) {
+        uint16_t *id = r->id + row * (size_t)r->k;
+        int same = 1;
+        while (same < r->k && id[same] == id[0])
+            same++;
+        for (int i = 0; same == r->k && i < r->k; i++)
+            id[i] = NONE;
+    }
+}
+
 int remote_routes_read(const prov_server *s, const char *said, remote_routes *out, char *err)
 {
     q_buf b = { 0 };
@@ -176,5 +190,7 @@ int remote_routes_read(const prov_server *s, const char *said, remote_routes *ou
     q_buf_free(&b);
     if (rc < 0)
         remote_routes_free(out);
+    else
+        clear_dense(out);
     return rc;
 }

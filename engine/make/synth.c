@@ -20,14 +20,30 @@ typedef struct shape {
     const char *like, *arch, *name, *size_label;
     int n_layer, n_embd, n_head, n_kv, d_head, n_ff, n_expert, n_used, n_ff_exp, n_vocab, n_ctx;
     bool tied;
+    struct {                           /* what zero leaves out */
+        int leading, shared;           /* dense layers first; shared experts as wide as routed ones        */
+        ker_latent latent;             /* n_kv and d_head are then the cells': 1, kv_rank + rope            */
+        bool sigmoid, renorm;
+        float weights_scale, theta, eps;                       /* 0: 1, 1e6, 1e-6 */
+        float yarn_factor, yarn_log;   /* the latter as a file has it: 0.1 times mscale_all_dim            */
+        int original;
+    } more;
 } shape;
 
 static const shape shapes[] = {
-    {"30b-a3b", "qwen3moe", "Qwen3-30B-A3B shapes", "30B-A3B", 48, 2048, 32, 4, 128, 6144, 128, 8, 768, 151936, 40960, false},
-    {"235b-a22b", "qwen3moe", "Qwen3-235B-A22B shapes", "235B-A22B", 94, 4096, 64, 4, 128, 12288, 128, 8, 1536, 151936, 40960, false},
-    {"0.6b", "qwen3", "Qwen3-0.6B shapes", "0.6B", 28, 1024, 16, 8, 128, 3072, 0, 0, 0, 151936, 40960, true},
-    {"8b", "qwen3", "Qwen3-8B shapes", "8B", 36, 4096, 32, 8, 128, 12288, 0, 0, 0, 151936, 40960, false},
-    {"smoke", "qwen3moe", "smoke test", "8M", 2, 256, 4, 2, 64, 512, 16, 4, 256, 4096, 4096, false},
+    {"30b-a3b", "qwen3moe", "Qwen3-30B-A3B shapes", "30B-A3B", 48, 2048, 32, 4, 128, 6144, 128, 8, 768, 151936, 40960, false, {0}},
+    {"235b-a22b", "qwen3moe", "Qwen3-235B-A22B shapes", "235B-A22B", 94, 4096, 64, 4, 128, 12288, 128, 8, 1536, 151936, 40960, false, {0}},
+    {"0.6b", "qwen3", "Qwen3-0.6B shapes", "0.6B", 28, 1024, 16, 8, 128, 3072, 0, 0, 0, 151936, 40960, true, {0}},
+    {"8b", "qwen3", "Qwen3-8B shapes", "8B", 36, 4096, 32, 8, 128, 12288, 0, 0, 0, 151936, 40960, false, {0}},
+    {"smoke", "qwen3moe", "smoke test", "8M", 2, 256, 4, 2, 64, 512, 16, 4, 256, 4096, 4096, false, {0}},
+    /* deepseek-ai/DeepSeek-V2-Lite and zai-org/GLM-4.7-Flash, config.json */
+    {"v2-lite", "deepseek2", "DeepSeek-V2-Lite shapes", "16B-A2.4B", 27, 2048, 16, 1, 576, 10944, 64, 6, 1408, 102400, 163840, false,
+     {.leading = 1, .shared = 2, .latent = {.kv_rank = 512, .nope = 128, .rope = 64, .v = 128}, .theta = 10000, .yarn_factor = 40, .yarn_log = .0707f, .original = 4096}},
+    {"glm-4.7-flash", "deepseek2", "GLM-4.7-Flash shapes", "30B-A3B", 47, 2048, 20, 1, 576, 10240, 64, 4, 1536, 154880, 202752, false,
+     {.leading = 1, .shared = 1, .latent = {.q_rank = 768, .kv_rank = 512, .nope = 192, .rope = 64, .v = 256}, .sigmoid = true, .renorm = true, .weights_scale = 1.8f,
+      .eps = 1e-5f}},
+    {"smoke-mla", "deepseek2", "smoke test of latent attention", "8M", 3, 256, 4, 1, 96, 512, 16, 4, 256, 4096, 4096, false,
+     {.leading = 1, .shared = 1, .latent = {.q_rank = 64, .kv_rank = 64, .nope = 64, .rope = 32, .v = 64}, .sigmoid = true, .renorm = true}},
 };
 
 /* A mix: what most matrices are, what the sensitive ones are, what the head is.
@@ -103,6 +119,12 @@ static void block_q4_0(uint8_t *b, float sd, rng *r)
     put_f16(b, (b[2] ^ b[9]) & 1 ? sd / 4.64f : -sd / 4.64f);    /* either sign: quants average -1/2 */
 }
 
+static void block_q5_0(uint8_t *b, float sd, rng *r)
+{
+    rng_bytes(r, b + 2, 20);
+    put_f16(b, (b[2] ^ b[9]) & 1 ? sd / 9.25f : -sd / 9.25f);
+}
+
 static void block_q4_k(uint8_t *b, float sd, rng *r)
 {
     float d = sd / (4.61f * rms_32_63);
@@ -133,7 +155,7 @@ static void block_q6_k(uint8_t *b, float sd, rng *r)
 }
 
 static const struct { int type; void (*block)(uint8_t *, float, rng *); } makers[] = {
-    {KER_Q8_0, block_q8_0}, {KER_Q4_0, block_q4_0}, {KER_Q4_K, block_q4_k}, {KER_Q5_K, block_q5_k}, {KER_Q6_K, block_q6_k},
+    {KER_Q8_0, block_q8_0}, {KER_Q4_0, block_q4_0}, {KER_Q5_0, block_q5_0}, {KER_Q4_K, block_q4_k}, {KER_Q5_K, block_q5_k}, {KER_Q6_K, block_q6_k},
 };
 
 typedef struct plan {
@@ -264,6 +286,7 @@ static void put_vocab(gguf_writer *w, int n_vocab)
 static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
 {
     char key[96];
+    const ker_latent *t = &s->more.latent;
 #define KEY(k) (snprintf(key, sizeof key, "%s.%s", s->arch, k), key)
     gguf_put_str(w, "general.architecture", s->arch);
     gguf_put_str(w, "general.type", "model");
@@ -274,13 +297,27 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
     const struct { const char *key; int v; } counts[] = {
         {"block_count", n_layer}, {"context_length", s->n_ctx}, {"embedding_length", s->n_embd}, {"feed_forward_length", s->n_ff},
         {"attention.head_count", s->n_head}, {"attention.head_count_kv", s->n_kv}, {"attention.key_length", s->d_head},
-        {"attention.value_length", s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
-        {"expert_feed_forward_length", s->n_ff_exp},
+        {"attention.value_length", t->kv_rank ? t->kv_rank : s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
+        {"expert_feed_forward_length", s->n_ff_exp}, {"leading_dense_block_count", s->more.leading}, {"expert_shared_count", s->more.shared},
+        {"attention.q_lora_rank", t->q_rank}, {"attention.kv_lora_rank", t->kv_rank}, {"attention.key_length_mla", t->nope + t->rope},
+        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->rope}, {"rope.scaling.original_context_length", s->more.original},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].v) gguf_put_u32(w, KEY(counts[i].key), (uint32_t)counts[i].v);
-    gguf_put_f32(w, KEY("rope.freq_base"), 1e6f);
-    gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-6f);
+    if (t->kv_rank && !t->q_rank && n_layer != s->n_layer) gguf_put_u32(w, KEY("attention.q_lora_rank"), 0);   /* llama.cpp tells V2-Lite by its number of layers */
+    gguf_put_f32(w, KEY("rope.freq_base"), s->more.theta > 0 ? s->more.theta : 1e6f);
+    gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), s->more.eps > 0 ? s->more.eps : 1e-6f);
+    if (s->more.yarn_factor > 0) {
+        gguf_put_str(w, KEY("rope.scaling.type"), "yarn");
+        gguf_put_f32(w, KEY("rope.scaling.factor"), s->more.yarn_factor);
+        gguf_put_f32(w, KEY("rope.scaling.yarn_log_multiplier"), s->more.yarn_log);
+    }
+    if (t->kv_rank) {                  /* keys that llama.cpp wants of deepseek2 */
+        gguf_put_u32(w, KEY("vocab_size"), (uint32_t)s->n_vocab);
+        gguf_put_u32(w, KEY("expert_gating_func"), s->more.sigmoid ? 2 : 1);
+        gguf_put_bool(w, KEY("expert_weights_norm"), s->more.renorm);
+        gguf_put_f32(w, KEY("expert_weights_scale"), s->more.weights_scale > 0 ? s->more.weights_scale : 1);
+    }
     gguf_put_u32(w, "general.file_type", m->file_type);
     gguf_put_u32(w, "general.quantization_version", 2);
 #undef KEY
@@ -313,16 +350,36 @@ static void put_norm(builder *b, const char *name, int64_t n) { put(b, name, KER
 
 static void put_matrix(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2)
 {
+    if (ne0 % ker_type_get(type)->block)                           /* as llama.cpp's tensor_type_fallback: 256 do not fill the row */
+        type = type == KER_Q4_K ? KER_Q5_0 : KER_Q8_0;
     put(b, name, type, ne0, ne1, ne2, 0, 1.0f / sqrtf((float)ne0));
 }
 
 /* llama.cpp's use_more_bits: the first and the last eighth, and each third layer between. */
 static bool more_bits(int i, int n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
 
+#define BLK(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".weight", i), name)
+
+static void put_latent(builder *b, const shape *s, const mix *m, int i)
+{
+    char name[96];
+    const ker_latent *t = &s->more.latent;
+    const int64_t q = (int64_t)s->n_head * (t->nope + t->rope);
+    if (t->q_rank) {
+        put_matrix(b, BLK("attn_q_a"), m->most, s->n_embd, t->q_rank, 1);
+        put_norm(b, BLK("attn_q_a_norm"), t->q_rank);
+        put_matrix(b, BLK("attn_q_b"), m->most, t->q_rank, q, 1);
+    } else put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
+    put_matrix(b, BLK("attn_kv_a_mqa"), m->most, s->n_embd, t->kv_rank + t->rope, 1);
+    put_norm(b, BLK("attn_kv_a_norm"), t->kv_rank);
+    put_matrix(b, BLK("attn_k_b"), m->most, t->nope, t->kv_rank, s->n_head);
+    put_matrix(b, BLK("attn_v_b"), m->most, t->kv_rank, t->v, s->n_head);
+    put_matrix(b, BLK("attn_output"), m->most, (int64_t)s->n_head * t->v, s->n_embd, 1);
+}
+
 static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
 {
     char name[96];
-#define BLK(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".weight", i), name)
     put_matrix(b, "token_embd.weight", s->tied ? m->head : m->most, s->n_embd, s->n_vocab, 1);
     put_norm(b, "output_norm.weight", s->n_embd);
     if (!s->tied) put_matrix(b, "output.weight", m->head, s->n_embd, s->n_vocab, 1);
@@ -330,18 +387,28 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
     for (int i = 0; i < n_layer; i++) {
         const int sensitive = more_bits(i, n_layer) ? m->more : m->most;
         put_norm(b, BLK("attn_norm"), s->n_embd);
-        put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
-        put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
-        put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
-        put_norm(b, BLK("attn_q_norm"), s->d_head);
-        put_norm(b, BLK("attn_k_norm"), s->d_head);
-        put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
+        if (s->more.latent.kv_rank) put_latent(b, s, m, i);
+        else {
+            put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
+            put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
+            put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
+            put_norm(b, BLK("attn_q_norm"), s->d_head);
+            put_norm(b, BLK("attn_k_norm"), s->d_head);
+            put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
+        }
         put_norm(b, BLK("ffn_norm"), s->n_embd);
-        if (s->n_expert) {
+        if (s->n_expert && i >= s->more.leading) {
+            const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
+            if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
             put_matrix(b, BLK("ffn_gate_inp"), KER_F32, s->n_embd, s->n_expert, 1);
             put_matrix(b, BLK("ffn_gate_exps"), m->most, s->n_embd, s->n_ff_exp, s->n_expert);
             put_matrix(b, BLK("ffn_up_exps"), m->most, s->n_embd, s->n_ff_exp, s->n_expert);
             put_matrix(b, BLK("ffn_down_exps"), sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
+            if (shared) {
+                put_matrix(b, BLK("ffn_gate_shexp"), m->most, s->n_embd, shared, 1);
+                put_matrix(b, BLK("ffn_up_shexp"), m->most, s->n_embd, shared, 1);
+                put_matrix(b, BLK("ffn_down_shexp"), sensitive, shared, s->n_embd, 1);
+            }
         } else {
             put_matrix(b, BLK("ffn_gate"), m->most, s->n_embd, s->n_ff, 1);
             put_matrix(b, BLK("ffn_up"), m->most, s->n_embd, s->n_ff, 1);
@@ -405,7 +472,8 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
     if (rc) return rc;
     *out = (eng_energy){.n_layer = 0};
     put_tensors(&(builder){.count = out}, s, m, n_layer);
-    energy_shape(out, (uint64_t)n_layer, (uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->n_expert, (uint64_t)s->n_used);
+    energy_shape(out, (uint64_t)n_layer, energy_cells((uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->more.latent.kv_rank),
+                 (uint64_t)s->n_expert, (uint64_t)s->n_used);
     snprintf(out->name, sizeof out->name, "%s", s->name);
     snprintf(out->type, sizeof out->type, "%s", m->name);
     return Q_OK;

@@ -83,11 +83,17 @@ void brief_read(gguf_file *f, brief *b)
         {"block_count", &b->shape.n_layer}, {"embedding_length", &b->shape.n_embd}, {"attention.head_count", &b->shape.n_head},
         {"attention.head_count_kv", &b->shape.n_kv}, {"attention.key_length", &b->shape.head_dim}, {"context_length", &b->shape.n_ctx},
         {"feed_forward_length", &b->shape.n_ff}, {"expert_count", &b->shape.n_expert}, {"expert_used_count", &b->shape.n_used},
-        {"expert_feed_forward_length", &b->shape.n_ff_exp},
+        {"expert_feed_forward_length", &b->shape.n_ff_exp}, {"attention.kv_lora_rank", &b->shape.kv_rank}, {"rope.dimension_count", &b->shape.rope},
+        {"attention.key_length_mla", &b->shape.mla_head},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i].out = number_of(f, b, counts[i].key);
     if (!b->shape.head_dim && b->shape.n_head) b->shape.head_dim = b->shape.n_embd / b->shape.n_head;
     if (!b->shape.n_kv) b->shape.n_kv = b->shape.n_head;
+    if (b->shape.kv_rank) {
+        if (!b->shape.mla_head) b->shape.mla_head = b->shape.head_dim;             /* files with attn_kv_b */
+        b->shape.n_kv = 1;
+        b->shape.head_dim = b->shape.kv_rank + b->shape.rope;
+    }
     b->rope_theta = real_of(f, b, "rope.freq_base");
     b->norm_eps = real_of(f, b, "attention.layer_norm_rms_epsilon");
     const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");
@@ -117,7 +123,9 @@ void brief_read(gguf_file *f, brief *b)
 
 uint64_t brief_memory(const brief *b)
 {
-    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->shape.n_layer, b->shape.n_kv, b->shape.head_dim);
+    uint64_t width = b->shape.head_dim;                            /* of a cell, K and V: a file may say anything, sums saturate */
+    if (!b->shape.kv_rank && __builtin_mul_overflow(width, 2, &width)) width = UINT64_MAX;
+    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->shape.n_layer, b->shape.n_kv, width);
 }
 
 void brief_free(brief *b)

@@ -77,7 +77,10 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     if (b->shape.n_layer && b->shape.n_moe_layer)
         row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->shape.n_layer, (unsigned long long)b->shape.n_moe_layer);
     else if (b->shape.n_layer) row(out, _("layers"), "%llu", (unsigned long long)b->shape.n_layer);
-    if (b->shape.n_embd)
+    if (b->shape.n_embd && b->shape.kv_rank)
+        row(out, _("width"), _("%llu; %llu heads of %llu over latent cells of %llu numbers (MLA)"), (unsigned long long)b->shape.n_embd,
+            (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.mla_head, (unsigned long long)b->shape.head_dim);
+    else if (b->shape.n_embd)
         row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->shape.n_embd,
             (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.head_dim, (unsigned long long)b->shape.n_kv);
     if (b->shape.n_expert)

@@ -1,7 +1,7 @@
 /* engine/model/energy: what a token costs, counted from tensors. See engine/models.h and energy.h.
  *
  * flops: a weight of a matrix takes part in one multiplication and one addition a token; a cell of a head's K or V number
- * likewise, so 4 n_head head_dim a layer and cell. Norms, rope, softmax and sampling are left out: under a thousandth. */
+ * likewise, so 4 n_head head_dim a layer and cell; of a latent cell a head takes all numbers for K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
 #include "engine/model/brief.h"
 
@@ -42,13 +42,18 @@ void energy_add(eng_energy *e, const char *name, size_t n, const int64_t ne[4], 
 
 static int small(uint64_t v) { return v < 1 << 30 ? (int)v : 1 << 30; }
 
-void energy_shape(eng_energy *e, uint64_t n_layer, uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t n_expert, uint64_t n_used)
+energy_cell energy_cells(uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t kv_rank)
+{
+    return kv_rank ? (energy_cell){ head_dim, 2 * n_head * (head_dim + kv_rank) } : (energy_cell){ 2 * n_kv * head_dim, 4 * n_head * head_dim };
+}
+
+void energy_shape(eng_energy *e, uint64_t n_layer, energy_cell cell, uint64_t n_expert, uint64_t n_used)
 {
     e->n_layer = small(n_layer);
     e->n_expert = e->n_routed ? small(n_expert) : 0;
     e->n_used = e->n_routed ? small(n_used) : 0;
-    e->flops_cell = 4 * n_layer * n_head * head_dim;
-    e->kv_numbers = 2 * n_layer * n_kv * head_dim;
+    e->flops_cell = n_layer * cell.flops;
+    e->kv_numbers = n_layer * cell.numbers;
     if (e->flops[ENG_ENERGY_HEAD] == 0) {      /* tied: the embedding is the head's matrix too */
         e->read[ENG_ENERGY_HEAD] += e->bytes[ENG_ENERGY_EMBED];
         e->flops[ENG_ENERGY_HEAD] += 2 * e->params[ENG_ENERGY_EMBED];
@@ -60,7 +65,7 @@ static int check_shape(const brief *b, const char *path, char *err)
 {
     const struct { const char *key; uint64_t v, most; } counts[] = {
         {"block_count", b->shape.n_layer, 1 << 12},          {"attention.head_count", b->shape.n_head, 1 << 16}, {"attention.head_count_kv", b->shape.n_kv, 1 << 16},
-        {"attention.key_length", b->shape.head_dim, 1 << 16}, {"expert_count", b->shape.n_expert, 1 << 20},
+        {"attention.key_length", b->shape.head_dim, 1 << 16}, {"attention.kv_lora_rank", b->shape.kv_rank, 1 << 16}, {"expert_count", b->shape.n_expert, 1 << 20},
         {"expert_used_count", b->shape.n_used, b->shape.n_expert},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
@@ -83,7 +88,7 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
         const gguf_tensor *t = gguf_tensor_at(f, i);
         energy_add(out, t->name.p, t->name.n, t->ne, t->bytes);
     }
-    energy_shape(out, b.shape.n_layer, b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.n_expert, b.shape.n_used);
+    energy_shape(out, b.shape.n_layer, energy_cells(b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.kv_rank), b.shape.n_expert, b.shape.n_used);
     snprintf(out->name, sizeof out->name, "%s", b.name);
     out->name[q_utf8_whole(out->name, sizeof out->name - 1)] = 0;
     snprintf(out->type, sizeof out->type, "%s", b.quant);

@@ -7,7 +7,11 @@
 
 /* name: as in the file, n bytes; ne: missing dimensions are 1; bytes: all of the tensor. */
 void energy_add(eng_energy *, const char *name, size_t n, const int64_t ne[4], uint64_t bytes);
-/* After the last tensor; K and V heads have the same width. */
-void energy_shape(eng_energy *, uint64_t n_layer, uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t n_expert, uint64_t n_used);
+/* What a layer keeps and computes of a cell: kv_rank 0: K and V heads of head_dim; else one latent of it and rotated numbers, head_dim
+ * together, which is V too. */
+typedef struct energy_cell { uint64_t numbers, flops; } energy_cell;
+energy_cell energy_cells(uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t kv_rank);
+/* After the last tensor. */
+void energy_shape(eng_energy *, uint64_t n_layer, energy_cell cell, uint64_t n_expert, uint64_t n_used);
 
 #endif

@@ -143,7 +143,7 @@ X(model_kv_heads, NONE, INT, "model.kv_heads", "num_key_value_heads", "", FIXED,
   0, 0, NULL, 0, m->ker.n_kv_head, true, \
   N_("fixed by the weights; kv.type makes the cache smaller")) \
 X(model_head_dim, NONE, INT, "model.head_dim", "head_dim", "", FIXED, 0, \
-  0, 0, NULL, 0, m->ker.head_dim, true, \
+  0, 0, NULL, 0, m->ker.latent.kv_rank ? m->ker.latent.nope + m->ker.latent.rope : m->ker.head_dim, true, \
   N_("fixed by the weights; attention.heads_off silences whole heads")) \
 X(model_width, NONE, INT, "model.width", "hidden_size", "", FIXED, 0, \
   0, 0, NULL, 0, m->ker.n_embd, true, \

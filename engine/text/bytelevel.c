@@ -167,7 +167,7 @@ static void bytelevel_encode(const void *own, const names *nm, const char *s, si
         s = nfc.p;
         n = nfc.len;
     }
-    pretok p = {v->family->kind, s, n, 0, 0};
+    pretok p = {.family = v->family, .s = s, .n = n};
     size_t from;
     while ((out->most <= 0 || out->n <= out->most) && pretok_next(&p, &from)) encode_piece(v, nm, s + from, p.at - from, &x, out);
     q_buf_free(&nfc);

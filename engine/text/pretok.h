@@ -6,12 +6,11 @@
 
 #include "base/base.h"
 
-/* How a piece of whitespace, words, digits is cut; pretok.c quotes the expressions. */
-enum pretok_kind { PRETOK_GPT2, PRETOK_SMOLLM, PRETOK_LLAMA3, PRETOK_QWEN2 };
-
+enum { PRETOK_STAGES = 6 };
+typedef size_t pretok_scan(const char *s, size_t i, size_t end);   /* where the piece that begins at i < end ends: i < it <= end */
 typedef struct pretok_family {
     const char *name;              /* tokenizer.ggml.pre */
-    enum pretok_kind kind;
+    pretok_scan *const *scan;      /* at most PRETOK_STAGES and NULL; each cuts the pieces of the one before; pretok.c quotes the expressions */
     bool nfc;                      /* normalise first */
     bool whole_words;              /* a piece that is a token as it stands is not merged (ignore_merges) */
     bool bos;                      /* a BOS token goes first where the file does not say */
@@ -19,8 +18,8 @@ typedef struct pretok_family {
 const pretok_family *pretok_find(const char *name, size_t n);      /* NULL if unknown */
 void pretok_names(q_buf *out);                                     /* "gpt2, gpt-2, ..." */
 
-typedef struct pretok { enum pretok_kind kind; const char *s; size_t n, at, limit; } pretok;
-/* The next piece s[*from .. at) of p; false at the end. Start with {kind, s, n, 0, 0}. */
+typedef struct pretok { const pretok_family *family; const char *s; size_t n, at, limit[PRETOK_STAGES]; } pretok;
+/* The next piece s[*from .. at) of p; false at the end. Start with {family, s, n}. */
 bool pretok_next(pretok *p, size_t *from);
 
 /* Appends text in NFC to out. Linear in n whatever the text. */

@@ -5,7 +5,11 @@
 /* IQ4's values + 128, so that they are unsigned. */
 static const uint8_t iq4_plus_128[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 };
 
+/* The values of E2M1, doubled, + 12. */
+static const uint8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0 };
+
 #include "kernels/cpu/mat_512_decode.h"
+#include "kernels/cpu/mat_512_few.h"
 #include "kernels/cpu/mat_512_gemm.h"
 
 enum { FEW = 4 };                  /* up to this many rows run straight from the file's layout */
@@ -41,6 +45,20 @@ static void mul_iq4xs(ARGS)
 #undef CALL
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 136, 128, tile_iq4xs, NULL, run_iq4xs);
 }
+static void mul_q2k(ARGS)
+{
+#define CALL(nr) dec_q2k(w, act, act_stride, nr, o0, o1, y, y_stride)
+    BY_N(CALL)
+#undef CALL
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 84, 0, tile_q2k, NULL, run_min16);
+}
+static void mul_q3k(ARGS)
+{
+#define CALL(nr) dec_q3k(w, act, act_stride, nr, o0, o1, y, y_stride)
+    BY_N(CALL)
+#undef CALL
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 110, 4, tile_q3k, NULL, run_q6k);
+}
 static void mul_q80(ARGS)
 {
 #define CALL(nr) dec_q80(w, act, act_stride, nr, o0, o1, y, y_stride)
@@ -60,6 +78,7 @@ NIBBLES(mul_q41, KER_Q4_1, 20, 0, tile_q41, run_min32)
 NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_less32)
 NIBBLES(mul_q51, KER_Q5_1, 24, 0, tile_q51, run_min32)
 NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, 128, tile_iq4nl, run_less32)
+NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_less32)
 static void mul_f32(ARGS) { mul_float(KER_F32, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_f16(ARGS) { mul_float(KER_F16, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, y, y_stride); }
@@ -106,4 +125,5 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
 #define TABLE(label) { .name = label, \
     .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q8_0] = mul_q80, [KER_Q4_0] = mul_q40, \
              [KER_Q4_1] = mul_q41, [KER_Q5_0] = mul_q50, [KER_Q5_1] = mul_q51, [KER_Q4_K] = mul_q4k, [KER_Q5_K] = mul_q5k, \
-             [KER_Q6_K] = mul_q6k, [KER_IQ4_NL] = mul_iq4nl, [KER_IQ4_XS] = mul_iq4xs }, .act_q8 = act_q8 }
+             [KER_Q6_K] = mul_q6k, [KER_IQ4_NL] = mul_iq4nl, [KER_IQ4_XS] = mul_iq4xs, \
+             [KER_Q2_K] = mul_q2k, [KER_Q3_K] = mul_q3k, [KER_MXFP4] = mul_mxfp4 }, .act_q8 = act_q8 }

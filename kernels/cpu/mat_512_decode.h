@@ -64,8 +64,17 @@ INLINE __m512i dwords16(const uint8_t *const row[16], int64_t at)
     v = _mm512_inserti32x4(v, dwords4(row + 8, at), 2);
     return _mm512_inserti32x4(v, dwords4(row + 12, at), 3);
 }
+INLINE __m512i first_bytes(const uint8_t *const row[16], int64_t at) { return _mm512_and_si512(dwords16(row, at), _mm512_set1_epi32(255)); }
 INLINE __m512 low_halves(__m512i pairs) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs)); }
 INLINE __m512 high_halves(__m512i pairs) { return low_halves(_mm512_srli_epi32(pairs, 16)); }
+
+/* Half of 2^(e - 127); below 2 it is subnormal (unpack_few.c). */
+INLINE __m512 e8m0_halves(__m512i e)
+{
+    const __m512i two = _mm512_set1_epi32(2);
+    __m512i v = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(v, _mm512_cmplt_epi32_mask(e, two), _mm512_set1_epi32(0x00200000), e));
+}
 
 /* The sixteen rows from o; beyond the last one the last again (its sums are not stored). */
 INLINE __mmask16 rows16(const mat *w, int64_t o, int64_t o1, const uint8_t *row[16])
@@ -335,22 +344,101 @@ INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int
     }
 }
 
+#ifdef PERMUTE_BYTES
+/* fold4 for lanes whose sums in twos fit 16 bits. */
+INLINE __m512i fold4_small(__m512i v0, __m512i v1, __m512i v2, __m512i v3)
+{
+    const __m512i ones = _mm512_set1_epi16(1);
+    __m512i a = _mm512_madd_epi16(_mm512_packs_epi32(v0, v1), ones), b = _mm512_madd_epi16(_mm512_packs_epi32(v2, v3), ones);
+    return _mm512_madd_epi16(_mm512_packs_epi32(a, b), ones);
+}
+
+/* v[q] lane L of 128 bits belongs to rows 4q to 4q + 3: out[L] in row order. */
+INLINE void transpose_lanes(__m512i v[4])
+{
+    __m512i t0 = _mm512_shuffle_i32x4(v[0], v[1], 0x44), t1 = _mm512_shuffle_i32x4(v[0], v[1], 0xee);
+    __m512i t2 = _mm512_shuffle_i32x4(v[2], v[3], 0x44), t3 = _mm512_shuffle_i32x4(v[2], v[3], 0xee);
+    v[0] = _mm512_shuffle_i32x4(t0, t2, 0x88);
+    v[1] = _mm512_shuffle_i32x4(t0, t2, 0xdd);
+    v[2] = _mm512_shuffle_i32x4(t1, t3, 0x88);
+    v[3] = _mm512_shuffle_i32x4(t1, t3, 0xdd);
+}
+
+/* Bytes of four blocks of MXFP4: the nibbles of a block a lane of 128 bits; of the last block twelve, then the four exponents. */
+static const uint8_t mxfp4_order[64] __attribute__((aligned(64))) = {
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
+    35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 0, 17, 34, 51,
+};
+
+/* Four blocks of MXFP4 (68 bytes) of sixteen rows, a row a vector: two loads for 128 elements and their exponents. Bytes are looked
+ * up by their low six bits in a table that repeats itself, so nothing need be masked. Sums of eight products by at most 24 less 12
+ * fit 14 bits. */
+INLINE void mxfp4_group(const uint8_t *const row[16], int64_t at, int64_t far, const void *act, int64_t act_stride, const int nr, int64_t n_in, int64_t b, __m512 acc[4])
+{
+    const __m512i z = _mm512_setzero_si512(), less = _mm512_set1_epi8(12), order = _mm512_load_si512(mxfp4_order);
+    const __m512i table = _mm512_broadcast_i32x4(load16(e2m1_plus_12));
+    __m512i a[4][2], c[4], u[4][4], e[4];
+    __m512 d[4];
+    EACH(r) {
+        __m512i x = load64(ROW(r) + 32 * b), v = load64(ROW(r) + 32 * b + 64);
+        a[r][0] = _mm512_shuffle_i32x4(x, v, 0x88);
+        a[r][1] = _mm512_shuffle_i32x4(x, v, 0xdd);
+        c[r] = _mm512_sub_epi32(z, dpb(dpb(z, less, a[r][0]), less, a[r][1]));
+    }
+    UNROLL for (int q = 0; q < 4; q++) {
+        __m512i p[4][4], x[4];
+        UNROLL for (int g = 0; g < 4; g++) {
+            const uint8_t *s = row[4 * q + g] + at;
+            fetch(s + far, 68);
+            x[g] = _mm512_permutexvar_epi8(order, load64(s));
+        }
+        e[q] = _mm512_unpackhi_epi64(_mm512_unpackhi_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[2], x[3]));
+        UNROLL for (int g = 0; g < 4; g++) {
+            __m512i v = _mm512_mask_set1_epi32(x[g], 0x8000, dword_bits(row[4 * q + g] + at + 64));
+            __m512i lo = _mm512_permutexvar_epi8(v, table), hi = _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 4), table);
+            EACH(r) p[r][g] = dpb(dpb(c[r], lo, a[r][0]), hi, a[r][1]);
+        }
+        EACH(r) u[r][q] = fold4_small(p[r][0], p[r][1], p[r][2], p[r][3]);
+    }
+    EACH(r) transpose_lanes(u[r]);
+    __m512i heads = _mm512_shuffle_i32x4(_mm512_shuffle_i32x4(e[0], e[1], 0xff), _mm512_shuffle_i32x4(e[2], e[3], 0xff), 0x88);
+    if (__builtin_expect(_mm512_cmplt_epu8_mask(heads, _mm512_set1_epi8(2)) != 0, 0))
+        UNROLL for (int k = 0; k < 4; k++)
+            d[k] = e8m0_halves(_mm512_and_si512(_mm512_srli_epi32(heads, (unsigned)(8 * k)), _mm512_set1_epi32(255)));
+    else {
+        heads = _mm512_sub_epi8(heads, _mm512_set1_epi8(1));
+        UNROLL for (int k = 0; k < 4; k++)
+            d[k] = _mm512_castsi512_ps(_mm512_and_si512(_mm512_srli_epi32(_mm512_slli_epi32(heads, (unsigned)(24 - 8 * k)), 1), _mm512_set1_epi32(0x7f800000)));
+    }
+    EACH(r) {
+        const float *da = mat_q8_32(ROW(r), n_in).d + b;
+        UNROLL for (int k = 0; k < 4; k++)
+            acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d[k], _mm512_set1_ps(da[k])), _mm512_cvtepi32_ps(u[r][k]), acc[r]);
+    }
+}
+#endif
+
 /* The 32-blocks of 16 bytes of nibbles: four rows a vector, low nibbles against the first 16 activations. */
 INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1,
                         float *y, int64_t y_stride, const int type)
 {
-    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : 18;
+    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : type == KER_MXFP4 ? 17 : 18;
     const int has_min = type == KER_Q4_1 || type == KER_Q5_1, fifth = type == KER_Q5_0 || type == KER_Q5_1;
-    const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_IQ4_NL ? 128 : 0;
+    const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_IQ4_NL ? 128 : type == KER_MXFP4 ? 12 : 0;
     const __m512i nib = _mm512_set1_epi8(15), z = _mm512_setzero_si512();
-    const __m512i table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
+    const __m512i table = _mm512_broadcast_i32x4(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_plus_128));
     const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
-        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
+        int64_t b = 0, at = 0;
+#ifdef PERMUTE_BYTES
+        for (; type == KER_MXFP4 && at + 68 <= w->row_bytes; b += 4, at += 68)
+            mxfp4_group(row, at, far, act, act_stride, nr, w->n_in, b, acc);
+#endif
+        for (; at < w->row_bytes; b++, at += bytes) {
             __m512i a[4][2], c[4], p[4][4];
             EACH(r) {
                 __m512i whole = _mm512_castsi256_si512(load32(ROW(r) + 32 * b));
@@ -365,7 +453,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
                 const int64_t q = at + bytes - 16;
                 __m512i x = four16(row[g] + q, row[4 + g] + q, row[8 + g] + q, row[12 + g] + q);
                 __m512i lo = _mm512_and_si512(x, nib), hi = _mm512_and_si512(_mm512_srli_epi16(x, 4), nib);
-                if (type == KER_IQ4_NL) {
+                if (type == KER_IQ4_NL || type == KER_MXFP4) {
                     lo = _mm512_shuffle_epi8(table, lo);
                     hi = _mm512_shuffle_epi8(table, hi);
                 }
@@ -386,7 +474,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
                 d = low_halves(pairs);
                 m = high_halves(pairs);
             } else
-                d = halves16(row, at);
+                d = type == KER_MXFP4 ? e8m0_halves(first_bytes(row, at)) : halves16(row, at);
             EACH(r) {
                 mat_q8 x = mat_q8_32(ROW(r), w->n_in);
                 __m512 da = _mm512_set1_ps(x.d[b]);

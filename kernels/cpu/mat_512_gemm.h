@@ -99,13 +99,9 @@ static void tile_q45k(tile256 *t, const uint8_t *const row[16], int64_t at, cons
 static void tile_q4k(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_q45k(t, row, at, 0); }
 static void tile_q5k(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_q45k(t, row, at, 1); }
 
-static void tile_q6k(tile256 *t, const uint8_t *const row[16], int64_t at)
+/* Sixteen scales of a byte, and pairs of them: s[j / 4] holds numbers j of every row. */
+INLINE void put_signed_scales(tile256 *t, const __m512i s[4])
 {
-    const __m512i nib = _mm512_set1_epi8(15), two = _mm512_set1_epi8(0x30);
-    __m512i h[4], s[4], hi[16];
-    UNROLL for (int g = 0; g < 4; g++)
-        h[g] = four16(row[g] + at + 192, row[4 + g] + at + 192, row[8 + g] + at + 192, row[12 + g] + at + 192);
-    transpose4(h, s);
     UNROLL for (int j = 0; j < 16; j += 2) {
         __m512i a = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(24 - 8 * (j % 4))), 24);
         __m512i b = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(16 - 8 * (j % 4))), 24);
@@ -113,6 +109,16 @@ static void tile_q6k(tile256 *t, const uint8_t *const row[16], int64_t at)
         put(t->sc[j + 1], b);
         put(t->words[j / 2], _mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16)));
     }
+}
+
+static void tile_q6k(tile256 *t, const uint8_t *const row[16], int64_t at)
+{
+    const __m512i nib = _mm512_set1_epi8(15), two = _mm512_set1_epi8(0x30);
+    __m512i h[4], s[4], hi[16];
+    UNROLL for (int g = 0; g < 4; g++)
+        h[g] = four16(row[g] + at + 192, row[4 + g] + at + 192, row[8 + g] + at + 192, row[12 + g] + at + 192);
+    transpose4(h, s);
+    put_signed_scales(t, s);
     _mm512_storeu_ps(t->d, halves16(row, at + 208));
     UNROLL for (int i = 0; i < 16; i++)
         hi[i] = load64(row[i] + at + 128);
@@ -161,6 +167,53 @@ static void tile_iq4xs(tile256 *t, const uint8_t *const row[16], int64_t at)
     }
 }
 
+/* Pairs of bits: v >> 2s of a half's 32 bytes are its s-th 32 elements (unpack_few.c). */
+static void tile_q2k(tile256 *t, const uint8_t *const row[16], int64_t at)
+{
+    const __m512i pair = _mm512_set1_epi8(3);
+    __m512i h[4], s[4], v[16], pairs = dwords16(row, at + 80);
+    UNROLL for (int g = 0; g < 4; g++)
+        h[g] = four16(row[g] + at, row[4 + g] + at, row[8 + g] + at, row[12 + g] + at);
+    transpose4(h, s);
+    UNROLL for (int j = 0; j < 16; j++)
+        put(t->sc[j], _mm512_and_si512(_mm512_srli_epi32(s[j / 4], (unsigned)(8 * (j % 4))), _mm512_set1_epi32(15)));
+    UNROLL for (int j = 0; j < 8; j++) {
+        __m512i two = _mm512_srli_epi32(s[j / 2], (unsigned)(16 * (j % 2) + 4));
+        put(t->words[j], _mm512_or_si512(_mm512_and_si512(two, _mm512_set1_epi32(15)), _mm512_slli_epi32(_mm512_and_si512(two, _mm512_set1_epi32(0xf00)), 8)));
+    }
+    _mm512_storeu_ps(t->d, low_halves(pairs));
+    _mm512_storeu_ps(t->m, high_halves(pairs));
+    UNROLL for (int i = 0; i < 16; i++)
+        v[i] = load64(row[i] + at + 16);
+    transpose16(v);
+    UNROLL for (int k = 0; k < 16; k++)
+        UNROLL for (int f = 0; f < 4; f++)
+            put(t->w[32 * (k / 8) + 8 * f + k % 8], _mm512_and_si512(_mm512_srli_epi16(v[k], (unsigned)(2 * f)), pair));
+}
+
+static void tile_q3k(tile256 *t, const uint8_t *const row[16], int64_t at)
+{
+    const __m512i pair = _mm512_set1_epi8(3), third = _mm512_set1_epi8(4);
+    __m512i h[4], s[4], v[16], high[16];
+    UNROLL for (int g = 0; g < 4; g++)
+        h[g] = q3_scales(four16(row[g] + at + 94, row[4 + g] + at + 94, row[8 + g] + at + 94, row[12 + g] + at + 94));
+    transpose4(h, s);
+    put_signed_scales(t, s);
+    _mm512_storeu_ps(t->d, halves16(row, at + 108));
+    UNROLL for (int i = 0; i < 16; i++) {
+        v[i] = load64(row[i] + at + 32);
+        high[i] = _mm512_castsi256_si512(load32(row[i] + at));
+    }
+    transpose16(v);
+    transpose16(high);
+    UNROLL for (int k = 0; k < 16; k++)
+        UNROLL for (int f = 0; f < 4; f++) {         /* bit 4 (k / 8) + f to bit 2 */
+            __m512i low = _mm512_and_si512(_mm512_srli_epi16(v[k], (unsigned)(2 * f)), pair);
+            __m512i bit = _mm512_rolv_epi32(high[k % 8], _mm512_set1_epi32((34 - 4 * (k / 8) - f) & 31));
+            put(t->w[32 * (k / 8) + 8 * f + k % 8], _mm512_ternarylogic_epi32(low, bit, third, 0xf8));
+        }
+}
+
 /* ---- unpacking: one 32-block of sixteen rows ---- */
 
 static void tile_q80(tile32 *t, const uint8_t *const row[16], int64_t at)
@@ -176,7 +229,7 @@ static void tile_q80(tile32 *t, const uint8_t *const row[16], int64_t at)
 
 INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[16], int64_t at, const int type)
 {
-    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : 18;
+    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : type == KER_MXFP4 ? 17 : 18;
     const __m512i nib = _mm512_set1_epi8(15), one = _mm512_set1_epi32(1);
     const int64_t q = at + bytes - 16;
     __m512i h[4], v[4];
@@ -186,8 +239,8 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[16], int64_t at, co
     __m512i fifth = type == KER_Q5_0 || type == KER_Q5_1 ? dwords16(row, q - 4) : _mm512_setzero_si512();
     UNROLL for (int k = 0; k < 4; k++) {
         __m512i lo = _mm512_and_si512(v[k], nib), hi = _mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib);
-        if (type == KER_IQ4_NL) {
-            const __m512i table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
+        if (type == KER_IQ4_NL || type == KER_MXFP4) {
+            const __m512i table = _mm512_broadcast_i32x4(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_plus_128));
             lo = _mm512_shuffle_epi8(table, lo);
             hi = _mm512_shuffle_epi8(table, hi);
         }
@@ -206,13 +259,14 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[16], int64_t at, co
         _mm512_storeu_ps(t->d, low_halves(pairs));
         _mm512_storeu_ps(t->m, high_halves(pairs));
     } else
-        _mm512_storeu_ps(t->d, halves16(row, at));
+        _mm512_storeu_ps(t->d, type == KER_MXFP4 ? e8m0_halves(first_bytes(row, at)) : halves16(row, at));
 }
 static void tile_q40(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_Q4_0); }
 static void tile_q41(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_Q4_1); }
 static void tile_q50(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_Q5_0); }
 static void tile_q51(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_Q5_1); }
 static void tile_iq4nl(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_IQ4_NL); }
+static void tile_mxfp4(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_MXFP4); }
 
 /* ---- the products of one tile with nr activation rows ---- */
 
@@ -332,6 +386,7 @@ typedef void kernel_fn(const void *tile, const char *act, const panel *p, float 
     static kernel_fn *const name[MAX_R + 1] = { LIST_6(name) };
 #endif
 ALL_R(K256, run_min256, 32, 1)
+ALL_R(K256, run_min16, 16, 1)
 ALL_R(K256, run_q6k, 16, 0)
 ALL_R(K256, run_iq4xs, 32, 0)
 ALL_R(K32, run_less32, 32, 0)

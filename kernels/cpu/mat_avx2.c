@@ -20,7 +20,7 @@ enum { PANEL = 2048, MAX_R = 4 };
 typedef struct tile256 {
     uint8_t w[64][8][4];
     int32_t sc[16][8];             /* sub-scales, the same in both words: sub-blocks of 16, or of 32 in the first 8 */
-    int32_t words[4][8];           /* pairs of sub-minima */
+    int32_t words[8][8];           /* pairs of sub-minima: of sub-blocks of 16, or of 32 in the first 4 */
     float d[8], m[8];
 } tile256;
 typedef struct tile32 {
@@ -30,6 +30,7 @@ typedef struct tile32 {
 _Static_assert(sizeof(tile256) * (PANEL / 256) <= MAT_SCRATCH && sizeof(tile32) * (PANEL / 32) <= MAT_SCRATCH, "a tile fits");
 
 static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+static const int8_t e2m1[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
 
 INLINE __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE __m128i load16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
@@ -192,6 +193,54 @@ static void tile_iq4xs(void *to, const uint8_t *const row[8], int64_t at)
     }
 }
 
+/* Pairs of bits: v >> 2s of a half's 32 bytes are its s-th 32 elements (unpack_few.c). */
+static void tile_q2k(void *to, const uint8_t *const row[8], int64_t at)
+{
+    tile256 *t = to;
+    __m256i s[4], pairs = dwords8(row, at + 80);
+    columns16(row, at, s);                           /* a byte a sub-block: scale low, minimum high */
+    UNROLL for (int j = 0; j < 16; j++)
+        put(t->sc[j], in_both_words(field(s[j / 4], 8 * (j % 4), 15)));
+    UNROLL for (int j = 0; j < 8; j++) {
+        __m256i two = _mm256_srli_epi32(s[j / 2], 16 * (j % 2) + 4);
+        put(t->words[j], _mm256_or_si256(_mm256_and_si256(two, _mm256_set1_epi32(15)), _mm256_slli_epi32(_mm256_and_si256(two, _mm256_set1_epi32(0xf00)), 8)));
+    }
+    _mm256_storeu_ps(t->d, low_halves(pairs));
+    _mm256_storeu_ps(t->m, high_halves(pairs));
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i v[8];
+        columns32(row, at + 16 + 32 * h, v);
+        UNROLL for (int f = 0; f < 4; f++)
+            UNROLL for (int k = 0; k < 8; k++)
+                put(t->w[32 * h + 8 * f + k], _mm256_and_si256(_mm256_srli_epi32(v[k], 2 * f), _mm256_set1_epi8(3)));
+    }
+}
+
+static void tile_q3k(void *to, const uint8_t *const row[8], int64_t at)
+{
+    tile256 *t = to;
+    __m256i s[4], high[8];
+    columns16(row, at + 94, s);                      /* two bytes more before the scales: sixteen end with the block */
+    UNROLL for (int j = 0; j < 16; j++) {
+        int low = 2 + j % 8, top = 10 + j % 4;
+        __m256i sc = _mm256_or_si256(field(s[low / 4], 8 * (low % 4) + (j < 8 ? 0 : 4), 15),
+                                     _mm256_slli_epi32(field(s[top / 4], 8 * (top % 4) + 2 * (j / 4), 3), 4));
+        put(t->sc[j], in_both_words(_mm256_sub_epi32(sc, _mm256_set1_epi32(32))));
+    }
+    _mm256_storeu_ps(t->d, high_halves(s[3]));
+    columns32(row, at, high);
+    UNROLL for (int h = 0; h < 2; h++) {
+        __m256i v[8];
+        columns32(row, at + 32 + 32 * h, v);
+        UNROLL for (int f = 0; f < 4; f++)
+            UNROLL for (int k = 0; k < 8; k++) {     /* bit 4h + f to bit 2; not set: 4 less */
+                __m256i bit = 4 * h + f < 2 ? _mm256_slli_epi32(high[k], 2 - 4 * h - f) : _mm256_srli_epi32(high[k], 4 * h + f - 2);
+                __m256i low = _mm256_and_si256(_mm256_srli_epi32(v[k], 2 * f), _mm256_set1_epi8(3));
+                put(t->w[32 * h + 8 * f + k], _mm256_sub_epi8(_mm256_or_si256(low, _mm256_and_si256(bit, _mm256_set1_epi8(4))), _mm256_set1_epi8(4)));
+            }
+    }
+}
+
 /* ---- unpacking: one 32-block of eight rows ---- */
 
 static void tile_q80(void *to, const uint8_t *const row[8], int64_t at)
@@ -204,17 +253,25 @@ static void tile_q80(void *to, const uint8_t *const row[8], int64_t at)
     _mm256_storeu_ps(t->d, halves8(row, at));
 }
 
+/* Half of 2^(e - 127), e the first byte of eight rows; below 2 it is subnormal (unpack_few.c). */
+INLINE __m256 e8m0_halves(const uint8_t *const row[8], int64_t at)
+{
+    __m256i e = _mm256_and_si256(dwords8(row, at), _mm256_set1_epi32(255));
+    __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23), small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+}
+
 INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[8], int64_t at, const int type)
 {
-    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : 18;
+    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : type == KER_MXFP4 ? 17 : 18;
     const int five = type == KER_Q5_0 || type == KER_Q5_1, has_min = type == KER_Q4_1 || type == KER_Q5_1;
-    const __m256i table = _mm256_broadcastsi128_si256(load16(iq4_values)), one = _mm256_set1_epi32(1);
+    const __m256i table = _mm256_broadcastsi128_si256(load16(type == KER_MXFP4 ? e2m1 : iq4_values)), one = _mm256_set1_epi32(1);
     const __m256i less = _mm256_set1_epi8(type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : 0);
     __m256i v[4], fifth = five ? dwords8(row, at + bytes - 20) : one;
     columns16(row, at + bytes - 16, v);
     UNROLL for (int k = 0; k < 4; k++) {
         __m256i lo = low_nibbles(v[k]), hi = high_nibbles(v[k]);
-        if (type == KER_IQ4_NL) {
+        if (type == KER_IQ4_NL || type == KER_MXFP4) {
             lo = _mm256_shuffle_epi8(table, lo);
             hi = _mm256_shuffle_epi8(table, hi);
         }
@@ -230,13 +287,14 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[8], int64_t at, con
         _mm256_storeu_ps(t->d, low_halves(pairs));
         _mm256_storeu_ps(t->m, high_halves(pairs));
     } else
-        _mm256_storeu_ps(t->d, halves8(row, at));
+        _mm256_storeu_ps(t->d, type == KER_MXFP4 ? e8m0_halves(row, at) : halves8(row, at));
 }
 static void tile_q40(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q4_0); }
 static void tile_q41(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q4_1); }
 static void tile_q50(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q5_0); }
 static void tile_q51(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q5_1); }
 static void tile_iq4nl(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_IQ4_NL); }
+static void tile_mxfp4(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_MXFP4); }
 
 /* ---- the products of one tile with nr activation rows ---- */
 
@@ -306,8 +364,8 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
             acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(sum[r]), acc[r]);
             if (has_min) {
                 __m256i low = _mm256_setzero_si256();
-                UNROLL for (int j = 0; j < 4; j++)
-                    low = _mm256_add_epi32(low, _mm256_madd_epi16(load32(t->words[j]), four(act + p->sums_at + 16 * b + 4 * j + r * p->stride)));
+                UNROLL for (int j = 0; j < 128 / sub; j++)
+                    low = _mm256_add_epi32(low, _mm256_madd_epi16(load32(t->words[j]), four(act + p->sums_at + 512 / sub * b + 4 * j + r * p->stride)));
                 acc[r] = _mm256_fnmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(low), acc[r]);
             }
         }
@@ -349,6 +407,7 @@ typedef void kernel_fn(const void *tile, const char *act, const panel *p, float 
 ALL_R(run_q4k, kernel256, 32, 8, 1)        /* 8 * 2 * 15 * 127 = 30480 */
 ALL_R(run_q5k, kernel256, 32, 4, 1)        /* 4 * 2 * 31 * 127 = 31496 */
 ALL_R(run_q6k, kernel256, 16, 4, 0)        /* 4 * 2 * 32 * 127 = 32512 */
+ALL_R(run_q2k, kernel256, 16, 4, 1)
 ALL_R(run_iq4xs, kernel256, 32, 1, 0)
 ALL_R(run_q5_1, kernel32, 32, 4, 1)
 ALL_R(run_q4_1, kernel32, 32, 8, 1)
@@ -367,6 +426,8 @@ static const way ways[KER_TYPE_LIMIT] = {
     [KER_Q8_0] = { 32, 34, tile_q80, run_byte },      [KER_IQ4_NL] = { 32, 18, tile_iq4nl, run_byte },
     [KER_Q4_0] = { 32, 18, tile_q40, run_q45_0 },     [KER_Q5_0] = { 32, 22, tile_q50, run_q45_0 },
     [KER_Q4_1] = { 32, 20, tile_q41, run_q4_1 },      [KER_Q5_1] = { 32, 24, tile_q51, run_q5_1 },
+    [KER_Q2_K] = { 256, 84, tile_q2k, run_q2k },      [KER_Q3_K] = { 256, 110, tile_q3k, run_q6k },
+    [KER_MXFP4] = { 32, 17, tile_mxfp4, run_q45_0 },
 };
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
@@ -380,7 +441,8 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
         const char *a0 = (const char *)act + c;      /* all offsets from here */
         panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / how->block), .first = c == 0 };
         p.d_at = (const char *)(x.d + b0) - a0;
-        p.sums_at = how->block == 256 ? (const char *)(x.sum32 + 8 * b0) - a0 : (const char *)(x.sum + b0) - a0;
+        p.sums_at = how->block == 32 ? (const char *)(x.sum + b0) - a0
+                  : ker_type_get(w->type)->sub == 16 ? (const char *)(x.sum16 + 16 * b0) - a0 : (const char *)(x.sum32 + 8 * b0) - a0;
         for (int64_t o = o0; o < o1; o += 8) {
             const uint8_t *row[8];
             int live = o1 - o < 8 ? (int)(o1 - o) : 8;
@@ -527,7 +589,7 @@ const mat_isa *mat_isa_avx2(void)
         .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q4_0] = mul_blocks,
                  [KER_Q4_1] = mul_blocks, [KER_Q5_0] = mul_blocks, [KER_Q5_1] = mul_blocks, [KER_Q8_0] = mul_blocks,
                  [KER_Q4_K] = mul_blocks, [KER_Q5_K] = mul_blocks, [KER_Q6_K] = mul_blocks, [KER_IQ4_NL] = mul_blocks,
-                 [KER_IQ4_XS] = mul_blocks, [KER_Q3_K] = mat_any_avx2, [KER_IQ2_XXS] = mat_any_avx2, [KER_IQ2_XS] = mat_any_avx2,
+                 [KER_IQ4_XS] = mul_blocks, [KER_Q2_K] = mul_blocks, [KER_Q3_K] = mul_blocks, [KER_MXFP4] = mul_blocks, [KER_IQ2_XXS] = mat_any_avx2, [KER_IQ2_XS] = mat_any_avx2,
                  [KER_IQ2_S] = mat_any_avx2, [KER_IQ3_XXS] = mat_any_avx2, [KER_IQ3_S] = mat_any_avx2, [KER_IQ1_S] = mat_any_avx2,
                  [KER_IQ1_M] = mat_any_avx2, [KER_TQ1_0] = mat_any_avx2, [KER_TQ2_0] = mat_any_avx2, [KER_NVFP4] = mat_any_avx2 },
         .act_q8 = act_q8,

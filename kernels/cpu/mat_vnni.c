@@ -13,6 +13,7 @@ static inline __attribute__((always_inline)) __m512i dpb(__m512i acc, __m512i u,
 #define dpb_gemm dpb
 static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(acc, a, b); }
 
+#define PERMUTE_BYTES              /* VBMI, which cpu.c asks for too */
 #define MAX_R 12                   /* of 32 registers, two a row for sums */
 #include "kernels/cpu/mat_512.h"
 

@@ -134,6 +134,7 @@ static void pinned_turns_stay_word_for_word(void)
     ask("three");
     ask("four");
     command("/pin @2");
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "pinned: turn 2 (“two”) stays word for word"), "%s", s.notes.p ? s.notes.p : "");
     CHECK_INT(s.marked, 1);
     command("/pin");
     CHECK(s.page && strstr(s.page, " @2  Kestrels") && strstr(s.data, "\"answer\":2"));
@@ -146,6 +147,7 @@ static void pinned_turns_stay_word_for_word(void)
     p = prompt_now();
     CHECK(!strstr(p, "two\n") && strstr(p, "kestrels hover.\n\nthree\n"));
     command("/pin @1");                          /* older than the summary: from now on beside it */
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "turn 1 (“one”)"), "%s", s.notes.p ? s.notes.p : "");
     CHECK(strstr(prompt_now(), "kestrels hover.\n\none\n"));
     command("/pin off @1");
     command("/pin");

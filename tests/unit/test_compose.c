@@ -223,6 +223,7 @@ static void one_esc_stops_no_import(void)
     CHECK(!strstr(fake.said.p, "stop"));
     key(K_ESC);
     CHECK(strstr(fake.said.p, "stop\n") != NULL);
+    CHECK(!on_screen("Esc again stops"));            /* done: it is not said on */
     q_buf_clear(&fake.said);
     chr(CTRL_KEY('C'));                              /* Ctrl-C means it at once */
     CHECK(strstr(fake.said.p, "stop\n") != NULL);

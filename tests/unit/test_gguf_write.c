@@ -1,4 +1,5 @@
 /* tests: what engine/file/write.c writes, engine/file/gguf.c reads back; and synthetic models. */
+#include "engine/engine.h"
 #include "engine/models.h"
 #include "engine/file/gguf.h"
 #include "kernels/kernels.h"
@@ -137,6 +138,24 @@ static void synthetic_model(void)
     }
 }
 
+/* Rows that 256 do not fill have blocks of 32, and what is written runs. */
+static void synthetic_latent_attention(void)
+{
+    CHECK_INT(eng_synth("deepseek2", "smoke-mla", "Q4_K_M", 0, 1, path, NULL, NULL, err), Q_OK);
+    gguf_file *f = NULL;
+    CHECK_INT(gguf_open(path, &f, err), Q_OK);
+    const gguf_tensor *k = f ? gguf_tensor_find(f, "blk.1.attn_k_b.weight") : NULL, *q = f ? gguf_tensor_find(f, "blk.1.attn_q_a.weight") : NULL;
+    CHECK(k && k->type == KER_Q5_0 && k->ne[0] == 64 && k->ne[1] == 64 && k->ne[2] == 4);
+    CHECK(q && q->type == KER_Q4_K);
+    CHECK(f && !gguf_tensor_find(f, "blk.0.ffn_gate_exps.weight") && gguf_tensor_find(f, "blk.0.ffn_gate.weight"));
+    if (k) check_spread(f, "blk.1.attn_k_b.weight");
+    gguf_close(f);
+    eng_model *m = NULL;
+    CHECK_MSG(eng_model_open(path, NULL, &m, err) == 0, "%s", err);
+    if (m) CHECK_INT(eng_model_info(m)->n_expert, 16);
+    eng_model_free(m);
+}
+
 static void synthetic_is_repeatable(void)
 {
     char a[65], b[65], c[65];
@@ -198,6 +217,7 @@ int main(void)
     RUN(round_trip);
     RUN(refusals);
     RUN(synthetic_model);
+    RUN(synthetic_latent_attention);
     RUN(synthetic_is_repeatable);
     RUN(synthetic_vocabulary);
     unlink(path);

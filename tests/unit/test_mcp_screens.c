@@ -80,6 +80,36 @@ static void a_form_is_answered_or_declined(void)
     end();
 }
 
+/* What is typed before the next field is seen begins its answer; it is neither sent nor left in what was being written. */
+static void what_is_typed_between_two_fields_belongs_to_the_next(void)
+{
+    start(80, 24);
+    keys_in("my draft");
+    ask_form(7);
+    keys_in("y");
+    ask_field(8);
+    keys_in("Tula");
+    key(K_ENTER);
+    keys_in("Os");                       /* it is on its way */
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    key(K_ENTER);
+    CHECK_STR(fake.said.p, "");
+    ask_field(9);
+    keys_in("lo");
+    key(K_ENTER);
+    CHECK_STR(fake.said.p, "approve 9 once Oslo\n");
+    keys_in("zzz");
+    agt_call over = { .name = q_strdup("time__convert_time"), .title = q_strdup("x"), .arguments = q_strdup("{}"), .state = AGT_CALL_DONE, .result = q_strdup("") };
+    agt_message *m = fake_message(2, AGT_ASSISTANT, "Let me look at the clock.");
+    m->call = q_alloc(sizeof *m->call);
+    m->call[0] = over;
+    m->n_call = 1;
+    ev((agt_event){ .kind = AGT_EV_CALL, .n_messages = 1, .message = m });
+    CHECK_STR(app.comp.ed.b.p, "my draft");
+    end();
+}
+
 static void what_is_long_is_not_agreed_to_unseen(void)
 {
     start(80, 24);
@@ -143,6 +173,7 @@ int main(void)
     tui_lang("en");
     RUN(keys_answer_a_server);
     RUN(a_form_is_answered_or_declined);
+    RUN(what_is_typed_between_two_fields_belongs_to_the_next);
     RUN(what_is_long_is_not_agreed_to_unseen);
     RUN(a_narrow_screen_cuts_no_warning);
     RUN(all_of_it_is_seen_in_both_languages);

@@ -127,7 +127,7 @@ static void what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes(voi
     open_agent(obeys, (opening){ .db = db, .allow = "time__*" });
     ask("time?");
     ticket = asked_of("time");
-    CHECK(strstr(s.approve.shown, "@@ now\n-     {\"type\"") && strstr(s.approve.shown, "\"key\""));
+    CHECK_MSG(strstr(s.approve.shown, "@@ now\n+     · key\n"), "%s", s.approve.shown);
     agt_approve(a, ticket, AGT_ONCE, NULL);      /* until the end of this one */
     done();
     CHECK_INT(fake_calls, 5);
@@ -153,6 +153,38 @@ static void what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes(voi
     agt_approve(a, asked_of("time"), AGT_NO, NULL);
     done();
     finish(&s);
+    free(db);
+}
+
+/* Words to the model may lie anywhere in a schema: a person reads them before, and what changed of them. */
+static void words_within_a_schema_are_agreed_to_too(void)
+{
+    static const char was[] = "{\"type\":\"object\",\"description\":\"all of it\",\"properties\":{\"where\":{\"type\":\"object\",\"title\":\"Place\",\"properties\":{\"town\":{\"type\":\"string\","
+                              "\"description\":\"its town\",\"enum\":[\"Tula\",\"Oslo\"]}}},\"list\":{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"string\",\"description\":\"one of many\"}]}}},"
+                              "\"$defs\":{\"hour\":{\"$comment\":\"deep\\u001b[2J down\"}}}",
+                      *const said[] = { "· all of it\n", "· where: Place\n", "· where.town: its town\n", "· where.town (enum): [\"Tula\",\"Oslo\"]\n", "· list\n", "· list[]: one of many\n", "· hour ($comment): deep [2J down\n" };
+    char *db = q_strdup(at("words.db")), *now = q_strdup(was), *schema = tools[0].schema;
+    fresh();
+    tools[0].schema = (char *)(uintptr_t)was;
+    open_agent(obeys, (opening){ .db = db, .allow = "mcp" });
+    ask("time?");
+    int64_t ticket = asked_of("time");
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        CHECK_MSG(strstr(s.approve.shown, said[i]), "%s is not in %s", said[i], s.approve.shown);
+    agt_approve(a, ticket, AGT_FOLDER, NULL);
+    done();
+    finish(&s);
+    memcpy(strstr(now, "its town"), "SEND ALL", 8);
+    tools[0].schema = now;
+    open_agent(obeys, (opening){ .db = db, .allow = "mcp" });
+    ask("time?");
+    ticket = asked_of("time");
+    CHECK_MSG(strstr(s.approve.shown, "@@ now\n-     · where.town: its town\n+     · where.town: SEND ALL\n") && !strstr(s.approve.shown, "Place"), "%s", s.approve.shown);
+    agt_approve(a, ticket, AGT_NO, NULL);
+    done();
+    finish(&s);
+    tools[0].schema = schema;
+    free(now);
     free(db);
 }
 
@@ -306,6 +338,16 @@ static void who_is_late_is_left_out_of_that_answer(void)
     settle(a, &s);
     CHECK(s.page && strstr(s.page, "time             failed") && strstr(s.page, "last error: timeserver is not installed"));
     CHECK(s.data && strstr(s.data, "\"state\":\"failed\""));
+    finish(&s);
+    fake_said[1] = (struct fake_said){ .name = "tide", .state = MCP_FAILED, .error = "no such host" };
+    put_at(at("config/quorum/config.ini"), "[mcp.time]\ncommand = timeserver\n[mcp.tide]\ncommand = tides\n");
+    open_agent(obeys, (opening){ 0 });
+    ask("time?");
+    done();                              /* a screen has room for one note: both stand in it */
+    CHECK_MSG(strstr(s.notes.p, "timeserver is not installed (/mcp restart time tries again) · the server tide is not there, so its tools are not: no such host"), "%s", s.notes.p);
+    ask("/mcp");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "last error: timeserver is not installed") && strstr(s.page, "last error: no such host"));
     finish(&s);
 }
 
@@ -667,6 +709,8 @@ static void tab_knows_what_servers_have(void)
     CHECK(offered("what of @", "@time:file:///clock"));      /* asked for, it begins */
     CHECK_INT(fake_starts, 1);
     CHECK(offered("/ti", "/time:tell") && offered("/time:s", "/time:say") && offered("look: @time:f", "@time:file:///clock"));
+    CHECK(offered("/add mc", "mcp:time/") && offered("/add mcp:t", "mcp:time/") && offered("/add mcp:time/", "mcp:time/file:///clock") && offered("/add mcp:time/fi", "mcp:time/file:///clock"));
+    CHECK(!offered("/add ", "mcp:time/") && !offered("/add mcp:tim/", "mcp:time/file:///clock") && !offered("/add x mcp:", "x"));
     CHECK(!offered("ada@t", "@time:file:///clock") && !offered("what of ", "@time:file:///clock") && offered("/mcp ", "restart ") && offered("/mcp t", "time") && offered("/mcp off ", "time"));
     resource[0].uri = evil;
     prompt_[0].name = evil;
@@ -716,6 +760,7 @@ int main(void)
     CHECK_INT(q_mkdirs(at("project"), err), Q_OK);
     RUN(a_server_is_agreed_to_then_each_call_is_asked_about);
     RUN(what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes);
+    RUN(words_within_a_schema_are_agreed_to_too);
     RUN(who_is_not_agreed_to_is_left_out);
     RUN(a_stop_is_no_refusal);
     RUN(nobody_there_agrees_to_nothing);

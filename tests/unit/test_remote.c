@@ -823,6 +823,13 @@ static void routing_is_read(void)
         }
         CHECK_MSG(!wrong, "%s: %d wrong ids", name, wrong);
         remote_routes_free(&r);
+        s.dense = 0;                     /* not said in the section: a layer whose ids are all the same routes nothing */
+        CHECK_INT(remote_routes_read(&s, said, &r, err), Q_OK);
+        for (int i = wrong = 0; i < r.n * r.layers * r.k; i++)
+            wrong += i / r.k % r.layers < N("dense") && r.id[i] != 0xFFFF;
+        CHECK_MSG(!wrong, "%s: %d ids of layers without experts", name, wrong);
+        remote_routes_free(&r);
+        s.dense = N("dense");
         bool empty = N("positions") == 0;
         s.k++;                           /* another shape is refused, by name */
         rc = remote_routes_read(&s, said, &r, err);

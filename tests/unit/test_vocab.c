@@ -665,8 +665,8 @@ static void test_refusals(void)
     refused("rwkv", "default", "\"rwkv\" is not supported", 0);
     refused("llama", "default", "no score for each of its tokens", 0);
     refused("gpt2", NULL, "tokenizer.ggml.pre", 0);
-    refused("gpt2", "tekken", "\"tekken\" is not known", 0);
-    refused("gpt2", "tekken", "smollm", 0);
+    refused("gpt2", "kimi-k2", "\"kimi-k2\" is not known", 0);
+    refused("gpt2", "kimi-k2", "smollm", 0);
     refused("gpt2", "qwen2", "no vocabulary", 0);
     refused("gpt2", "qwen2", "does not fit", 1);
     refused("gpt2", "qwen2", "type that is not known", 2);

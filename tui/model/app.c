@@ -69,7 +69,7 @@ int tui_transcript_width(const tui_app *app)
     return w > 100 ? 100 : w;           /* longer lines are hard to read back */
 }
 
-const char *tui_composer_prompt(const tui_app *app) { return app->comp.ed.searching ? "? " : app->seen.approve.typing ? "! " : app->comp.editing ? app->comp.amend ? "a " : "e " : "> "; }
+const char *tui_composer_prompt(const tui_app *app) { return app->comp.ed.searching ? "? " : app->seen.approve.typing || app->seen.approve.between ? "! " : app->comp.editing ? app->comp.amend ? "a " : "e " : "> "; }
 
 int tui_composer_cells(const tui_app *app, int width) { return width - 2 - tui_str_width(tui_composer_prompt(app)); }
 

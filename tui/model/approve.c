@@ -11,6 +11,8 @@ static void empty_composer(tui_app *app)
     while (app->comp.ed.b.len) tui_edit_kill(&app->comp.ed, M_START);
 }
 
+static bool is_field(const agt_call *c) { return c->asks == AGT_ASKS_FORM && c->question; }
+
 /* Words are to be typed: why not, or an answer. What was being written is put aside. */
 static void type(tui_app *app)
 {
@@ -23,8 +25,8 @@ static void type(tui_app *app)
 
 static void stop_typing(tui_app *app)
 {
-    if (!app->seen.approve.typing) return;
-    app->seen.approve.typing = false;
+    if (!app->seen.approve.typing && !app->seen.approve.between) return;
+    app->seen.approve.typing = app->seen.approve.between = false;
     empty_composer(app);
     tui_comp_come_back(app);
 }
@@ -33,9 +35,10 @@ void tui_approve_close(tui_app *app)
 {
     tui_approve *p = &app->seen.approve;
     if (!p->id) return;
-    stop_typing(app);
+    bool between = p->between;
+    if (!between) stop_typing(app);
     agt_call_free(&p->call);
-    *p = (tui_approve){ 0 };
+    *p = (tui_approve){ .between = between };
     app->owed.all = true;
 }
 
@@ -51,6 +54,8 @@ void tui_approve_event(tui_app *app, agt_event *e)
 {
     tui_approve *p = &app->seen.approve;
     bool over = e->kind == AGT_EV_DONE || (e->kind == AGT_EV_CALL && e->n_messages);
+    bool next = e->kind == AGT_EV_APPROVE && e->n_messages && e->message->n_call && is_field(&e->message->call[0]);
+    if (over || (e->kind == AGT_EV_APPROVE && !next)) stop_typing(app);      /* what was typed behind the last field is nobody's */
     if (over || e->kind == AGT_EV_APPROVE) tui_approve_close(app);
     if (e->kind == AGT_EV_APPROVE && e->n_messages && e->message->n_call) {
         p->id = e->id;
@@ -68,19 +73,26 @@ void tui_approve_arm(tui_app *app)
     tui_approve *p = &app->seen.approve;
     if (!p->id || !p->drawn || p->armed) return;
     p->armed = true;
-    if (p->call.question) type(app);
+    if (p->between) {                    /* what was typed since the last field begins this one */
+        p->between = false;
+        p->typing = true;
+        app->go.focus = NULL;
+    } else if (p->call.question) type(app);
 }
 
 /* Enter while words are typed for it. False: it is not about that. */
 bool tui_approve_submit(tui_app *app)
 {
     tui_approve *p = &app->seen.approve;
+    if (p->between) return true;         /* an Enter before the next field was seen answers nothing and sends nothing */
     if (!p->id || !p->typing) return false;
     char *words = tui_edit_take(&app->comp.ed);
+    bool field = is_field(&p->call);
     p->typing = false;
     answer(app, p->call.question ? AGT_ONCE : AGT_NO, words);
     free(words);
-    tui_comp_come_back(app);
+    if (field) p->between = true;
+    else tui_comp_come_back(app);
     return true;
 }
 

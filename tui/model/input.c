@@ -151,7 +151,7 @@ static void escape(tui_app *app)
         tui_go_back(app);
     }
     else if (app->work.prog_total && !tui_tr_last(&app->tr)) {        /* an import is not lost to one Esc too many */
-        if (app->esc_armed && app->now - app->esc_armed < QUIT_MS) { agt_stop(app->a); app->esc_armed = 0; return; }
+        if (app->esc_armed && app->now - app->esc_armed < QUIT_MS) { agt_stop(app->a); app->say.note_until = app->now; app->esc_armed = 0; return; }
         app->esc_armed = app->now ? app->now : 1;
         tui_app_note(app, AGT_INFO, _("Esc again stops what is going on."));
         app->say.note_until = app->now + QUIT_MS;

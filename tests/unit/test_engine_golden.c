@@ -107,7 +107,7 @@ static const extra_case extras[] = { { "yarn_untruncated", "rope.yarn_range", "e
 
 int main(void)
 {
-    static const char *const small[] = { "qwen3moe", "glm4moe" };
+    static const char *const small[] = { "qwen3moe", "glm4moe", "qwen3next", "qwen35" };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         arch_now = small[i];
         RUN(checked_in_goldens);

@@ -21,6 +21,8 @@ import sys
 
 import numpy as np
 
+import ref_delta
+
 # rope: pairs (i, i + d/2) or adjacent; bias: of Q, K, V; gate; renorm: chosen weights divided by their sum, unless the
 # file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only
 ARCH = {
@@ -31,6 +33,7 @@ ARCH = {
     "glm4moe": dict(half=True, qk_norm=False, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
 }
+ARCH.update(ref_delta.ARCH)
 
 
 # ---- files ----
@@ -139,7 +142,9 @@ def attention(m, layer, x, eps, f, scale, settings):
         p = y @ w("attn_%s.weight" % name).T
         if m.row["bias"]:
             p = p + w("attn_%s.bias" % name)
-        p = p.reshape(n, count, dim)
+        p = p.reshape(n, count, -1)
+        if m.row.get("q_gate") and name == "q":
+            p, gate = p[..., :dim], 1 / (1 + np.exp(-p[..., dim:]))
         if m.row["qk_norm"] and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
         part.append(p if name == "v" else rotate(p, m.row["half"], f, scale))
@@ -153,6 +158,8 @@ def attention(m, layer, x, eps, f, scale, settings):
         out[:, h] = p / p.sum(1, keepdims=True) @ v[:, g]
     for h in spread(settings, "attention.heads_off", layer, heads):
         out[:, h] = 0
+    if m.row.get("q_gate"):
+        out = out * gate
     return x + out.reshape(n, -1) @ w("attn_output.weight").T
 
 
@@ -273,9 +280,12 @@ def forward(m, tokens, settings, forced=None):
     trace = {"ids": [], "weights": [], "lead": np.inf, "width": np.inf}
     leading = m.key("leading_dense_block_count", 0)
     x = m.tensor["token_embd.weight"][tokens]
-    for layer in range(m.key("block_count")):
+    for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
         w = lambda name: m.weight(layer, name)
-        x = attention(m, layer, x, eps, f, scale, settings)
+        if ref_delta.recurrent(m, layer):
+            x = ref_delta.mix(m, layer, x, eps, norm, silu)
+        else:
+            x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
@@ -373,11 +383,23 @@ def put_kv(name, v):
     return s(name) + struct.pack("<IIQ", 9, kind, len(v)) + b"".join(s(x) if kind == 8 else struct.pack("<i", x) for x in v)
 
 
+def gguf(kvs, tensors):
+    """A file of these keys and F32 tensors."""
+    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    for name, v in tensors.items():
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", v.ndim) + struct.pack("<%dQ" % v.ndim, *v.shape[::-1])
+        head += struct.pack("<IQ", 0, len(data))
+        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+    return head + b"\0" * (-len(head) % 32) + data
+
+
 def new(arch, where, seed):
     """Shapes of the other goldens; the vocabulary of one of them, so that the engine opens it."""
     row, rng = ARCH[arch], np.random.default_rng(seed)
     here = os.path.dirname(os.path.abspath(__file__))
     vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
+    if arch in ref_delta.ARCH:
+        return ref_delta.new(arch, where, seed, vocab, gguf)
     embd, heads, kv, dim, layers, ff, x, ffx, ffs, n_vocab = 64, 4, 2, 32, 3, 96, 12, 32, 64, 320
     keys = {"block_count": layers, "context_length": 256, "embedding_length": embd, "feed_forward_length": ff,
             "attention.head_count": heads, "attention.head_count_kv": kv, "attention.key_length": dim, "attention.value_length": dim,
@@ -410,17 +432,13 @@ def new(arch, where, seed):
     kvs = {"general.architecture": arch, "general.name": "random-" + arch, "general.file_type": 0}
     kvs.update({"%s.%s" % (arch, k): v for k, v in keys.items()})
     kvs.update(vocab)
-    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    numbers = {}
     for name, shape in tensors.items():
         v = rng.normal(size=shape) * (1 if "embd" in name else 2 / np.sqrt(shape[-1]))
-        if "norm" in name:
-            v = 1 + 0.2 * rng.normal(size=shape)
-        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(shape)) + struct.pack("<%dQ" % len(shape), *shape[::-1])
-        head += struct.pack("<IQ", 0, len(data))
-        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+        numbers[name] = 1 + 0.2 * rng.normal(size=shape) if "norm" in name else v
     os.makedirs(where, exist_ok=True)
     with open(os.path.join(where, "model.gguf"), "wb") as f:
-        f.write(head + b"\0" * (-len(head) % 32) + data)
+        f.write(gguf(kvs, numbers))
     cases = [{"name": "base", "settings": {}}, {"name": "eps", "settings": {"norm.eps": 0.01}},
              {"name": "yarn4", "settings": {"rope.scaling": "yarn", "rope.factor": 4.0, "rope.original_context": 64}},
              {"name": "theta", "settings": {"rope.theta": 500.0}}, {"name": "linear", "settings": {"rope.scaling": "linear", "rope.factor": 2.0}},

@@ -142,6 +142,8 @@ static void add_extras(cJSON *j, const wire_ask *a)
 {
     if (a->seed)
         cJSON_AddNumberToObject(j, "seed", (double)(a->seed & 0x7FFFFFFF));     /* some keep 32 bits of it */
+    if (a->n > 1)
+        cJSON_AddNumberToObject(j, "n", a->n);
     cJSON_AddTrueToObject(j, "logprobs");
     cJSON_AddTrueToObject(cJSON_AddObjectToObject(j, "stream_options"), "include_usage");
 }

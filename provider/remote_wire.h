@@ -13,6 +13,7 @@ typedef struct wire_ask {
     uint64_t seed;                       /* 0: none is sent */
     bool plain;                          /* only what every server knows: one refused the rest */
     const char *thinks;                  /* the field in which the request's thoughts are said; NULL: they are not */
+    int n;                               /* so many answers at once, where it is more than one; not said plainly */
     bool ids, routes;                    /* with the ids of tokens (vLLM), with the experts of each position (SGLang) */
 } wire_ask;
 char *wire_request(const wire_ask *);    /* malloc'ed */

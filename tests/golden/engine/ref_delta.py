@@ -7,11 +7,11 @@ import os
 import numpy as np
 
 # paired: beta and alpha in one matrix, by key heads; tiled: value head h has key head h mod n_key, else h // (n_value / n_key)
-BOTH = dict(half=True, qk_norm=True, bias=False, gate="softmax", renorm=True, q_gate=True, ffn_norm="post_attention_norm")
+BOTH = dict(half=True, qk_norm="head", gate="softmax", renorm=True, q_gate=True, ffn_norm="post_attention_norm")
 ARCH = {
     "qwen3next": dict(BOTH, moe=True, shared="gated", delta=dict(paired=True, tiled=False)),
     "qwen35moe": dict(BOTH, moe=True, shared="gated", delta=dict(paired=False, tiled=True)),
-    "qwen35": dict(BOTH, moe=False, delta=dict(paired=False, tiled=True)),
+    "qwen35": dict(BOTH, delta=dict(paired=False, tiled=True)),
 }
 L2_EPS = 1e-6
 POSITIONS = [0, 2, 63, 64, 69]
@@ -68,7 +68,7 @@ def shapes(arch):
             "attention.head_count_kv": kv, "attention.key_length": dim, "attention.value_length": dim, "attention.layer_norm_rms_epsilon": 1e-6,
             "rope.dimension_count": dim // 2, "rope.freq_base": 10000.0, "ssm.conv_kernel": taps, "ssm.state_size": key, "ssm.group_count": n_key,
             "ssm.time_step_rank": n_value, "ssm.inner_size": n_value * value, "full_attention_interval": 3}
-    if row["moe"]:
+    if row.get("moe"):
         keys.update({"expert_count": x, "expert_used_count": 2, "expert_feed_forward_length": ffx, "expert_shared_feed_forward_length": ffs})
     tensors = {"token_embd.weight": (320, embd), "output_norm.weight": (embd,)}
     for i in range(layers):
@@ -80,7 +80,7 @@ def shapes(arch):
             t.update({"attn_qkv.weight": (channels, embd), "attn_gate.weight": (n_value * value, embd), "ssm_conv1d.weight": (channels, taps),
                       "ssm_dt.bias": (n_value,), "ssm_a": (n_value,), "ssm_norm.weight": (value,), "ssm_out.weight": (embd, n_value * value)})
             t.update({"ssm_ba.weight": (2 * n_value, embd)} if row["delta"]["paired"] else {"ssm_beta.weight": (n_value, embd), "ssm_alpha.weight": (n_value, embd)})
-        if row["moe"]:
+        if row.get("moe"):
             t.update({"ffn_gate_inp.weight": (x, embd), "ffn_gate_exps.weight": (x, ffx, embd), "ffn_up_exps.weight": (x, ffx, embd), "ffn_down_exps.weight": (x, embd, ffx),
                       "ffn_gate_shexp.weight": (ffs, embd), "ffn_up_shexp.weight": (ffs, embd), "ffn_down_shexp.weight": (embd, ffs), "ffn_gate_inp_shexp.weight": (embd,)})
         else:
@@ -101,7 +101,7 @@ def numbers(name, shape, rng):
 
 def cases(arch, rng):
     out = [{"name": "base", "settings": {}}, {"name": "eps", "settings": {"norm.eps": 0.01}}, {"name": "heads_off", "settings": {"attention.heads_off": ["2:1"]}}]
-    if ARCH[arch]["moe"]:
+    if ARCH[arch].get("moe"):
         out += [{"name": "k_per_layer", "settings": {"experts.k": [1, 3, 2]}}]
     return {"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 70)], "positions": POSITIONS, "n_vocab": 320, "cases": out, "made_with": "ref.py"}
 

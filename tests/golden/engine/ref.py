@@ -22,6 +22,8 @@ import sys
 
 import numpy as np
 
+import ref_delta
+
 # rope: pairs (i, i + d/2) or adjacent; bias: of Q, K, V; gate; renorm: chosen weights divided by their sum, unless the
 # file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only;
 # qk_norm: of each head or ("whole") of all at once; fused: Q, K, V in one tensor, gate and up in another; scales:
@@ -51,6 +53,7 @@ ARCH = {
     "glm4moe-groups": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                            ffn_norm="post_attention_norm", leading=1, groups=(4, 2), of="glm4moe"),
 }
+ARCH.update(ref_delta.ARCH)
 
 
 def row_of(kv):
@@ -243,7 +246,9 @@ def attention(m, layer, x, eps, f, scale, settings):
             p = p + w("attn_%s.bias" % name)
         if m.row["qk_norm"] == "whole" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
-        p = p.reshape(n, count, dim)
+        p = p.reshape(n, count, -1)
+        if m.row.get("q_gate") and name == "q":
+            p, gate = p[..., :dim], 1 / (1 + np.exp(-p[..., dim:]))
         if m.row["qk_norm"] == "head" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
         part.append(p if name == "v" else rotate(p, m.row["half"], f, scale))
@@ -261,6 +266,8 @@ def attention(m, layer, x, eps, f, scale, settings):
         out[:, h] = p / (p.sum(1, keepdims=True) + np.exp(sink - top)) @ v[:, g]
     for h in spread(settings, "attention.heads_off", layer, heads):
         out[:, h] = 0
+    if m.row.get("q_gate"):
+        out = out * gate
     out = out.reshape(n, -1) @ w("attn_output.weight").T
     if m.row.get("biases"):
         out = out + w("attn_output.bias")
@@ -417,7 +424,10 @@ def forward(m, tokens, settings, forced=None):
         x = x * np.sqrt(x.shape[1])
     for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
         w = lambda name: m.weight(layer, name)
-        x = attention(m, layer, x, eps, f, scale, settings)
+        if ref_delta.recurrent(m, layer):
+            x = ref_delta.mix(m, layer, x, eps, norm, silu)
+        else:
+            x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
@@ -604,9 +614,19 @@ def layer_tensors(row, k, i):
     return t
 
 
+def gguf(kvs, tensors):
+    """The bytes of a file of these keys and F32 tensors."""
+    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    for name, v in tensors.items():
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", v.ndim) + struct.pack("<%dQ" % v.ndim, *v.shape[::-1])
+        head += struct.pack("<IQ", 0, len(data))
+        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+    return head + b"\0" * (-len(head) % 32) + data
+
+
 def write_model(path, kvs, tensors, rng, tiny):
     """tiny: numbers of few digits, which pack well."""
-    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    numbers = {}
     for name, shape in tensors.items():
         v = rng.normal(size=shape) * (1 if "embd" in name or "sinks" in name else 2 / np.sqrt(shape[-1]))
         if "norm" in name:
@@ -615,11 +635,9 @@ def write_model(path, kvs, tensors, rng, tiny):
             v = 1 + rng.random(shape) * (3 if "long" in name else 0.5)
         if tiny:
             v = np.round(v * 16) / 16
-        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(shape)) + struct.pack("<%dQ" % len(shape), *shape[::-1])
-        head += struct.pack("<IQ", 0, len(data))
-        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+        numbers[name] = v
     with open(path, "wb") as f:
-        f.write(head + b"\0" * (-len(head) % 32) + data)
+        f.write(gguf(kvs, numbers))
 
 
 def long_case(row, rng, rows):
@@ -668,6 +686,8 @@ def new(arch, where, seed, tiny=False):
     row, rng = ARCH[arch], np.random.default_rng(seed)
     here = os.path.dirname(os.path.abspath(__file__))
     vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
+    if arch in ref_delta.ARCH:
+        return ref_delta.new(arch, where, seed, vocab, gguf)
     keys, n_vocab = shapes(row, arch, tiny), 320
     embd, layers = keys["embedding_length"], keys["block_count"]
     passed = layers - row.get("mtp", 0)

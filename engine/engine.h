@@ -65,6 +65,7 @@ typedef struct eng_info {                             /* strings live as long as
     int n_layer, n_embd, n_head, n_kv_head, head_dim, n_vocab, n_ctx_train;
     int n_expert, n_expert_used, n_ff_exp, n_ff_sh;   /* 0 in dense models */
     int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
+    int n_group, n_group_used;                        /* experts are chosen in the best of so many groups; 0: there are none */
     bool carved;                                      /* has quorum.router_scale */
     eng_frame frame;
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */

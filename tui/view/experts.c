@@ -297,7 +297,7 @@ static char *dot_words(const tui_app *app, int w, bool paired)
     if (paired && r->n_expert <= CELLS_MAX) return q_strdup(_("dot: above usual · two layers a row"));
     if (paired) return app->ui.glyphs ? q_printf(_("dot: one of %d on · two layers a row"), one) : q_strdup(_(". to #: more on · two layers a row"));
     if (f == FORM_QUARTERS) return q_strdup(one > 1 ? _(". : * # are 1 to 4 on now, or more") : _(". : * # are 1 to 4 on now"));
-    return one > 1 ? q_printf(_("dot: one of %d on · colour: above usual"), one) : q_strdup(_("dot: on now · colour: above usual"));
+    return one > 1 ? q_printf(_("dot: 1 of %d · colour: above usual"), one) : q_strdup(_("dot: on now · colour: above usual"));
 }
 
 static void legend(tui_app *app, int w, int y, int x, int end, bool paired)

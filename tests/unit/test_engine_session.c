@@ -333,6 +333,7 @@ static int steps_wanted(int otherwise)
 
 static void fuzz_qwen3moe(void) { fuzz("qwen3moe", steps_wanted(160)); }
 static void fuzz_glm4moe(void) { fuzz("glm4moe", steps_wanted(160)); }
+static void fuzz_deepseek2(void) { fuzz("deepseek2", steps_wanted(100)); }
 static void fuzz_qwen3next(void) { fuzz("qwen3next", steps_wanted(160)); }    /* recurrent layers: borders, states */
 
 /* ---- cells are found again, and only where they may be ---- */
@@ -586,6 +587,7 @@ int main(void)
     printf("# seed %llu\n", (unsigned long long)rng);
     RUN(fuzz_qwen3moe);
     RUN(fuzz_glm4moe);
+    RUN(fuzz_deepseek2);
     RUN(fuzz_qwen3next);
     RUN(reuse);
     RUN(cancel_from_thread);

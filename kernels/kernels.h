@@ -100,7 +100,9 @@ enum ker_role {                        /* shapes: roles.c                       
 
 /* Kinds of layer. A backend says in `open` what it does not compute; zero is what all of them do. */
 enum ker_mixer { KER_MIX_GQA, KER_MIX_MLA, KER_MIX_DELTA };
-enum ker_glu { KER_GLU_SILU /* silu(gate) * up */, KER_GLU_GELU, KER_GLU_CLAMPED /* gpt-oss */ };
+/* gelu is the tanh form (arXiv 1606.08415; Gemma). Clamped, with x = min(gate, 7) and y = min(max(up, -7), 7):
+ * x * sigmoid(1.702 x) * (y + 1) (gpt-oss: openai/gpt-oss, torch/model.py, swiglu). */
+enum ker_glu { KER_GLU_SILU /* silu(gate) * up */, KER_GLU_GELU /* gelu(gate) * up */, KER_GLU_CLAMPED, KER_GLUS };
 enum { KER_ROPE_SETS = 2 };
 enum { KER_BIAS_QKV = 1, KER_BIAS_O = 2, KER_BIAS_ROUTER = 4, KER_BIAS_EXPERTS = 8 };
 
@@ -151,7 +153,12 @@ typedef struct ker_model {             /* copied by open, `layer` too */
     /* What zero leaves as it was: */
     bool qk_whole;                     /* one norm over all heads of Q, one over those of K   */
     float embd_scale, residual_scale, logit_scale;   /* factors of the embedded rows, of what a part adds, of logits; 0 = 1 */
-    int n_group, n_group_used;         /* experts in groups: only those of the best n_group_used may be chosen; 0: no groups */
+    /* Experts in n_group groups of neighbours (0: none): the k are chosen among those of the best n_group_used, or of as many
+     * more as it takes to hold k that are not banned. A group is as good as the sum of its group_best (1 or 2) largest
+     * selection scores; a ban counts there as a gate value of 0, and a group of nothing but bans and pins is none.
+     * Pins and forced routing do not ask for groups; the margin is to the best of those groups that was not chosen. */
+    int n_group, n_group_used, group_best;
+    float sum_floor;                   /* with renorm: a smaller sum of chosen weights counts as this; 0 = 1e-20 */
     ker_latent latent;
     ker_delta delta;
 } ker_model;
@@ -184,6 +191,7 @@ typedef struct ker_role_row {
 } ker_role_row;
 const ker_role_row *ker_role_get(enum ker_role role);                              /* NULL outside the enum */
 int ker_role_shape(const ker_model *, int layer, enum ker_role role, int64_t ne[3]);   /* returns how many dimensions it has */
+bool ker_role_of_experts(enum ker_role role);      /* each routed expert has rows of its own there: it goes where they run */
 bool ker_role_here(const ker_model *, int layer, enum ker_role role);              /* layer has such a place */
 typedef struct ker_hold {              /* what of a model a device holds; arrays are copied by open          */
     int index;                         /* which of the backend's devices, from 0                             */
@@ -264,7 +272,7 @@ typedef struct ker_out {
     const uint16_t *ids;               /* [n_layer][n][max_k], best first, KER_NO_EXPERT pads             */
     const float *weights;              /* [n_layer][n][max_k]                                             */
     const float *entropy;              /* [n_layer][n] of softmax(scores), nats, 0 in dense layers        */
-    const float *margin;               /* [n_layer][n] score of the k-th chosen minus the best not chosen;
+    const float *margin;               /* [n_layer][n] score of the k-th chosen minus the best not chosen (of its groups);
                                           NAN where all run, the routing was forced, or the layer is dense */
     const ker_bad *bad;                /* [n] rows; part KER_PART_NONE: all finite                        */
     int n_bad;                         /* rows that are not                                               */

@@ -35,9 +35,9 @@ static const ker_role_row rows[KER_W_ROLES] = {
     [KER_W_POST_ATTN_NORM] = { N_("the norm after attention"), { KER_DIM_EMBD }, KER_IN_POST, true, true },
     [KER_W_POST_FFN_NORM] = { N_("the norm after the feed-forward part"), { KER_DIM_EMBD }, KER_IN_POST, true, true },
     [KER_W_BROUTER] = { N_("the router's bias"), { KER_DIM_EXPERT }, KER_IN_BIASED_ROUTER, true, true },
-    [KER_W_BGATE_EXPS] = { N_("the bias of the experts' gate"), { KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, false },
-    [KER_W_BUP_EXPS] = { N_("the bias of the experts' up"), { KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, false },
-    [KER_W_BDOWN_EXPS] = { N_("the bias of the experts' down"), { KER_DIM_EMBD, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, false },
+    [KER_W_BGATE_EXPS] = { N_("the bias of the experts' gate"), { KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, true },
+    [KER_W_BUP_EXPS] = { N_("the bias of the experts' up"), { KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, true },
+    [KER_W_BDOWN_EXPS] = { N_("the bias of the experts' down"), { KER_DIM_EMBD, KER_DIM_EXPERT }, KER_IN_BIASED_EXPERTS, true, true },
     [KER_W_D_QKV] = { N_("the recurrent layer's Q, K and V"), { KER_DIM_EMBD, KER_DIM_D_IN }, KER_IN_DELTA, true, false },
     [KER_W_D_Z] = { N_("the recurrent layer's gate"), { KER_DIM_EMBD, KER_DIM_D_V }, KER_IN_DELTA, true, false },
     [KER_W_D_BETA] = { N_("the recurrent layer's beta"), { KER_DIM_EMBD, KER_DIM_D_HEADS }, KER_IN_DELTA_TWO, true, false },
@@ -58,6 +58,7 @@ static const ker_role_row rows[KER_W_ROLES] = {
 };
 
 const ker_role_row *ker_role_get(enum ker_role role) { return (unsigned)role < KER_W_ROLES ? &rows[role] : NULL; }
+bool ker_role_of_experts(enum ker_role role) { return rows[role].ne[2] == KER_DIM_EXPERT || rows[role].where == KER_IN_BIASED_EXPERTS; }
 
 static int64_t width(const ker_model *m, int layer, enum ker_dim d)
 {
@@ -161,7 +162,7 @@ int ker_weights_whole(const ker_model *m, const ker_hold *hold, bool (*has)(cons
 {
     for (int layer = -1; layer < m->n_layer; layer++)
         for (int r = 0; r < KER_W_ROLES; r++) {
-            bool expert = rows[r].ne[2] == KER_DIM_EXPERT;
+            bool expert = ker_role_of_experts(r);
             bool elsewhere = hold && (expert ? layer >= 0 && hold->no_experts && hold->no_experts[layer] : hold->no_rest);
             if (rows[r].must && !elsewhere && ker_role_here(m, layer, r) && !has(user, layer, r))
                 return q_fail(err, Q_FORMAT, _("%s of layer %d is missing: get another copy of the file"), _(rows[r].name), layer);

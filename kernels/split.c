@@ -89,8 +89,7 @@ static uint64_t split_memory(const ker_dev *dev) { return dev_of(dev)->on[0]->me
 static int split_weight(ker_dev *dev, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
     split_dev *d = dev_of(dev);
-    const ker_role_row *row = ker_role_get(role);
-    bool expert = row && row->ne[2] == KER_DIM_EXPERT && layer >= 0 && layer < d->m.n_layer && d->moved[layer];
+    bool expert = ker_role_get(role) && ker_role_of_experts(role) && layer >= 0 && layer < d->m.n_layer && d->moved[layer];
     return d->on[expert]->weight(d->dev[expert], layer, role, w, err);
 }
 

@@ -44,6 +44,11 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
                       : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
     if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which is not computed yet: take another model"), _(whole));
+    if (m->n_group > 1 && (m->n_expert % m->n_group || m->n_group_used < 1 || m->n_group_used > m->n_group || m->group_best < 1 || m->group_best > 2))
+        return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (%d experts in %d groups, of which %d count): get another copy of the file"),
+                      m->n_expert, m->n_group, m->n_group_used);
+    if (m->router_scale > 0 && m->n_group > 1)
+        return q_fail(err, Q_FORMAT, _("a carved model has no groups of experts: carve it again"));
     const ker_delta *d = &m->delta;
     for (int i = 0; i < m->n_layer; i++) {
         const ker_layer *l = &m->layer[i];
@@ -52,13 +57,13 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (!heads || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
             return q_fail(err, Q_FORMAT, _("layer %d is recurrent, but %d/%d heads of %d and %d numbers with a convolution over %d make no sense: get another copy of the file"),
                           i, d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
-        if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu > KER_GLU_CLAMPED) what = N_("an unknown kind of layer");
+        if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu >= KER_GLUS) what = N_("an unknown kind of layer");
         else if (!(can->mixers >> l->mixer & 1)) what = mixers[l->mixer];
         else if (!(can->glus >> l->glu & 1)) what = glus[l->glu];
         else if (l->window > 0 && !can->window) what = N_("a sliding window");
         else if (l->sinks && !can->sinks) what = N_("attention sinks");
         else if (l->post_norms && !can->post_norms) what = N_("norms after its parts");
-        else if (l->biases & ~can->biases) what = N_("biases that are not added yet");
+        else if (l->biases & ~can->biases || (m->router_scale > 0 && l->biases & (KER_BIAS_ROUTER | KER_BIAS_EXPERTS))) what = N_("biases that are not added yet");
         else if (l->q_gate && !can->q_gate) what = N_("a gate on its attention");
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));

@@ -5,10 +5,12 @@
 #include "provider/generate.h"
 #include "provider/remote_config.h"
 #include "provider/remote_routes.h"
+#include "provider/remote_share.h"
 #include "provider/remote_wire.h"
 #include "provider/server.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,7 @@ typedef struct running {                 /* the answer that comes */
     net_reply reply;
     net_events events;
     wire_reply wire;
+    remote_share share;                  /* where all answers of a request come together */
     q_buf body, said;                    /* what is no stream of events; texts of the units */
     unit *unit; int n_unit, at, cap;
     const unit *now;
@@ -37,7 +40,8 @@ typedef struct running {                 /* the answer that comes */
     int rc; char why[Q_ERRLEN];          /* why it broke, told behind what came before */
 } running;
 
-struct learned { enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts; const char *thinks; };     /* of a server, by asking it; thinks: see wire_ask */
+/* Of a server, by asking it. thinks: see wire_ask; alone: it gives one answer to a request. */
+struct learned { enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts; const char *thinks; bool alone; };
 
 typedef struct remote {
     prov base;
@@ -46,9 +50,11 @@ typedef struct remote {
     char *model, *key, *path, *name;     /* path: "@NAME/MODEL"; name: the same, of a model that is a file its last part */
     net *line, *aside;                   /* for answers; for lists and counts */
     prov_config *c;
+    enum wire_kind of;                   /* what it calls itself */
     bool plain;                          /* it refused what not every server knows */
     struct learned *learned;             /* owned */
     int used;                            /* tokens of the last prompt with its answer */
+    atomic_bool cancelled;               /* what has come already is not handed out either */
     gen_source source;
     running r;
 } remote;
@@ -245,6 +251,30 @@ static void take(remote *m)
         tokens(m, &(q_buf){ .p = (char[]){ "" } });
 }
 
+/* Of answers that come together one ends when it says so: the others go on. */
+static bool ended_before_others(const remote *m) { return m->r.share.now + 1 < m->r.share.n && *m->r.wire.finish; }
+
+/* A chunk of the answer at hand. */
+static bool chunk(void *user, const char *json, size_t n)
+{
+    remote *m = user;
+    if (ended_before_others(m))
+        return true;
+    m->r.rc = wire_chunk(&m->r.wire, json, n, m->r.why);
+    if (m->r.rc == Q_OK)
+        take(m);
+    return m->r.rc == Q_OK;
+}
+
+static void chunks(remote *m, const char *json, size_t n)
+{
+    char words[32];
+    if (!m->r.share.n)
+        chunk(m, json, n);
+    else if (share_chunk(&m->r.share, json, n, chunk, m) == Q_RANGE)
+        m->r.rc = q_fail(m->r.why, Q_RANGE, _("the answer of %s is longer than %s: it was cut there, and the line closed"), m->own.at, q_bytes_words(SHARE_BYTES, words));
+}
+
 static bool event(void *user, const net_event *e)
 {
     remote *m = user;
@@ -252,9 +282,7 @@ static bool event(void *user, const net_event *e)
         m->r.done = true;
     if (m->r.done || !*e->data)          /* behind its last word a server has nothing to say */
         return true;
-    m->r.rc = wire_chunk(&m->r.wire, e->data, e->n, m->r.why);
-    if (m->r.rc == Q_OK)
-        take(m);
+    chunks(m, e->data, e->n);
     return m->r.rc == Q_OK;
 }
 
@@ -292,31 +320,41 @@ static void step(remote *m)
     if (rc == 0 && m->r.rc == Q_OK && m->r.reply.status == 200 && m->r.body.len) {
         if (strstr(m->r.reply.type, "html"))
             m->r.rc = refused(m, &m->r.reply, &m->r.body, m->r.why);
-        else if ((m->r.rc = wire_chunk(&m->r.wire, m->r.body.p, m->r.body.len, m->r.why)) == Q_OK)
-            take(m);
+        else
+            chunks(m, m->r.body.p, m->r.body.len);
     }
+}
+
+/* Another answer, on the same line. */
+static void fresh_answer(remote *m)
+{
+    wire_free(&m->r.wire);
+    q_buf_clear(&m->r.said);
+    m->r.n_unit = m->r.at = m->r.named = 0;
+    m->r.had = 0;
+    m->r.now = NULL;
+    m->r.fields = m->r.thinking = m->r.wrote = false;
+    m->r.rc = Q_OK;
+    *m->r.why = 0;
 }
 
 static void fresh(remote *m)
 {
     net_end(m->line);
     net_events_free(&m->r.events);
-    wire_free(&m->r.wire);
     q_buf_clear(&m->r.body);
-    q_buf_clear(&m->r.said);
-    m->r.n_unit = m->r.at = m->r.named = 0;
-    m->r.had = 0;
-    m->r.now = NULL;
-    m->r.fields = m->r.thinking = m->r.wrote = m->r.over = m->r.done = false;
-    m->r.rc = Q_OK;
-    *m->r.why = 0;
+    share_free(&m->r.share);
+    m->r.over = m->r.done = false;
+    fresh_answer(m);
 }
 
 /* ================= asking ================= */
 /* Until the answer begins; then nothing is tried again. */
-static int begin_once(remote *m, const net_request *q, char *err)
+static int begin_once(remote *m, const net_request *q, int n, char *err)
 {
     fresh(m);
+    if (n > 1)
+        share_begin(&m->r.share, n);
     int rc = net_open(m->line, q, &m->r.reply, err);
     if (rc < 0)
         return rc;
@@ -337,9 +375,10 @@ static int begin(remote *m, wire_ask *a, char *err)
 {
     char *url = where(m, "/chat/completions");
     int rc = Q_ERR;
-    bool known = m->plain;               /* what was known of it before */
+    bool known = m->plain, alone = m->learned->alone;        /* what was known of it before */
     for (int i = 0, again = 1; again; i++) {
         a->plain = m->plain;
+        a->n = m->plain || m->learned->alone ? 1 : a->n;
         char *body = wire_request(a), why[Q_ERRLEN];
         net_request q = request(m, url, body);
         q.data = data;
@@ -348,10 +387,12 @@ static int begin(remote *m, wire_ask *a, char *err)
             q.limit.body = 1u << 30;
             m->r.events.max = 512u << 20;
         }
-        rc = begin_once(m, &q, err);
+        rc = begin_once(m, &q, a->n, err);
         again = 0;
         if (rc < 0 && m->r.reply.status && m->r.rc == Q_OK) {
-            if (refuses_extras(m))
+            if (refuses_extras(m) && a->n > 1)
+                again = m->learned->alone = true;
+            else if (refuses_extras(m))
                 again = m->plain = true;
             else if (busy(m->r.reply.status) && i + 1 < TRIES && m->r.reply.retry_after <= WAIT_MOST) {
                 int s = m->r.reply.retry_after >= 0 ? m->r.reply.retry_after : 1 << i;
@@ -364,8 +405,10 @@ static int begin(remote *m, wire_ask *a, char *err)
             net_end(m->line);
         free(body);
     }
-    if (rc < 0)                          /* plainly it refuses too: it was something else */
+    if (rc < 0) {                        /* plainly it refuses too: it was something else */
         m->plain = known;
+        m->learned->alone = alone;
+    }
     free(url);
     return rc;
 }
@@ -377,11 +420,13 @@ static int room(void *self) { return (void)self, 1; }   /* the server says when 
 static int choose(void *self, gen_token *out, char *err)
 {
     remote *m = self;
+    if (atomic_load(&m->cancelled))
+        return q_fail(err, Q_CANCEL, _("stopped"));
     if (m->r.at == m->r.n_unit) {
         m->r.at = m->r.n_unit = 0;
         q_buf_clear(&m->r.said);
     }
-    while (m->r.at == m->r.n_unit && !m->r.over && !m->r.done && !m->r.rc)
+    while (m->r.at == m->r.n_unit && !m->r.over && !m->r.done && !m->r.rc && !ended_before_others(m))
         step(m);
     if (m->r.at < m->r.n_unit) {
         m->r.now = &m->r.unit[m->r.at++];
@@ -393,7 +438,7 @@ static int choose(void *self, gen_token *out, char *err)
         return Q_OK;
     }
     m->r.now = NULL;
-    if (m->r.rc < 0)
+    if (m->r.rc < 0 && !ended_before_others(m))
         return q_fail(err, m->r.rc, "%s", m->r.why);
     if (!m->r.done && !*m->r.wire.finish)
         return q_fail(err, Q_IO, _("%s ended the line before its answer ended: ask again"), m->own.at);
@@ -527,9 +572,21 @@ static void routes(remote *m)
 
 static int count_request(const prov *p, const prov_request *r, char *err);
 
-static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
+/* The answer that has begun, to its end. */
+static int to_its_end(remote *m, const prov_request *r, char *err)
 {
-    wire_ask a = { .model = m->model, .r = r, .c = m->c, .seed = seed, .thinks = m->learned->thinks, .ids = m->server.routing == SERVER_VLLM && m->r.hooks->position,
+    m->source = (gen_source){ .self = m, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
+                              .max_tokens = max_tokens, .think = r->n_begin ? NULL : "<think>", .unthink = "</think>", .raw = r->n_begin };
+    int rc = gen_answer(&m->source, m->r.hooks, m->r.answer, m->r.result, err);
+    settle(m, r);
+    routes(m);
+    return rc;
+}
+
+/* n: so many answers are asked for at once. */
+static int one(remote *m, const prov_request *r, int n, uint64_t seed, char *err)
+{
+    wire_ask a = { .model = m->model, .r = r, .c = m->c, .n = n, .seed = seed, .thinks = m->learned->thinks, .ids = m->server.routing == SERVER_VLLM && m->r.hooks->position,
                    .routes = m->server.routing == SERVER_SGLANG && m->r.hooks->position };
     prov_result *out = m->r.result;
     const prov_hooks *h = m->r.hooks;
@@ -549,15 +606,29 @@ static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;
     }
-    m->source = (gen_source){ .self = m, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
-                              .max_tokens = max_tokens, .think = "<think>", .unthink = "</think>" };
-    rc = gen_answer(&m->source, h, m->r.answer, out, err);
-    settle(m, r);
-    if (m->r.done && !m->r.over)         /* the end of the stream is on its way: the connection can serve again */
-        net_linger(m->line, LINGER_MS);
-    net_end(m->line);
-    routes(m);
-    return rc;
+    return to_its_end(m, r, err);
+}
+
+/* The next of the answers that come together; false: this server gave only those before it. */
+static bool next_one(remote *m, const prov_request *r, const prov_result *before, int *rc, char *err)
+{
+    prov_result *out = m->r.result;
+    while (m->r.share.n && m->r.share.came <= m->r.share.now + 1 && !m->r.over && !m->r.done && !m->r.rc)
+        step(m);
+    if (m->r.share.n && m->r.rc < 0) {
+        out->finish = m->r.rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
+        *rc = m->r.rc == Q_CANCEL ? Q_OK : q_fail(err, m->r.rc, "%s", m->r.why);
+        return true;
+    }
+    fresh_answer(m);
+    if (!m->r.share.n || !share_next(&m->r.share, chunk, m))
+        return false;
+    out->prompt_tokens = before->prompt_tokens;
+    out->evaluated = true;
+    if (m->r.hooks->prefilled)
+        m->r.hooks->prefilled(m->r.hooks->user, out);
+    *rc = to_its_end(m, r, err);
+    return true;
 }
 
 static uint64_t seed_of(const remote *m, uint64_t wanted)
@@ -579,11 +650,24 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
     for (int i = 0; i < n && rc == Q_OK; i++) {
         m->r.result = &out[i];
         m->r.answer = i;
-        rc = one(m, r, seed ? seed + (uint64_t)i : 0, err);
+        if (i == 0)
+            rc = one(m, r, n, seed, err);
+        else if (!next_one(m, r, &out[i - 1], &rc, err)) {
+            m->learned->alone = true;    /* it left out what it does not know */
+            rc = one(m, r, 1, seed ? seed + (uint64_t)i : 0, err);
+        }
         if (out[i].finish == PROV_STOPPED)
             for (i++; i < n; i++)        /* a stop is meant for all of them */
                 out[i].finish = PROV_STOPPED;
+        if (m->r.share.n && i + 1 < n)
+            continue;
+        if (m->r.done && !m->r.over)     /* the end of the stream is on its way: the connection can serve again */
+            net_linger(m->line, LINGER_MS);
+        net_end(m->line);
     }
+    net_end(m->line);
+    for (int i = 0; i + 1 < m->r.share.n && rc == Q_OK; i++)
+        out[i].prompt_tokens = out[n - 1].evaluated ? out[n - 1].prompt_tokens : out[i].prompt_tokens;       /* it is told behind the last one */
     m->r.hooks = NULL;
     m->r.result = NULL;
     return rc;
@@ -591,6 +675,7 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
 
 static void cancel(prov *p, bool on)
 {
+    atomic_store(&of(p)->cancelled, on);
     net_cancel(of(p)->line, on);
     net_cancel(of(p)->aside, on);
 }
@@ -742,8 +827,9 @@ static int pick(remote *m, const wire_model *v, int n, const char *wanted, char 
     q_buf_free(&names);
     if (rc == Q_OK && !m->server.context)
         m->own.context = v[hit].context;
-    m->own.gbnf = rc == Q_OK && v[hit].llama;
-    return rc < 0 ? rc : v[hit].llama;
+    m->of = rc == Q_OK ? v[hit].of : WIRE_OTHER;
+    m->own.gbnf = m->of == WIRE_LLAMA;
+    return rc < 0 ? rc : m->own.gbnf;
 }
 
 /* What it has; a server without a list is taken at its word. */
@@ -793,7 +879,7 @@ static void describe(remote *m)
     m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
     m->base.info = (prov_info){ .path = m->path, .name = m->name, .languages = "", .note = warning(m), .device = "",
-        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) };
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) | (wire_begins(m->of) ? PROV_BEGIN : 0) };
     if (routed) {
         m->base.info.n_layer = m->server.layers;
         m->base.info.n_expert = m->server.experts;

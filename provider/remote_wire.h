@@ -13,6 +13,7 @@ typedef struct wire_ask {
     uint64_t seed;                       /* 0: none is sent */
     bool plain;                          /* only what every server knows: one refused the rest */
     const char *thinks;                  /* the field in which the request's thoughts are said; NULL: they are not */
+    int n;                               /* so many answers at once, where it is more than one; not said plainly */
     bool ids, routes;                    /* with the ids of tokens (vLLM), with the experts of each position (SGLang) */
 } wire_ask;
 char *wire_request(const wire_ask *);    /* malloc'ed */
@@ -45,7 +46,9 @@ void wire_name(wire_reply *, int named);
 char *wire_words(const char *body, size_t n);
 
 /* ---- lists ---- */
-typedef struct wire_model { char *name; int context; bool llama; } wire_model;      /* context 0: not said; llama: of llama-server */
+enum wire_kind { WIRE_OTHER, WIRE_LLAMA, WIRE_VLLM, WIRE_SGLANG, WIRE_QUORUM };      /* llama-server; our own */
+typedef struct wire_model { char *name; int context; enum wire_kind of; } wire_model;      /* context 0: not said */
+bool wire_begins(enum wire_kind);        /* an answer's beginning may be given: by continue_final_message, as vLLM and SGLang have it */
 /* /v1/models; *out malloc'ed, names too. At most 1000. */
 int wire_models(const char *body, size_t n, wire_model **out, int *count, char *err);
 int wire_count(const char *body, size_t n);      /* /tokenize; -1: it does not say */

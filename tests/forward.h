@@ -31,32 +31,45 @@ typedef struct spec {
         float embd, residual, logit;
         ker_latent latent;                                     /* then hd is nope + rope, n_kv n_head (the reference keeps every head's K and V) */
     } more;
+    struct { enum ker_glu glu; unsigned biases /* of router and experts */; int n_group, n_group_used, group_best; } ffn;      /* likewise */
 } spec;
 
 static const spec specs[] = {
-    { "qwen3moe", 3, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 } },
-    { "qwen2moe", 2, 0, 96, 4, 4, 24, 24, 8, 0, 48, 80, true, false, true, false, false, true, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 } },
-    { "glm4moe", 3, 1, 64, 6, 2, 32, 16, 12, 112, 32, 64, true, false, true, false, true, false, true, KER_GATE_SIGMOID, 1.5f, 0, KER_F32, KER_F32, { 0 } },
-    { "llama", 2, 2, 32, 2, 1, 40, 40, 0, 72, 0, 0, false, false, false, true, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 } },
-    { "carved", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q8_0, { 0 } },
-    { "sigmoid", 2, 0, 576, 9, 3, 64, 64, 5, 0, 64, 0, false, false, false, true, false, false, false, KER_GATE_SIGMOID, 1, 0, KER_F32, KER_F32, { 0 } },
-    { "q8", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0, { 0 } },
-    { "carved41", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q4_1, { 0 } },
+    { "qwen3moe", 3, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "qwen2moe", 2, 0, 96, 4, 4, 24, 24, 8, 0, 48, 80, true, false, true, false, false, true, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "glm4moe", 3, 1, 64, 6, 2, 32, 16, 12, 112, 32, 64, true, false, true, false, true, false, true, KER_GATE_SIGMOID, 1.5f, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "llama", 2, 2, 32, 2, 1, 40, 40, 0, 72, 0, 0, false, false, false, true, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "carved", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q8_0, { 0 }, { 0 } },
+    { "sigmoid", 2, 0, 576, 9, 3, 64, 64, 5, 0, 64, 0, false, false, false, true, false, false, false, KER_GATE_SIGMOID, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "q8", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0, { 0 }, { 0 } },
+    { "carved41", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q4_1, { 0 }, { 0 } },
     { "gpt-oss", 3, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, false, true, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      { .window = 7, .every = 2, .sinks = true, .bias_o = true } },
+      { .window = 7, .every = 2, .sinks = true, .bias_o = true }, { 0 } },
     { "gemma3", 4, 4, 48, 3, 1, 32, 32, 0, 72, 0, 0, true, true, false, true, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      { .window = 20, .every = 3, .local = true, .post_norms = true, .embd = 6.928203f } },
-    { "olmoe", 2, 0, 64, 4, 4, 16, 16, 8, 0, 32, 0, true, true, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { .qk_whole = true } },
+      { .window = 20, .every = 3, .local = true, .post_norms = true, .embd = 6.928203f }, { 0 } },
+    { "olmoe", 2, 0, 64, 4, 4, 16, 16, 8, 0, 32, 0, true, true, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { .qk_whole = true }, { 0 } },
     { "granitemoe", 3, 1, 64, 4, 2, 16, 16, 8, 48, 32, 32, false, false, false, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      { .embd = 12, .residual = .22f, .logit = .125f } },
+      { .embd = 12, .residual = .22f, .logit = .125f }, { 0 } },
     { "all of it, q8", 3, 1, 64, 4, 2, 32, 16, 8, 64, 64, 32, true, true, true, false, true, true, false, KER_GATE_SIGMOID, 1.5f, 0, KER_Q8_0, KER_Q8_0,
-      { .window = 64, .every = 2, .local = true, .sinks = true, .bias_o = true, .post_norms = true, .qk_whole = true, .embd = 2, .residual = .5f, .logit = .25f } },
+      { .window = 64, .every = 2, .local = true, .sinks = true, .bias_o = true, .post_norms = true, .qk_whole = true, .embd = 2, .residual = .5f, .logit = .25f }, { 0 } },
+    { "gptoss", 2, 0, 64, 4, 2, 16, 16, 12, 0, 48, 0, true, false, true, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { 0 }, { KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 0, 0, 0 } },
+    { "clamped", 3, 1, 64, 4, 2, 16, 16, 8, 80, 33, 17, true, false, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { 0 }, { KER_GLU_CLAMPED, KER_BIAS_EXPERTS, 0, 0, 0 } },
+    { "gelu", 2, 1, 96, 4, 4, 24, 24, 8, 72, 48, 40, true, false, false, true, false, true, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { 0 }, { KER_GLU_GELU, KER_BIAS_ROUTER, 0, 0, 0 } },
+    { "groups2", 3, 1, 64, 6, 2, 32, 16, 12, 112, 32, 64, true, false, true, false, true, false, true, KER_GATE_SIGMOID, 1.5f, 0, KER_F32, KER_F32,
+      { 0 }, { KER_GLU_SILU, 0, 4, 2, 2 } },
+    { "groups1", 2, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, true, false, false, false, false, false, KER_GATE_SOFTMAX, 4, 0, KER_F32, KER_F32,
+      { 0 }, { KER_GLU_SILU, 0, 6, 2, 1 } },
+    { "q8bias", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
+      { 0 }, { KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 4, 3, 2 } },
     { "deepseek-v2", 3, 1, 64, 4, 4, 24, 8, 8, 72, 32, 64, false, false, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      { .latent = { .kv_rank = 40, .nope = 16, .rope = 8, .v = 24 } } },
+      { .latent = { .kv_rank = 40, .nope = 16, .rope = 8, .v = 24 } }, { 0 } },
     { "deepseek-v3", 3, 1, 64, 5, 5, 28, 12, 12, 48, 32, 32, false, false, false, false, true, false, true, KER_GATE_SIGMOID, 2.5f, 0, KER_F32, KER_F32,
-      { .window = 30, .every = 2, .sinks = true, .latent = { .q_rank = 48, .kv_rank = 64, .nope = 16, .rope = 12, .v = 20 } } },
+      { .window = 30, .every = 2, .sinks = true, .latent = { .q_rank = 48, .kv_rank = 64, .nope = 16, .rope = 12, .v = 20 } }, { 0 } },
     { "deepseek, q8", 2, 0, 64, 8, 8, 48, 16, 8, 0, 32, 32, false, false, false, true, false, false, true, KER_GATE_SIGMOID, 1, 0, KER_Q8_0, KER_Q8_0,
-      { .latent = { .q_rank = 32, .kv_rank = 96, .nope = 32, .rope = 16, .v = 32 } } },
+      { .latent = { .q_rank = 32, .kv_rank = 96, .nope = 32, .rope = 16, .v = 32 } }, { 0 } },
 };
 enum { N_SPEC = sizeof specs / sizeof *specs, N_PLAIN = 8 /* those that every backend computes stand first */ };
 static inline bool spec_latent(const spec *s) { return s->more.latent.kv_rank > 0; }
@@ -109,12 +122,13 @@ static model *model_new(const spec *s)
     int qd = s->n_head * s->hd, kd = s->n_kv * s->hd, E = s->n_embd, X = s->n_expert;
     for (int i = 0; i < s->n_layer; i++)
         m->layer[i] = (ker_layer){ .mixer = spec_latent(s) ? KER_MIX_MLA : KER_MIX_GQA, .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .window = spec_window(s, i), .sinks = s->more.sinks,
-                                   .post_norms = s->more.post_norms, .biases = (s->bias ? KER_BIAS_QKV : 0u) | (s->more.bias_o ? KER_BIAS_O : 0u),
+                                   .post_norms = s->more.post_norms, .biases = (s->bias ? KER_BIAS_QKV : 0u) | (s->more.bias_o ? KER_BIAS_O : 0u) | s->ffn.biases, .glu = s->ffn.glu,
                                    .rope_set = s->more.local && spec_window(s, i) };
     m->m = (ker_model){ .n_layer = s->n_layer, .n_embd = E, .n_vocab = VOCAB, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
                         .rope_dim = s->rope_dim, .rope_half = s->half, .n_expert = X, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
                         .gate = s->gate, .renorm = s->renorm, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer,
-                        .qk_whole = s->more.qk_whole, .embd_scale = s->more.embd, .residual_scale = s->more.residual, .logit_scale = s->more.logit };
+                        .qk_whole = s->more.qk_whole, .embd_scale = s->more.embd, .residual_scale = s->more.residual, .logit_scale = s->more.logit,
+                        .n_group = s->ffn.n_group, .n_group_used = s->ffn.n_group_used, .group_best = s->ffn.group_best };
     if (spec_latent(s)) {
         m->m.latent = s->more.latent;
         m->m.n_kv_head = 1;
@@ -156,6 +170,12 @@ static model *model_new(const spec *s)
             continue;
         }
         make(m, l, KER_W_ROUTER, KER_F32, E, X, 1, in * (s->router_scale ? 1e-3 : 1), 0);
+        if (s->ffn.biases & KER_BIAS_ROUTER) make(m, l, KER_W_BROUTER, KER_F32, X, 1, 1, .7, 0);
+        if (s->ffn.biases & KER_BIAS_EXPERTS) {
+            make(m, l, KER_W_BGATE_EXPS, KER_F32, s->ffx, X, 1, .7, 0);
+            make(m, l, KER_W_BUP_EXPS, KER_F16, s->ffx, X, 1, .7, 0);
+            make(m, l, KER_W_BDOWN_EXPS, KER_F32, E, X, 1, .7, 0);
+        }
         if (s->select_bias) make(m, l, KER_W_SELECT_BIAS, KER_F32, X, 1, 1, s->router_scale ? 2e-4 : .4, 0);
         make(m, l, KER_W_GATE_EXPS, s->type, E, s->ffx, X, in, 0);
         make(m, l, KER_W_UP_EXPS, s->type, E, s->ffx, X, in, 0);
@@ -203,6 +223,7 @@ static const setting settings[] = {
     { "masks", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, true, true, false },
     { "magnitude", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, true, true },
     { "forced_magnitude", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, true, true },
+    { "ban_group", { 3, 3, 3, 3 }, { 3, 4 }, { 0 }, 0, 1, 0, false, false, false, false },
 };
 enum { N_SETTING = sizeof settings / sizeof *settings };
 
@@ -282,30 +303,67 @@ static void ref_rope(const spec *s, const config *c, bool local, int pos, double
     }
 }
 
-static void ref_ffn(const float *g, const float *u, const float *d, int E, int ff, int width, const double *y, double f, double *out)
+/* h of one neuron (ker_glu). */
+static double ref_glu(enum ker_glu kind, double g, double u)
+{
+    if (kind == KER_GLU_GELU) return .5 * g * (1 + tanh(sqrt(2 / M_PI) * (g + .044715 * g * g * g))) * u;
+    if (kind == KER_GLU_SILU) return g / (1 + exp(-g)) * u;
+    g = g > 7 ? 7 : g;
+    return g / (1 + exp(-1.702 * g)) * ((u > 7 ? 7 : u < -7 ? -7 : u) + 1);
+}
+
+/* b: biases of gate, up and down; NULL: none. */
+static void ref_ffn(enum ker_glu kind, const float *g, const float *u, const float *d, const float *const bias[3], int E, int ff, int width, const double *y, double f, double *out)
 {
     double a[128], b[128], o[576];
     ref_mul(g, E, ff, y, a);
     ref_mul(u, E, ff, y, b);
-    for (int i = 0; i < ff; i++) b[i] *= a[i] / (1 + exp(-a[i]));
+    for (int i = 0; i < ff; i++) b[i] = ref_glu(kind, a[i] + (bias ? bias[0][i] : 0), b[i] + (bias ? bias[1][i] : 0));
     for (int i = 0; i < ff; i++) {
         int larger = 0;                                        /* of the same size: the first are kept */
         for (int j = 0; j < ff; j++) larger += fabs(b[j]) > fabs(b[i]) || (j < i && fabs(b[j]) == fabs(b[i]));
         a[i] = width < 0 ? larger < -width ? b[i] : 0 : i < width || !width ? b[i] : 0;
     }
     ref_mul(d, ff, E, a, o);
-    for (int i = 0; i < E; i++) out[i] += f * o[i];
+    for (int i = 0; i < E; i++) out[i] += f * (o[i] + (bias ? bias[2][i] : 0));
+}
+
+/* Experts that may not be chosen for k slots because of their groups (ker_model.n_group). */
+static void ref_groups(const spec *s, const double *value, const double *sel, int k, bool *banned)
+{
+    int per = s->n_expert / s->ffn.n_group, held = 0;
+    bool taken[MAX_E] = { 0 };
+    for (int used = 0; used < s->ffn.n_group_used || held < k; used++) {
+        int best = -1;
+        double most = 0;
+        for (int g = 0; g < s->ffn.n_group; g++) {
+            double a = -1e300, b = -1e300;
+            int open = 0;
+            for (int e = g * per; e < (g + 1) * per; e++) {
+                double v = s->ffn.group_best > 1 ? value[e] : sel[e];
+                open += !banned[e];
+                if (v > a) { b = a; a = v; } else if (v > b) b = v;
+            }
+            if (s->ffn.group_best > 1) a += b;
+            if (!taken[g] && open && (best < 0 || a > most)) { best = g; most = a; }
+        }
+        if (best < 0) break;
+        taken[best] = true;
+        for (int e = best * per; e < (best + 1) * per; e++) held += !banned[e];
+    }
+    for (int e = 0; e < s->n_expert; e++) banned[e] |= !taken[e / per];
 }
 
 static void ref_route(const model *m, const config *c, int l, int t, bool forced, const double *logit, result *out)
 {
     const spec *s = m->s;
     int n = s->n_expert, list[MAX_E], n_list = 0;
-    double sc[MAX_E], p[MAX_E], gate[MAX_E], sel[MAX_E], z = 0, top = -INFINITY, sum = 0, h = 0;
+    double sc[MAX_E], p[MAX_E], gate[MAX_E], sel[MAX_E], value[MAX_E], z = 0, top = -INFINITY, sum = 0, h = 0;
     const float *bias = m->w[l + 1][KER_W_SELECT_BIAS].f;
     bool used[MAX_E] = { 0 }, banned[MAX_E] = { 0 };
     for (int e = 0; e < n; e++) {
-        sc[e] = s->router_scale ? (logit[e] + 4 * (double)bias[e]) / s->router_scale : logit[e];
+        sc[e] = logit[e] + (s->ffn.biases & KER_BIAS_ROUTER ? m->w[l + 1][KER_W_BROUTER].f[e] : 0);
+        if (s->router_scale) sc[e] = (logit[e] + 4 * (double)bias[e]) / s->router_scale;
         if (c->c.router_add) sc[e] += c->c.router_add[l * n + e];
         banned[e] = c->c.router_add && c->c.router_add[l * n + e] == -INFINITY;
         sc[e] /= c->c.router_temperature;
@@ -317,6 +375,7 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
         if (p[e] > 0) h -= p[e] * log(p[e]);
         gate[e] = s->router_scale ? 1 : s->gate == KER_GATE_SOFTMAX ? p[e] : 1 / (1 + exp(-sc[e]));
         sel[e] = s->router_scale || s->gate == KER_GATE_SOFTMAX ? sc[e] : gate[e] + (bias ? bias[e] : 0);
+        value[e] = gate[e] + (bias ? bias[e] : 0);
     }
     out->entropy[l * N_TOK + t] = (float)h;
     out->margin[l * N_TOK + t] = NAN;
@@ -327,7 +386,13 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
         for (; f[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = f[n_list];
     } else {
         int k = c->k[l] < open ? c->k[l] : open, n_pin = 0;
-        for (int pass = 0; pass < 2; pass++)
+        for (int pass = 0; pass < 2; pass++) {
+            if (pass && s->ffn.n_group) {
+                for (int e = 0; e < n; e++) banned[e] |= c->c.pin && c->pin[l * n + e];
+                ref_groups(s, value, sel, k - n_list, banned);
+                open = n_list;
+                for (int e = 0; e < n; e++) open += !banned[e];
+            }
             while (n_list < k) {
                 int best = -1;
                 for (int e = 0; e < n; e++)
@@ -337,6 +402,7 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
                 list[n_list++] = best;
                 n_pin += !pass;
             }
+        }
         double rest = -INFINITY;
         for (int e = 0; e < n; e++) if (!used[e] && !banned[e] && sel[e] > rest) rest = sel[e];
         if (n_list < open && n_list > n_pin) out->margin[l * N_TOK + t] = (float)(sel[list[n_list - 1]] - rest);
@@ -443,7 +509,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
             ref_norm(xt, w[KER_W_FFN_NORM].f, E, y);
             int width = c->c.ffn_width ? c->width[l] : 0, narrow = c->c.expert_width ? c->narrow[l] : 0;
             memset(part, 0, sizeof part);
-            if (l < s->dense) ref_ffn(w[KER_W_GATE].f, w[KER_W_UP].f, w[KER_W_DOWN].f, E, s->ff, width, y, 1, part);
+            if (l < s->dense) ref_ffn(s->ffn.glu, w[KER_W_GATE].f, w[KER_W_UP].f, w[KER_W_DOWN].f, NULL, E, s->ff, width, y, 1, part);
             else {
                 double logit[MAX_E], g = 0;
                 ref_mul(w[KER_W_ROUTER].f, E, s->n_expert, y, logit);
@@ -451,10 +517,13 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
                 int at = (l * N_TOK + t) * MAX_E, one = E * s->ffx;
                 for (int i = 0; i < MAX_E && out->ids[at + i] != KER_NO_EXPERT; i++) {
                     int e = out->ids[at + i];
-                    ref_ffn(w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, E, s->ffx, narrow, y, out->weights[at + i], part);
+                    bool with = s->ffn.biases & KER_BIAS_EXPERTS;
+                    const float *const bias[3] = { with ? w[KER_W_BGATE_EXPS].f + e * s->ffx : NULL, with ? w[KER_W_BUP_EXPS].f + e * s->ffx : NULL,
+                                                   with ? w[KER_W_BDOWN_EXPS].f + e * E : NULL };
+                    ref_ffn(s->ffn.glu, w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, with ? bias : NULL, E, s->ffx, narrow, y, out->weights[at + i], part);
                 }
                 if (s->sh_router) ref_mul(w[KER_W_SH_ROUTER].f, E, 1, y, &g);
-                if (s->ffs) ref_ffn(w[KER_W_GATE_SH].f, w[KER_W_UP_SH].f, w[KER_W_DOWN_SH].f, E, s->ffs, width, y, s->sh_router ? 1 / (1 + exp(-g)) : 1, part);
+                if (s->ffs) ref_ffn(s->ffn.glu, w[KER_W_GATE_SH].f, w[KER_W_UP_SH].f, w[KER_W_DOWN_SH].f, NULL, E, s->ffs, width, y, s->sh_router ? 1 / (1 + exp(-g)) : 1, part);
             }
             ref_add(s, &(weight){ 0 }, &w[KER_W_POST_FFN_NORM], part, xt);
         }

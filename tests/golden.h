@@ -23,7 +23,7 @@ typedef struct golden_set {
     const char *knob, *value;                      /* of the extra case, which is the last; the caller's; or NULL */
 } golden_set;
 typedef struct golden_result { float *logits; uint16_t *ids; float *weights; int n, n_vocab, n_layer, max_k; } golden_result;
-typedef struct golden_diff { double logits /* of the largest |logit| */, weights; int ids; } golden_diff;
+typedef struct golden_diff { double logits /* of the largest |logit| */, median /* of rows, likewise */, weights; int ids; } golden_diff;
 
 static inline void golden_add(golden_set *g, const cJSON *item)
 {
@@ -228,17 +228,26 @@ static inline int golden_compare(const golden_set *g, const eng_model *m, int at
     int rc = q_read_file(path, &ref, (size_t)1 << 30, err);
     if (!rc && ref.len != sizeof(float) * (size_t)n * (size_t)r->n_vocab) rc = q_fail(err, Q_FORMAT, "%s has another size", path);
     free(path);
-    double worst = 0, largest = 0;
+    double worst = 0, largest = 0, *row = q_alloc(sizeof *row * (size_t)(n + 1));
     for (int i = 0; i < n && !rc; i++) {
         const float *want = (const float *)(const void *)ref.p + (size_t)i * (size_t)r->n_vocab;
         int pos = golden_position(g, at, i);
         for (int v = 0; v < r->n_vocab; v++) {
             double gap = fabs((double)want[v] - (double)r->logits[pos * r->n_vocab + v]);
             worst = gap > worst || isnan(gap) ? gap : worst;
+            row[i] = gap > row[i] || isnan(gap) ? gap : row[i];
             largest = fmax(largest, fabs((double)want[v]));
         }
     }
-    *d = (golden_diff){ .logits = largest > 0 ? worst / largest : worst };
+    for (int i = 0; i < n; i++)
+        for (int k = i; k > 0 && row[k] < row[k - 1]; k--) {
+            double x = row[k];
+            row[k] = row[k - 1];
+            row[k - 1] = x;
+        }
+    if (!(largest > 0)) largest = 1;
+    *d = (golden_diff){ .logits = worst / largest, .median = row[n / 2] / largest };
+    free(row);
     q_buf_free(&ref);
     return rc ? rc : golden_routing(g, m, at, r, d, err);
 }

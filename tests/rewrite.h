@@ -16,9 +16,10 @@ typedef struct rewrite {
     /* Changes the numbers of a tensor before they are encoded, or its bytes after (bytes != NULL); or NULL. */
     void (*touch)(void *user, const char *name, float *x, int64_t n, unsigned char *bytes, int type);
     void *user;
+    bool joined;                           /* gate and up of routed experts in one tensor, an expert's gate before its up; not with touch */
 } rewrite;
 
-typedef struct rewrite_one { const rewrite *r; const gguf_tensor *t; int type; char name[96]; } rewrite_one;
+typedef struct rewrite_one { const rewrite *r; const gguf_tensor *t, *up /* of a joined one */; int type; char name[96]; } rewrite_one;
 
 static inline int rewrite_fill(void *user, void *dst, size_t bytes, char *err)
 {
@@ -34,6 +35,33 @@ static inline int rewrite_fill(void *user, void *dst, size_t bytes, char *err)
     free(x);
     if (one->r->touch) one->r->touch(one->r->user, one->name, NULL, (int64_t)bytes, dst, one->type);
     return Q_OK;
+}
+
+static inline int rewrite_joined(void *user, void *dst, size_t bytes, char *err)
+{
+    const rewrite_one *one = user;
+    const gguf_tensor *half[2] = { one->t, one->up };
+    int64_t n = one->t->ne[0] * one->t->ne[1];
+    float *x = malloc(sizeof *x * (size_t)n);
+    (void)err;
+    for (int64_t e = 0; e < one->t->ne[2]; e++)
+        for (int i = 0; i < 2; i++) {
+            size_t from = half[i]->bytes / (size_t)one->t->ne[2], to = bytes / (size_t)one->t->ne[2] / 2;
+            ker_type_get(half[i]->type)->decode((const char *)half[i]->data + (size_t)e * from, x, n);
+            ker_type_get(one->type)->encode(x, (char *)dst + ((size_t)e * 2 + (size_t)i) * to, n);
+        }
+    free(x);
+    return Q_OK;
+}
+
+/* The tensor of the same layer with another ending; NULL: none. */
+static inline const gguf_tensor *rewrite_beside(const gguf_file *f, const char *name, const char *ending, const char *other)
+{
+    const char *at = strstr(name, ending);
+    char *wanted = at ? q_printf("%.*s%s", (int)(at - name), name, other) : NULL;
+    const gguf_tensor *t = wanted ? gguf_tensor_find(f, wanted) : NULL;
+    free(wanted);
+    return t;
 }
 
 static inline int rewrite_model(const rewrite *r, const char *to, char *err)
@@ -53,7 +81,11 @@ static inline int rewrite_model(const rewrite *r, const char *to, char *err)
         bool other = type && t->n_dims > 1 && t->ne[0] % type->block == 0;
         all[i] = (rewrite_one){ .r = r, .t = t, .type = other ? r->type : t->type };
         snprintf(all[i].name, sizeof all[i].name, "%.*s", (int)t->name.n, t->name.p);
-        gguf_put_tensor(w, all[i].name, all[i].type, t->n_dims, t->ne, rewrite_fill, &all[i]);
+        if (r->joined && rewrite_beside(r->from, all[i].name, "ffn_up_exps.weight", "ffn_gate_exps.weight")) continue;
+        all[i].up = r->joined ? rewrite_beside(r->from, all[i].name, "ffn_gate_exps.weight", "ffn_up_exps.weight") : NULL;
+        int64_t ne[4] = { t->ne[0], t->ne[1] * (all[i].up ? 2 : 1), t->ne[2], t->ne[3] };
+        if (all[i].up) strcpy(strstr(all[i].name, "ffn_gate_exps"), "ffn_gate_up_exps.weight");
+        gguf_put_tensor(w, all[i].name, all[i].type, t->n_dims, ne, all[i].up ? rewrite_joined : rewrite_fill, &all[i]);
     }
     int rc = gguf_write(w, to, NULL, NULL, err);
     gguf_writer_free(w);

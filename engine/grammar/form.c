@@ -11,6 +11,7 @@ typedef struct rule { char *name; int line, column; uint32_t start, end; bool de
 
 struct form {
     rule *rule; int n_rule, cap_rule;
+    int *named; uint32_t cap_named;      /* rules by the hash of their names, 1 more than each; a power of two, at most half full */
     raw *raw; size_t n_raw, cap_raw;
     uint32_t n_state;
     bool full;
@@ -35,6 +36,7 @@ void form_free(form *f)
     for (int i = 0; i < f->n_rule; i++)
         free(f->rule[i].name);
     free(f->rule);
+    free(f->named);
     free(f->raw);
     free(f->place);
     free(f->edge);
@@ -43,6 +45,29 @@ void form_free(form *f)
 }
 
 /* ---- building ---- */
+/* Where a rule of this name stands among those that are named, or its free place. */
+static uint32_t place_of(const form *f, const char *name)
+{
+    uint32_t at = (uint32_t)q_hash64(name, strlen(name), 0) & (f->cap_named - 1);
+    while (f->named[at] && strcmp(f->rule[f->named[at] - 1].name, name) != 0)
+        at = (at + 1) & (f->cap_named - 1);
+    return at;
+}
+
+static void give_name(form *f, int r)
+{
+    if (2 * (uint32_t)r >= f->cap_named) {
+        free(f->named);
+        f->cap_named = f->cap_named ? f->cap_named * 2 : 64;
+        f->named = q_alloc(sizeof *f->named * f->cap_named);
+        for (int i = 0; i < r; i++)
+            give_name(f, i);
+    }
+    uint32_t at = place_of(f, f->rule[r].name);
+    if (!f->named[at])                   /* the first of a name has it */
+        f->named[at] = r + 1;
+}
+
 int form_rule(form *f, const char *name, int line, int column)
 {
     if (f->n_rule == FORM_RULES) {
@@ -54,16 +79,11 @@ int form_rule(form *f, const char *name, int line, int column)
         f->rule = q_realloc(f->rule, sizeof *f->rule * (size_t)f->cap_rule);
     }
     f->rule[f->n_rule] = (rule){ .name = q_strdup(name), .line = line, .column = column };
+    give_name(f, f->n_rule);
     return f->n_rule++;
 }
 
-int form_named(const form *f, const char *name)
-{
-    for (int i = 0; i < f->n_rule; i++)
-        if (strcmp(f->rule[i].name, name) == 0)
-            return i;
-    return -1;
-}
+int form_named(const form *f, const char *name) { return f->cap_named ? f->named[place_of(f, name)] - 1 : -1; }
 
 const char *form_name(const form *f, int r) { return f->rule[r].name; }
 bool form_defined(const form *f, int r) { return f->rule[r].defined; }
@@ -246,7 +266,8 @@ static int by_from(const void *a, const void *b)
 }
 
 /* States that one may be in at a state without a byte being read, itself first; a stack that also marks what it holds. */
-typedef struct reach { uint32_t *list; uint32_t n; uint32_t *stamp, round; } reach;
+typedef struct reach { uint32_t *list; uint32_t n; uint32_t *stamp, round; uint64_t work; } reach;
+enum { FORM_WORK = 1 << 26 };            /* states that are followed in all: long rows of what may be empty are followed from each of them */
 
 static void follow(const form *f, const size_t *first, reach *r, uint32_t s)
 {
@@ -260,6 +281,7 @@ static void follow(const form *f, const size_t *first, reach *r, uint32_t s)
                 r->stamp[f->raw[e].to] = r->round;
                 r->list[r->n++] = f->raw[e].to;
             }
+    r->work += r->n;
 }
 
 typedef struct steps { form_edge *e; size_t n, cap; } steps;
@@ -302,7 +324,7 @@ static bool lay_out(form *f)
     uint32_t n = f->n_state, kept = 0;
     size_t *first = q_alloc(sizeof *first * ((size_t)n + 2));
     uint32_t *number = q_alloc(sizeof *number * (n + 1)), *owner = q_alloc(sizeof *owner * (n + 1));
-    reach r = { q_alloc(sizeof(uint32_t) * (n + 1)), 0, q_alloc(sizeof(uint32_t) * (n + 1)), 0 };
+    reach r = { q_alloc(sizeof(uint32_t) * (n + 1)), 0, q_alloc(sizeof(uint32_t) * (n + 1)), 0, 0 };
     steps out = { 0 };
     bool ok = true;
     if (f->n_raw)
@@ -327,7 +349,7 @@ static bool lay_out(form *f)
         form_place *p = &f->place[number[s] - 1];
         follow(f, first, &r, s);
         p->first = (uint32_t)out.n;
-        ok = gather(f, first, &r, &out);
+        ok = r.work <= FORM_WORK && gather(f, first, &r, &out);
         p->n = (uint32_t)(out.n - p->first);
         while (p->bytes < p->n && out.e[p->first + p->bytes].rule < 0)
             p->bytes++;
@@ -350,27 +372,120 @@ static bool lay_out(form *f)
     return ok;
 }
 
-/* Shortest ways to the ends of rules, until none gets shorter. Chains are built forwards, so they are walked backwards. */
+/* ---- the shortest ways to the ends of rules ---- */
+/* Dijkstra's, as Knuth carried it over to grammars (A generalization of Dijkstra's algorithm, 1977): what is settled gets no shorter, and a
+ * call is looked at when both the rule's beginning and the place behind it are settled. */
+typedef struct way { uint32_t rest, state; } way;
+typedef struct ways {
+    form *f;
+    uint32_t *from;                      /* [edges] the state of each */
+    uint32_t *into, *edge_into;          /* edges by where they lead: [states + 1] and [edges] */
+    uint32_t *call, *edge_call;          /* calls by where their rules begin, likewise */
+    bool *settled;
+    way *heap; size_t n, cap;
+} ways;
+
+static void put_way(ways *w, uint32_t rest, uint32_t state)
+{
+    if (w->n == w->cap) {
+        w->cap = w->cap ? w->cap * 2 : 256;
+        w->heap = q_realloc(w->heap, sizeof *w->heap * w->cap);
+    }
+    size_t i = w->n++;
+    for (; i && w->heap[(i - 1) / 2].rest > rest; i = (i - 1) / 2)
+        w->heap[i] = w->heap[(i - 1) / 2];
+    w->heap[i] = (way){ rest, state };
+}
+
+static way take_way(ways *w)
+{
+    way top = w->heap[0], last = w->heap[--w->n];
+    size_t i = 0;
+    for (size_t k; (k = 2 * i + 1) < w->n; i = k) {
+        k += k + 1 < w->n && w->heap[k + 1].rest < w->heap[k].rest;
+        if (w->heap[k].rest >= last.rest)
+            break;
+        w->heap[i] = w->heap[k];
+    }
+    w->heap[i] = last;
+    return top;
+}
+
+/* Edges sorted by a state of each (key; FORM_STATES: it has none): where those of a state begin, and the edges. */
+static void sort_edges(const form *f, size_t edges, uint32_t (*key)(const form *, const form_edge *), uint32_t **first, uint32_t **list)
+{
+    uint32_t n = f->n_state, *at = q_alloc(sizeof *at * ((size_t)n + 2)), *out = q_alloc(sizeof *out * (edges + 1));
+    for (size_t e = 0; e < edges; e++) {
+        uint32_t s = key(f, &f->edge[e]);
+        if (s != FORM_STATES)
+            at[s + 2]++;
+    }
+    for (uint32_t s = 0; s < n; s++)
+        at[s + 1] += at[s];              /* at[s + 1]: where the next edge of s goes; in the end where s + 1 begins */
+    for (size_t e = 0; e < edges; e++) {
+        uint32_t s = key(f, &f->edge[e]);
+        if (s != FORM_STATES)
+            out[at[s + 1]++] = (uint32_t)e;
+    }
+    *first = at;
+    *list = out;
+}
+
+static uint32_t leads_to(const form *f, const form_edge *e)
+{
+    (void)f;
+    return e->to;
+}
+static uint32_t calls_at(const form *f, const form_edge *e) { return e->rule < 0 ? FORM_STATES : f->rule[e->rule].start; }
+
+static void look_at(ways *w, uint32_t edge)
+{
+    const form_edge *e = &w->f->edge[edge];
+    form_place *place = w->f->place, *p = &place[w->from[edge]];
+    if (!w->settled[e->to] || (e->rule >= 0 && !w->settled[w->f->rule[e->rule].start]))
+        return;
+    uint32_t rest = (e->rule < 0 ? 1 : place[w->f->rule[e->rule].start].rest) + place[e->to].rest;
+    if (rest < p->rest) {
+        p->rest = rest;
+        put_way(w, rest, w->from[edge]);
+    }
+}
+
 static void measure(form *f)
 {
+    size_t edges = 0;
     for (uint32_t s = 0; s < f->n_state; s++)
-        f->place[s].rest = f->place[s].final ? 0 : FORM_NEVER;
-    for (bool again = true; again;) {
-        again = false;
-        for (uint32_t s = f->n_state; s-- > 0;) {
-            form_place *p = &f->place[s];
-            for (uint32_t i = 0; i < p->n; i++) {
-                const form_edge *e = &f->edge[p->first + i];
-                uint32_t own = e->rule < 0 ? 1 : f->place[f->rule[e->rule].start].rest, rest = own + f->place[e->to].rest;
-                if (own < FORM_NEVER && rest < p->rest) {
-                    p->rest = rest;
-                    again = true;
-                }
-            }
-        }
+        edges += f->place[s].n;
+    ways w = { .f = f, .from = q_alloc(sizeof *w.from * (edges + 1)), .settled = q_alloc(sizeof *w.settled * ((size_t)f->n_state + 1)) };
+    for (uint32_t s = 0; s < f->n_state; s++) {
+        form_place *p = &f->place[s];
+        for (uint32_t i = 0; i < p->n; i++)
+            w.from[p->first + i] = s;
+        p->rest = p->final ? 0 : FORM_NEVER;
+        if (p->final)
+            put_way(&w, 0, s);
+    }
+    sort_edges(f, edges, leads_to, &w.into, &w.edge_into);
+    sort_edges(f, edges, calls_at, &w.call, &w.edge_call);
+    while (w.n) {
+        uint32_t s = take_way(&w).state;
+        if (w.settled[s])
+            continue;
+        w.settled[s] = true;
+        for (uint32_t i = w.into[s]; i < w.into[s + 1]; i++)
+            look_at(&w, w.edge_into[i]);
+        for (uint32_t i = w.call[s]; i < w.call[s + 1]; i++)
+            look_at(&w, w.edge_call[i]);
     }
     for (int r = 0; r < f->n_rule; r++)
         f->rule[r].nullable = f->place[f->rule[r].start].rest == 0;
+    free(w.from);
+    free(w.into);
+    free(w.edge_into);
+    free(w.call);
+    free(w.edge_call);
+    free(w.settled);
+    free(w.heap);
 }
 
 /* Takes off the steps from which no text ends. */

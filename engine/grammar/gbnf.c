@@ -23,23 +23,29 @@ typedef struct reader {
     form *f;
     const char *text; size_t n, at;
     int depth, groups;
+    size_t seen; int line, column;       /* a place that was asked for, and what it is called: the next one lies behind it mostly */
     char *err;
 } reader;
 
 /* ---- places ---- */
-static void place(const reader *r, size_t at, int *line, int *column)
+static void place(reader *r, size_t at, int *line, int *column)
 {
-    *line = *column = 1;
-    for (size_t i = 0; i < at && i < r->n; i++) {
-        if (r->text[i] == '\n') {
-            ++*line;
-            *column = 1;
-        } else
-            *column += ((unsigned char)r->text[i] & 0xC0) != 0x80;
+    if (at < r->seen || !r->line) {
+        r->seen = 0;
+        r->line = r->column = 1;
     }
+    for (; r->seen < at && r->seen < r->n; r->seen++) {
+        if (r->text[r->seen] == '\n') {
+            r->line++;
+            r->column = 1;
+        } else
+            r->column += ((unsigned char)r->text[r->seen] & 0xC0) != 0x80;
+    }
+    *line = r->line;
+    *column = r->column;
 }
 
-static int wrong(const reader *r, size_t at, const char *what)
+static int wrong(reader *r, size_t at, const char *what)
 {
     int line, column;
     place(r, at, &line, &column);

@@ -46,19 +46,22 @@ static const shape shapes[] = {
      {.leading = 1, .shared = 1, .latent = {.q_rank = 64, .kv_rank = 64, .nope = 64, .rope = 32, .v = 64}, .sigmoid = true, .renorm = true}},
 };
 
-/* A mix: what most matrices are, what the sensitive ones are, what the head is.
+/* A mix: what most matrices are, what the sensitive ones are, what the head is, what routed experts are (0: as the others).
  * Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (attn_v, ffn_down, output). */
 typedef struct mix {
     const char *name;
     int most, more, head;
     uint32_t file_type;       /* llama_ftype */
+    int experts;
 } mix;
 
 static const mix mixes[] = {
-    {"Q4_K_M", KER_Q4_K, KER_Q6_K, KER_Q6_K, 15}, {"Q5_K_M", KER_Q5_K, KER_Q6_K, KER_Q6_K, 17},
-    {"Q6_K", KER_Q6_K, KER_Q6_K, KER_Q6_K, 18},   {"Q8_0", KER_Q8_0, KER_Q8_0, KER_Q8_0, 7},
-    {"Q4_0", KER_Q4_0, KER_Q4_0, KER_Q6_K, 2},    {"F16", KER_F16, KER_F16, KER_F16, 1},
-    {"BF16", KER_BF16, KER_BF16, KER_BF16, 32},   {"F32", KER_F32, KER_F32, KER_F32, 0},
+    {"Q4_K_M", KER_Q4_K, KER_Q6_K, KER_Q6_K, 15, 0}, {"Q5_K_M", KER_Q5_K, KER_Q6_K, KER_Q6_K, 17, 0},
+    {"Q6_K", KER_Q6_K, KER_Q6_K, KER_Q6_K, 18, 0},   {"Q8_0", KER_Q8_0, KER_Q8_0, KER_Q8_0, 7, 0},
+    {"Q4_0", KER_Q4_0, KER_Q4_0, KER_Q6_K, 2, 0},    {"F16", KER_F16, KER_F16, KER_F16, 1, 0},
+    {"BF16", KER_BF16, KER_BF16, KER_BF16, 32, 0},   {"F32", KER_F32, KER_F32, KER_F32, 0, 0},
+    {"Q2_K", KER_Q2_K, KER_Q3_K, KER_Q6_K, 10, 0},   {"Q3_K_M", KER_Q3_K, KER_Q4_K, KER_Q6_K, 12, 0},
+    {"MXFP4", KER_Q8_0, KER_Q8_0, KER_Q8_0, 38, KER_MXFP4},
 };
 
 /* ---- random numbers: one stream a tensor ---- */
@@ -154,7 +157,33 @@ static void block_q6_k(uint8_t *b, float sd, rng *r)
     put_f16(b + 208, sd / (18.5f * rms_32_63));
 }
 
+static void block_q2_k(uint8_t *b, float sd, rng *r)
+{
+    float d = sd / (1.118f * 11.73f);      /* 4 levels; an integer uniform in 8..15 */
+    uint64_t v = rng_next(r);
+    for (int i = 0; i < 16; i++) b[i] = (uint8_t)((8 + (v >> (4 * i)) % 8) * 17);      /* scale = minimum */
+    rng_bytes(r, b + 16, 64);
+    put_f16(b + 80, d);
+    put_f16(b + 82, 1.5f * d);
+}
+
+static void block_q3_k(uint8_t *b, float sd, rng *r)
+{
+    rng_bytes(r, b, 108);
+    put_f16(b + 108, sd / (2.345f * 18.48f));      /* -4..3; scales of -32..31 */
+}
+
+/* Its scales are powers of two: of the two around the one that is wanted, so often the larger that the mean of squares is right. */
+static void block_mxfp4(uint8_t *b, float sd, rng *r)
+{
+    int e;
+    float want = sd / 5.853f, low = ldexpf(1, (frexpf(want, &e), e - 1)), share = (want * want / (low * low) - 1) / 3;
+    rng_bytes(r, b + 1, 16);
+    ker_type_scale(KER_MXFP4, b, (rng_unit(r) + 1) / 2 < share ? 2 * low : low, 0);
+}
+
 static const struct { int type; void (*block)(uint8_t *, float, rng *); } makers[] = {
+    {KER_Q2_K, block_q2_k}, {KER_Q3_K, block_q3_k}, {KER_MXFP4, block_mxfp4},
     {KER_Q8_0, block_q8_0}, {KER_Q4_0, block_q4_0}, {KER_Q5_0, block_q5_0}, {KER_Q4_K, block_q4_k}, {KER_Q5_K, block_q5_k}, {KER_Q6_K, block_q6_k},
 };
 
@@ -351,7 +380,7 @@ static void put_norm(builder *b, const char *name, int64_t n) { put(b, name, KER
 static void put_matrix(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2)
 {
     if (ne0 % ker_type_get(type)->block)                           /* as llama.cpp's tensor_type_fallback: 256 do not fill the row */
-        type = type == KER_Q4_K ? KER_Q5_0 : KER_Q8_0;
+        type = type == KER_Q4_K ? KER_Q5_0 : type == KER_Q2_K || type == KER_Q3_K ? KER_Q4_0 : KER_Q8_0;
     put(b, name, type, ne0, ne1, ne2, 0, 1.0f / sqrtf((float)ne0));
 }
 
@@ -401,9 +430,9 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
             const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
             if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
             put_matrix(b, BLK("ffn_gate_inp"), KER_F32, s->n_embd, s->n_expert, 1);
-            put_matrix(b, BLK("ffn_gate_exps"), m->most, s->n_embd, s->n_ff_exp, s->n_expert);
-            put_matrix(b, BLK("ffn_up_exps"), m->most, s->n_embd, s->n_ff_exp, s->n_expert);
-            put_matrix(b, BLK("ffn_down_exps"), sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
+            put_matrix(b, BLK("ffn_gate_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
+            put_matrix(b, BLK("ffn_up_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
+            put_matrix(b, BLK("ffn_down_exps"), m->experts ? m->experts : sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
             if (shared) {
                 put_matrix(b, BLK("ffn_gate_shexp"), m->most, s->n_embd, shared, 1);
                 put_matrix(b, BLK("ffn_up_shexp"), m->most, s->n_embd, shared, 1);

@@ -40,6 +40,7 @@ typedef struct arch {                  /* what zero means is the commonest */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
     bool latent;                       /* attention is KER_MIX_MLA in every layer                     */
     bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */
+    float sum_floor;                   /* as in ker_model                                             */
     enum ker_glu glu;                  /* of every layer                                              */
     unsigned biases;                   /* KER_BIAS_* of every layer, beside those of Q, K and V       */
     const char *ffn_norm;              /* the norm before the feed-forward part; NULL: "ffn_norm"     */

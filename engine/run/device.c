@@ -55,7 +55,7 @@ static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
             char err[Q_ERRLEN];
             if (weight_find(m, (enum ker_role)r, l, &v, err)) continue;
             uint64_t bytes = (uint64_t)(ker_row_bytes(v.type, v.ne[0]) * v.ne[1] * v.ne[2]);
-            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += bytes;
+            if (l >= 0 && ker_role_of_experts((enum ker_role)r)) experts[l] += bytes;
             else rest += bytes + ROUNDED;
         }
     return rest;

@@ -42,6 +42,7 @@ static int read_gate(eng_model *m, char *err)
     snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
     k->renorm = a->renorm;
     gguf_bool(m->file, key, &k->renorm);
+    k->sum_floor = a->sum_floor;
     k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
     if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
         k->weights_scale = 1;
@@ -50,6 +51,26 @@ static int read_gate(eng_model *m, char *err)
     if (scale < 0 || !isfinite(scale))
         return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
     k->router_scale = (float)scale;
+    return 0;
+}
+
+/* Experts in groups. How good a group is: the sum of its two best behind a sigmoid (DeepSeek-V3, transformers'
+ * modeling_deepseek_v3.py; GLM-4.5), its best behind a softmax (DeepSeek-V2, group_limited_greedy in modeling_deepseek_v2.py). */
+static int read_groups(eng_model *m, char *err)
+{
+    ker_model *k = &m->ker;
+    int groups, used, rc = key_int(m, "expert_group_count", 1, 0, 65535, &groups, err);
+    if (rc || groups <= 1 || k->n_expert == 0)
+        return rc;
+    if ((rc = key_int(m, "expert_group_used_count", -1, 1, groups, &used, err)))
+        return rc;
+    if (k->n_expert % groups)
+        return q_fail(err, Q_FORMAT, _("%s: %d experts do not fill %d groups: get another copy of the file"), m->path, k->n_expert, groups);
+    if (used == groups)
+        return 0;                                                  /* any expert may be chosen */
+    k->n_group = groups;
+    k->n_group_used = used;
+    k->group_best = k->gate == KER_GATE_SIGMOID ? 2 : 1;
     return 0;
 }
 
@@ -207,16 +228,12 @@ int shape_read(eng_model *m, char *err)
         const gguf_tensor *t = gguf_tensor_find(m->file, name);
         KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : a->shared == ARCH_MUST ? (double)count * k->n_ff_exp : 0, 0, 1 << 24, &k->n_ff_sh);
     }
-    int groups;
-    KEY("expert_group_count", 1, 0, 65535, &groups);
-    if (groups > 1)
-        return q_fail(err, Q_FORMAT, _("%s: routing by groups of experts (%d groups) is not known here"), m->path, groups);
     if ((k->n_expert == 0 || leading > 0) && n_ff == 0)
         return q_fail(err, Q_FORMAT, _("%s: %s.feed_forward_length is 0, but there are dense layers"), m->path, a->name);
     if (k->n_expert > 0 && leading < k->n_layer && k->n_ff_exp == 0)
         return q_fail(err, Q_FORMAT, _("%s: %s.expert_feed_forward_length is 0"), m->path, a->name);
 #undef KEY
-    if ((rc = read_gate(m, err)))
+    if ((rc = read_gate(m, err)) || (rc = read_groups(m, err)))
         return rc;
     m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
     for (int i = 0; i < k->n_layer; i++) {

@@ -40,6 +40,38 @@ static bool inside(const eng_model *m, const arch_slice *s, enum ker_role role, 
     return true;
 }
 
+/* The tensor's name is also that of one of its roles alone (ffn_up): that it is there says nothing of the others. */
+static bool one_of(const arch *a, const arch_slice *s, int layer)
+{
+    char name[128], own[128];
+    snprintf(name, sizeof name, "blk.%d.%s", layer, s->tensor);
+    for (int i = 0; i < s->n; i++) {
+        arch_tensor_name(a, s->role[i], layer, own, sizeof own);
+        if (strcmp(own, name) == 0) return true;
+    }
+    return false;
+}
+
+/* There is a tensor for several roles, none of the role's own, and `inside` did not take it: why. */
+static int refuse_shared(const eng_model *m, const arch_slice *s, int layer, const gguf_tensor *t, const weight_view *v, char *err)
+{
+    char name[128], want[64], got[64];
+    int64_t all = 0, ne[3] = { 1, 1, 1 };
+    int rows = v->n_dims > 1 ? 1 : 0;
+    for (int i = 0; i < s->n; i++) {
+        ker_role_shape(&m->ker, layer, s->role[i], ne);
+        all += ne[rows];
+    }
+    ne[rows] = all;
+    shape_words(want, sizeof want, ne, v->n_dims);
+    shape_words(got, sizeof got, t->ne, t->n_dims);
+    snprintf(name, sizeof name, "blk.%d.%s", layer, s->tensor);
+    if (strcmp(want, got) != 0)
+        return q_fail(err, Q_FORMAT, _("%s: the tensor %s is %s, expected %s"), m->path, name, got, want);
+    const ker_type *type = ker_type_get(t->type);
+    return q_fail(err, Q_FORMAT, _("%s: the tensor %s is of type %s, which cannot be a weight"), m->path, name, type && type->name ? type->name : "?");
+}
+
 /* ---- latent attention's older files: K_B and V_B of each head in one tensor ---- */
 
 /* attn_kv_b's rows are, head by head, nope rows of K and then those of V, each as wide as the latent. V_B is read where it lies;
@@ -104,9 +136,10 @@ int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *
     v->across = NULL;
     v->stride = 0;
     const arch_slice *s = layer >= 0 ? arch_slice_of(role) : NULL;
+    const gguf_tensor *shared = NULL;
     if (s) {
         snprintf(v->name, sizeof v->name, "blk.%d.%s", layer, s->tensor);
-        const gguf_tensor *shared = gguf_tensor_find(m->file, v->name);
+        shared = gguf_tensor_find(m->file, v->name);
         if (shared && inside(m, s, role, layer, shared, v))
             return 0;
     }
@@ -114,6 +147,8 @@ int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *
     const gguf_tensor *t = gguf_tensor_find(m->file, v->name);
     if (!t && in_kv_b(m, role, layer, v))
         return 0;
+    if (!t && shared && need != ARCH_MAY && !one_of(m->arch, s, layer))
+        return refuse_shared(m, s, layer, shared, v, err);
     if (!t)
         return need == ARCH_MAY ? Q_NOTFOUND : q_fail(err, Q_FORMAT, _("%s: the tensor %s is missing: the file is not a complete %s model"), m->path, v->name, m->arch->name);
     for (int i = 0; i < 4; i++)
@@ -148,7 +183,7 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const weigh
         return;
     }
     model_bytes *b = &m->bytes[layer];
-    if (ker_role_get(role)->ne[2] == KER_DIM_EXPERT) {
+    if (ker_role_of_experts(role)) {
         b->expert += bytes / (uint64_t)m->ker.n_expert;
         if (role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS)
             b->expert_row += bytes / rows;

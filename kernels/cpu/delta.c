@@ -127,7 +127,7 @@ static void norm_task(void *arg, int task, int worker)
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
         float *o = c->delta.o + r * w->n_in;
         for (int h = 0; h < m->n_value; h++) c->dev->v->norm(o + h * m->value_dim, j->w->vec[KER_W_D_NORM], m->value_dim, ctx_cfg(c, r)->norm_eps, o + h * m->value_dim);
-        c->dev->v->swiglu(c->delta.z + r * w->n_in, o, o, (int)w->n_in);
+        c->dev->v->glu[KER_GLU_SILU](c->delta.z + r * w->n_in, o, o, (int)w->n_in);
         mat_act(w->type, o, w->n_in, c->delta.act.p[kind] + r * c->delta.act.stride[kind]);
     }
 }

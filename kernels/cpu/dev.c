@@ -8,7 +8,8 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV | KER_BIAS_O,
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA, .glus = (1u << KER_GLUS) - 1,
+                                 .biases = KER_BIAS_QKV | KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .groups = true,
                                  .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true };
     return &can;
 }
@@ -111,7 +112,7 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
         float *f = q_alloc(sizeof(float) * (size_t)(w->ne[0] * w->ne[1]));
         ker_type_get(w->type)->decode(w->data, f, w->ne[0] * w->ne[1]);
         free(l->vec[role]);
-        l->vec[role] = w->ne[1] > 1 ? turned(f, w->ne[0], w->ne[1]) : f;
+        l->vec[role] = role == KER_W_D_CONV ? turned(f, w->ne[0], w->ne[1]) : f;
     }
     return Q_OK;
 }

@@ -231,7 +231,7 @@ static void inner_task(void *arg, int task, int worker)
     int n = e->m.n_ff;
     for (int r = task * TASK_ROWS; r < rows_end(j, task); r++) {
         float *h = e->r.h + (int64_t)r * n;
-        if (e->m.gated) e->v->swiglu(e->r.gate + (int64_t)r * n, h, h, n);
+        if (e->m.gated) e->v->glu[KER_GLU_SILU](e->r.gate + (int64_t)r * n, h, h, n);
         acts_put(&e->r.h_act, e->h_kinds, r, h, n);
     }
 }

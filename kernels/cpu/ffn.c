@@ -17,6 +17,7 @@ typedef struct ffn {
     const layer_w *w;
     int layer, r0, n;                              /* rows [r0, r0 + n) of the batch */
     bool routed, merged;
+    enum ker_glu glu;
     const mat *gate, *up, *down;                   /* of experts */
     const mat *sh_gate, *sh_up, *sh_down;          /* of the shared expert or the dense layer; NULL: none */
     const float *coef;                             /* [row] of the batch, or NULL = 1 */
@@ -89,8 +90,15 @@ static void gather_task(void *arg, int task, int worker)
         }
 }
 
-/* h[row][o] for outputs [o0, o1) of n rows. */
-static void gate_up(ffn *f, int worker, const mat *gate, const mat *up, const acts *a, int64_t first, int n, int64_t o0, int64_t o1,
+/* An expert's numbers of a bias that the layer may have; NULL: none. */
+static const float *bias_of(const ffn *f, enum ker_role role, int e, int64_t width)
+{
+    const float *all = f->w->vec[role];
+    return all ? all + e * width : NULL;
+}
+
+/* h[row][o] for outputs [o0, o1) of n rows. e: the expert, -1 for the shared one or a dense layer. */
+static void gate_up(ffn *f, int worker, int e, const mat *gate, const mat *up, const acts *a, int64_t first, int n, int64_t o0, int64_t o1,
                     float *h, int64_t h_stride)
 {
     ker_dev *d = f->c->dev;
@@ -100,7 +108,12 @@ static void gate_up(ffn *f, int worker, const mat *gate, const mat *up, const ac
     int64_t width = o1 - o0;
     mat_mul(gate, a->p[kg] + first * a->stride[kg], a->stride[kg], n, o0, o1, g - o0, width, scratch);
     mat_mul(up, a->p[ku] + first * a->stride[ku], a->stride[ku], n, o0, o1, u - o0, width, scratch);
-    for (int r = 0; r < n; r++) d->v->swiglu(g + r * width, u + r * width, h + r * h_stride + o0, (int)width);
+    const float *bg = e < 0 ? NULL : bias_of(f, KER_W_BGATE_EXPS, e, gate->n_out), *bu = e < 0 ? NULL : bias_of(f, KER_W_BUP_EXPS, e, up->n_out);
+    for (int r = 0; r < n; r++) {
+        if (bg) d->v->add(g + r * width, bg + o0, (int)width);
+        if (bu) d->v->add(u + r * width, bu + o0, (int)width);
+        d->v->glu[f->glu](g + r * width, u + r * width, h + r * h_stride + o0, (int)width);
+    }
 }
 
 static void gate_up_task(void *arg, int task, int worker)
@@ -110,7 +123,7 @@ static void gate_up_task(void *arg, int task, int worker)
     int n_routed = f->routed ? f->n_active * f->cut.ex_blocks : 0;
     if (task >= n_routed) {
         int64_t o0 = (int64_t)(task - n_routed) * f->cut.sh_block, o1 = o0 + f->cut.sh_block < f->cut.n_ff_sh ? o0 + f->cut.sh_block : f->cut.n_ff_sh;
-        gate_up(f, worker, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->ff.h_sh, f->sh_gate->n_out);
+        gate_up(f, worker, -1, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->ff.h_sh, f->sh_gate->n_out);
         return;
     }
     int64_t o0 = (int64_t)(task % f->cut.ex_blocks) * f->cut.ex_block, o1 = o0 + f->cut.ex_block < f->cut.n_ff ? o0 + f->cut.ex_block : f->cut.n_ff;
@@ -118,11 +131,11 @@ static void gate_up_task(void *arg, int task, int worker)
     mat gate = expert(f, GATE, i), up = expert(f, UP, i);
     if (f->merged) {                               /* every row: columns of experts that a row did not choose are cleared later */
         int64_t wide = f->merged ? c->dev->m.n_expert * f->gate->n_out : 0;
-        gate_up(f, worker, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->ff.h + e * f->gate->n_out, wide);
+        gate_up(f, worker, e, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->ff.h + e * f->gate->n_out, wide);
     } else if (f->n == 1) {
-        gate_up(f, worker, &gate, &up, &c->in, f->r0, 1, o0, o1, c->ff.h + c->ff.ex_off[e] * f->gate->n_out, f->gate->n_out);
+        gate_up(f, worker, e, &gate, &up, &c->in, f->r0, 1, o0, o1, c->ff.h + c->ff.ex_off[e] * f->gate->n_out, f->gate->n_out);
     } else {
-        gate_up(f, worker, &gate, &up, &c->ff.gather, c->ff.ex_off[e], c->ff.ex_off[e + 1] - c->ff.ex_off[e], o0, o1,
+        gate_up(f, worker, e, &gate, &up, &c->ff.gather, c->ff.ex_off[e], c->ff.ex_off[e + 1] - c->ff.ex_off[e], o0, o1,
                 c->ff.h + c->ff.ex_off[e] * f->gate->n_out, f->gate->n_out);
     }
 }
@@ -303,6 +316,8 @@ static void down_task(void *arg, int task, int worker)
             int e = c->ff.active[i], first = c->ff.ex_off[e];
             mat down = expert(f, DOWN, i);
             mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
+            const float *bias = bias_of(f, KER_W_BDOWN_EXPS, e, n_out);
+            for (int p = first; bias && p < c->ff.ex_off[e + 1]; p++) ops->add(part + p * width, bias + o0, (int)width);
         }
     }
     if (f->run) {
@@ -417,7 +432,7 @@ static int ffn_passes(ffn *f)
 static ffn moe_part(ker_ctx *c, int layer, bool routed)
 {
     const layer_w *w = dev_layer(c->dev, layer);
-    ffn f = { .c = c, .w = w, .layer = layer, .routed = routed, .gate = &w->w[KER_W_GATE_EXPS], .up = &w->w[KER_W_UP_EXPS],
+    ffn f = { .c = c, .w = w, .layer = layer, .glu = c->dev->m.layer[layer].glu, .routed = routed, .gate = &w->w[KER_W_GATE_EXPS], .up = &w->w[KER_W_UP_EXPS],
               .down = &w->w[KER_W_DOWN_EXPS] };
     return f;
 }
@@ -445,7 +460,7 @@ int cpu_experts(ker_ctx *c, int layer)
 int cpu_dense(ker_ctx *c, int layer)
 {
     const layer_w *w = dev_layer(c->dev, layer);
-    ffn f = { .c = c, .w = w, .layer = layer, .sh_gate = &w->w[KER_W_GATE], .sh_up = &w->w[KER_W_UP], .sh_down = &w->w[KER_W_DOWN],
+    ffn f = { .c = c, .w = w, .layer = layer, .glu = c->dev->m.layer[layer].glu, .sh_gate = &w->w[KER_W_GATE], .sh_up = &w->w[KER_W_UP], .sh_down = &w->w[KER_W_DOWN],
               .of = { .n_row = c->b.n } };
     int rc = ctx_norm(c, w->vec[KER_W_FFN_NORM], 1u << mat_kind(f.sh_gate) | 1u << mat_kind(f.sh_up));
     return rc ? rc : ffn_passes(&f);

@@ -51,34 +51,104 @@ static float gates(const ker_model *m, const vec_ops *ops, const float *s, const
     return entropy;
 }
 
+/* Which experts may be chosen for k slots: open[e] is cleared outside the groups that count (ker_model.n_group). `value` is
+ * the gate value with the selection bias; a group of which nothing is open is never taken. */
+static void best_groups(const ker_model *m, int k, const float *value, const float *sel, float *score, uint8_t *open)
+{
+    int per = m->n_expert / m->n_group, n = 0;
+    for (int g = 0; g < m->n_group; g++) {
+        float first = -INFINITY, second = -INFINITY;
+        bool some = false;
+        for (int e = g * per; e < (g + 1) * per; e++) {
+            float v = m->group_best > 1 ? value[e] : sel[e];
+            some |= open[e] != 0;
+            if (v > first) { second = first; first = v; }
+            else if (v > second) second = v;
+        }
+        score[g] = !some ? -INFINITY : m->group_best > 1 && per > 1 ? first + second : first;
+        if (some && !(score[g] >= -FLT_MAX)) score[g] = -FLT_MAX;     /* NaN: the last of those that are there */
+    }
+    uint8_t *taken = open + m->n_expert;
+    memset(taken, 0, (size_t)m->n_group);
+    for (int used = 0; used < m->n_group && (used < m->n_group_used || n < k); used++) {
+        int best = -1;
+        for (int g = 0; g < m->n_group; g++)
+            if (!taken[g] && score[g] > -INFINITY && (best < 0 || better(score, g, best))) best = g;
+        if (best < 0) break;
+        taken[best] = 1;
+        for (int e = best * per; e < (best + 1) * per; e++) n += open[e] != 0;
+    }
+    for (int e = 0; e < m->n_expert; e++) open[e] &= taken[e / per];
+}
+
+/* The choice of one row: list gets at most k experts, pins first, best first; *n_pin of them are pins. Returns how many.
+ * open: experts that are not banned, n_open of them; *margin is set where something was left out. */
+static int choose(const ker_model *m, int k, const uint8_t *pin, const float *value, const float *sel, float *score, uint8_t *open, int n_open,
+                  int *list, int *n_pin, float *margin)
+{
+    int n = m->n_expert, n_list = 0, rest = -1;
+    *n_pin = 0;
+    if (k > n_open) k = n_open;
+    for (int e = 0; pin && e < n; e++) {
+        if (!pin[e] || !open[e]) continue;
+        *n_pin = insert(sel, list, *n_pin, k, e);
+        open[e] = 0;
+    }
+    k -= *n_pin;
+    list += *n_pin;
+    if (m->n_group > 1) best_groups(m, k, value, sel, score, open);
+    for (int e = 0; e < n; e++)
+        if (open[e]) n_list = insert(sel, list, n_list, k, e);
+    for (int e = 0; n_list && e < n; e++)          /* the best that was not chosen */
+        if (open[e] && better(sel, list[n_list - 1], e) && (rest < 0 || better(sel, e, rest))) rest = e;
+    if (rest >= 0) *margin = sel[list[n_list - 1]] - sel[rest];
+    return *n_pin + n_list;
+}
+
+/* Takes chosen experts of little weight out of the list, pins never; at least the heaviest stays. */
+static int drop_light(const float *gate, float min_p, int *list, int n_list, int n_pin)
+{
+    float most = 0;
+    int kept = 0;
+    for (int i = 0; i < n_list; i++) most = gate[list[i]] > most ? gate[list[i]] : most;
+    for (int i = 0; i < n_list; i++)
+        if (i < n_pin || !(gate[list[i]] < min_p * most)) list[kept++] = list[i];
+    return kept;
+}
+
 static void route_row(route_job *j, int r, float *work)
 {
     ker_ctx *c = j->c;
     const ker_model *m = &c->dev->m;
     const ker_config *g = ctx_cfg(c, r);
-    int n = m->n_expert, *list = (int *)(void *)(work + 2 * n), n_list = 0, n_pin = 0, n_open = 0;
+    int n = m->n_expert, *list = (int *)(void *)(work + 3 * n), n_list = 0, n_pin = 0, n_open = 0;
     int64_t at = trace_at(c, j->layer, r), tr = (int64_t)j->layer * c->b.n + r;
-    float *s = c->rt.score + (int64_t)r * n, *gate = work, *sel = work + n;
-    const float *bias = j->w->vec[KER_W_SELECT_BIAS], *add = g->router_add ? g->router_add + (int64_t)j->layer * n : NULL;
+    float *s = c->rt.score + (int64_t)r * n, *gate = work, *sel = work + n, *value = work + 2 * n;
+    uint8_t *open = (uint8_t *)(void *)(work + 5 * n);
+    const float *bias = j->w->vec[KER_W_SELECT_BIAS], *own = j->w->vec[KER_W_BROUTER], *add = g->router_add ? g->router_add + (int64_t)j->layer * n : NULL;
     const uint8_t *pin = g->pin ? g->pin + (int64_t)j->layer * n : NULL;
     bool carved = m->router_scale > 0;
     uint16_t *ids = c->rt.ids + at;
     float *weights = c->rt.weights + at;
 
     for (int e = 0; e < n; e++) {
+        if (own) s[e] += own[e];
         if (carved) s[e] = (bias ? fmaf(4, bias[e], s[e]) : s[e]) / m->router_scale;
         if (add) s[e] += add[e];
         if (add && add[e] == -INFINITY) s[e] = -INFINITY;        /* also where the score was NaN */
         s[e] /= g->router_temperature;
+        open[e] = !(add && add[e] == -INFINITY);
+        n_open += open[e];
     }
     c->rt.entropy[tr] = gates(m, c->dev->v, s, carved, gate);
     c->rt.margin[tr] = NAN;
     /* What decides: the score itself where the gate only scales it (softmax would lose near ties). */
     bool by_score = carved || (m->gate == KER_GATE_SOFTMAX && !bias);
     for (int e = 0; e < n; e++) {
-        sel[e] = by_score ? s[e] : bias ? gate[e] + bias[e] : gate[e];
+        value[e] = bias ? gate[e] + bias[e] : gate[e];
+        sel[e] = by_score ? s[e] : value[e];
         bool whole = fabsf(s[e]) <= FLT_MAX && fabsf(sel[e]) <= FLT_MAX;
-        if (!whole && !(add && add[e] == -INFINITY)) ctx_mark(c, r, j->layer, KER_PART_ROUTE);
+        if (!whole && open[e]) ctx_mark(c, r, j->layer, KER_PART_ROUTE);
         if (sel[e] != sel[e]) sel[e] = -FLT_MAX;
     }
 
@@ -86,36 +156,13 @@ static void route_row(route_job *j, int r, float *work)
     if (f && f[0] != KER_NO_EXPERT) {
         for (; n_list < c->max_k && f[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = f[n_list];
     } else {
-        for (int e = 0; e < n; e++) n_open += !(add && add[e] == -INFINITY);
-        int k = g->k[j->layer] < n_open ? g->k[j->layer] : n_open, rest = -1;
-        for (int e = 0; e < n; e++)
-            if (pin && pin[e] && !(add && add[e] == -INFINITY)) n_pin = insert(sel, list, n_pin, k, e);
-        for (int e = 0; e < n; e++) {
-            if ((pin && pin[e]) || (add && add[e] == -INFINITY)) continue;
-            n_list = insert(sel, list + n_pin, n_list, k - n_pin, e);
-        }
-        n_list += n_pin;
-        if (n_list > n_pin && n_list < n_open) {   /* the best that was not chosen */
-            for (int e = 0; e < n; e++) {
-                if ((pin && pin[e]) || (add && add[e] == -INFINITY)) continue;
-                if (better(sel, list[n_list - 1], e) && (rest < 0 || better(sel, e, rest))) rest = e;
-            }
-            if (rest >= 0) c->rt.margin[tr] = sel[list[n_list - 1]] - sel[rest];
-        }
-        if (g->min_p > 0) {
-            float most = 0;
-            for (int i = 0; i < n_list; i++) most = gate[list[i]] > most ? gate[list[i]] : most;
-            int kept = 0;
-            for (int i = 0; i < n_list; i++)
-                if (i < n_pin || !(gate[list[i]] < g->min_p * most)) list[kept++] = list[i];
-            n_list = kept;
-            if (n_pin > kept) n_pin = kept;
-        }
+        n_list = choose(m, g->k[j->layer], pin, value, sel, work + 4 * n, open, n_open, list, &n_pin, &c->rt.margin[tr]);
+        if (g->min_p > 0) n_list = drop_light(gate, g->min_p, list, n_list, n_pin);
     }
 
-    float sum = 0, scale = 1;
+    float sum = 0, scale = 1, least = m->sum_floor > 0 ? m->sum_floor : SUM_FLOOR;
     for (int i = 0; i < n_list; i++) sum += gate[list[i]];
-    if (!carved) scale = m->renorm ? m->weights_scale / (sum < SUM_FLOOR ? SUM_FLOOR : sum) : m->weights_scale;
+    if (!carved) scale = m->renorm ? m->weights_scale / (sum < least ? least : sum) : m->weights_scale;
     for (int i = 0; i < c->max_k; i++) {
         ids[i] = i < n_list ? (uint16_t)list[i] : KER_NO_EXPERT;
         weights[i] = i < n_list ? gate[list[i]] * scale : 0;
@@ -123,7 +170,8 @@ static void route_row(route_job *j, int r, float *work)
     c->rt.n_slot[r] = n_list;
 }
 
-int64_t route_floats(const ker_model *m) { return 4 * (int64_t)m->n_expert + 64; }
+/* Of one row: gate, selection, both together, list, groups, and two bytes an expert: who is open, which group is taken. */
+int64_t route_floats(const ker_model *m) { return 6 * (int64_t)m->n_expert + 64; }
 
 static void route_task(void *arg, int task, int worker)
 {

@@ -13,7 +13,7 @@ enum { VEC_CELLS = 64 };               /* cells of a page: KER_PAGE */
 typedef struct vec_ops {
     /* y = x / sqrt(mean(x^2) + eps) * w; in place allowed. 16 partial sums, folded 16->8->4->2->1. */
     void (*norm)(const float *x, const float *w, int n, float eps, float *y);
-    void (*swiglu)(const float *gate, const float *up, float *h, int n);   /* h = gate / (1 + exp(-gate)) * up */
+    void (*glu[3])(const float *gate, const float *up, float *h, int n);   /* by ker_glu (kernels.h); h may be gate or up */
     /* y = (x - mean) / sqrt(mean((x - mean)^2) + eps) * w + b; in place allowed. Sums as in norm. */
     void (*layernorm)(const float *x, const float *w, const float *b, int n, float eps, float *y);
     void (*gelu)(float *x, int n);                                         /* x = x * (1 + erf(x / sqrt 2)) / 2 */

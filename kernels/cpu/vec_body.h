@@ -85,12 +85,33 @@ static void vec_gelu(float *x, int n)
 
 static inline v16 v_silu(v16 g) { return v_div(g, v_add(v_set(1), v_exp(v_sub(v_set(0), g)))); }
 
-static void vec_swiglu(const float *gate, const float *up, float *h, int n)
+static inline v16 v_swiglu(v16 g, v16 u) { return v_mul(v_silu(g), u); }
+
+/* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), u = sqrt(2 / pi) (g + 0.044715 g^3). */
+static inline v16 v_geglu(v16 g, v16 u)
+{
+    v16 t = v_mul(v_set(-1.5957691216057308f), v_fma(v_mul(v_mul(g, g), g), v_set(0.044715f), g));
+    return v_mul(v_div(g, v_add(v_set(1), v_exp(t))), u);
+}
+
+/* The limit stands first in v_max, so that a NaN stays one. */
+static inline v16 v_clamped(v16 g, v16 u)
+{
+    const v16 zero = v_set(0), low = v_set(-7);
+    v16 x = v_sub(zero, v_max(low, v_sub(zero, g)));
+    v16 y = v_sub(zero, v_max(low, v_sub(zero, v_max(low, u))));
+    return v_mul(v_div(x, v_add(v_set(1), v_exp(v_mul(v_set(-1.702f), x)))), v_add(y, v_set(1)));
+}
+
+static inline __attribute__((always_inline)) void glu_any(v16 (*of)(v16 g, v16 u), const float *gate, const float *up, float *h, int n)
 {
     int i = 0;
-    for (; i + 16 <= n; i += 16) v_store(h + i, v_mul(v_silu(v_load(gate + i)), v_load(up + i)));
-    if (i < n) v_storen(h + i, v_mul(v_silu(v_loadn(gate + i, n - i)), v_loadn(up + i, n - i)), n - i);
+    for (; i + 16 <= n; i += 16) v_store(h + i, of(v_load(gate + i), v_load(up + i)));
+    if (i < n) v_storen(h + i, of(v_loadn(gate + i, n - i), v_loadn(up + i, n - i)), n - i);
 }
+static void vec_swiglu(const float *gate, const float *up, float *h, int n) { glu_any(v_swiglu, gate, up, h, n); }
+static void vec_geglu(const float *gate, const float *up, float *h, int n) { glu_any(v_geglu, gate, up, h, n); }
+static void vec_clamped(const float *gate, const float *up, float *h, int n) { glu_any(v_clamped, gate, up, h, n); }
 
 static void vec_add(float *x, const float *y, int n)
 {
@@ -399,5 +420,5 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
     else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o);
 }
 
-#define VEC_OPS { vec_norm, vec_swiglu, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
+#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, 2 * VEC_QB }

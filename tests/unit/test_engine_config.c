@@ -322,7 +322,7 @@ static void bad_models(void)
         { { "glm4moe.attention.head_count_kv", 1, 3, NULL }, "share" }, { { "glm4moe.attention.key_length", 1, 4000000000u, NULL }, "4096" },
         { { "glm4moe.rope.dimension_count", 1, 15, NULL }, "even" }, { { "glm4moe.expert_used_count", 1, 13, NULL }, "from 1 to 12" },
         { { "glm4moe.expert_count", 1, 11, NULL }, "expected" }, { { "glm4moe.expert_gating_func", 1, 7, NULL }, "gating" },
-        { { "glm4moe.rope.scaling.type", 2, 0, "longrope" }, "longrope" }, { { "glm4moe.expert_group_count", 1, 4, NULL }, "groups" },
+        { { "glm4moe.rope.scaling.type", 2, 0, "longrope" }, "longrope" }, { { "glm4moe.expert_group_count", 1, 4, NULL }, "expert_group_used_count is missing" },
         { { "glm4moe.feed_forward_length", 1, 95, NULL }, "blk.0.ffn_gate.weight is 64 x 96, expected 64 x 95" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

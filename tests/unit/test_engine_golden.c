@@ -99,7 +99,8 @@ static const struct { const char *set, *arch, *extra; } shared[] = {
     { "golden-next", "qwen3next", NULL }, { "golden-next", "qwen35moe", NULL }, { "golden-next", "qwen35", NULL },
     { "golden-next", "mixtral", NULL }, { "golden-next", "qwen2", NULL }, { "golden-next", "olmoe", NULL }, { "golden-next", "granitemoe", NULL },
     { "golden-next", "phi3", NULL }, { "golden-next", "phi3-longrope", NULL },
-    { "golden-next", "deepseek2-lite", NULL },
+    { "golden-next", "deepseek2-lite", NULL }, { "golden-next", "deepseek2-v3", NULL }, { "golden-next", "gemma3", NULL },
+    { "golden-next", "gpt-oss", "yarn_untruncated" },
 };
 
 /* What such a case is under, where its file cannot say it. */
@@ -107,7 +108,7 @@ static const extra_case extras[] = { { "yarn_untruncated", "rope.yarn_range", "e
 
 int main(void)
 {
-    static const char *const small[] = { "qwen3moe", "glm4moe" };
+    static const char *const small[] = { "qwen3moe", "glm4moe", "mixtral", "qwen2", "olmoe", "granitemoe", "phi3", "gemma3", "gpt-oss", "glm4moe-full" };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         arch_now = small[i];
         RUN(checked_in_goldens);

@@ -123,7 +123,8 @@ static void synthetic_model(void)
 {
     static const struct { const char *name; int most; } types[] = {
         {"Q4_K_M", KER_Q4_K}, {"Q5_K_M", KER_Q5_K}, {"Q6_K", KER_Q6_K}, {"Q8_0", KER_Q8_0},
-        {"Q4_0", KER_Q4_0}, {"F16", KER_F16}, {"BF16", KER_BF16}, {"F32", KER_F32}};
+        {"Q4_0", KER_Q4_0}, {"F16", KER_F16}, {"BF16", KER_BF16}, {"F32", KER_F32},
+        {"Q2_K", KER_Q2_K}, {"Q3_K_M", KER_Q3_K}, {"MXFP4", KER_MXFP4}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         CHECK_INT(eng_synth("qwen3moe", "smoke", types[i].name, 0, 1, path, NULL, NULL, err), Q_OK);
         gguf_file *f = NULL;

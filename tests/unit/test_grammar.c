@@ -118,6 +118,40 @@ static void test_gbnf_deep(void)
     q_buf_free(&b);
 }
 
+/* Thousands of rules in any order, and what is followed from many places: read at once, or refused. */
+static void test_gbnf_many_rules(void)
+{
+    enum { RULES = 3000 };
+    q_buf b = { 0 }, text = { 0 };
+    for (int backwards = 0; backwards < 2; backwards++) {
+        q_buf_clear(&b);
+        q_buf_printf(&b, "root ::= r%x\n", backwards ? RULES : 0);
+        for (int i = 0; i <= RULES; i++)
+            q_buf_printf(&b, i == (backwards ? 0 : RULES) ? "r%x ::= \"x\"\n" : backwards ? "r%x ::= \"a\"r%x\n" : "r%x ::= \"a\"? r%x\n", i, backwards ? i - 1 : i + 1);
+        eng_grammar *g = make(ENG_GRAMMAR_GBNF, b.p);
+        CHECK_MSG(g, "%s", err);
+        q_buf_clear(&text);
+        for (int i = 0; i < RULES; i++) q_buf_putc(&text, 'a');
+        q_buf_putc(&text, 'x');
+        CHECK(g && eng_grammar_accepts(g, text.p, text.len) && !eng_grammar_accepts(g, text.p + 1, text.len) && eng_grammar_accepts(g, text.p + 1, text.len - 1) == !backwards);
+        eng_grammar_free(g);
+    }
+    q_buf_clear(&b);
+    q_buf_puts(&b, "root ::= (\"a\"");
+    for (int i = 0; i < 9000; i++) q_buf_puts(&b, "|\"b\"");
+    q_buf_puts(&b, ") ");
+    for (int i = 0; i < 9000; i++) q_buf_puts(&b, "()");
+    q_buf_puts(&b, "\nother ::= root root other\n");
+    CHECK_MSG(!make(ENG_GRAMMAR_GBNF, b.p) && strstr(err, "too large"), "%s", err);
+    q_buf_clear(&b);
+    q_buf_puts(&b, "root ::= a\na ::= \"x\"\n");
+    for (int i = 0; i < 1000; i++) q_buf_printf(&b, "n%d ::= a\n", i);
+    q_buf_puts(&b, "   a ::= \"y\"\n");
+    CHECK_MSG(!make(ENG_GRAMMAR_GBNF, b.p) && strstr(err, "line 1003, column 4") && strstr(err, "twice"), "%s", err);
+    q_buf_free(&b);
+    q_buf_free(&text);
+}
+
 /* ---- what waits for a trigger ---- */
 static void test_trigger(void)
 {
@@ -355,6 +389,7 @@ int main(int argc, char **argv)
     RUN(test_gbnf);
     RUN(test_gbnf_refused);
     RUN(test_gbnf_deep);
+    RUN(test_gbnf_many_rules);
     RUN(test_trigger);
     RUN(test_rules_of_schemas);
     RUN(test_calls);

@@ -198,10 +198,10 @@ static ker_dev *dev_with(const model *m, store *s, const ker_backend *b)
 
 static void experts_come_from_a_source(void)
 {
-    static const int split[] = { N_TOK, 7, 1 }, which[] = { 0, 1, 2, 6 };
+    static const int split[] = { N_TOK, 7, 1 }, which[] = { 0, 1, 2, 6, 8, 13 };
     const ker_backend *tables[] = { ker_cpu(), ker_split() };
     config *g = malloc(sizeof *g);
-    for (int k = 0; k < 8; k++) {
+    for (int k = 0; k < 12; k++) {
         model *m = model_new(&specs[which[k / 2]]);
         config_make(g, m, setting_of("k_per_layer"));
         ker_dev *d = dev_new(m, 1);
@@ -342,6 +342,30 @@ static void kinds_not_computed_are_refused(void)
         CHECK_INT(ker_model_check(&one, &plain, err), Q_FORMAT);
         CHECK_MSG(strstr(err, whole[i].word), "%s", err);
     }
+    model_free(m);
+}
+
+/* What no backend can make sense of, whatever it computes. */
+static void kinds_without_a_meaning_are_refused(void)
+{
+    static const struct { ker_layer l; int n_group, used, best; float router_scale; const char *word; } kinds[] = {
+        { { .moe = true, .mixer = 77 }, 0, 0, 0, 0, "unknown" }, { { .moe = true, .glu = KER_GLUS }, 0, 0, 0, 0, "unknown" },
+        { { .moe = true }, 5, 2, 1, 0, "5 groups" }, { { .moe = true }, 4, 5, 1, 0, "of which 5" }, { { .moe = true }, 4, 0, 1, 0, "of which 0" },
+        { { .moe = true }, 4, 2, 3, 0, "groups" }, { { .moe = true }, 4, 2, 1, 1e-3f, "carved" },
+        { { .moe = true, .biases = KER_BIAS_EXPERTS }, 0, 0, 0, 1e-3f, "biases" }, { { .moe = true, .biases = KER_BIAS_ROUTER }, 0, 0, 0, 1e-3f, "biases" },
+    };
+    const ker_backend *tables[] = { ker_cpu(), ker_split() };
+    model *m = model_new(&specs[0]);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int t = 0; t < 2; t++) {
+            ker_dev *d = NULL;
+            ker_layer layer[3] = { m->layer[0], kinds[i].l, m->layer[2] };
+            ker_model g = m->m;
+            g.layer = layer;
+            g.n_group = kinds[i].n_group, g.n_group_used = kinds[i].used, g.group_best = kinds[i].best, g.router_scale = kinds[i].router_scale;
+            CHECK_INT(tables[t]->open(&g, 1, NULL, &d, err), Q_FORMAT);
+            CHECK_MSG(!d && strstr(err, kinds[i].word), "%s", err);
+        }
     model_free(m);
 }
 
@@ -522,6 +546,7 @@ int main(void)
     RUN(sources_are_refused_where_they_cannot_be);
     RUN(tables_of_another_build_are_refused);
     RUN(kinds_not_computed_are_refused);
+    RUN(kinds_without_a_meaning_are_refused);
     RUN(begin_says_what_is_wrong);
     RUN(not_finite_is_told_where_it_began);
     RUN(only_the_rows_that_see_it_are_bad);

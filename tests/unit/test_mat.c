@@ -31,6 +31,7 @@ static void fill_row(int type, uint8_t *p, int64_t n)
             p[i] = kind == 0 ? 0xff : kind == 1 ? 0x80 : kind == 2 ? 0 : (uint8_t)rnd();
         float d = rndf() * 0.02f;
         ker_type_scale(type, p, d, rndf() * 0.02f);
+        if (type == KER_MXFP4 && rnd() % 16 == 0) p[0] = (uint8_t)(rnd() % 3);   /* scales that are subnormal, and the first that is not */
     }
 }
 

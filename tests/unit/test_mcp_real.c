@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -330,6 +331,53 @@ static void reference_fetch(void)
     mcp_set_free(set);
 }
 
+/* ---- files ---- */
+static int on_file(mcp_server *s, const char *tool, const char *dir, const char *name, const char *content, mcp_result *r)
+{
+    char *args = q_printf("{\"path\":\"%s%s%s\"%s%s%s}", dir, *name ? "/" : "", name, content ? ",\"content\":\"" : "", content ? content : "", content ? "\"" : "");
+    int rc = call(s, tool, args, &(side){ .stop = false }, r);
+    free(args);
+    return rc;
+}
+
+/* A server that reads, writes and lists below its roots: written, read back to the byte, listed; nothing outside, by no way. */
+static void files(const char *python)
+{
+    char dir[] = "/tmp/quorum-mcp-XXXXXX";
+    mcp_set *set = mcp_set_new();
+    mcp_result r = { .structured = NULL };
+    q_buf there = { 0 };
+    CHECK(mkdtemp(dir) != NULL);
+    char *args = q_printf("tests/mcp/fs_server.py %s/root %s/second", dir, dir), *root = q_printf("%s/root", dir), *second = q_printf("%s/second", dir), *file = q_printf("%s/a.txt", root), *out = q_printf("%s/out", root);
+    CHECK(mkdir(root, 0700) == 0 && mkdir(second, 0700) == 0 && symlink("/etc", out) == 0);
+    mcp_server *s = make(set, "command", python, args);
+    CHECK_MSG(mcp_ready(s, -1, NULL, err) == Q_OK, "%s", err);
+    CHECK(on_file(s, "write_file", root, "a.txt", "\xD0\xAF one\\ntwo\\r\\n\\u0007", &r) == Q_OK && !r.is_error && strcmp(r.text.p, "12 letters") == 0);
+    CHECK(q_read_file(file, &there, 100, err) == Q_OK && there.len == 13 && memcmp(there.p, "\xD0\xAF one\ntwo\r\n\a", 13) == 0);
+    CHECK(on_file(s, "read_file", root, "a.txt", NULL, &r) == Q_OK && !r.is_error && strcmp(r.text.p, "\xD0\xAF one\ntwo\r\n\a") == 0);
+    CHECK(on_file(s, "list_directory", root, "", NULL, &r) == Q_OK && !r.is_error && strcmp(r.text.p, "a.txt\nout/") == 0);
+    CHECK(call(s, "list_roots", "{}", &(side){ .stop = false }, &r) == Q_OK && strstr(r.text.p, root) && strstr(r.text.p, second));
+    static const char *const outside[] = { "../b.txt", "../../../etc/hostname", "out/hostname", "../root2" };
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        CHECK(on_file(s, "write_file", root, outside[i], "x", &r) == Q_OK && r.is_error && strstr(r.text.p, "outside of the roots"));
+        CHECK(on_file(s, "read_file", root, outside[i], NULL, &r) == Q_OK && r.is_error);
+    }
+    CHECK(on_file(s, "read_file", root, "none", NULL, &r) == Q_OK && r.is_error && on_file(s, "write_file", "relative", "x", "x", &r) == Q_OK && r.is_error);
+    q_buf_clear(&there);
+    CHECK(q_read_file(file, &there, 100, err) == Q_OK && there.len == 13);
+    mcp_result_free(&r);
+    q_buf_free(&there);
+    mcp_set_free(set);
+    char *cmd = q_printf("rm -rf %s", dir);
+    CHECK(system(cmd) == 0);
+    char *mine[] = { cmd, args, root, second, file, out };
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        free(mine[i]);
+}
+
+static void files_by_the_sdk(void) { files(sdk_now); }
+static void files_by_sdk_1(void) { files(sdk_1); }
+
 int main(void)
 {
     sdk_now = getenv("MCP_SDK");
@@ -337,7 +385,8 @@ int main(void)
     static const struct { const char *name; void (*f)(void); bool old; } row[] = {
         { "the_sdk_over_stdio", the_sdk_over_stdio, false }, { "the_sdk_over_http", the_sdk_over_http, false }, { "sdk_1_over_stdio", sdk_1_over_stdio, true },
         { "sdk_1_over_http", sdk_1_over_http, true }, { "the_sdk_lets_in", the_sdk_lets_in, false }, { "sdk_1_lets_in", sdk_1_lets_in, true }, { "through_noise", through_noise, false }, { "through_pieces", through_pieces, false },
-        { "through_repetition", through_repetition, false }, { "through_a_cut", through_a_cut, false }, { "reference_time", reference_time, false }, { "reference_git", reference_git, false }, { "reference_fetch", reference_fetch, false } };
+        { "through_repetition", through_repetition, false }, { "through_a_cut", through_a_cut, false }, { "reference_time", reference_time, false }, { "reference_git", reference_git, false }, { "reference_fetch", reference_fetch, false },
+        { "files_by_the_sdk", files_by_the_sdk, false }, { "files_by_sdk_1", files_by_sdk_1, true } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         if (!(row[i].old ? sdk_1 : sdk_now)) {
             SKIP(row[i].name, row[i].old ? "MCP_SDK1 names no Python with release 1 of the SDK (make test-mcp)" : "MCP_SDK names no Python with the SDK (make test-mcp)");

@@ -165,6 +165,64 @@ static void screens(void)
     }
 }
 
+/* ---- a sign-in ---- */
+/* As agent/mcpsign.c writes it. */
+static void ask_sign(int64_t id)
+{
+    q_buf b = { 0 };
+    q_buf_say(&b, _("one signs in at %s\n"), "https://login.example.org");
+    q_buf_say(&b, _("and lets quorum do there: %s\n"), "files:read files:write");
+    q_buf_puts(&b, "\nhttps://login.example.org/authorize?response_type=code&client_id=quorum&redirect_uri=http%3A%2F%2F127.0.0.1%3A40123%2Fcallback&state=dZ0\n\n");
+    q_buf_say(&b, _("y opens this address in a browser, where there is one; without one open it yourself. A browser of this machine comes back by itself; of one "
+                    "on another machine answer e with the address that it ended at, http://127.0.0.1:%d/…\n"), 40123);
+    ask(id, (agt_call){ .asks = AGT_ASKS_SIGN, .name = q_strdup("tracker"), .title = q_strdup("tracker"), .shown = q_buf_take(&b), .folder = q_strdup(""),
+                        .policy = q_strdup(_("the token stays on this machine and is shown to that server alone")) });
+}
+
+static void says(enum agt_level level, char *text) { ev((agt_event){ .kind = AGT_EV_NOTE, .level = level, .text = text }); }
+
+/* Adds the screen under its name; of the rows that stood so on the screen before nothing. */
+static void add_screen(q_buf *out, q_buf *before, const char *name)
+{
+    const char *now = screen(), *was = before->p ? before->p : "";
+    q_buf_printf(out, "== %s\n", name);
+    for (const char *p = now; *p;) {
+        size_t n = strcspn(p, "\n"), w = strcspn(was, "\n");
+        if (!before->len || n != w || strncmp(p, was, n) != 0)
+            q_buf_printf(out, "%.*s\n", (int)n, p);
+        p += n + (p[n] == '\n');
+        was += w + (was[w] == '\n');
+    }
+    q_buf_clear(before);
+    q_buf_puts(before, now);
+}
+
+/* Asked for, waited for, done; and refused: four screens in one file, each but the first as what changed. */
+static void signs(void)
+{
+    for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
+        q_buf out = { 0 }, before = { 0 };
+        start(sizes[z].w, sizes[z].h);
+        ask_sign(7);
+        add_screen(&out, &before, "consent");
+        q_buf_clear(&fake.said);
+        keys_in("y");
+        CHECK_STR(fake.said.p, "approve 7 once \n");
+        says(AGT_INFO, q_printf(_("waiting for the browser to come back from the sign-in at %s (Esc stops)"), "tracker"));
+        add_screen(&out, &before, "waiting");
+        says(AGT_INFO, q_printf(_("signed in at %s; /mcp forget %s forgets it"), "tracker", "tracker"));
+        add_screen(&out, &before, "done");
+        says(AGT_ERROR, q_printf(_("the server %s stays without a sign-in: %s (/mcp restart %s asks again)"), "tracker", _("the sign-in was refused in the browser"), "tracker"));
+        add_screen(&out, &before, "refused");
+        saved_text(q_printf("tests/golden/screens/mcp_sign_%d_%s.txt", sizes[z].w, lang), out.p, out.len);
+        q_buf_free(&out);
+        q_buf_free(&before);
+        end();
+    }
+}
+
+static void a_sign_in_is_seen_in_both_languages(void) { in_both_languages(signs); }
+
 static void all_of_it_is_seen_in_both_languages(void) { in_both_languages(screens); }
 
 int main(void)
@@ -177,5 +235,6 @@ int main(void)
     RUN(what_is_long_is_not_agreed_to_unseen);
     RUN(a_narrow_screen_cuts_no_warning);
     RUN(all_of_it_is_seen_in_both_languages);
+    RUN(a_sign_in_is_seen_in_both_languages);
     return TEST_END();
 }

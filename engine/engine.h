@@ -211,6 +211,10 @@ int eng_session_mix(const eng_session *, eng_mix *out, int max);
 int eng_session_runs(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
+/* The knob draft: tokens that were evaluated ahead since the timeline began. gain: tokens that drafts bring lately against plain
+ * steps of the same time (0: not known); where it stays below 1 they rest for a while. Its thread. */
+typedef struct eng_drafts { uint64_t steps, drafted, accepted, rests; double gain; bool resting; } eng_drafts;
+eng_drafts eng_session_drafts(const eng_session *);
 /* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of
  * those; all 0 where every expert lies where it runs. Its owner's thread. */
 typedef struct eng_fetched { uint64_t asked, fetched, bytes; } eng_fetched;

@@ -10,6 +10,7 @@
 #include "provider/server.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +50,11 @@ typedef struct remote {
     char *model, *key, *path, *name;     /* path: "@NAME/MODEL"; name: the same, of a model that is a file its last part */
     net *line, *aside;                   /* for answers; for lists and counts */
     prov_config *c;
+    enum wire_kind of;                   /* what it calls itself */
     bool plain;                          /* it refused what not every server knows */
     struct learned *learned;             /* owned */
     int used;                            /* tokens of the last prompt with its answer */
+    atomic_bool cancelled;               /* what has come already is not handed out either */
     gen_source source;
     running r;
 } remote;
@@ -417,6 +420,8 @@ static int room(void *self) { return (void)self, 1; }   /* the server says when 
 static int choose(void *self, gen_token *out, char *err)
 {
     remote *m = self;
+    if (atomic_load(&m->cancelled))
+        return q_fail(err, Q_CANCEL, _("stopped"));
     if (m->r.at == m->r.n_unit) {
         m->r.at = m->r.n_unit = 0;
         q_buf_clear(&m->r.said);
@@ -571,7 +576,7 @@ static int count_request(const prov *p, const prov_request *r, char *err);
 static int to_its_end(remote *m, const prov_request *r, char *err)
 {
     m->source = (gen_source){ .self = m, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
-                              .max_tokens = max_tokens, .think = "<think>", .unthink = "</think>" };
+                              .max_tokens = max_tokens, .think = r->n_begin ? NULL : "<think>", .unthink = "</think>", .raw = r->n_begin };
     int rc = gen_answer(&m->source, m->r.hooks, m->r.answer, m->r.result, err);
     settle(m, r);
     routes(m);
@@ -670,6 +675,7 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
 
 static void cancel(prov *p, bool on)
 {
+    atomic_store(&of(p)->cancelled, on);
     net_cancel(of(p)->line, on);
     net_cancel(of(p)->aside, on);
 }
@@ -821,8 +827,9 @@ static int pick(remote *m, const wire_model *v, int n, const char *wanted, char 
     q_buf_free(&names);
     if (rc == Q_OK && !m->server.context)
         m->own.context = v[hit].context;
-    m->own.gbnf = rc == Q_OK && v[hit].llama;
-    return rc < 0 ? rc : v[hit].llama;
+    m->of = rc == Q_OK ? v[hit].of : WIRE_OTHER;
+    m->own.gbnf = m->of == WIRE_LLAMA;
+    return rc < 0 ? rc : m->own.gbnf;
 }
 
 /* What it has; a server without a list is taken at its word. */
@@ -872,7 +879,7 @@ static void describe(remote *m)
     m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
     m->base.info = (prov_info){ .path = m->path, .name = m->name, .languages = "", .note = warning(m), .device = "",
-        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) };
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) | (wire_begins(m->of) ? PROV_BEGIN : 0) };
     if (routed) {
         m->base.info.n_layer = m->server.layers;
         m->base.info.n_expert = m->server.experts;

@@ -66,6 +66,19 @@ static cJSON *messages(const prov_request *r, const char *thinks)
     return all;
 }
 
+/* The answer's beginning is a message that is not over (vLLM's and SGLang's protocol). */
+static void add_begin(cJSON *j, cJSON *all, const prov_request *r)
+{
+    if (!r->n_begin)
+        return;
+    cJSON *one = cJSON_CreateObject();
+    cJSON_AddStringToObject(one, "role", "assistant");
+    cJSON_AddItemToObject(one, "content", string_of(r->begin, r->n_begin));
+    cJSON_AddItemToArray(all, one);
+    cJSON_AddFalseToObject(j, "add_generation_prompt");
+    cJSON_AddTrueToObject(j, "continue_final_message");
+}
+
 static void add_tools(cJSON *j, const prov_request *r)
 {
     cJSON *all = r->n_tool > 0 ? cJSON_AddArrayToObject(j, "tools") : NULL;
@@ -111,7 +124,7 @@ static void field(void *user, const char *name, const char *value) { cJSON_AddRa
 static void add_thinking(cJSON *j, const wire_ask *a)
 {
     q_buf b = { 0 };
-    const char *think = a->r->think ? a->r->think : prov_config_get(a->c, "think", &b);
+    const char *think = a->r->n_begin ? "off" : a->r->think ? a->r->think : prov_config_get(a->c, "think", &b);     /* what begins has been thought about */
     bool on = strcmp(think, "on") == 0;
     if (on || strcmp(think, "off") == 0)
         cJSON_AddBoolToObject(cJSON_AddObjectToObject(j, "chat_template_kwargs"), "enable_thinking", on);
@@ -153,7 +166,9 @@ char *wire_request(const wire_ask *a)
     cJSON *j = cJSON_CreateObject();
     q_buf stop = { 0 };
     cJSON_AddItemToObject(j, "model", string_of(a->model, strlen(a->model)));
-    cJSON_AddItemToObject(j, "messages", messages(a->r, a->thinks));
+    cJSON *all = messages(a->r, a->thinks);
+    cJSON_AddItemToObject(j, "messages", all);
+    add_begin(j, all, a->r);
     cJSON_AddTrueToObject(j, "stream");
     add_tools(j, a->r);
     remote_config_each(a->c, field, j);
@@ -484,6 +499,25 @@ static int context_of(const cJSON *m)
     return n ? n : whole(get(get(m, "meta"), "n_ctx_train"), 16, TOKENS_MOST, 0);
 }
 
+static const struct { const char *owner; enum wire_kind kind; bool begins; } kinds[] = {
+    { "llamacpp", WIRE_LLAMA, false }, { "vllm", WIRE_VLLM, true }, { "sglang", WIRE_SGLANG, true }, { "quorum", WIRE_QUORUM, true } };
+
+static enum wire_kind kind_of(const char *owner)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].owner, owner) == 0)
+            return kinds[i].kind;
+    return WIRE_OTHER;
+}
+
+bool wire_begins(enum wire_kind k)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].kind == k)
+            return kinds[i].begins;
+    return false;
+}
+
 int wire_models(const char *body, size_t n, wire_model **out, int *count, char *err)
 {
     cJSON *j = cJSON_ParseWithLength(body, n);
@@ -496,7 +530,7 @@ int wire_models(const char *body, size_t n, wire_model **out, int *count, char *
         if (rc < 0 || !*id || *count == MODELS_MOST)
             continue;
         *out = q_realloc(*out, sizeof **out * (size_t)(*count + 1));
-        (*out)[(*count)++] = (wire_model){ q_strdup(id), context_of(m), strcmp(text_of(get(m, "owned_by")), "llamacpp") == 0 };
+        (*out)[(*count)++] = (wire_model){ q_strdup(id), context_of(m), kind_of(text_of(get(m, "owned_by"))) };
     }
     cJSON_Delete(j);
     return rc;

@@ -46,7 +46,9 @@ void wire_name(wire_reply *, int named);
 char *wire_words(const char *body, size_t n);
 
 /* ---- lists ---- */
-typedef struct wire_model { char *name; int context; bool llama; } wire_model;      /* context 0: not said; llama: of llama-server */
+enum wire_kind { WIRE_OTHER, WIRE_LLAMA, WIRE_VLLM, WIRE_SGLANG, WIRE_QUORUM };      /* llama-server; our own */
+typedef struct wire_model { char *name; int context; enum wire_kind of; } wire_model;      /* context 0: not said */
+bool wire_begins(enum wire_kind);        /* an answer's beginning may be given: by continue_final_message, as vLLM and SGLang have it */
 /* /v1/models; *out malloc'ed, names too. At most 1000. */
 int wire_models(const char *body, size_t n, wire_model **out, int *count, char *err);
 int wire_count(const char *body, size_t n);      /* /tokenize; -1: it does not say */

@@ -600,8 +600,10 @@ static int prompt(read_ask *a, const cJSON *v, fault *f)
 /* ---- the rest ---- */
 static int flag(read_ask *a, const cJSON *v, const char *field, fault *f)
 {
+    bool opens;                          /* looked at with all others: continues */
     const struct { const char *name; bool *to; } row[] = {
-        { "stream", &a->stream }, { "echo", &a->r.echo }, { "logprobs", &a->logprobs }, { "return_routed_experts", &a->routed }, { "return_token_ids", &a->ids } };
+        { "stream", &a->stream }, { "echo", &a->r.echo }, { "logprobs", &a->logprobs }, { "return_routed_experts", &a->routed }, { "return_token_ids", &a->ids },
+        { "continue_final_message", &a->continues }, { "add_generation_prompt", &opens } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (strcmp(field, row[i].name) == 0)
             return read_bool(v, field, row[i].to, f);
@@ -675,7 +677,8 @@ static const struct field { const char *name; int of; enum take take; const char
     { "reasoning_effort", CHAT, THINK, NULL }, { "chat_template_kwargs", CHAT, THINK, NULL }, { "thinking", CHAT, THINK, NULL },
     { "enable_thinking", CHAT, THINK, NULL }, { "thinking_budget", CHAT, THINK, NULL }, { "seed", BOTH, SEED, NULL },
     { "stream_options", BOTH, OPTIONS, NULL }, { "stream", BOTH, FLAG, NULL }, { "echo", TEXT, FLAG, NULL },
-    { "return_routed_experts", BOTH, FLAG, NULL }, { "return_token_ids", BOTH, FLAG, NULL }, { "logprobs", CHAT, FLAG, NULL }, { "logprobs", TEXT, COUNT, NULL },
+    { "return_routed_experts", BOTH, FLAG, NULL }, { "return_token_ids", BOTH, FLAG, NULL }, { "continue_final_message", CHAT, FLAG, NULL }, { "add_generation_prompt", CHAT, FLAG, NULL },
+    { "logprobs", CHAT, FLAG, NULL }, { "logprobs", TEXT, COUNT, NULL },
     { "top_logprobs", CHAT, COUNT, NULL }, { "n", BOTH, COUNT, NULL }, { "best_of", TEXT, COUNT, NULL }, { "max_tokens", BOTH, COUNT, NULL },
     { "max_completion_tokens", CHAT, COUNT, NULL }, { "routed_experts_prompt_start", BOTH, COUNT, NULL },
     { "temperature", BOTH, NUMBER, "sampler.temperature" }, { "top_p", BOTH, NUMBER, "sampler.top_p" }, { "top_k", BOTH, NUMBER, "sampler.top_k" },
@@ -733,6 +736,25 @@ static int take(read_ask *a, const cJSON *v, const struct field *d, fault *f)
     }
 }
 
+/* As vLLM and SGLang have it: the last message is no past answer, but how this one begins. Behind tool_choice. */
+static int continues(read_ask *a, fault *f)
+{
+    const cJSON *opens = member(a->json, "add_generation_prompt");
+    const prov_message *last = a->r.n_message ? &a->r.message[a->r.n_message - 1] : NULL;
+    if (!a->continues)
+        return cJSON_IsFalse(opens) ? fault_set(f, 400, "add_generation_prompt", "%s", _("add_generation_prompt false asks for no answer, but with \"continue_final_message\": true")) : Q_OK;
+    if (cJSON_IsTrue(opens))
+        return fault_set(f, 400, "add_generation_prompt", "%s", _("add_generation_prompt and continue_final_message cannot both be true: an answer is begun anew, or gone on with"));
+    if (!last || last->role != PROV_ASSISTANT || !last->n || (a->r.n_call && a->r.call[a->r.n_call - 1].message == a->r.n_message - 1))
+        return fault_set(f, 400, "continue_final_message", "%s", _("continue_final_message wants a last message that is the assistant's, with a text and no calls"));
+    if (a->r.n_tool)
+        return fault_set(f, 400, "continue_final_message", "%s", _("an answer that has begun calls no tool: leave tools out, or set tool_choice to \"none\""));
+    a->r.begin = last->text;
+    a->r.n_begin = last->n;
+    a->r.n_message--;
+    return a->r.n_message ? Q_OK : fault_set(f, 400, "messages", "%s", _("messages holds nothing before the answer's beginning: say at least one"));
+}
+
 /* What only all fields together say. */
 static int settle(read_ask *a, fault *f)
 {
@@ -751,7 +773,7 @@ static int settle(read_ask *a, fault *f)
         return fault_set(f, 400, "best_of", "%s", _("best_of is not done here, but as n says: leave it out"));
     if (!a->chat && a->n_prompt * (a->r.n ? a->r.n : 1) > READ_ANSWERS)
         return fault_set(f, 400, "n", _("prompts times n are at most %d"), READ_ANSWERS);
-    return tool_choice(a, f);
+    return tool_choice(a, f) < 0 ? Q_ERR : continues(a, f);
 }
 
 int read_ask_of(bool chat, const char *body, size_t n, read_ask *a, fault *f)

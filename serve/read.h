@@ -20,6 +20,7 @@ typedef struct read_ask {                /* read_free; its texts live as long */
     bool chat, stream, usage, logprobs, routed, ids;
     bool forced;                         /* the answer is {"name":…,"arguments":…}: a call */
     bool one_call;                       /* at most one call */
+    bool continues;                      /* the last message is the answer's beginning */
     int routed_from;                     /* the first position that is told of */
     read_prompt *prompt; int n_prompt;   /* of a text that goes on */
     read_knob *knob; int n_knob;

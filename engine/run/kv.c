@@ -286,6 +286,26 @@ void kv_commit(kv_pool *p, kv_line *line, const kv_cell *cells, int count, uint6
     line->next = 0;
 }
 
+void kv_take_back(kv_pool *p, kv_line *line, int n)
+{
+    page *g = &p->pages[line->page[line->n_page - 1]];
+    assert(!p->states && n <= line->n && g->refs == 1 && g->index == (n - 1) / KER_PAGE);
+    g->n = n - g->index * KER_PAGE;
+    line->n = n;
+}
+
+bool kv_again(kv_pool *p, kv_line *line, const kv_cell *cells, int count, uint64_t seed)
+{
+    int at = line->n % KER_PAGE, index = line->n / KER_PAGE;
+    if (p->states || at == 0 || at + count > KER_PAGE || line->n_page != index + 1)
+        return false;
+    const page *g = &p->pages[line->page[index]];
+    if (g->refs != 1 || g->n != at || g->index != index)
+        return false;
+    kv_commit(p, line, cells, count, seed);
+    return true;
+}
+
 void kv_release(kv_pool *p, kv_line *line)
 {
     leave_states(p, line);

@@ -46,6 +46,11 @@ uint64_t kv_state_bytes(const kv_pool *, int *count, uint64_t *each);
 bool kv_has_states(const kv_pool *);
 /* The `count` cells after line->n hold evaluated tokens now, and line->next their state. */
 void kv_commit(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64_t seed);
+/* Cells beyond the first n, which were committed last and fill no further page, are taken back; kv_again makes the next `count` of them
+ * the line's anew, as kv_commit would: true if nothing can have touched them (the caller knows that nothing was evaluated since). Not
+ * with recurrent layers, whose states do not go back. */
+void kv_take_back(kv_pool *, kv_line *line, int n);
+bool kv_again(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64_t seed);
 /* Lets all pages go; they stay findable until they are needed for something else. */
 void kv_release(kv_pool *, kv_line *line);
 /* The same for a line that was only tried: what it did not share with another is forgotten. */

@@ -75,6 +75,7 @@ int eng_session_cut(eng_session *s, int n, char *err)
         return q_fail(err, Q_RANGE, _("a timeline of %d tokens cannot be cut to %d"), s->n_tokens, n);
     if (n < s->n_tokens)
         s->user.logits = NULL;
+    s->ahead.n = 0;
     if (n < s->line.n)
         kv_cut(s->cache->pool, &s->line, n);
     s->n_tokens = n;
@@ -156,6 +157,7 @@ int eng_session_sync(eng_session *s, const int32_t *tokens, int n, enum eng_poli
     if (rc)
         return rc;
     s->user.logits = NULL;
+    s->ahead.n = 0;
     if (n == 0) {
         kv_release(s->cache->pool, &s->line);
         s->n_tokens = 0;
@@ -178,6 +180,7 @@ int eng_session_reuse(eng_session *s, const int32_t *tokens, int n, enum eng_pol
     if (rc)
         return rc;
     s->user.logits = NULL;
+    s->ahead.n = 0;
     s->n_tokens = kv_reuse(s->cache->pool, &s->line, tokens, n, s->seed, s->hash, policy);
     if (s->n_tokens)
         memmove(s->tokens, tokens, sizeof *tokens * (size_t)s->n_tokens);
@@ -242,6 +245,8 @@ int eng_session_runs(const eng_session *s, eng_mix *out, int max)
 void session_set_chunk(eng_session *s, int rows) { s->chunk = rows < 1 ? 1 : rows > ENG_STEP_ROWS ? ENG_STEP_ROWS : rows; }
 uint64_t session_cell_config(const eng_session *s, int cell) { return kv_cell_config(s->cache->pool, &s->line, cell); }
 int session_cells(const eng_session *s) { return s->line.n; }
+
+eng_drafts eng_session_drafts(const eng_session *s) { return s->drafts.all; }
 
 eng_speed eng_session_speed(const eng_session *s) { return s->speed; }
 void eng_session_speed_reset(eng_session *s) { s->speed = (eng_speed){ 0 }; }

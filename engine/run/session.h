@@ -4,6 +4,7 @@
 #define QUORUM_SESSION_H
 
 #include "engine/run/cache.h"
+#include "engine/run/draft.h"
 #include "engine/run/trace.h"
 
 struct eng_session {
@@ -20,6 +21,8 @@ struct eng_session {
     eng_speed speed;
     uint16_t *rec_ids;                 /* [n_layer][n_expert] one record, compacted */
     float *rec_f;                      /* weights [n_layer][n_expert], entropy, margin [n_layer] */
+    draft_pays drafts;
+    draft_ahead ahead;
     int16_t seq;                       /* its number in the step at hand, step.c's */
 };
 
@@ -27,7 +30,7 @@ struct eng_session {
 int step_check_tokens(const eng_session *, const int32_t *tokens, int n, char *err);
 /* Evaluates what the line lacks of the tokens, in chunks; logits: those of the last row are wanted. */
 int step_catch_up(eng_session *, bool logits, void (*progress)(void *user, int done, int total), void *user, char *err);
-/* One token more, after what is missing. */
+/* One token more, after what is missing. With drafts (knob draft) and logits wanted, what may follow is evaluated with it. */
 int step_push(eng_session *, int32_t token, unsigned want, char *err);
 
 /* For tests: rows of a prefill chunk, 1 to ENG_STEP_ROWS (the result never depends on it); the configuration that made a

@@ -427,6 +427,7 @@ static void become(eng_session *s, const head *h, loaded *l)
     l->line = (kv_line){ 0 };
     memcpy(s->tokens, l->tokens, sizeof *s->tokens * (size_t)h->n_tokens);
     s->n_tokens = h->n_tokens;
+    s->ahead.n = 0;
     s->user.logits = NULL;
     if (l->logits) {
         free(s->user.kept);

@@ -96,17 +96,105 @@ static int no_room(const eng_session *s, char *err)
     return q_fail(err, Q_RANGE, _("the context of %d tokens is full: raise context.length or begin a new conversation"), s->context);
 }
 
+/* ---- one token, and drafts ---- */
+
+/* What was ahead and is not followed, or used up: its step is judged. */
+static void ahead_end(eng_session *s)
+{
+    if (s->ahead.n)
+        draft_tried(&s->drafts, s->ahead.n, s->ahead.at, s->ahead.seconds);
+    s->ahead.n = 0;
+}
+
+/* The token was evaluated ahead and nothing has come between: its cell, record and logits are taken as they are. */
+static bool ahead_take(eng_session *s, int32_t token)
+{
+    draft_ahead *a = &s->ahead;
+    cache_row rows[DRAFT_MAX + 1];
+    kv_cell cell = { token, s->hash, 0 };
+    if (!a->n)
+        return false;
+    if (a->clock != s->cache->clock || a->hash != s->hash || !s->user.logits || a->line != s->line.n || s->line.n != s->n_tokens
+        || a->token[a->at] != token || !kv_again(s->cache->pool, &s->line, &cell, 1, s->seed)) {
+        ahead_end(s);
+        return false;
+    }
+    a->at++;
+    a->line++;
+    rows[a->at] = (cache_row){ .token = token, .hash = s->hash };
+    record(s, &a->out, rows, a->at, 1, a->n + 1, s->n_tokens, false);
+    s->user.logits = a->out.logits + (size_t)a->at * (size_t)s->cache->m->ker.n_vocab;
+    s->tokens[s->n_tokens++] = token;
+    s->speed.decode_tokens++;
+    if (a->at == a->n)
+        ahead_end(s);
+    return true;
+}
+
+/* Tokens to be evaluated behind `token`; never so many that a page more is needed: what is not followed leaves nothing behind. */
+static int ahead_find(eng_session *s, int32_t token, int32_t *out)
+{
+    int room = KER_PAGE - 1 - s->n_tokens % KER_PAGE, left = s->context - 1 - s->n_tokens;
+    if (s->config->v.draft == DRAFT_OFF || kv_has_states(s->cache->pool))
+        return 0;
+    int most = draft_rows(&s->drafts);
+    most = most > room ? room : most;
+    most = most > left ? left : most;
+    if (most < 1)
+        return 0;
+    s->tokens[s->n_tokens] = token;    /* there is room: the caller looked */
+    return draft_find(s->tokens, s->n_tokens + 1, most, out);
+}
+
+/* The token and n drafts behind it in one step. Only the token stays; the rest is ahead. Where that fails, a plain step tells why. */
+static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n)
+{
+    cache_row rows[DRAFT_MAX + 1];
+    cache_seq seq = { &s->line, s->seed };
+    char ignored[Q_ERRLEN];
+    ker_out out;
+    int pos = s->line.n;
+    for (int r = 0; r <= n; r++)
+        rows[r] = (cache_row){ .token = r ? draft[r - 1] : token, .want = ENG_WANT_LOGITS, .config = s->config, .hash = s->hash };
+    int64_t start = q_now_ns();
+    s->user.logits = NULL;
+    int rc = cache_forward(s->cache, &seq, 1, rows, n + 1, true, false, &out, ignored);
+    if (rc)
+        return rc;
+    kv_take_back(s->cache->pool, &s->line, pos + 1);
+    s->ahead = (draft_ahead){ .n = n, .line = pos + 1, .clock = s->cache->clock, .hash = s->hash, .seconds = (double)(q_now_ns() - start) / 1e9, .out = out };
+    memcpy(s->ahead.token, draft, sizeof *draft * (size_t)n);
+    record(s, &out, rows, 0, 1, n + 1, pos, false);
+    s->user.logits = out.logits;
+    return 0;
+}
+
 int step_push(eng_session *s, int32_t token, unsigned want, char *err)
 {
     ker_out out;
+    int32_t draft[DRAFT_MAX];
     int rc = s->n_tokens < s->context ? step_check_tokens(s, &token, 1, err) : no_room(s, err);
-    if (rc || (rc = step_catch_up(s, false, NULL, NULL, err)))
+    bool logits = want == ENG_WANT_LOGITS;
+    if (!rc && logits && s->ahead.n && atomic_load(&s->cache->cancel))
+        rc = cache_failed(s->cache, Q_CANCEL, err);
+    if (rc)
+        return rc;
+    if (logits && ahead_take(s, token))
+        return 0;
+    ahead_end(s);
+    if ((rc = step_catch_up(s, false, NULL, NULL, err)))
         return rc;
     int64_t start = q_now_ns();
-    if ((rc = extend(s, &token, 1, want, false, &out, err)))
-        return rc;
+    int n = logits ? ahead_find(s, token, draft) : 0;
+    if (n == 0 || ((rc = ahead_push(s, token, draft, n)) && rc != Q_CANCEL)) {
+        if ((rc = extend(s, &token, 1, want, false, &out, err)))
+            return rc;
+        if (logits)
+            draft_plain(&s->drafts, (double)(q_now_ns() - start) / 1e9);
+    } else if (rc)
+        return cache_failed(s->cache, rc, err);
     s->tokens[s->n_tokens++] = token;
-    if (want & ENG_WANT_LOGITS) {
+    if (logits) {
         s->speed.decode_tokens++;
         s->speed.decode_s += (double)(q_now_ns() - start) / 1e9;
     }

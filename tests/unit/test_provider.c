@@ -1,5 +1,6 @@
-/* provider: one set of tests over everybody who answers: a script, and a model in this process (the small golden one). What
+/* provider: one set of tests over everybody who answers: a script, a model in this process (the small golden one), and the same behind a server. What
  * only a script can show (thoughts, tools, failures at a chosen token) stands behind. Nothing here depends on time. */
+#include "serve/serve.h"
 #include "tests/script_provider.h"
 #include "tests/test.h"
 
@@ -740,23 +741,71 @@ static void what_it_cannot_is_said(void)
 static int brief(void *user, prov_config *c, char *e) { return prov_config_set(c, "sampler.max_tokens", "40", e); }
 static int refuse(void *user, prov_config *c, char *e) { return prov_config_set(c, "experts.k", "99999", e); }
 
-static void everybody(void)
+/* needs: without these of its flags it is none of its tests; those of who has them all are looked at by number. */
+static void everybody(int all)
 {
-    static void (*const tests[])(void) = {
-        answers_and_counts, forgets, keeps_what_is_evaluated, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, a_beginning_is_gone_on_from, several_answers,
-        requests_take_turns, given_text_is_scored, penalties_let_a_passage_be_quoted,
-        ends_of_earlier_turns_are_not_penalised, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
-    static const char *const name[] = {
-        "answers_and_counts", "forgets", "keeps_what_is_evaluated", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "a_beginning_is_gone_on_from", "several_answers",
-        "requests_take_turns", "given_text_is_scored", "penalties_let_a_passage_be_quoted",
-        "ends_of_earlier_turns_are_not_penalised", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+    enum { HERE = PROV_LIVE, TELLS = PROV_LOGPROBS | PROV_RAW };
+    static const struct { const char *name; void (*test)(void); unsigned needs; } rows[] = {
+        { "answers_and_counts", answers_and_counts, HERE }, { "forgets", forgets, HERE }, { "keeps_what_is_evaluated", keeps_what_is_evaluated, HERE },
+        { "stops_between_two_tokens", stops_between_two_tokens, 0 }, { "knobs_are_heard_in_mid_answer", knobs_are_heard_in_mid_answer, HERE },
+        { "ends_where_it_is_told", ends_where_it_is_told, PROV_RAW }, { "raw_text_goes_on", raw_text_goes_on, PROV_RAW },
+        { "a_beginning_is_gone_on_from", a_beginning_is_gone_on_from, PROV_BEGIN | PROV_RAW }, { "several_answers", several_answers, PROV_N },
+        { "requests_take_turns", requests_take_turns, 0 }, { "given_text_is_scored", given_text_is_scored, TELLS },
+        { "penalties_let_a_passage_be_quoted", penalties_let_a_passage_be_quoted, TELLS },
+        { "ends_of_earlier_turns_are_not_penalised", ends_of_earlier_turns_are_not_penalised, TELLS }, { "texts_become_vectors", texts_become_vectors, PROV_EMBED },
+        { "configurations_are_text", configurations_are_text, HERE }, { "what_it_cannot_is_said", what_it_cannot_is_said, 0 } };
+    int ran = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].needs & ~prov_about(p)->can)
+            continue;
+        ran++;
         test_bad = 0;
-        tests[i]();
+        rows[i].test();
         test_failed += test_bad > 0;
-        printf("%s %s, by %s\n", test_bad ? "not ok" : "ok", name[i], who);
+        printf("%s %s, by %s\n", test_bad ? "not ok" : "ok", rows[i].name, who);
         fflush(stdout);
     }
+    test_failed += ran != all;
+    printf("%s%d of %zu tests are for %s\n", ran == all ? "# " : "not ok ", ran, sizeof rows / sizeof *rows, who);
+}
+
+/* ---- a model of this machine behind a server, which is our own ---- */
+static void the_same_by_a_server(const char *model)
+{
+    char dir[] = "/tmp/quorum-behind-XXXXXX", *path;
+    prov *behind = NULL;
+    serve *s = NULL;
+    seen here = { 0 }, there = { 0 };
+    test_bad = 0;
+    CHECK(mkdtemp(dir));
+    path = q_printf("%s/s", dir);
+    CHECK_MSG(prov_open(model, &(prov_opts){ .configure = brief, .streams = 4 }, &behind, err) == Q_OK, "%s", err);
+    CHECK_MSG(serve_start(&(serve_opts){ .p = behind, .unix_path = path, .streams = 4 }, &s, err) == Q_OK, "%s", err);
+    prov_servers *list = prov_servers_new();
+    CHECK(prov_servers_put(list, "own", "url", "http://localhost/v1", err) == Q_OK && prov_servers_put(list, "own", "socket", path, err) == Q_OK);
+    CHECK_MSG(prov_open("@own", &(prov_opts){ .servers = list }, &p, err) == Q_OK, "%s", err);
+    prov_servers_free(list);
+    if (!test_bad) {
+        everybody(4);
+        test_bad = 0;
+        ask(&plain, &there);
+        prov *server = p;
+        p = behind;
+        ask(&plain, &here);
+        p = server;
+        CHECK_INT(there.tokens, here.tokens);
+        for (int i = 0; i < here.tokens && i < there.tokens; i++)
+            CHECK_MSG(there.token[i] == here.token[i] && fabs(there.logprob[i] - here.logprob[i]) < 1e-6, "token %d", i + 1);
+        prov_close(p);
+    }
+    test_failed += test_bad > 0;
+    printf("%s the_same_by_a_server\n", test_bad ? "not ok" : "ok");
+    seen_clear(&here);
+    seen_clear(&there);
+    serve_stop(s);
+    prov_close(behind);
+    rmdir(dir);
+    free(path);
 }
 
 /* ---- what only a script can show ---- */
@@ -993,7 +1042,7 @@ int main(void)
     RUN(a_refused_setting_opens_nothing);
     who = "a script";
     open_script(by_lines);
-    everybody();
+    everybody(16);
     prov_close(p);
     const char *build = getenv("BUILD");
     char path[256];
@@ -1007,8 +1056,10 @@ int main(void)
         printf("not ok by a model here: %s\n", err);
         return 1;
     }
-    everybody();
+    everybody(16);
     RUN(what_is_remembered_is_bounded_too);
     prov_close(p);
+    who = "a server";
+    the_same_by_a_server(path);
     return TEST_END();
 }

@@ -4,6 +4,7 @@
 #include "provider/remote_routes.h"
 #include "tests/play_server.h"
 #include "tests/test.h"
+#include "tests/unit/remote_help.h"
 
 #include <cjson/cJSON.h>
 #include <sys/stat.h>
@@ -12,19 +13,12 @@ static char err[Q_ERRLEN];
 static const char KEY[] = "sk-secret-of-the-test";
 
 /* ---- the server ---- */
-#define OF(i, delta) "{\"id\":\"c\",\"choices\":[{\"index\":" #i ",\"delta\":" delta "}]}"
-#define OVER(i, why) "{\"choices\":[{\"index\":" #i ",\"delta\":{},\"finish_reason\":\"" why "\"}]}"
 typedef struct traffic {
     const char *when;                    /* what the last message says */
     const char *const *event;            /* data of events, NULL at the end; one that begins with ! is sent as it stands */
     int status; const char *type, *more, *body;      /* status: instead of events */
     bool cut;                            /* the line is closed behind them without the end of the stream */
 } traffic;
-
-#define CHUNK(delta) "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"tiny\",\"choices\":[{\"index\":0,\"delta\":" delta ",\"finish_reason\":null}]}"
-#define END(reason) "{\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]}"
-#define USAGE "{\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":21,\"completion_tokens\":4,\"total_tokens\":25,\"prompt_tokens_details\":{\"cached_tokens\":16}}}"
-#define EVENTS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
 static const char LONG_LINE[] = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"All at once.\",\"reasoning_content\":\"hm\"},\"finish_reason\":\"stop\"}],"
                                 "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5}}";
@@ -80,17 +74,11 @@ static const traffic plays[] = {
     { .when = "nothing at all", .status = 200, .type = "application/json", .more = "", .body = "" },
     { .when = "no tools", .status = 400, .type = "application/json", .more = "",
       .body = "{\"error\":{\"message\":\"\\\"auto\\\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set\"}}" },
-    { .when = "all at once", .event = EVENTS(OF(2, "{\"content\":\"third\"}"), OF(0, "{\"role\":\"assistant\",\"content\":\"fir\"}"), OF(7, "{\"content\":\"nobody's\"}"), OF(-1, "{\"content\":\"nobody's\"}"),
-      "{\"choices\":[{\"index\":1,\"delta\":{\"reasoning_content\":\"so\"}},{\"index\":0,\"delta\":{\"content\":\"st\\nanswer\"}}]}", OVER(2, "length"), OVER(0, "stop"), OF(1, "{\"content\":\"second\"}"), OF(0, "{\"content\":\"too late\"}"),
-      OVER(1, "stop"), "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":300,\"prompt_tokens_details\":{\"cached_tokens\":4}}}", "[DONE]") },
-    { .when = "all in one piece", .status = 200, .type = "application/json", .more = "", .body = "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"},{\"index\":1,\"message\":{\"content\":\"b\"},\"finish_reason\":\"stop\"},"
-      "{\"index\":2,\"message\":{\"content\":\"c\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9}}" },
-    { .when = "all break", .event = EVENTS(OF(0, "{\"content\":\"x\"}"), OF(1, "{\"content\":\"y\"}"), OVER(0, "stop"), "{\"error\":{\"message\":\"out of memory\"}}") },
     { .when = "no words", .status = 418, .type = "application/json", .more = "", .body = "[[[[" } };
 
 typedef struct state {
     atomic_int busy, cancelled;          /* answer 503 so often; a request was closed by the client */
-    bool old, counts, llama, alone;      /* refuses what is new; counts tokens, as vLLM or as llama-server; refuses n */
+    bool old, counts, llama;             /* refuses what is new; counts tokens, as vLLM or as llama-server */
     const char *models;
     prov **who;                          /* for who cancels in the middle */
 } state;
@@ -163,8 +151,6 @@ static bool serve(play *p, int fd, const char *request, const char *body, int nu
         return play_reply(fd, 503, "application/json", "Retry-After: 0\r\n", "{\"error\":{\"message\":\"busy\"}}");
     if (s->old && (strstr(body, "\"logprobs\"") || strstr(body, "stream_options")))
         return play_reply(fd, 400, "application/json", "", "{\"error\":{\"message\":\"unknown field logprobs\"}}");
-    if (s->alone && strstr(body, "\"n\":"))
-        return play_reply(fd, 400, "application/json", "", "{\"error\":{\"message\":\"n must be 1\"}}");
     if (strstr(body, "\"stall\"") || strstr(body, "\"cancel\"")) {
         play_stream(fd);
         play_event(fd, CHUNK("{\"content\":\"Half an answer\"}"));
@@ -236,30 +222,6 @@ static int say(prov *p, const char *what, seen *s, prov_result *out)
 }
 
 /* ---- opening ---- */
-static prov_servers *servers_at(const play *p, const char *more)
-{
-    prov_servers *s = prov_servers_new();
-    CHECK_MSG(prov_servers_put(s, "box", "url", p->url, err) == Q_OK, "%s", err);
-    char *lines = q_strdup(more), *rest = NULL;
-    for (char *l = strtok_r(lines, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
-        char *eq = strchr(l, '=');
-        *eq = 0;
-        CHECK_MSG(prov_servers_put(s, "box", l, eq + 1, err) == Q_OK, "%s: %s", l, err);
-    }
-    free(lines);
-    return s;
-}
-
-static prov *open_at(const play *p, const char *what, const char *more)
-{
-    prov *out = NULL;
-    prov_servers *s = servers_at(p, more);
-    int rc = prov_open(what, &(prov_opts){ .servers = s }, &out, err);
-    CHECK_MSG(rc == Q_OK, "%s", err);
-    prov_servers_free(s);                /* they outlive the opening only */
-    return out;
-}
-
 /* A server in that state and its model, as most tests want them; part ends both. */
 static prov *meet(state *st, play **p)
 {
@@ -717,80 +679,6 @@ static void it_stops(void)
     CHECK_INT(atomic_load(&st.cancelled), 1);            /* the server was told by the closing of its line */
 }
 
-static void say_which(void *user, const prov_piece *p)
-{
-    seen *s = user;
-    q_buf_printf(&s->order, "%s%d%s%.*s", s->order.len ? "|" : "", p->answer, p->thinking ? "?" : "", (int)p->n, p->text);
-}
-
-/* Three answers to this, and what came of them; the requests that it took. */
-static int three(prov *m, play *p, const char *what, seen *s, prov_result out[3], int stop_at, int *rc)
-{
-    prov_message q = { .role = PROV_USER, .text = what, .n = strlen(what) };
-    prov_request r = { .message = &q, .n_message = 1, .n = 3, .seed = 5 };
-    prov_hooks h = { .user = s, .piece = say_which, .between = between };
-    int before = atomic_load(&p->requests);
-    s->stop_at = stop_at;
-    *rc = prov_ask(m, &r, &h, out, err);
-    return atomic_load(&p->requests) - before;
-}
-
-static void several_answers(void)
-{
-    for (int kind = 0; kind < 2; kind++) {               /* one that leaves out what it does not know, and one that refuses it */
-        play *p;
-        prov *m = meet(&(state){ .alone = kind == 1 }, &p);
-        seen s = { 0 };
-        prov_result out[3];
-        int rc, asked = three(m, p, "plain", &s, out, 0, &rc);
-        CHECK(rc == Q_OK && strstr(str(&s.order), "0Hello") && strstr(str(&s.order), "1Hello") && strstr(str(&s.order), "2Hello") && out[2].finish == PROV_ENDED && out[2].tokens == 4);
-        CHECK_INT(asked, kind + 4);                      /* and how many tokens it reads was asked for once, in vain */
-        char *last = play_last(p);
-        CHECK(strstr(last, "\"seed\":7") && strstr(last, "logprobs") && !strstr(last, "\"n\":"));
-        free(last);
-        seen_clear(&s);
-        CHECK_INT(three(m, p, "plain", &s, out, 0, &rc), 3);       /* it is known now */
-        seen_clear(&s);
-        part(m, p);
-    }
-}
-
-static void several_answers_come_together(void)
-{
-    static const char *const all = "0fir|0st\nanswer|1?so|1second|2third";
-    play *p;
-    prov *m = meet(&(state){ 0 }, &p);
-    seen s = { 0 };
-    prov_result out[3];
-    int rc;
-    for (int i = 0; i < 2; i++) {
-        CHECK_INT(three(m, p, "all at once", &s, out, 0, &rc), 2 - i);
-        CHECK_MSG(rc == Q_OK, "%s", err);
-        CHECK_STR(str(&s.order), all);
-        CHECK(out[0].finish == PROV_ENDED && out[0].tokens == 2 && out[1].finish == PROV_ENDED && out[1].tokens == 2 && out[2].finish == PROV_FULL && out[2].tokens == 1);
-        for (int k = 0; k < 3; k++)
-            CHECK_INT(out[k].prompt_tokens, 9);
-        char *last = play_last(p);
-        CHECK(strstr(last, "\"n\":3") && strstr(last, "\"seed\":5"));
-        free(last);
-        seen_clear(&s);
-    }
-    CHECK_INT(three(m, p, "all in one piece", &s, out, 0, &rc), 1);
-    CHECK(rc == Q_OK && strstr(str(&s.order), "0a|") && strstr(str(&s.order), "1b|") && strstr(str(&s.order), "2c"));
-    seen_clear(&s);
-    CHECK_INT(three(m, p, "all at once", &s, out, 1, &rc), 1);     /* a stop is meant for all of them */
-    CHECK(rc == Q_OK && out[0].finish == PROV_STOPPED && out[1].finish == PROV_STOPPED && out[2].finish == PROV_STOPPED && !strstr(str(&s.order), "1"));
-    seen_clear(&s);
-    CHECK_INT(three(m, p, "all break", &s, out, 0, &rc), 1);       /* what broke is told in the answer's turn */
-    CHECK(rc == Q_ERR && strstr(err, "out of memory") && out[0].finish == PROV_ENDED && out[1].finish == PROV_FAILED && strstr(str(&s.order), "1y"));
-    seen_clear(&s);
-    prov_result r;
-    CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_ENDED);
-    CHECK_STR(str(&s.text), "Hello there.");
-    seen_clear(&s);
-    part(m, p);
-}
-
 /* A schema goes to every server, a grammar in GBNF to llama-server alone; both are read when they are set. */
 static void answers_are_held(void)
 {
@@ -1034,8 +922,6 @@ int main(void)
     RUN(another_refusal_leaves_what_is_known);
     RUN(prompts_are_counted);
     RUN(it_stops);
-    RUN(several_answers);
-    RUN(several_answers_come_together);
     RUN(answers_are_held);
     RUN(what_it_cannot_is_said);
     RUN(routing_is_read);

@@ -42,7 +42,20 @@ ARCH = {
                     ffn_norm="post_attention_norm"),
     "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
+    # GLM-4.5: more dense layers before the others, norms of Q and K, one group, a layer that only predicts further tokens
+    "glm4moe-full": dict(half=True, bias=True, qk_norm="head", moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+                         ffn_norm="post_attention_norm", leading=2, mtp=1, groups=(1, 1), of="glm4moe"),
+    "glm4moe-groups": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+                           ffn_norm="post_attention_norm", leading=1, groups=(4, 2), of="glm4moe"),
 }
+
+
+def row_of(kv):
+    """The row of a file: some architectures have several."""
+    arch = kv["general.architecture"]
+    if arch == "llama" and kv.get("llama.expert_count"):
+        return ARCH["mixtral"]
+    return ARCH["glm4moe-full" if kv.get("glm4moe.nextn_predict_layers") else arch]
 
 
 # ---- files ----
@@ -74,7 +87,7 @@ class Model:
             self.tensor[name] = v.reshape(ne[::-1])
         self.arch = self.kv["general.architecture"]
         self.row = dict(bias=False, moe=False, qk_norm=None)
-        self.row.update(ARCH["mixtral" if self.arch == "llama" and self.kv.get("llama.expert_count") else self.arch])
+        self.row.update(row_of(self.kv))
 
     def take(self, fmt):
         v = struct.unpack_from("<" + fmt, self.bytes, self.at)[0]
@@ -211,14 +224,29 @@ def attention(m, layer, x, eps, f, scale, settings):
     return joined(m, x, out, w("post_attention_norm.weight") if m.row.get("post") else None, eps)
 
 
+def grouped(value, best, pins, k, groups, n_best):
+    """Of `best`, pins and the experts of the groups that count; and by how much the last of these groups led."""
+    size, held, taken = len(value) // groups[0], 0, []
+    inside = {g: [i for i in best if i // size == g and i not in pins] for g in range(groups[0])}
+    score = {g: np.sort(value[g * size:(g + 1) * size])[-n_best:].sum() for g in inside if inside[g]}
+    order = sorted(score, key=lambda g: (-score[g], g))
+    while len(taken) < len(order) and (len(taken) < groups[1] or held < k - min(k, len(pins))):
+        taken.append(order[len(taken)])
+        held += len(inside[taken[-1]])
+    led = score[taken[-1]] - score[order[len(taken)]] if taken and len(taken) < len(order) else np.inf
+    return [i for i in best if i in pins or i // size in taken], led
+
+
 def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=None, pins=(), bans=(), router_scale=0.0, forced=None,
-           temperature=1.0, min_p=0.0):
+           temperature=1.0, min_p=0.0, groups=(0, 0)):
     """One token's experts: ids in the order of choice, weights, and by how much the last chosen led.
 
     Edits act on the scores that decide: `add` on the logits before the gate, a ban is never chosen, a pin takes one of
     the k slots with its own gate value; of more pins than slots the best stay. Scores are divided by the temperature; of
     the chosen, those below min_p of the largest value are dropped, never a pin, and the others share the weight. In a carved model (router_scale) scores
-    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id."""
+    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id. groups: (n, used), only the
+    experts of the `used` best groups may be chosen; a group's score is the sum of its two best behind a sigmoid, its best
+    behind a softmax (modeling_deepseek_v3.py, modeling_deepseek_v2.py); more groups where those do not hold k."""
     s = np.array(logit, np.float64)
     if router_scale:
         s = (s + 4 * (select if select is not None else 0)) / router_scale
@@ -232,14 +260,16 @@ def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=No
     rank = s if router_scale or (gate == "softmax" and select is None) else value + (select if select is not None else 0)
     best = [i for i in np.argsort(-rank, kind="stable") if not banned[i]]
     k = min(k, len(best))
+    if groups[0] > 1:
+        best, led = grouped(np.where(banned, 0, value) + (select if select is not None else 0), best, [i for i in best if i in pins], k, groups, 2 if gate == "sigmoid" else 1)
     ids = list(forced) if forced is not None else [i for i in best if i in pins][:k]
-    lead = np.inf
+    lead = led if groups[0] > 1 and forced is None else np.inf
     if forced is None:
         rest = [i for i in best if i not in pins]
         free = k - len(ids)
         ids += rest[:free]
         if 0 < free < len(rest):
-            lead = rank[rest[free - 1]] - rank[rest[free]]
+            lead = min(lead, rank[rest[free - 1]] - rank[rest[free]])
     if forced is None and min_p > 0:
         edge = min_p * value[ids].max()
         lead = min([lead] + [abs(value[i] - edge) for i in ids if i not in pins])
@@ -303,7 +333,8 @@ def experts(m, layer, x, y, settings, forced, trace):
                             m.kv.get(m.arch + ".expert_weights_scale", 1.0), w("exp_probs_b.bias"), add,
                             spread(settings, "experts.pin", layer, n_expert), spread(settings, "experts.ban", layer, n_expert),
                             m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None,
-                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0))
+                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0),
+                            (m.key("expert_group_count", 0), m.key("expert_group_used_count", 0)))
         for e, a in zip(i, v):
             bias = lambda name: w(name + ".bias")[e] if m.row.get("biases") else 0
             h = glu(m.row.get("glu"), w("ffn_gate_exps.weight")[e] @ y[t] + bias("ffn_gate_exps"), w("ffn_up_exps.weight")[e] @ y[t] + bias("ffn_up_exps"))
@@ -341,7 +372,7 @@ def forward(m, tokens, settings, forced=None):
     x = m.tensor["token_embd.weight"][tokens] * m.key("embedding_scale", 1.0)
     if m.row.get("embd_root"):
         x = x * np.sqrt(x.shape[1])
-    for layer in range(m.key("block_count")):
+    for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
         w = lambda name: m.weight(layer, name)
         x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
@@ -452,15 +483,19 @@ def put_kv(name, v):
 def shapes(row, arch, tiny):
     """Keys without the architecture's prefix."""
     embd, dim, layers, ff = (32, 16, 2, 48) if tiny else (64, 32, 3, 96)
-    layers = 6 if row.get("window") == 6 else layers
+    layers = 6 if row.get("window") == 6 else layers + row.get("mtp", 0) + (row.get("leading", 0) > 1)
     keys = {"block_count": layers, "context_length": 256, "embedding_length": embd, "feed_forward_length": ff,
             "attention.head_count": 4, "attention.head_count_kv": 2, "attention.key_length": dim, "attention.value_length": dim,
-            "attention.layer_norm_rms_epsilon": 1e-6, "rope.dimension_count": dim if arch != "glm4moe" else dim // 2, "rope.freq_base": 10000.0}
+            "attention.layer_norm_rms_epsilon": 1e-6, "rope.dimension_count": dim // 2 if row.get("of", arch) == "glm4moe" else dim, "rope.freq_base": 10000.0}
     if row.get("moe"):
         keys.update({"expert_count": 8 if tiny else 12, "expert_used_count": 3 if tiny else 4, "expert_feed_forward_length": 16 if tiny else 32,
                      "leading_dense_block_count": row.get("leading", 0)})
     if row.get("shared"):
         keys.update({"expert_shared_count": 1, "expert_shared_feed_forward_length": 32 if tiny else 64})
+    if row.get("mtp"):
+        keys["nextn_predict_layers"] = row["mtp"]
+    if row.get("groups"):
+        keys.update({"expert_group_count": row["groups"][0], "expert_group_used_count": row["groups"][1]})
     if row.get("scales"):
         keys.update({"attention.scale": 0.2, "embedding_scale": 6.0, "residual_scale": 0.4, "logit_scale": 3.0})
     if "window" in row:
@@ -503,6 +538,8 @@ def layer_tensors(row, k, i):
         t.update({"ffn_gate_shexp.weight": (ffs, embd), "ffn_up_shexp.weight": (ffs, embd), "ffn_down_shexp.weight": (embd, ffs)})
     if row.get("shared") == "gated":
         t["ffn_gate_inp_shexp.weight"] = (embd,)
+    if i >= k["block_count"] - row.get("mtp", 0):
+        t.update({"nextn.eh_proj.weight": (embd, 2 * embd), "nextn.enorm.weight": (embd,), "nextn.hnorm.weight": (embd,)})
     return t
 
 
@@ -538,9 +575,9 @@ def new_cases(row, layers, rng):
     widths = ([20, 7, 11] + [9] * layers)[:layers]
     cases += [{"name": "width", "settings": {"ffn.width": widths}}, {"name": "width_magnitude", "settings": {"ffn.width": ",".join(map(str, widths)) + ":magnitude"}}]
     if row.get("moe"):
-        last = layers - 1
-        cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11]}}, {"name": "pin", "settings": {"experts.pin": ["1:7", "%d:2" % last]}},
-                  {"name": "ban", "settings": {"experts.ban": ["1:3"]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
+        last, routed = layers - 1, max(row.get("leading", 0), 1)
+        cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11, 2][:layers]}}, {"name": "pin", "settings": {"experts.pin": ["%d:7" % routed, "%d:2" % last]}},
+                  {"name": "ban", "settings": {"experts.ban": ["%d:3" % routed]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
                   {"name": "temperature", "settings": {"experts.temperature": 0.5}}, {"name": "min_p", "settings": {"experts.min_p": 0.6}}]
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
@@ -549,10 +586,11 @@ def new_cases(row, layers, rng):
     return cases
 
 
-def tiny_cases(row, rng):
+def tiny_cases(row, layers, rng):
     cases = [{"name": "base", "settings": {}}, {"name": "theta_eps", "settings": {"rope.theta": 500.0, "norm.eps": 0.01}}]
     if row.get("moe"):
-        cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5], "experts.ban": ["1:3"]}})
+        routed = max(row.get("leading", 0), 1)
+        cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5, 5, 2][:layers], "experts.ban": ["%d:3" % routed]}})
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
     if row.get("fused") or "window" in row:
@@ -567,6 +605,7 @@ def new(arch, where, seed, tiny=False):
     vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
     keys, n_vocab = shapes(row, arch, tiny), 320
     embd, layers = keys["embedding_length"], keys["block_count"]
+    passed = layers - row.get("mtp", 0)
     tensors = {"token_embd.weight": (n_vocab, embd), "output_norm.weight": (embd,)}
     if not tiny:
         tensors["output.weight"] = (n_vocab, embd)
@@ -581,7 +620,7 @@ def new(arch, where, seed, tiny=False):
     os.makedirs(where, exist_ok=True)
     write_model(os.path.join(where, "model.gguf"), kvs, tensors, rng, tiny)
     cases = {"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 40)], "n_vocab": n_vocab, "made_with": "ref.py",
-             "cases": tiny_cases(row, rng) if tiny else new_cases(row, layers, rng)}
+             "cases": tiny_cases(row, passed, rng) if tiny else new_cases(row, passed, rng)}
     if tiny:
         cases["positions"] = [0, 19, 20, 39]
     json.dump(cases, open(os.path.join(where, "cases.json"), "w"))

@@ -1,0 +1,241 @@
+/* Drafts: the same tokens, logits, cells and routing records with and without, at every temperature, under penalties and a grammar,
+ * with cancels, forks, cuts, knobs and other timelines in between; what is found; when they rest. */
+#include "engine/engine.h"
+#include "engine/grammar.h"
+#include "engine/run/session.h"
+#include "tests/engine_util.h"
+#include "tests/test.h"
+
+enum { PROMPT = 40, REPLY = 150 };
+static char err[Q_ERRLEN];
+static eng_model *model;
+
+static uint64_t rng;
+static int rnd(int n)
+{
+    rng = rng * 6364136223846793005u + 1442695040888963407u;
+    return (int)((rng >> 33) % (uint64_t)n);
+}
+
+/* ---- what is found ---- */
+static void finds_what_stood_behind(void)
+{
+    const int32_t a[] = { 1, 2, 3, 4, 9, 9, 5, 1, 2, 3, 7, 8, 1, 2, 3 };
+    int32_t out[8];
+    CHECK_INT(draft_find(a, 15, 8, out), 5);                   /* the latest of equals */
+    CHECK(out[0] == 7 && out[1] == 8 && out[2] == 1 && out[4] == 3);
+    CHECK_INT(draft_find(a, 15, 1, out), 1);
+    CHECK_INT(draft_find(a, 10, 8, out), 7);
+    CHECK(out[0] == 4 && out[6] == 3);
+    CHECK_INT(draft_find(a, 12, 8, out), 0);                   /* 3 7 8 was never there */
+    CHECK_INT(draft_find(a, 2, 8, out), 0);
+    CHECK_INT(draft_find(a, 0, 8, out), 0);
+    const int32_t same[] = { 6, 6, 6, 6, 6 };
+    CHECK_INT(draft_find(same, 5, 8, out), 1);
+    const int32_t longer[] = { 1, 2, 3, 4, 5, 0, 2, 3, 4, 7, 1, 2, 3, 4 };
+    CHECK_INT(draft_find(longer, 14, 2, out), 2);              /* four in a row before three that are nearer */
+    CHECK(out[0] == 5 && out[1] == 0);
+}
+
+static void rests_where_it_does_not_pay(void)
+{
+    draft_pays d = { 0 };
+    CHECK_INT(draft_rows(&d), 0);                              /* what a plain step takes is not known */
+    draft_plain(&d, .010);
+    int rows = draft_rows(&d), tries = 0;
+    CHECK(rows > 0);
+    for (int i = 0; i < 20; i++) {
+        draft_tried(&d, draft_rows(&d) > 0 ? draft_rows(&d) : 1, 3, .020);     /* four tokens in the time of two */
+        if (!draft_rows(&d)) draft_plain(&d, .010);
+    }
+    CHECK(!d.all.resting && d.all.rests == 0 && d.all.gain > 1.9 && d.all.gain < 2.1);
+    for (int i = 0; i < 2000; i++) {                           /* nothing is said that was drafted, and rows cost */
+        if (draft_rows(&d)) {
+            tries++;
+            draft_tried(&d, draft_rows(&d), 0, .025);
+        } else draft_plain(&d, .010);
+    }
+    CHECK_MSG(d.all.rests >= 4 && tries < 60, "%d tries in 2000 steps, %d rests", tries, (int)d.all.rests);
+    for (int i = 0; i < 1200 && !draft_rows(&d); i++) draft_plain(&d, .010);
+    CHECK(draft_rows(&d) > 0);                                 /* it is tried again */
+}
+
+/* ---- the same text ---- */
+typedef struct text { int32_t token[REPLY]; int n; float *last; q_buf records; int accepted; } text;
+
+static bool keep_record(void *user, const eng_trace_rec *r)
+{
+    q_buf *b = user;
+    size_t cells = (size_t)r->n_layer * (size_t)r->max_k;
+    const int32_t head[] = { r->token, r->pos, r->prompt, r->n_layer, r->max_k };
+    q_buf_add(b, (const char *)head, sizeof head);
+    q_buf_add(b, (const char *)&r->config, sizeof r->config);
+    q_buf_add(b, (const char *)r->ids, sizeof *r->ids * cells);
+    if (r->weights) {
+        q_buf_add(b, (const char *)r->weights, sizeof *r->weights * cells);
+        q_buf_add(b, (const char *)r->entropy, sizeof *r->entropy * (size_t)r->n_layer);
+        for (int l = 0; l < r->n_layer; l++)                   /* none is no number: its bits say nothing */
+            if (r->margin[l] == r->margin[l]) q_buf_add(b, (const char *)&r->margin[l], sizeof(float));
+    }
+    return true;
+}
+
+static void set(eng_config *c, const char *name, const char *value) { CHECK_MSG(eng_config_set(c, name, value, err) == 0, "%s", err); }
+
+/* Something between two tokens that leaves the text as it is. */
+static void disturb(eng_session *s, eng_config *c)
+{
+    eng_session *other = NULL;
+    int n = eng_session_length(s), kind = rnd(7);
+    int32_t last = eng_session_tokens(s)[n - 1];
+    if (kind == 0) CHECK(eng_session_keep(s) != NULL);
+    if (kind == 1) {                                           /* stopped in the middle, or before */
+        eng_session_cancel(s);
+        CHECK_INT(eng_session_push(s, last, err), Q_CANCEL);
+        eng_session_uncancel(s);
+        CHECK_INT(eng_session_length(s), n);                   /* its logits may be gone: read again below */
+    }
+    if (kind == 2) {                                           /* a branch shares the page and goes its own way */
+        CHECK_INT(eng_session_fork(s, &other, err), 0);
+        if (rnd(2)) CHECK_INT(eng_session_push(other, last, err), 0);
+        eng_session_free(other);
+    }
+    if (kind == 3) {                                           /* a token is taken back and said again */
+        CHECK_INT(eng_session_cut(s, n - 1, err), 0);
+        CHECK_INT(eng_session_push(s, last, err), 0);
+    }
+    if (kind == 4) {                                           /* tried aside */
+        eng_row row = { .session = s, .token = last, .want = ENG_WANT_LOGITS };
+        eng_out *out = q_alloc(sizeof *out);
+        CHECK_INT(eng_cache_step(eng_session_cache(s), &row, 1, false, out, err), 0);
+        free(out);
+    }
+    if (kind == 5) {                                           /* the same configuration again, and another that is left at once */
+        eng_config *k1 = eng_config_copy(c);
+        set(k1, "experts.k", "1");
+        CHECK_INT(eng_session_config(s, k1, ENG_CONTINUE, err), 0);
+        CHECK_INT(eng_session_config(s, c, ENG_CONTINUE, err), 0);
+        eng_config_free(k1);
+    }
+    if (kind == 6 || kind == 1) {                              /* as a prompt that is read again */
+        eng_tokens t = { 0 };
+        for (int i = 0; i < n; i++) eng_tokens_add(&t, eng_session_tokens(s)[i]);
+        CHECK_INT(eng_session_sync(s, t.id, t.n, ENG_CONTINUE, NULL, NULL, err), 0);
+        eng_tokens_free(&t);
+    }
+}
+
+/* Few letters, so that a model that knows nothing says what it said before; NULL: none. */
+static const char *grammar;
+
+static void say(const eng_config *given, bool drafts, bool disturbed, text *out)
+{
+    eng_config *c = eng_config_copy(given);
+    eng_session *s = NULL;
+    eng_cache *k = NULL;
+    set(c, "draft", drafts ? "ngram" : "off");
+    CHECK_INT(eng_cache_new(model, c, 2, &k, err), 0);
+    CHECK_MSG(eng_cache_session(k, c, &s, err) == 0, "%s", err);
+    eng_sampler *sampler = eng_sampler_new(model);
+    eng_sampler_reset(sampler, c);
+    eng_grammar *g = NULL;
+    if (grammar) {
+        CHECK_MSG(eng_grammar_new(&(eng_grammar_source){ .kind = ENG_GRAMMAR_GBNF, .text = grammar, .n = strlen(grammar) }, &g, err) == 0, "%s", err);
+        eng_sampler_grammar(sampler, g);
+    }
+    int32_t prompt[PROMPT];
+    for (int i = 0; i < PROMPT; i++) prompt[i] = 30 + i % 11;
+    CHECK_INT(eng_session_sync(s, prompt, PROMPT, ENG_CONTINUE, NULL, NULL, err), 0);
+    *out = (text){ .n = 0 };
+    for (; out->n < REPLY; out->n++) {
+        int32_t token = eng_sample(sampler, c, eng_session_logits(s)).token;
+        if (token < 0) break;
+        out->token[out->n] = token;
+        eng_sampler_accept(sampler, token);
+        s->drafts.plain = 1e6;                                 /* as if a plain step were dear: drafts never rest */
+        CHECK_MSG(eng_session_push(s, token, err) == 0, "%s", err);
+        if (disturbed && rnd(3) == 0) disturb(s, c);
+    }
+    size_t bytes = sizeof(float) * (size_t)eng_model_info(model)->n_vocab;
+    out->last = memcpy(q_alloc(bytes), eng_session_logits(s), bytes);
+    uint64_t cursor = 0;
+    if (!disturbed) CHECK_INT((int64_t)eng_trace_read(s, &cursor, keep_record, &out->records), 0);
+    out->accepted = (int)eng_session_drafts(s).accepted;
+    CHECK_INT(session_cells(s), eng_session_length(s));
+    CHECK_INT((int64_t)eng_session_drafts(s).rests, 0);
+    for (int i = 0; i < session_cells(s); i++) CHECK(session_cell_config(s, i) == eng_config_hash(c));
+    eng_sampler_free(sampler);
+    eng_session_free(s);
+    eng_cache_free(k);
+    eng_config_free(c);
+}
+
+static void text_free(text *t)
+{
+    free(t->last);
+    q_buf_free(&t->records);
+}
+
+static int same_text(const eng_config *c, bool disturbed, const char *what)
+{
+    text plain, drafted;
+    say(c, false, false, &plain);
+    say(c, true, disturbed, &drafted);
+    CHECK_MSG(plain.n == drafted.n && !memcmp(plain.token, drafted.token, sizeof(int32_t) * (size_t)plain.n), "%s: other tokens", what);
+    CHECK_MSG(!memcmp(plain.last, drafted.last, sizeof(float) * (size_t)eng_model_info(model)->n_vocab), "%s: other logits", what);
+    if (!disturbed)
+        CHECK_MSG(plain.records.len == drafted.records.len && !memcmp(plain.records.p, drafted.records.p, plain.records.len), "%s: other routing records", what);
+    int accepted = drafted.accepted;
+    CHECK_INT(plain.accepted, 0);
+    text_free(&plain);
+    text_free(&drafted);
+    return accepted;
+}
+
+static void the_same_bytes(void)
+{
+    static const struct { const char *name, *temperature, *knob, *value; } ways[] = {
+        { "T 0", "0", "sampler.top_k", "0" }, { "T 0.8", "0.8", "sampler.top_k", "2" }, { "T 0.3", "0.3", "sampler.top_p", "0.5" },
+        { "penalties", "0.5", "sampler.repeat_penalty", "1.05" }, { "min_p", "0.8", "sampler.min_p", "0.4" }, { "k 2", "0.2", "experts.k", "2" },
+        { "q8_0", "0.4", "kv.type", "q8_0" }, { "no grammar", "0.4", "sampler.top_k", "4" },
+    };
+    static const char *const grammars[] = { "root ::= [ab]+", "root ::= (\"abc\" | \"abd\" | \"\\n\")+" };
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        int accepted = 0;
+        for (int seed = 1; seed <= 5; seed++) {
+            eng_config *c = eng_config_new(model);
+            char number[16], *what = q_printf("%s, seed %d", ways[w].name, seed);
+            snprintf(number, sizeof number, "%d", seed);
+            set(c, "context.length", "256");
+            set(c, "sampler.seed", number);
+            set(c, "sampler.temperature", ways[w].temperature);
+            set(c, ways[w].knob, ways[w].value);
+            rng = (uint64_t)seed * 77 + w;
+            grammar = w == sizeof ways / sizeof *ways - 1 ? NULL : grammars[seed % 2];
+            accepted += same_text(c, false, what);
+            if (seed % 2) accepted += same_text(c, true, what);
+            free(what);
+            eng_config_free(c);
+            if (*ways[w].temperature == '0' && !ways[w].temperature[1] && seed == 2) break;    /* nothing is drawn */
+        }
+        CHECK_MSG(accepted > 50 || !grammar, "%s: %d tokens of drafts were said: nothing is proved", ways[w].name, accepted);
+    }
+}
+
+int main(void)
+{
+    RUN(finds_what_stood_behind);
+    RUN(rests_where_it_does_not_pay);
+    static const char *const models[] = { "qwen3moe", "glm4moe" };
+    for (int i = 0; i < 2; i++) {
+        char *path = util_model(models[i]);
+        CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
+        remove(path);
+        free(path);
+        if (!model) continue;
+        RUN(the_same_bytes);
+        eng_model_free(model);
+        model = NULL;
+    }
+    return TEST_END();
+}

@@ -22,11 +22,14 @@ import sys
 
 import numpy as np
 
+import ref_delta
+
 # rope: pairs (i, i + d/2) or adjacent; bias: of Q, K, V; gate; renorm: chosen weights divided by their sum, unless the
 # file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only;
 # qk_norm: of each head or ("whole") of all at once; fused: Q, K, V in one tensor, gate and up in another; scales:
 # Granite's four multipliers; window: with attention.sliding_window, of so many layers the last sees all (0: every layer
-# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts
+# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts; latent: MLA, the file's
+# K and V of it in one tensor (kv_b, older files) or in two
 ARCH = {
     "qwen3moe": dict(half=True, qk_norm="head", moe=True, gate="softmax", renorm=True),
     "qwen3": dict(half=True, qk_norm="head"),
@@ -42,12 +45,15 @@ ARCH = {
                     ffn_norm="post_attention_norm"),
     "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
+    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1),
+    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, of="deepseek2"),
     # GLM-4.5: more dense layers before the others, norms of Q and K, one group, a layer that only predicts further tokens
     "glm4moe-full": dict(half=True, bias=True, qk_norm="head", moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                          ffn_norm="post_attention_norm", leading=2, mtp=1, groups=(1, 1), of="glm4moe"),
     "glm4moe-groups": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                            ffn_norm="post_attention_norm", leading=1, groups=(4, 2), of="glm4moe"),
 }
+ARCH.update(ref_delta.ARCH)
 
 
 def row_of(kv):
@@ -137,6 +143,44 @@ def glu(kind, gate, up):
     return silu(gate) * up
 
 
+def yarn_factor(m, settings):
+    """By how much YaRN stretches, 1 where it does not act."""
+    scaling = settings.get("rope.scaling", m.key("rope.scaling.type", "none"))
+    return max(settings.get("rope.factor", m.key("rope.scaling.factor", 1.0)), 1.0) if scaling == "yarn" else 1.0
+
+
+def latent_attention(m, layer, x, eps, f, settings):
+    """DeepSeek-V2's (arXiv 2405.04434, equations 9 to 19), every head's K and V written out; scores under YaRN as modeling_deepseek.py
+    has them (mscale_all_dim)."""
+    w = lambda name: m.weight(layer, name)
+    heads, rank, rope = m.key("attention.head_count"), m.key("attention.kv_lora_rank"), m.key("rope.dimension_count")
+    head, dim = m.key("attention.key_length_mla", m.key("attention.key_length")), m.key("attention.value_length_mla", m.key("attention.value_length"))
+    nope, n = head - rope, len(x)
+    y = norm(x, w("attn_norm.weight"), eps)
+    q = norm(y @ w("attn_q_a.weight").T, w("attn_q_a_norm.weight"), eps) @ w("attn_q_b.weight").T if m.key("attention.q_lora_rank", 0) else y @ w("attn_q.weight").T
+    q = q.reshape(n, heads, head)
+    both = y @ w("attn_kv_a_mqa.weight").T
+    latent = norm(both[:, :rank], w("attn_kv_a_norm.weight"), eps)
+    turned = rotate(both[:, None, rank:], m.row["half"], f, 1.0)[:, 0]
+    q = np.concatenate([q[..., :nope], rotate(q[..., nope:], m.row["half"], f, 1.0)], -1)
+    if w("attn_kv_b.weight") is not None:
+        kv = w("attn_kv_b.weight").reshape(heads, nope + dim, rank)
+        k_b, v_b = kv[:, :nope], kv[:, nope:]
+    else:
+        k_b, v_b = w("attn_k_b.weight").transpose(0, 2, 1), w("attn_v_b.weight")
+    grown = 1 + m.key("rope.scaling.yarn_log_multiplier", 0.0) * np.log(yarn_factor(m, settings))
+    out = np.zeros((n, heads, dim))
+    for h in range(heads):
+        k = np.concatenate([latent @ k_b[h].T, turned], -1)
+        s = q[:, h] @ k.T * (grown ** 2 / np.sqrt(head))
+        s[np.triu_indices(n, 1)] = -np.inf
+        p = np.exp(s - s.max(1, keepdims=True))
+        out[:, h] = p / p.sum(1, keepdims=True) @ (latent @ v_b[h].T)
+    for h in spread(settings, "attention.heads_off", layer, heads):
+        out[:, h] = 0
+    return joined(m, x, out.reshape(n, -1) @ w("attn_output.weight").T, None, eps)
+
+
 def frequencies(m, settings, n):
     """Inverse frequencies for a text of n tokens, and what cos and sin are multiplied by."""
     dim = m.key("rope.dimension_count")
@@ -185,6 +229,8 @@ def joined(m, x, part, norm_of, eps):
 
 
 def attention(m, layer, x, eps, f, scale, settings):
+    if m.row.get("latent"):
+        return latent_attention(m, layer, x, eps, f, settings)
     w = lambda name: m.weight(layer, name)
     heads, kv_heads = m.key("attention.head_count"), m.key("attention.head_count_kv")
     dim, n, local = m.key("attention.key_length", x.shape[1] // heads), len(x), slides(m, layer)
@@ -200,7 +246,9 @@ def attention(m, layer, x, eps, f, scale, settings):
             p = p + w("attn_%s.bias" % name)
         if m.row["qk_norm"] == "whole" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
-        p = p.reshape(n, count, dim)
+        p = p.reshape(n, count, -1)
+        if m.row.get("q_gate") and name == "q":
+            p, gate = p[..., :dim], 1 / (1 + np.exp(-p[..., dim:]))
         if m.row["qk_norm"] == "head" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
         part.append(p if name == "v" else rotate(p, m.row["half"], f, scale))
@@ -218,6 +266,8 @@ def attention(m, layer, x, eps, f, scale, settings):
         out[:, h] = p / (p.sum(1, keepdims=True) + np.exp(sink - top)) @ v[:, g]
     for h in spread(settings, "attention.heads_off", layer, heads):
         out[:, h] = 0
+    if m.row.get("q_gate"):
+        out = out * gate
     out = out.reshape(n, -1) @ w("attn_output.weight").T
     if m.row.get("biases"):
         out = out + w("attn_output.bias")
@@ -374,7 +424,10 @@ def forward(m, tokens, settings, forced=None):
         x = x * np.sqrt(x.shape[1])
     for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
         w = lambda name: m.weight(layer, name)
-        x = attention(m, layer, x, eps, f, scale, settings)
+        if ref_delta.recurrent(m, layer):
+            x = ref_delta.mix(m, layer, x, eps, norm, silu)
+        else:
+            x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
@@ -500,6 +553,16 @@ def shapes(row, arch, tiny):
         keys.update({"attention.scale": 0.2, "embedding_scale": 6.0, "residual_scale": 0.4, "logit_scale": 3.0})
     if "window" in row:
         keys["attention.sliding_window"] = 20
+    if row.get("latent"):
+        rank, nope, rope, v = (24, 12, 8, 16) if tiny else (32, 16, 8, 24)
+        keys.update({"attention.head_count_kv": 4, "attention.kv_lora_rank": rank, "rope.dimension_count": rope,
+                     "attention.key_length": nope + rope, "attention.value_length": v})
+        del keys["expert_shared_feed_forward_length"]
+    if row.get("latent") and not row.get("kv_b"):
+        keys.update({"attention.head_count_kv": 1, "attention.q_lora_rank": 20, "attention.key_length": rank + rope, "attention.value_length": rank,
+                     "attention.key_length_mla": nope + rope, "attention.value_length_mla": v, "expert_gating_func": 2, "expert_weights_norm": True,
+                     "expert_weights_scale": 1.5, "expert_group_count": 4, "expert_group_used_count": 2, "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
+                     "rope.scaling.original_context_length": 64, "rope.scaling.yarn_log_multiplier": 0.1})
     if row.get("fused"):
         keys.update({"rope.dimension_count": dim * 3 // 4, "rope.scaling.original_context_length": 64})
     if row.get("sinks"):
@@ -510,12 +573,20 @@ def shapes(row, arch, tiny):
 def layer_tensors(row, k, i):
     """Name, shape [out][in] of one layer's."""
     embd, heads, kv, dim = (k[n] for n in ("embedding_length", "attention.head_count", "attention.head_count_kv", "attention.key_length"))
-    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length")
+    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length", k.get("expert_feed_forward_length"))
     t = {"attn_norm.weight": (embd,), "attn_output.weight": (embd, heads * dim), row.get("ffn_norm", "ffn_norm") + ".weight": (embd,)}
     if row.get("fused"):
         t.update({"attn_qkv.weight": ((heads + 2 * kv) * dim, embd), "ffn_up.weight": (2 * ff, embd), "ffn_down.weight": (embd, ff)})
         return t
-    t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
+    if row.get("latent"):
+        rank, rope, low = k["attention.kv_lora_rank"], k["rope.dimension_count"], k.get("attention.q_lora_rank")
+        head, v = k.get("attention.key_length_mla", dim), k.get("attention.value_length_mla", k["attention.value_length"])
+        t.update({"attn_kv_a_mqa.weight": (rank + rope, embd), "attn_kv_a_norm.weight": (rank,), "attn_output.weight": (embd, heads * v)})
+        t.update({"attn_q_a.weight": (low, embd), "attn_q_a_norm.weight": (low,), "attn_q_b.weight": (heads * head, low)} if low else {"attn_q.weight": (heads * head, embd)})
+        t.update({"attn_kv_b.weight": (heads * (head - rope + v), rank)} if row.get("kv_b") else
+                 {"attn_k_b.weight": (heads, rank, head - rope), "attn_v_b.weight": (heads, v, rank)})
+    else:
+        t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
     if row.get("bias"):
         t.update({"attn_q.bias": (heads * dim,), "attn_k.bias": (kv * dim,), "attn_v.bias": (kv * dim,)})
     if row.get("qk_norm"):
@@ -543,9 +614,19 @@ def layer_tensors(row, k, i):
     return t
 
 
+def gguf(kvs, tensors):
+    """The bytes of a file of these keys and F32 tensors."""
+    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    for name, v in tensors.items():
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", v.ndim) + struct.pack("<%dQ" % v.ndim, *v.shape[::-1])
+        head += struct.pack("<IQ", 0, len(data))
+        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+    return head + b"\0" * (-len(head) % 32) + data
+
+
 def write_model(path, kvs, tensors, rng, tiny):
     """tiny: numbers of few digits, which pack well."""
-    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    numbers = {}
     for name, shape in tensors.items():
         v = rng.normal(size=shape) * (1 if "embd" in name or "sinks" in name else 2 / np.sqrt(shape[-1]))
         if "norm" in name:
@@ -554,11 +635,9 @@ def write_model(path, kvs, tensors, rng, tiny):
             v = 1 + rng.random(shape) * (3 if "long" in name else 0.5)
         if tiny:
             v = np.round(v * 16) / 16
-        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(shape)) + struct.pack("<%dQ" % len(shape), *shape[::-1])
-        head += struct.pack("<IQ", 0, len(data))
-        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+        numbers[name] = v
     with open(path, "wb") as f:
-        f.write(head + b"\0" * (-len(head) % 32) + data)
+        f.write(gguf(kvs, numbers))
 
 
 def long_case(row, rng, rows):
@@ -581,6 +660,8 @@ def new_cases(row, layers, rng):
                   {"name": "temperature", "settings": {"experts.temperature": 0.5}}, {"name": "min_p", "settings": {"experts.min_p": 0.6}}]
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("latent") and not row.get("kv_b"):
+        cases.append({"name": "unscaled", "settings": {"rope.scaling": "none"}})
     if row.get("fused") or "window" in row:
         cases.append(long_case(row, rng, 150))
     return cases
@@ -593,6 +674,8 @@ def tiny_cases(row, layers, rng):
         cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5, 5, 2][:layers], "experts.ban": ["%d:3" % routed]}})
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("latent") and not row.get("kv_b"):
+        cases.append({"name": "unscaled", "settings": {"rope.scaling": "none"}})
     if row.get("fused") or "window" in row:
         cases.append(long_case(row, rng, 4))
     return cases
@@ -603,6 +686,8 @@ def new(arch, where, seed, tiny=False):
     row, rng = ARCH[arch], np.random.default_rng(seed)
     here = os.path.dirname(os.path.abspath(__file__))
     vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
+    if arch in ref_delta.ARCH:
+        return ref_delta.new(arch, where, seed, vocab, gguf)
     keys, n_vocab = shapes(row, arch, tiny), 320
     embd, layers = keys["embedding_length"], keys["block_count"]
     passed = layers - row.get("mtp", 0)

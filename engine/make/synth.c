@@ -27,6 +27,9 @@ typedef struct shape {
         float weights_scale, theta, eps;                       /* 0: 1, 1e6, 1e-6 */
         float yarn_factor, yarn_log;   /* the latter as a file has it: 0.1 times mscale_all_dim            */
         int original;
+        ker_delta delta;               /* every layer but each fourth is recurrent (n_key > 0), as in ...  */
+        int rope_dim;
+        bool sections;                 /* ... files that say how positions are shared out among three axes */
     } more;
 } shape;
 
@@ -36,6 +39,13 @@ static const shape shapes[] = {
     {"0.6b", "qwen3", "Qwen3-0.6B shapes", "0.6B", 28, 1024, 16, 8, 128, 3072, 0, 0, 0, 151936, 40960, true, {0}},
     {"8b", "qwen3", "Qwen3-8B shapes", "8B", 36, 4096, 32, 8, 128, 12288, 0, 0, 0, 151936, 40960, false, {0}},
     {"smoke", "qwen3moe", "smoke test", "8M", 2, 256, 4, 2, 64, 512, 16, 4, 256, 4096, 4096, false, {0}},
+    /* Qwen/Qwen3.6-35B-A3B and Qwen/Qwen3-Next-80B-A3B-Instruct, config.json */
+    {"3.6-35b-a3b", "qwen35moe", "Qwen3.6-35B-A3B shapes", "35B-A3B", 40, 2048, 16, 2, 256, 0, 256, 8, 512, 248320, 262144, false,
+     {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
+    {"next-80b", "qwen3next", "Qwen3-Next-80B-A3B shapes", "80B-A3B", 48, 2048, 16, 2, 256, 5120, 512, 10, 512, 151936, 262144, false,
+     {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .paired = true}, .rope_dim = 64}},
+    {"smoke-delta", "qwen35moe", "smoke test of recurrent layers", "8M", 4, 256, 4, 2, 64, 0, 16, 4, 256, 4096, 65536, false,
+     {.shared = 1, .delta = {.n_key = 2, .n_value = 4, .key_dim = 64, .value_dim = 64, .conv = 4, .tiled = true}, .rope_dim = 32, .sections = true}},
     /* deepseek-ai/DeepSeek-V2-Lite and zai-org/GLM-4.7-Flash, config.json */
     {"v2-lite", "deepseek2", "DeepSeek-V2-Lite shapes", "16B-A2.4B", 27, 2048, 16, 1, 576, 10944, 64, 6, 1408, 102400, 163840, false,
      {.leading = 1, .shared = 2, .latent = {.kv_rank = 512, .nope = 128, .rope = 64, .v = 128}, .theta = 10000, .yarn_factor = 40, .yarn_log = .0707f, .original = 4096}},
@@ -45,6 +55,8 @@ static const shape shapes[] = {
     {"smoke-mla", "deepseek2", "smoke test of latent attention", "8M", 3, 256, 4, 1, 96, 512, 16, 4, 256, 4096, 4096, false,
      {.leading = 1, .shared = 1, .latent = {.q_rank = 64, .kv_rank = 64, .nope = 64, .rope = 32, .v = 64}, .sigmoid = true, .renorm = true}},
 };
+
+enum { EVERY = 4 };                    /* full_attention_interval */
 
 /* A mix: what most matrices are, what the sensitive ones are, what the head is, what routed experts are (0: as the others).
  * Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (attn_v, ffn_down, output). */
@@ -329,11 +341,23 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
         {"attention.value_length", t->kv_rank ? t->kv_rank : s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
         {"expert_feed_forward_length", s->n_ff_exp}, {"leading_dense_block_count", s->more.leading}, {"expert_shared_count", s->more.shared},
         {"attention.q_lora_rank", t->q_rank}, {"attention.kv_lora_rank", t->kv_rank}, {"attention.key_length_mla", t->nope + t->rope},
-        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->rope}, {"rope.scaling.original_context_length", s->more.original},
+        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->rope ? t->rope : s->more.rope_dim}, {"rope.scaling.original_context_length", s->more.original},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].v) gguf_put_u32(w, KEY(counts[i].key), (uint32_t)counts[i].v);
     if (t->kv_rank && !t->q_rank && n_layer != s->n_layer) gguf_put_u32(w, KEY("attention.q_lora_rank"), 0);   /* llama.cpp tells V2-Lite by its number of layers */
+    const ker_delta *d = &s->more.delta;
+    if (d->n_key) {
+        const struct { const char *key; int v; } recurrent[] = {
+            {"ssm.conv_kernel", d->conv}, {"ssm.state_size", d->key_dim}, {"ssm.group_count", d->n_key}, {"ssm.time_step_rank", d->n_value},
+            {"ssm.inner_size", d->n_value * d->value_dim}, {"full_attention_interval", EVERY}, {"expert_shared_feed_forward_length", s->n_ff_exp * s->more.shared},
+        };
+        for (size_t i = 0; i < sizeof recurrent / sizeof *recurrent; i++) gguf_put_u32(w, KEY(recurrent[i].key), (uint32_t)recurrent[i].v);
+        /* Text has one position on all three axes, so these only have to add up to the rotated pairs. */
+        int32_t pairs = s->more.rope_dim / 2, share[4] = {pairs - 2 * (pairs / 3), pairs / 3, pairs / 3, 0};
+        if (s->more.sections)
+            gguf_put_kv(w, KEY("rope.dimension_sections"), &(gguf_kv){.type = GGUF_ARR, .item = GGUF_I32, .count = 4, .data = share, .bytes = sizeof share});
+    }
     gguf_put_f32(w, KEY("rope.freq_base"), s->more.theta > 0 ? s->more.theta : 1e6f);
     gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), s->more.eps > 0 ? s->more.eps : 1e-6f);
     if (s->more.yarn_factor > 0) {
@@ -406,6 +430,27 @@ static void put_latent(builder *b, const shape *s, const mix *m, int i)
     put_matrix(b, BLK("attn_output"), m->most, (int64_t)s->n_head * t->v, s->n_embd, 1);
 }
 
+static void put_delta(builder *b, const shape *s, const mix *m, int i)
+{
+    char name[96];
+    const ker_delta *d = &s->more.delta;
+    const int64_t out = (int64_t)d->n_value * d->value_dim, in = 2 * (int64_t)d->n_key * d->key_dim + out;
+    put_matrix(b, BLK("attn_qkv"), m->most, s->n_embd, in, 1);
+    put_matrix(b, BLK("attn_gate"), m->most, s->n_embd, out, 1);
+    if (d->paired) put_matrix(b, BLK("ssm_ba"), m->most, s->n_embd, 2 * d->n_value, 1);
+    else {
+        put_matrix(b, BLK("ssm_beta"), m->most, s->n_embd, d->n_value, 1);
+        put_matrix(b, BLK("ssm_alpha"), m->most, s->n_embd, d->n_value, 1);
+    }
+    put_matrix(b, BLK("ssm_conv1d"), KER_F32, d->conv, in, 1);
+    snprintf(name, sizeof name, "blk.%d.ssm_dt.bias", i);
+    put(b, name, KER_F32, d->n_value, 1, 1, -4, .5f);              /* with the next: a step keeps some 93% of a state */
+    snprintf(name, sizeof name, "blk.%d.ssm_a", i);
+    put(b, name, KER_F32, d->n_value, 1, 1, -4, 1);
+    put_norm(b, BLK("ssm_norm"), d->value_dim);
+    put_matrix(b, BLK("ssm_out"), m->most, out, s->n_embd, 1);
+}
+
 static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
 {
     char name[96];
@@ -416,16 +461,18 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
     for (int i = 0; i < n_layer; i++) {
         const int sensitive = more_bits(i, n_layer) ? m->more : m->most;
         put_norm(b, BLK("attn_norm"), s->n_embd);
+        const bool hybrid = s->more.delta.n_key > 0;
         if (s->more.latent.kv_rank) put_latent(b, s, m, i);
+        else if (hybrid && (i + 1) % EVERY) put_delta(b, s, m, i);
         else {
-            put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
+            put_matrix(b, BLK("attn_q"), m->most, s->n_embd, hybrid ? 2 * q : q, 1);
             put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
             put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
             put_norm(b, BLK("attn_q_norm"), s->d_head);
             put_norm(b, BLK("attn_k_norm"), s->d_head);
             put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
         }
-        put_norm(b, BLK("ffn_norm"), s->n_embd);
+        put_norm(b, hybrid ? BLK("post_attention_norm") : BLK("ffn_norm"), s->n_embd);
         if (s->n_expert && i >= s->more.leading) {
             const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
             if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
@@ -433,6 +480,7 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
             put_matrix(b, BLK("ffn_gate_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
             put_matrix(b, BLK("ffn_up_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
             put_matrix(b, BLK("ffn_down_exps"), m->experts ? m->experts : sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
+            if (shared && hybrid) put_matrix(b, BLK("ffn_gate_inp_shexp"), KER_F32, s->n_embd, 1, 1);
             if (shared) {
                 put_matrix(b, BLK("ffn_gate_shexp"), m->most, s->n_embd, shared, 1);
                 put_matrix(b, BLK("ffn_up_shexp"), m->most, s->n_embd, shared, 1);
@@ -501,6 +549,9 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
     if (rc) return rc;
     *out = (eng_energy){.n_layer = 0};
     put_tensors(&(builder){.count = out}, s, m, n_layer);
+    const ker_delta *d = &s->more.delta;
+    out->state_bytes = (uint64_t)out->n_recurrent * ((uint64_t)(d->conv - 1) * (uint64_t)(2 * d->n_key * d->key_dim + d->n_value * d->value_dim)
+                                                     + (uint64_t)(d->n_value * d->key_dim) * (uint64_t)d->value_dim) * sizeof(float);
     energy_shape(out, (uint64_t)n_layer, energy_cells((uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->more.latent.kv_rank),
                  (uint64_t)s->n_expert, (uint64_t)s->n_used);
     snprintf(out->name, sizeof out->name, "%s", s->name);

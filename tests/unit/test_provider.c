@@ -581,6 +581,20 @@ static void penalties_let_a_passage_be_quoted(void)
         CHECK_MSG(quoted > 0, "%s goes on with no passage's token", who);
 }
 
+/* A prompt that is only shown has no bound and is remembered; asked next, it is too long all the same. */
+static void what_is_remembered_is_bounded_too(void)
+{
+    q_buf text = { 0 }, shown = { 0 };
+    for (int i = 0; i < 6 * prov_context(p).size; i++)
+        q_buf_printf(&text, "%d ", i % 10);
+    prov_request r = { .raw = text.p, .n_raw = text.len };
+    CHECK_INT(prov_count_request(p, &r, err), Q_RANGE);
+    CHECK_INT(prov_show(p, &r, &shown, err), Q_OK);
+    CHECK_INT(prov_count_request(p, &r, err), Q_RANGE);
+    q_buf_free(&text);
+    q_buf_free(&shown);
+}
+
 /* A model that would end its turn ends it, however many turns ended before. */
 static void ends_of_earlier_turns_are_not_penalised(void)
 {
@@ -1043,6 +1057,7 @@ int main(void)
         return 1;
     }
     everybody(16);
+    RUN(what_is_remembered_is_bounded_too);
     prov_close(p);
     who = "a server";
     the_same_by_a_server(path);

@@ -127,15 +127,13 @@ static int read_attention(eng_model *m, int ctx, char *err)
     const arch *a = m->arch;
     ker_model *k = &m->ker;
     char key[128];
-    int window, rc = key_int(m, "attention.sliding_window", 0, 0, 1 << 30, &window, err);
-    if (rc)
-        return rc;
+    double window = key_or(m, "attention.sliding_window", 0);
     snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", a->name);
     const gguf_kv *pattern = gguf_find(m->file, key);
     for (int i = 0; i < k->n_layer; i++) {
         ker_layer *l = &m->layers[i];
         bool local = window > 0 && slides(m, pattern, i);
-        l->window = local && window < ctx ? window : 0;            /* as long as the context: it never cuts */
+        l->window = local && window < ctx ? (int)fmax(window, 1) : 0;            /* as long as the context: it never cuts */
         l->rope_set = local && a->attn.local_rope;
         l->sinks = a->attn.sinks;
         l->post_norms = a->attn.post_norms;
@@ -250,8 +248,7 @@ int shape_read(eng_model *m, char *err)
     m->info.n_expert_used = used;
     m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
     m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
-    m->info.n_group = k->n_group;
-    m->info.n_group_used = k->n_group_used;
+    m->info.groups = (eng_groups){ k->n_group, k->n_group_used };
     m->info.carved = k->router_scale > 0;
     return 0;
 }

@@ -111,7 +111,7 @@ static void groups_are_read_from_keys(void)
             golden_result r;
             CHECK(golden_run(&g, m, 0, 7, &r, err) == 0);
             CHECK_MSG(!memcmp(want.logits, r.logits, sizeof(float) * (size_t)r.n * (size_t)r.n_vocab) == rows[i].same, "row %d: %s", (int)i, rows[i].same ? "other bytes" : "the same bytes");
-            CHECK_INT(eng_model_info(m)->n_group, rows[i].same ? 0 : 4);
+            CHECK_INT(eng_model_info(m)->groups.n, rows[i].same ? 0 : 4);
             golden_result_free(&r);
         }
         eng_model_free(m);

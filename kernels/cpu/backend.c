@@ -161,6 +161,13 @@ static int cpu_devices(ker_device *list, int max, char *err)
     return 1;
 }
 
+/* The attention part of a layer, by its kind. */
+static int mix(ker_ctx *c, int layer)
+{
+    static int (*const kinds[])(ker_ctx *, int) = { [KER_MIX_GQA] = cpu_attn, [KER_MIX_MLA] = mla_attn, [KER_MIX_DELTA] = cpu_delta };
+    return kinds[c->dev->m.layer[layer].mixer](c, layer);
+}
+
 const ker_backend *ker_cpu(void)
 {
     static const ker_backend cpu = {
@@ -169,7 +176,7 @@ const ker_backend *ker_cpu(void)
         .ctx_new = ctx_new, .ctx_free = ctx_free, .cfg_put = ctx_cfg_put,
         .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,
         .kv_save = kv_save, .kv_load = kv_load,
-        .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
+        .begin = batch_begin, .embed = cpu_embed, .attn = mix, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
         .head = cpu_head, .end = cpu_end,
         .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,
         .state_bytes = state_bytes, .state_new = state_new, .state_free = state_free, .state_save = state_save, .state_load = state_load,

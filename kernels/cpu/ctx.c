@@ -1,6 +1,6 @@
 /* kernels/cpu/ctx: a context: the buffers of a batch, the configurations of its rows, and the way to the
  * device's pool. One caller thread; buffers are made here and nowhere between begin and end. */
-#include "kernels/cpu/parts.h"
+#include "kernels/cpu/ctx.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -59,6 +59,21 @@ static void delta_free(ctx_delta *d)
     acts_free(&d->act);
 }
 
+/* Of latent attention; false: no memory. */
+static bool mla_make(ker_ctx *c, int64_t max_rows)
+{
+    const ker_dev *d = c->dev;
+    const ker_model *m = &d->m;
+    const ker_latent *t = &m->latent;
+    if (!t->kv_rank) return true;
+    c->mla.low = floats(max_rows, t->q_rank);
+    c->mla.q = floats(max_rows * m->n_head, t->nope + t->rope);
+    c->mla.o = floats(max_rows * m->n_head, t->v);
+    return c->mla.low && c->mla.q && c->mla.o && (!t->q_rank || acts_make(&c->mla.low_act, KINDS(d, KER_W_Q_B), max_rows, t->q_rank))
+        && acts_make(&c->mla.nope_act, KINDS(d, KER_W_K_B), max_rows * m->n_head, t->nope)
+        && acts_make(&c->mla.o_act, KINDS(d, KER_W_V_B), max_rows * m->n_head, t->kv_rank);
+}
+
 void ctx_free(ker_ctx *c)
 {
     if (!c) return;
@@ -74,7 +89,12 @@ void ctx_free(ker_ctx *c)
     acts_free(&c->ff.gather);
     acts_free(&c->ff.h_act);
     acts_free(&c->ff.sh_act);
-    mla_free(c);
+    free(c->mla.low);
+    free(c->mla.q);
+    free(c->mla.o);
+    acts_free(&c->mla.low_act);
+    acts_free(&c->mla.nope_act);
+    acts_free(&c->mla.o_act);
     free(c);
 }
 

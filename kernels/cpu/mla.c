@@ -1,13 +1,50 @@
 /* kernels/cpu/mla: latent attention (KER_MIX_MLA; DeepSeek-V2, arXiv 2405.04434, section 2.1), absorbed: K_B takes each head's Q
  * to the latent's space, attention runs over cells of kv_rank + rope numbers that all heads share, V_B takes each head's sum of
  * latents to its V. Decode and prefill compute the same, so a row's bits depend on no batch. Between begin and end on the pool;
- * allocates nothing (its buffers: ctx.c). Scores and sums are attn.c's. */
+ * allocates only in mla_make. Scores and sums are attn.c's. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/parts.h"
 #include "kernels/cpu/prod.h"
 
 typedef struct mla_job { ker_ctx *c; const layer_w *w; int layer, per; } mla_job;
+
+/* ---- buffers ---- */
+
+static unsigned kinds_in(const ker_dev *d, enum ker_role role)
+{
+    unsigned kinds = 0;
+    for (int i = 0; i < d->m.n_layer; i++) {
+        const mat *w = &dev_layer(d, i)->w[role];
+        if (w->n_out) kinds |= 1u << mat_kind(w);
+    }
+    return kinds;
+}
+
+bool mla_make(ker_ctx *c, int64_t max_rows)
+{
+    const ker_dev *d = c->dev;
+    const ker_model *m = &d->m;
+    const ker_latent *t = &m->latent;
+    if (!t->kv_rank) return true;
+    c->mla.low = act_alloc(sizeof(float) * (size_t)(max_rows * t->q_rank));
+    c->mla.q = act_alloc(sizeof(float) * (size_t)(max_rows * m->n_head * (t->nope + t->rope)));
+    c->mla.o = act_alloc(sizeof(float) * (size_t)(max_rows * m->n_head * t->v));
+    return c->mla.low && c->mla.q && c->mla.o && (!t->q_rank || acts_make(&c->mla.low_act, kinds_in(d, KER_W_Q_B), max_rows, t->q_rank))
+        && acts_make(&c->mla.nope_act, kinds_in(d, KER_W_K_B), max_rows * m->n_head, t->nope)
+        && acts_make(&c->mla.o_act, kinds_in(d, KER_W_V_B), max_rows * m->n_head, t->kv_rank);
+}
+
+void mla_free(ker_ctx *c)
+{
+    free(c->mla.low);
+    free(c->mla.q);
+    free(c->mla.o);
+    acts_free(&c->mla.low_act);
+    acts_free(&c->mla.nope_act);
+    acts_free(&c->mla.o_act);
+}
 
 /* ---- rows ---- */
 

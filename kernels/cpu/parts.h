@@ -17,7 +17,9 @@ void attn_rotate(const ker_model *, float *x, const float *cs);
 int attn_attend(ker_ctx *, int layer);
 void attn_join(ker_ctx *, int layer, int row, int head, int worker);
 int attn_output(ker_ctx *, int layer);
-/* Latent attention (mla.c). */
+/* Latent attention (mla.c): its buffers in c->mla; false: no memory. */
+bool mla_make(ker_ctx *, int64_t max_rows);
+void mla_free(ker_ctx *);
 int mla_attn(ker_ctx *, int layer);
 int cpu_route(ker_ctx *, int layer);
 int cpu_experts(ker_ctx *, int layer);

@@ -314,7 +314,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 12 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 13 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -402,6 +402,8 @@ typedef struct ker_backend {
      * where there is one way. */
     void (*ways_put)(int index, const ker_ways *ways);
     int (*ways_measure)(int index, bool small, ker_way *out, int max, char *err);
+    /* It computes with weights of this type (`weight` says Q_RANGE to others). NULL: with every weight type. */
+    bool (*takes)(int type);
 
     /* States of recurrent layers, beside the cells of a ker_kv, numbered from 1; all NULL where such layers are not computed.
      * Bytes of one, 0: the model has no such layer. A new one's numbers are nobody's until a batch or state_load wrote it.

@@ -45,9 +45,12 @@ static int plugin(const ker_backend **be, char *err)
 
 static const uint64_t ROUNDED = 2u << 20;                             /* each is an allocation of its own, which the driver rounds up */
 
-/* What of the weights must lie on the GPU with what the driver adds, and a layer's routed experts as in the file, in bytes. */
-static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
+/* What of the weights must lie on the GPU with what the driver adds, and a layer's routed experts as in the file, in bytes; beside
+ * them the type that the GPU does not compute with, if they are of one (else -1). */
+typedef struct layer_experts { uint64_t bytes; int strange; } layer_experts;
+static uint64_t weigh(const eng_model *m, const ker_backend *be, layer_experts *experts /* [n_layer] */)
 {
+    for (int l = 0; l < m->ker.n_layer; l++) experts[l].strange = -1;
     uint64_t rest = 0;
     for (int l = -1; l < m->ker.n_layer; l++)
         for (int r = 0; r < KER_W_ROLES; r++) {
@@ -55,8 +58,12 @@ static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
             char err[Q_ERRLEN];
             if (weight_find(m, (enum ker_role)r, l, &v, err)) continue;
             uint64_t bytes = (uint64_t)(ker_row_bytes(v.type, v.ne[0]) * v.ne[1] * v.ne[2]);
-            if (l >= 0 && ker_role_of_experts((enum ker_role)r)) experts[l] += bytes;
-            else rest += bytes + ROUNDED;
+            if (l < 0 || !ker_role_of_experts((enum ker_role)r)) {
+                rest += bytes + ROUNDED;
+                continue;
+            }
+            experts[l].bytes += bytes;
+            if (be->takes && !be->takes(v.type)) experts[l].strange = v.type;
         }
     return rest;
 }
@@ -77,32 +84,38 @@ typedef struct plan {
     int n_moved, n_moe;
     uint64_t on_gpu, elsewhere;        /* bytes; of routed experts that do not lie there               */
     uint64_t cache;                    /* of on_gpu: slots of experts that are fetched; 0: none are    */
+    int strange;                       /* a type of experts that the GPU does not compute with; -1: none is */
 } plan;
 
-/* Experts stay on the GPU from the first layer on while they fit; false: not even the rest does. */
-static bool make_plan(const eng_model *m, uint64_t have, plan *p)
+/* Experts stay on the GPU from the first layer on while they fit and are of types that it computes with; false: not even the rest
+ * fits. Where some are of another type none are fetched. */
+static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, plan *p)
 {
-    uint64_t *experts = q_alloc(sizeof *experts * (size_t)m->ker.n_layer), used = weigh(m, experts) + beside(&m->ker, m->info.n_ctx_train);
+    layer_experts *experts = q_alloc(sizeof *experts * (size_t)m->ker.n_layer);
+    uint64_t used = weigh(m, be, experts) + beside(&m->ker, m->info.n_ctx_train);
     uint64_t all = 0, largest = 0;
     p->moved = q_alloc((size_t)m->ker.n_layer);
     bool fits = used <= have;
     p->on_gpu = used;
+    p->strange = -1;
     for (int l = 0, kept = 0; l < m->ker.n_layer; l++) {
         if (!m->layers[l].moe) continue;
+        uint64_t bytes = experts[l].bytes;
         p->n_moe++;
-        all += experts[l];
-        largest = experts[l] > largest ? experts[l] : largest;
-        if (p->on_gpu + experts[l] + 3 * ROUNDED <= have && (chosen.layers < 0 || kept < chosen.layers)) {
-            p->on_gpu += experts[l] + 3 * ROUNDED;
+        all += bytes;
+        largest = bytes > largest ? bytes : largest;
+        if (experts[l].strange >= 0) p->strange = experts[l].strange;
+        if (experts[l].strange < 0 && p->on_gpu + bytes + 3 * ROUNDED <= have && (chosen.layers < 0 || kept < chosen.layers)) {
+            p->on_gpu += bytes + 3 * ROUNDED;
             kept++;
         } else {
             p->moved[l] = true;
             p->n_moved++;
-            p->elsewhere += experts[l];
+            p->elsewhere += bytes;
         }
     }
     free(experts);
-    if (p->n_moved && chosen.rest == ENG_REST_FETCHED) {
+    if (p->n_moved && chosen.rest == ENG_REST_FETCHED && p->strange < 0) {
         uint64_t one = largest / (uint64_t)m->ker.n_expert + 1, stages = 4 * one + 7 * ROUNDED;     /* on the way (kernels/cuda/cache.cu) */
         fits = used + stages + (uint64_t)m->info.n_expert_used * one <= have;
         p->on_gpu = used + stages;
@@ -123,6 +136,11 @@ static char *plan_words(const eng_model *m, const plan *p)
     double token = (double)p->elsewhere * m->info.n_expert_used / m->ker.n_expert, speed = token > 0 ? eng_read_bandwidth() / token : 0;
     char *how = q_printf(_("experts of %d of %d layers on the GPU (%.1f GiB there), those of %d computed by the CPU (%.1f GiB)"), p->n_moe - p->n_moved, p->n_moe,
                          gpu, p->n_moved, rest);
+    if (p->strange >= 0) {
+        char *why = q_printf(_("%s, since the GPU does not compute with experts of type %s yet"), how, ker_type_get(p->strange)->name);
+        free(how);
+        how = why;
+    }
     if (!(speed > 0)) return how;
     char w[32], *whole = q_printf(_("%s: at most %.3g tokens/s, since the CPU reads %s for each"), how, speed, q_bytes_words((uint64_t)token, w));
     free(how);
@@ -164,7 +182,7 @@ static int open_gpu(eng_model *m, device *d, char *err)
     }
     uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
-    if (!make_plan(m, have, &p))
+    if (!make_plan(m, be, have, &p))
         rc = q_fail(err, Q_NOMEM, _("%s has %.1f GiB of memory free, this model needs at least %.1f GiB there: free some, or use --device cpu"),
                     one->name, (double)have / GIB, (double)(p.on_gpu) / GIB);
     else if (p.n_moved && p.elsewhere > q_mem_available() && !q_in_memory(m->path))

@@ -3,7 +3,9 @@
 #include "engine/run/kept.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct entry {
     bool there, settled;               /* the backend has it; it is written */
@@ -191,6 +193,25 @@ int kept_find(const kept *k, int n, uint64_t (*chain)(const void *user, int n), 
         }
     }
     return best;
+}
+
+int kept_list(const kept *k, bool (*here)(const void *user, int n, uint64_t chain), const void *user, int *state, int most)
+{
+    int n = 0;
+    for (int below = INT_MAX; n < most; n++) {         /* the largest first, to the end of the list */
+        int best = 0;
+        for (int i = 0; i < k->n; i++) {
+            const entry *e = &k->all[i];
+            if (e->there && e->settled && e->n < below && (!best || e->n > k->all[best - 1].n) && here(user, e->n, e->chain))
+                best = i + 1;
+        }
+        if (!best)
+            break;
+        state[most - 1 - n] = best;
+        below = k->all[best - 1].n;
+    }
+    memmove(state, state + most - n, sizeof *state * (size_t)n);
+    return n;
 }
 
 int kept_covers(const kept *k, int state) { return state ? at(k, state)->n : 0; }

@@ -24,6 +24,8 @@ void kept_keep(kept *, int state, enum kept_why why);               /* also when
 /* The settled state of most cells, at most n, whose chain is `chain(user, cells)`; 0: none. */
 int kept_find(const kept *, int n, uint64_t (*chain)(const void *user, int n), const void *user, int *covers);
 int kept_covers(const kept *, int state);                           /* cells */
+/* The last `most` states that are settled on a line (`here` says so), in the order of their cells; how many. */
+int kept_list(const kept *, bool (*here)(const void *user, int n, uint64_t chain), const void *user, int *state, int most);
 uint64_t kept_bytes(const kept *, int *count, uint64_t *each);      /* of all that is kept or stood on */
 
 #endif

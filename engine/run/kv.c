@@ -379,6 +379,37 @@ int kv_line_load(kv_pool *p, const kv_line *l, int index, int n, const void *src
     return p->be->kv_load(p->kv, l->page[index], n, src);
 }
 
+int kv_line_states(const kv_pool *p, const kv_line *l, int *state, int most)
+{
+    return p->states ? kept_list(p->states, is_here, &(line_of){ p, l }, state, most) : 0;
+}
+
+int kv_state_cells(const kv_pool *p, int state) { return kept_covers(p->states, state); }
+int kv_state_save(const kv_pool *p, int state, void *dst) { return p->be->state_save(p->kv, state, dst); }
+
+int kv_state_load(kv_pool *p, const kv_line *line, const void *src, char *err)
+{
+    int state = kept_take(p->states, is_here, &(line_of){ p, line }, err), rc = state;
+    if (state > 0 && (rc = p->be->state_load(p->kv, state, src))) {
+        kept_drop(p->states, state);
+        return rc;
+    }
+    return state;
+}
+
+void kv_state_settle(kv_pool *p, const kv_line *line, int state, int cells)
+{
+    kept_settle(p->states, state, cells, kv_cell_chain(p, line, cells - 1));
+    kept_keep(p->states, state, KEPT_BORDER);
+    kept_drop(p->states, state);
+}
+
+void kv_state_drop(kv_pool *p, int state)
+{
+    if (state)
+        kept_drop(p->states, state);
+}
+
 uint64_t kv_cell_config(const kv_pool *p, const kv_line *l, int cell)
 {
     return p->pages[l->page[cell / KER_PAGE]].config[cell % KER_PAGE];

@@ -68,6 +68,16 @@ int kv_line_save(const kv_pool *, const kv_line *, int index, void *dst);
 /* Into a page that kv_extend has given the line beyond line->n: its first n cells. They are nobody's until kv_commit. */
 int kv_line_load(kv_pool *, const kv_line *, int index, int n, const void *src);
 
+/* The last `most` states along the line, its own the last of them: how many. */
+int kv_line_states(const kv_pool *, const kv_line *, int *state, int most);
+int kv_state_cells(const kv_pool *, int state);                     /* that it covers */
+int kv_state_save(const kv_pool *, int state, void *dst);
+/* A state from memory, for cells that kv_commit is still to make: its number, or a q_result (Q_FORMAT: numbers that are none). It becomes
+ * a border of the line by kv_state_settle, the line's own as its `next` by kv_commit; else kv_state_drop. */
+int kv_state_load(kv_pool *, const kv_line *, const void *src, char *err);
+void kv_state_settle(kv_pool *, const kv_line *, int state, int cells);
+void kv_state_drop(kv_pool *, int state);
+
 uint64_t kv_cell_config(const kv_pool *, const kv_line *, int cell);
 uint64_t kv_cell_chain(const kv_pool *, const kv_line *, int cell);
 uint64_t kv_cell_forced(const kv_pool *, const kv_line *, int cell);

@@ -2,7 +2,8 @@
  *
  * The file, every number little-endian: `head`; the configuration as JSON, the model's name and the caller's note, each with
  * the length that the head says; tokens, int32 each; of each cell the configuration and the hash of forced routing, uint64
- * both; the logits, float each; the cells, a page of 64 after another as ker_cells_bytes has them; and a hash of all before
+ * both; the logits, float each; the cells, a page of 64 after another as ker_cells_bytes has them; of models with recurrent
+ * layers the last states along the text, each behind how many cells it covers, int64, the last one's all; and a hash of all before
  * it. The head ends in a hash of its own. Chains are made again from what they are made of, and must come out as they were.
  * It never evaluates anything. */
 #include "engine/run/config.h"
@@ -18,16 +19,18 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = "QSTATE\r\n";
-enum { VERSION = 1, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 112 };
+enum { VERSION = 1, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 112, STATES_MOST = 4 };
 
 typedef struct head {
     char magic[8];
     uint32_t version, bytes;           /* of the head */
     uint64_t model, weights;           /* eng_info.id; a hash of parts of the weights */
     uint64_t config, seed, chain;      /* of the configuration, of its position knobs, of the last cell */
-    int32_t n_layer, n_kv_head, head_dim, kv;
+    int32_t n_layer, n_kv_head, head_dim;      /* layers with cells */
+    int16_t kv;
+    uint16_t n_states;                 /* 0: no layer is recurrent */
     int32_t n_vocab, n_tokens, n_cells, n_logits;
-    uint32_t n_json, n_name, n_note, unused;
+    uint32_t n_json, n_name, n_note, state_floats;
     char device[DEVICE_MOST];
     uint64_t hash;
 } head;
@@ -62,20 +65,22 @@ static uint64_t cells_bytes(const head *h, int n)
 static uint64_t file_bytes(const head *h)
 {
     return sizeof *h + (uint64_t)h->n_json + h->n_name + h->n_note + 4 * (uint64_t)h->n_tokens + sizeof(provenance) * (uint64_t)h->n_cells +
-           4 * (uint64_t)h->n_logits + cells_bytes(h, h->n_cells) + sizeof(uint64_t);
+           4 * (uint64_t)h->n_logits + cells_bytes(h, h->n_cells) + h->n_states * (sizeof(int64_t) + 4 * (uint64_t)h->state_floats) + sizeof(uint64_t);
 }
 
 static head head_of(const eng_session *s, size_t n_json, size_t n_note)
 {
     const eng_model *m = s->cache->m;
     head h = { .version = VERSION, .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
-               .chain = s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : s->seed, .n_layer = m->ker.n_layer,
-               .n_kv_head = m->ker.n_kv_head, .head_dim = m->ker.head_dim, .kv = (int32_t)s->cache->type, .n_vocab = m->ker.n_vocab,
+               .chain = s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : s->seed, .n_layer = ker_cell_layers(&m->ker),
+               .n_kv_head = m->ker.n_kv_head, .head_dim = m->ker.head_dim, .kv = (int16_t)s->cache->type, .state_floats = (uint32_t)ker_state_floats(&m->ker), .n_vocab = m->ker.n_vocab,
                .n_tokens = s->n_tokens, .n_cells = s->line.n, .n_logits = s->user.logits && s->line.n == s->n_tokens ? m->ker.n_vocab : 0,
                .n_json = (uint32_t)n_json, .n_name = (uint32_t)strnlen(m->info.name, NAME_MOST), .n_note = (uint32_t)n_note };
     const char *on = eng_model_device(m), *colon = strchr(on, ':');        /* which of several alike is not asked */
     snprintf(h.device, sizeof h.device, "%.*s%s", colon ? (int)(colon - on) : (int)strlen(on), on, colon ? colon + 1 + strcspn(colon + 1, " ") : "");
     memcpy(h.magic, MAGIC, sizeof h.magic);
+    int state[STATES_MOST];
+    h.n_states = (uint16_t)kv_line_states(s->cache->pool, &s->line, state, STATES_MOST);
     return h;
 }
 
@@ -134,6 +139,24 @@ static int put_cells(eng_session *s, const head *h, writing *w, char *err)
     return rc;
 }
 
+static int put_states(eng_session *s, const head *h, writing *w, char *err)
+{
+    kv_pool *pool = s->cache->pool;
+    int state[STATES_MOST], rc = Q_OK;
+    char *p = h->n_states ? malloc(4 * (size_t)h->state_floats) : NULL;
+    if (h->n_states && (!p || kv_line_states(pool, &s->line, state, h->n_states) != h->n_states))
+        rc = q_fail(err, Q_NOMEM, _("no memory for a state of the recurrent layers: lower state.memory or context.length"));
+    for (int i = 0; i < h->n_states && !rc; i++) {
+        int64_t cells = kv_state_cells(pool, state[i]);
+        if ((rc = kv_state_save(pool, state[i], p)))
+            rc = q_fail(err, rc, _("the cells cannot be read from the device (code %d): /recompute makes them anew"), rc);
+        else if (!(rc = put(w, &cells, sizeof cells, err)))
+            rc = put(w, p, 4 * (size_t)h->state_floats, err);
+    }
+    free(p);
+    return rc;
+}
+
 static int write_all(eng_session *s, head *h, const char *json, const char *note, writing *w, char *err)
 {
     h->weights = weights_hash(s->cache->m);
@@ -149,6 +172,8 @@ static int write_all(eng_session *s, head *h, const char *json, const char *note
         rc = put(w, s->tokens, sizeof *s->tokens * (size_t)h->n_tokens, err);
     if (!rc)
         rc = put_cells(s, h, w, err);
+    if (!rc)
+        rc = put_states(s, h, w, err);
     uint64_t hash = w->hash;
     return rc ? rc : put(w, &hash, sizeof hash, err);
 }
@@ -230,7 +255,10 @@ static int take(reading *r, void *p, size_t n, char *err)
 static bool within(const head *h, uint64_t bytes)
 {
     enum { MOST = 1 << 24, WIDE = 1 << 14 };
-    if (h->n_layer < 1 || h->n_layer > WIDE || h->n_kv_head < 1 || h->n_kv_head > WIDE || h->head_dim < 1 || h->head_dim > WIDE || h->kv < KER_KV_F16 ||
+    bool recurrent = h->n_states > 0;
+    if (recurrent != (h->state_floats > 0) || h->n_states > STATES_MOST || h->state_floats > 1u << 28)
+        return false;
+    if (h->n_layer < !recurrent || h->n_layer > WIDE || h->n_kv_head < 1 || h->n_kv_head > WIDE || h->head_dim < 1 || h->head_dim > WIDE || h->kv < KER_KV_F16 ||
         h->kv > KER_KV_Q8_0 || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
         (h->n_logits != 0 && (h->n_logits != h->n_vocab || h->n_cells != h->n_tokens)) || h->n_json > JSON_MOST || h->n_name > NAME_MOST ||
         h->n_note > ENG_STATE_NOTE || memchr(h->device, 0, sizeof h->device) == NULL)
@@ -325,7 +353,7 @@ static int fits(const eng_session *s, const head *h, const char *json, const cha
     const eng_model *m = s->cache->m;
     head own = head_of(s, 0, 0);
     if (h->model != own.model || h->weights != weights_hash(m) || h->n_vocab != own.n_vocab || h->n_layer != own.n_layer ||
-        h->n_kv_head != own.n_kv_head || h->head_dim != own.head_dim)
+        h->n_kv_head != own.n_kv_head || h->head_dim != own.head_dim || h->state_floats != own.state_floats)
         return q_fail(err, Q_RANGE, strcmp(name, m->info.name) == 0 ? _("this state is of another file of %.200s: its cells do not fit this one's weights")
                       : _("this state is of another model, %.200s: /model loads that"), name);
     if (strcmp(h->device, own.device) != 0)
@@ -339,7 +367,7 @@ static int fits(const eng_session *s, const head *h, const char *json, const cha
 }
 
 /* ---- loading ---- */
-typedef struct loaded { kv_line line; int32_t *tokens; kv_cell *cells; float *logits; } loaded;
+typedef struct loaded { kv_line line; int32_t *tokens; kv_cell *cells; float *logits; int n_border, border[STATES_MOST], covers[STATES_MOST]; } loaded;
 
 static int take_front(eng_session *s, reading *r, const head *h, loaded *l, char *err)
 {
@@ -384,6 +412,35 @@ static int take_logits(reading *r, const head *h, loaded *l, char *err)
     return rc;
 }
 
+static int take_states(eng_session *s, reading *r, const head *h, loaded *l, char *err)
+{
+    int rc = Q_OK;
+    int64_t before = 0, cells;
+    char *p = h->n_states ? malloc(4 * (size_t)h->state_floats) : NULL;
+    if (h->n_states && !p)
+        rc = q_fail(err, Q_NOMEM, _("no memory for a state of the recurrent layers: lower state.memory or context.length"));
+    for (int i = 0; i < h->n_states && !rc; i++) {
+        if ((rc = take(r, &cells, sizeof cells, err)) || (rc = take(r, p, 4 * (size_t)h->state_floats, err)))
+            break;
+        if (cells <= before || cells > h->n_cells || (cells == h->n_cells) != (i == h->n_states - 1)) {
+            rc = damaged(r, err);
+            break;
+        }
+        int state = kv_state_load(s->cache->pool, &l->line, p, err);
+        if (state < 0)
+            rc = state == Q_FORMAT ? damaged(r, err) : state;
+        else if (i == h->n_states - 1)
+            l->line.next = state;
+        else {
+            l->border[l->n_border] = state;
+            l->covers[l->n_border++] = (int)cells;
+        }
+        before = cells;
+    }
+    free(p);
+    return rc;
+}
+
 static int take_cells(eng_session *s, reading *r, const head *h, loaded *l, eng_state_go *go, void *user, char *err)
 {
     int rc = Q_OK;
@@ -402,6 +459,8 @@ static int take_cells(eng_session *s, reading *r, const head *h, loaded *l, eng_
             rc = q_fail(err, Q_CANCEL, _("stopped: the state is not taken"));
     }
     free(page);
+    if (!rc)
+        rc = take_states(s, r, h, l, err);
     uint64_t said, hash = r->hash;
     if (!rc)
         rc = take(r, &said, sizeof said, err);
@@ -422,6 +481,9 @@ static void become(eng_session *s, const head *h, loaded *l)
 {
     kv_pool *pool = s->cache->pool;
     kv_commit(pool, &l->line, l->cells, h->n_cells, s->seed);
+    for (int i = 0; i < l->n_border; i++)
+        kv_state_settle(pool, &l->line, l->border[i], l->covers[i]);
+    l->n_border = 0;
     kv_release(pool, &s->line);
     s->line = l->line;
     l->line = (kv_line){ 0 };
@@ -452,6 +514,8 @@ int eng_state_load(eng_session *s, const char *path, eng_state_go *go, void *use
         rc = take_cells(s, &r, &h, &l, go, user, err);
     if (!rc)
         become(s, &h, &l);
+    for (int i = 0; i < l.n_border; i++)
+        kv_state_drop(s->cache->pool, l.border[i]);
     kv_release(s->cache->pool, &l.line);             /* what was not committed is nobody's */
     if (rc && had && !s->line.n)                     /* it had made room: what of it was not overwritten is found again */
         kv_reuse(s->cache->pool, &s->line, s->tokens, s->n_tokens, s->seed, s->hash, ENG_CONTINUE);

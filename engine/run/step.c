@@ -2,6 +2,7 @@
  * written down: text, logits, routing records. One thread, that of the cache. It never chooses a token. */
 #include "engine/run/config.h"
 #include "engine/run/session.h"
+#include "engine/text/vocab.h"
 
 #include <string.h>
 
@@ -69,15 +70,30 @@ static int chunk_rows(const eng_session *s, bool watched, int left)
     return n < left ? n : left;
 }
 
+/* Where a text of a model with recurrent layers is come back to: before its last message, whose beginning a control token marks, so that
+ * an answer is made again, or its frame changed, by reading a few tokens. Else before the last token, which is always read. */
+static int border_in(const eng_session *s, int first)
+{
+    enum { NEAR = 64 };
+    for (int i = s->n_tokens - 1; i > first && i >= s->n_tokens - NEAR; i--)
+        if (vocab_control(s->cache->m->vocab, s->tokens[i]))
+            return i;
+    return s->n_tokens - 1;
+}
+
 int step_catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
 {
-    int first = s->line.n, total = s->n_tokens - first;
+    int first = s->line.n, total = s->n_tokens - first, border = total > 0 && kv_has_states(s->cache->pool) ? border_in(s, first) : first;
     if (progress && total > 0)
         progress(user, 0, total);
     while (s->line.n < s->n_tokens) {
         int left = s->n_tokens - s->line.n, n = chunk_rows(s, progress != NULL, left);
+        if (border > s->line.n && n > border - s->line.n)
+            n = border - s->line.n;
         int64_t start = q_now_ns();
         ker_out out;
+        if (s->line.n == first || s->line.n == border)
+            kv_border(s->cache->pool, &s->line);
         int rc = extend(s, s->tokens + s->line.n, n, logits && n == left ? ENG_WANT_LOGITS : ENG_WANT_NOTHING, true, &out, err);
         if (rc)
             return rc;

@@ -281,6 +281,7 @@ void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the 
 void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */
 bool cu_acts_make(ker_ctx *c, cu_acts *a, unsigned kinds, int64_t rows, int64_t n);
 const cu_planes *cu_planes_of(int type);                     /* NULL: not a weight                               */
+bool cu_takes(int type);                                      /* it is one                                      */
 
 /* ---- what plugin.cu puts into the table ---- */
 int dev_list(ker_device *list, int max, char *err);

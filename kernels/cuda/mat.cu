@@ -25,6 +25,8 @@ const cu_planes *cu_planes_of(int type)
     return NULL;
 }
 
+bool cu_takes(int type) { return cu_planes_of(type) != NULL; }
+
 /* Rows [blockIdx.y * R, ...) of n_rows. */
 template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul_blocks(cu_mat w, cu_act a, cu_sink to, cu_trace tr, int n_rows)
 {

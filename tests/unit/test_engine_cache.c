@@ -266,6 +266,7 @@ static void mixed_rows(void)
 {
     mixed_rows_of("qwen3moe");
     mixed_rows_of("glm4moe");
+    mixed_rows_of("deepseek2");
 }
 
 /* What is tried and not kept changes neither logits, text, mix, records nor pages, and no later byte. */

@@ -226,8 +226,8 @@ int main(void)
 {
     RUN(finds_what_stood_behind);
     RUN(rests_where_it_does_not_pay);
-    static const char *const models[] = { "qwen3moe", "glm4moe" };
-    for (int i = 0; i < 2; i++) {
+    static const char *const models[] = { "qwen3moe", "glm4moe", "deepseek2" };
+    for (int i = 0; i < 3; i++) {
         char *path = util_model(models[i]);
         CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
         remove(path);

@@ -108,7 +108,8 @@ static const extra_case extras[] = { { "yarn_untruncated", "rope.yarn_range", "e
 
 int main(void)
 {
-    static const char *const small[] = { "qwen3moe", "glm4moe", "mixtral", "qwen2", "olmoe", "granitemoe", "phi3", "gemma3", "gpt-oss" };
+    static const char *const small[] = { "qwen3moe", "glm4moe", "mixtral", "qwen2", "olmoe", "granitemoe", "phi3", "gemma3", "gpt-oss", "glm4moe-full",
+                                          "qwen3next", "qwen35", "deepseek2", "deepseek2-lite" };
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         arch_now = small[i];
         RUN(checked_in_goldens);

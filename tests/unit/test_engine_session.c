@@ -92,7 +92,7 @@ static void random_knob(eng_config *c, const eng_info *o)
     int L = o->first_moe_layer + (int)rnd((uint32_t)o->n_moe_layer), E = (int)rnd((uint32_t)o->n_expert), rc = 0;
     switch (rnd(17)) {
     case 0: case 1: snprintf(v, sizeof v, "%d", 1 + (int)rnd((uint32_t)o->n_expert)); rc = eng_config_set(c, "experts.k", v, err); break;
-    case 2: rc = eng_config_set(c, "experts.k", rnd(2) ? "1,6,11" : "default", err); break;
+    case 2: rc = eng_config_set(c, "experts.k", rnd(2) ? o->n_expert < 11 ? "1,6,3" : "1,6,11" : "default", err); break;
     case 3: snprintf(v, sizeof v, "%d:%d", L, E); rc = eng_config_set(c, "experts.ban", rnd(3) ? v : "none", err); break;
     case 4: snprintf(v, sizeof v, "%d:%d=%d.5", L, E, (int)rnd(5) - 2); rc = eng_config_set(c, "experts.bias", rnd(3) ? v : "none", err); break;
     case 5: snprintf(v, sizeof v, "%d:%d", L, E); rc = eng_config_set(c, "experts.pin", rnd(3) ? v : "none", err); break;
@@ -102,8 +102,8 @@ static void random_knob(eng_config *c, const eng_info *o)
     case 9: rc = eng_config_set(c, "rope.scaling", rnd(2) ? "yarn" : rnd(2) ? "linear" : "none", err); break;
     case 10: rc = eng_config_set(c, "rope.factor", rnd(2) ? "4" : "2", err); break;
     case 11: rc = eng_config_set(c, "rms_norm_eps", rnd(2) ? "0.01" : "default", err); break;
-    case 12: rc = eng_config_set(c, "attention.heads_off", rnd(2) ? "1:2" : "none", err); break;
-    case 13: rc = eng_config_set(c, "ffn.width", o->n_ff_sh && rnd(2) ? "32" : "0", err); break;
+    case 12: rc = eng_config_set(c, "attention.heads_off", rnd(2) ? o->n_head < 3 ? "2:1" : "1:2" : "none", err); break;
+    case 13: rc = eng_config_set(c, "ffn.width", o->n_ff_sh && rnd(2) ? o->n_ff_exp < 32 ? "8" : "32" : "0", err); break;
     case 14: rc = eng_config_set(c, "kv.type", rnd(4) ? "f32" : "f16", err); break;
     case 15: snprintf(v, sizeof v, "%d", 150 + 10 * (int)rnd(5)); rc = eng_config_set(c, "context.length", v, err); break;
     case 16: rc = eng_config_set(c, "sampler.temperature", rnd(2) ? "0" : "1", err); break;
@@ -333,6 +333,8 @@ static int steps_wanted(int otherwise)
 
 static void fuzz_qwen3moe(void) { fuzz("qwen3moe", steps_wanted(160)); }
 static void fuzz_glm4moe(void) { fuzz("glm4moe", steps_wanted(160)); }
+static void fuzz_deepseek2(void) { fuzz("deepseek2", steps_wanted(100)); }
+static void fuzz_qwen3next(void) { fuzz("qwen3next", steps_wanted(160)); }    /* recurrent layers: borders, states */
 
 /* ---- cells are found again, and only where they may be ---- */
 static void reuse(void)
@@ -585,6 +587,8 @@ int main(void)
     printf("# seed %llu\n", (unsigned long long)rng);
     RUN(fuzz_qwen3moe);
     RUN(fuzz_glm4moe);
+    RUN(fuzz_deepseek2);
+    RUN(fuzz_qwen3next);
     RUN(reuse);
     RUN(cancel_from_thread);
     char *path = util_default_model();

@@ -22,11 +22,14 @@ import sys
 
 import numpy as np
 
+import ref_delta
+
 # rope: pairs (i, i + d/2) or adjacent; bias: of Q, K, V; gate; renorm: chosen weights divided by their sum, unless the
 # file says otherwise; shared: a shared expert, gated by its own router or not; select: a bias for choosing only;
 # qk_norm: of each head or ("whole") of all at once; fused: Q, K, V in one tensor, gate and up in another; scales:
 # Granite's four multipliers; window: with attention.sliding_window, of so many layers the last sees all (0: every layer
-# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts
+# slides); local: sliding layers have a rope of their own; biases: of the output, the router and the experts; latent: MLA, the file's
+# K and V of it in one tensor (kv_b, older files) or in two
 ARCH = {
     "qwen3moe": dict(half=True, qk_norm="head", moe=True, gate="softmax", renorm=True),
     "qwen3": dict(half=True, qk_norm="head"),
@@ -42,7 +45,23 @@ ARCH = {
                     ffn_norm="post_attention_norm"),
     "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
+    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1),
+    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, of="deepseek2"),
+    # GLM-4.5: more dense layers before the others, norms of Q and K, one group, a layer that only predicts further tokens
+    "glm4moe-full": dict(half=True, bias=True, qk_norm="head", moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+                         ffn_norm="post_attention_norm", leading=2, mtp=1, groups=(1, 1), of="glm4moe"),
+    "glm4moe-groups": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
+                           ffn_norm="post_attention_norm", leading=1, groups=(4, 2), of="glm4moe"),
 }
+ARCH.update(ref_delta.ARCH)
+
+
+def row_of(kv):
+    """The row of a file: some architectures have several."""
+    arch = kv["general.architecture"]
+    if arch == "llama" and kv.get("llama.expert_count"):
+        return ARCH["mixtral"]
+    return ARCH["glm4moe-full" if kv.get("glm4moe.nextn_predict_layers") else arch]
 
 
 # ---- files ----
@@ -74,7 +93,7 @@ class Model:
             self.tensor[name] = v.reshape(ne[::-1])
         self.arch = self.kv["general.architecture"]
         self.row = dict(bias=False, moe=False, qk_norm=None)
-        self.row.update(ARCH["mixtral" if self.arch == "llama" and self.kv.get("llama.expert_count") else self.arch])
+        self.row.update(row_of(self.kv))
 
     def take(self, fmt):
         v = struct.unpack_from("<" + fmt, self.bytes, self.at)[0]
@@ -122,6 +141,44 @@ def glu(kind, gate, up):
         gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
         return gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
     return silu(gate) * up
+
+
+def yarn_factor(m, settings):
+    """By how much YaRN stretches, 1 where it does not act."""
+    scaling = settings.get("rope.scaling", m.key("rope.scaling.type", "none"))
+    return max(settings.get("rope.factor", m.key("rope.scaling.factor", 1.0)), 1.0) if scaling == "yarn" else 1.0
+
+
+def latent_attention(m, layer, x, eps, f, settings):
+    """DeepSeek-V2's (arXiv 2405.04434, equations 9 to 19), every head's K and V written out; scores under YaRN as modeling_deepseek.py
+    has them (mscale_all_dim)."""
+    w = lambda name: m.weight(layer, name)
+    heads, rank, rope = m.key("attention.head_count"), m.key("attention.kv_lora_rank"), m.key("rope.dimension_count")
+    head, dim = m.key("attention.key_length_mla", m.key("attention.key_length")), m.key("attention.value_length_mla", m.key("attention.value_length"))
+    nope, n = head - rope, len(x)
+    y = norm(x, w("attn_norm.weight"), eps)
+    q = norm(y @ w("attn_q_a.weight").T, w("attn_q_a_norm.weight"), eps) @ w("attn_q_b.weight").T if m.key("attention.q_lora_rank", 0) else y @ w("attn_q.weight").T
+    q = q.reshape(n, heads, head)
+    both = y @ w("attn_kv_a_mqa.weight").T
+    latent = norm(both[:, :rank], w("attn_kv_a_norm.weight"), eps)
+    turned = rotate(both[:, None, rank:], m.row["half"], f, 1.0)[:, 0]
+    q = np.concatenate([q[..., :nope], rotate(q[..., nope:], m.row["half"], f, 1.0)], -1)
+    if w("attn_kv_b.weight") is not None:
+        kv = w("attn_kv_b.weight").reshape(heads, nope + dim, rank)
+        k_b, v_b = kv[:, :nope], kv[:, nope:]
+    else:
+        k_b, v_b = w("attn_k_b.weight").transpose(0, 2, 1), w("attn_v_b.weight")
+    grown = 1 + m.key("rope.scaling.yarn_log_multiplier", 0.0) * np.log(yarn_factor(m, settings))
+    out = np.zeros((n, heads, dim))
+    for h in range(heads):
+        k = np.concatenate([latent @ k_b[h].T, turned], -1)
+        s = q[:, h] @ k.T * (grown ** 2 / np.sqrt(head))
+        s[np.triu_indices(n, 1)] = -np.inf
+        p = np.exp(s - s.max(1, keepdims=True))
+        out[:, h] = p / p.sum(1, keepdims=True) @ (latent @ v_b[h].T)
+    for h in spread(settings, "attention.heads_off", layer, heads):
+        out[:, h] = 0
+    return joined(m, x, out.reshape(n, -1) @ w("attn_output.weight").T, None, eps)
 
 
 def frequencies(m, settings, n):
@@ -172,6 +229,8 @@ def joined(m, x, part, norm_of, eps):
 
 
 def attention(m, layer, x, eps, f, scale, settings):
+    if m.row.get("latent"):
+        return latent_attention(m, layer, x, eps, f, settings)
     w = lambda name: m.weight(layer, name)
     heads, kv_heads = m.key("attention.head_count"), m.key("attention.head_count_kv")
     dim, n, local = m.key("attention.key_length", x.shape[1] // heads), len(x), slides(m, layer)
@@ -187,7 +246,9 @@ def attention(m, layer, x, eps, f, scale, settings):
             p = p + w("attn_%s.bias" % name)
         if m.row["qk_norm"] == "whole" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
-        p = p.reshape(n, count, dim)
+        p = p.reshape(n, count, -1)
+        if m.row.get("q_gate") and name == "q":
+            p, gate = p[..., :dim], 1 / (1 + np.exp(-p[..., dim:]))
         if m.row["qk_norm"] == "head" and name != "v":
             p = norm(p, w("attn_%s_norm.weight" % name), eps)
         part.append(p if name == "v" else rotate(p, m.row["half"], f, scale))
@@ -205,20 +266,37 @@ def attention(m, layer, x, eps, f, scale, settings):
         out[:, h] = p / (p.sum(1, keepdims=True) + np.exp(sink - top)) @ v[:, g]
     for h in spread(settings, "attention.heads_off", layer, heads):
         out[:, h] = 0
+    if m.row.get("q_gate"):
+        out = out * gate
     out = out.reshape(n, -1) @ w("attn_output.weight").T
     if m.row.get("biases"):
         out = out + w("attn_output.bias")
     return joined(m, x, out, w("post_attention_norm.weight") if m.row.get("post") else None, eps)
 
 
+def grouped(value, best, pins, k, groups, n_best):
+    """Of `best`, pins and the experts of the groups that count; and by how much the last of these groups led."""
+    size, held, taken = len(value) // groups[0], 0, []
+    inside = {g: [i for i in best if i // size == g and i not in pins] for g in range(groups[0])}
+    score = {g: np.sort(value[g * size:(g + 1) * size])[-n_best:].sum() for g in inside if inside[g]}
+    order = sorted(score, key=lambda g: (-score[g], g))
+    while len(taken) < len(order) and (len(taken) < groups[1] or held < k - min(k, len(pins))):
+        taken.append(order[len(taken)])
+        held += len(inside[taken[-1]])
+    led = score[taken[-1]] - score[order[len(taken)]] if taken and len(taken) < len(order) else np.inf
+    return [i for i in best if i in pins or i // size in taken], led
+
+
 def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=None, pins=(), bans=(), router_scale=0.0, forced=None,
-           temperature=1.0, min_p=0.0):
+           temperature=1.0, min_p=0.0, groups=(0, 0)):
     """One token's experts: ids in the order of choice, weights, and by how much the last chosen led.
 
     Edits act on the scores that decide: `add` on the logits before the gate, a ban is never chosen, a pin takes one of
     the k slots with its own gate value; of more pins than slots the best stay. Scores are divided by the temperature; of
     the chosen, those below min_p of the largest value are dropped, never a pin, and the others share the weight. In a carved model (router_scale) scores
-    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id."""
+    are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id. groups: (n, used), only the
+    experts of the `used` best groups may be chosen; a group's score is the sum of its two best behind a sigmoid, its best
+    behind a softmax (modeling_deepseek_v3.py, modeling_deepseek_v2.py); more groups where those do not hold k."""
     s = np.array(logit, np.float64)
     if router_scale:
         s = (s + 4 * (select if select is not None else 0)) / router_scale
@@ -232,14 +310,16 @@ def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=No
     rank = s if router_scale or (gate == "softmax" and select is None) else value + (select if select is not None else 0)
     best = [i for i in np.argsort(-rank, kind="stable") if not banned[i]]
     k = min(k, len(best))
+    if groups[0] > 1:
+        best, led = grouped(np.where(banned, 0, value) + (select if select is not None else 0), best, [i for i in best if i in pins], k, groups, 2 if gate == "sigmoid" else 1)
     ids = list(forced) if forced is not None else [i for i in best if i in pins][:k]
-    lead = np.inf
+    lead = led if groups[0] > 1 and forced is None else np.inf
     if forced is None:
         rest = [i for i in best if i not in pins]
         free = k - len(ids)
         ids += rest[:free]
         if 0 < free < len(rest):
-            lead = rank[rest[free - 1]] - rank[rest[free]]
+            lead = min(lead, rank[rest[free - 1]] - rank[rest[free]])
     if forced is None and min_p > 0:
         edge = min_p * value[ids].max()
         lead = min([lead] + [abs(value[i] - edge) for i in ids if i not in pins])
@@ -303,7 +383,8 @@ def experts(m, layer, x, y, settings, forced, trace):
                             m.kv.get(m.arch + ".expert_weights_scale", 1.0), w("exp_probs_b.bias"), add,
                             spread(settings, "experts.pin", layer, n_expert), spread(settings, "experts.ban", layer, n_expert),
                             m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None,
-                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0))
+                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0),
+                            (m.key("expert_group_count", 0), m.key("expert_group_used_count", 0)))
         for e, a in zip(i, v):
             bias = lambda name: w(name + ".bias")[e] if m.row.get("biases") else 0
             h = glu(m.row.get("glu"), w("ffn_gate_exps.weight")[e] @ y[t] + bias("ffn_gate_exps"), w("ffn_up_exps.weight")[e] @ y[t] + bias("ffn_up_exps"))
@@ -341,9 +422,12 @@ def forward(m, tokens, settings, forced=None):
     x = m.tensor["token_embd.weight"][tokens] * m.key("embedding_scale", 1.0)
     if m.row.get("embd_root"):
         x = x * np.sqrt(x.shape[1])
-    for layer in range(m.key("block_count")):
+    for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
         w = lambda name: m.weight(layer, name)
-        x = attention(m, layer, x, eps, f, scale, settings)
+        if ref_delta.recurrent(m, layer):
+            x = ref_delta.mix(m, layer, x, eps, norm, silu)
+        else:
+            x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
@@ -452,19 +536,33 @@ def put_kv(name, v):
 def shapes(row, arch, tiny):
     """Keys without the architecture's prefix."""
     embd, dim, layers, ff = (32, 16, 2, 48) if tiny else (64, 32, 3, 96)
-    layers = 6 if row.get("window") == 6 else layers
+    layers = 6 if row.get("window") == 6 else layers + row.get("mtp", 0) + (row.get("leading", 0) > 1)
     keys = {"block_count": layers, "context_length": 256, "embedding_length": embd, "feed_forward_length": ff,
             "attention.head_count": 4, "attention.head_count_kv": 2, "attention.key_length": dim, "attention.value_length": dim,
-            "attention.layer_norm_rms_epsilon": 1e-6, "rope.dimension_count": dim if arch != "glm4moe" else dim // 2, "rope.freq_base": 10000.0}
+            "attention.layer_norm_rms_epsilon": 1e-6, "rope.dimension_count": dim // 2 if row.get("of", arch) == "glm4moe" else dim, "rope.freq_base": 10000.0}
     if row.get("moe"):
         keys.update({"expert_count": 8 if tiny else 12, "expert_used_count": 3 if tiny else 4, "expert_feed_forward_length": 16 if tiny else 32,
                      "leading_dense_block_count": row.get("leading", 0)})
     if row.get("shared"):
         keys.update({"expert_shared_count": 1, "expert_shared_feed_forward_length": 32 if tiny else 64})
+    if row.get("mtp"):
+        keys["nextn_predict_layers"] = row["mtp"]
+    if row.get("groups"):
+        keys.update({"expert_group_count": row["groups"][0], "expert_group_used_count": row["groups"][1]})
     if row.get("scales"):
         keys.update({"attention.scale": 0.2, "embedding_scale": 6.0, "residual_scale": 0.4, "logit_scale": 3.0})
     if "window" in row:
         keys["attention.sliding_window"] = 20
+    if row.get("latent"):
+        rank, nope, rope, v = (24, 12, 8, 16) if tiny else (32, 16, 8, 24)
+        keys.update({"attention.head_count_kv": 4, "attention.kv_lora_rank": rank, "rope.dimension_count": rope,
+                     "attention.key_length": nope + rope, "attention.value_length": v})
+        del keys["expert_shared_feed_forward_length"]
+    if row.get("latent") and not row.get("kv_b"):
+        keys.update({"attention.head_count_kv": 1, "attention.q_lora_rank": 20, "attention.key_length": rank + rope, "attention.value_length": rank,
+                     "attention.key_length_mla": nope + rope, "attention.value_length_mla": v, "expert_gating_func": 2, "expert_weights_norm": True,
+                     "expert_weights_scale": 1.5, "expert_group_count": 4, "expert_group_used_count": 2, "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
+                     "rope.scaling.original_context_length": 64, "rope.scaling.yarn_log_multiplier": 0.1})
     if row.get("fused"):
         keys.update({"rope.dimension_count": dim * 3 // 4, "rope.scaling.original_context_length": 64})
     if row.get("sinks"):
@@ -475,12 +573,20 @@ def shapes(row, arch, tiny):
 def layer_tensors(row, k, i):
     """Name, shape [out][in] of one layer's."""
     embd, heads, kv, dim = (k[n] for n in ("embedding_length", "attention.head_count", "attention.head_count_kv", "attention.key_length"))
-    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length")
+    ff, x, ffx, ffs = k["feed_forward_length"], k.get("expert_count"), k.get("expert_feed_forward_length"), k.get("expert_shared_feed_forward_length", k.get("expert_feed_forward_length"))
     t = {"attn_norm.weight": (embd,), "attn_output.weight": (embd, heads * dim), row.get("ffn_norm", "ffn_norm") + ".weight": (embd,)}
     if row.get("fused"):
         t.update({"attn_qkv.weight": ((heads + 2 * kv) * dim, embd), "ffn_up.weight": (2 * ff, embd), "ffn_down.weight": (embd, ff)})
         return t
-    t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
+    if row.get("latent"):
+        rank, rope, low = k["attention.kv_lora_rank"], k["rope.dimension_count"], k.get("attention.q_lora_rank")
+        head, v = k.get("attention.key_length_mla", dim), k.get("attention.value_length_mla", k["attention.value_length"])
+        t.update({"attn_kv_a_mqa.weight": (rank + rope, embd), "attn_kv_a_norm.weight": (rank,), "attn_output.weight": (embd, heads * v)})
+        t.update({"attn_q_a.weight": (low, embd), "attn_q_a_norm.weight": (low,), "attn_q_b.weight": (heads * head, low)} if low else {"attn_q.weight": (heads * head, embd)})
+        t.update({"attn_kv_b.weight": (heads * (head - rope + v), rank)} if row.get("kv_b") else
+                 {"attn_k_b.weight": (heads, rank, head - rope), "attn_v_b.weight": (heads, v, rank)})
+    else:
+        t.update({"attn_q.weight": (heads * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd)})
     if row.get("bias"):
         t.update({"attn_q.bias": (heads * dim,), "attn_k.bias": (kv * dim,), "attn_v.bias": (kv * dim,)})
     if row.get("qk_norm"):
@@ -503,12 +609,24 @@ def layer_tensors(row, k, i):
         t.update({"ffn_gate_shexp.weight": (ffs, embd), "ffn_up_shexp.weight": (ffs, embd), "ffn_down_shexp.weight": (embd, ffs)})
     if row.get("shared") == "gated":
         t["ffn_gate_inp_shexp.weight"] = (embd,)
+    if i >= k["block_count"] - row.get("mtp", 0):
+        t.update({"nextn.eh_proj.weight": (embd, 2 * embd), "nextn.enorm.weight": (embd,), "nextn.hnorm.weight": (embd,)})
     return t
+
+
+def gguf(kvs, tensors):
+    """The bytes of a file of these keys and F32 tensors."""
+    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    for name, v in tensors.items():
+        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", v.ndim) + struct.pack("<%dQ" % v.ndim, *v.shape[::-1])
+        head += struct.pack("<IQ", 0, len(data))
+        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+    return head + b"\0" * (-len(head) % 32) + data
 
 
 def write_model(path, kvs, tensors, rng, tiny):
     """tiny: numbers of few digits, which pack well."""
-    head, data = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(kvs)) + b"".join(put_kv(k, v) for k, v in kvs.items()), b""
+    numbers = {}
     for name, shape in tensors.items():
         v = rng.normal(size=shape) * (1 if "embd" in name or "sinks" in name else 2 / np.sqrt(shape[-1]))
         if "norm" in name:
@@ -517,11 +635,9 @@ def write_model(path, kvs, tensors, rng, tiny):
             v = 1 + rng.random(shape) * (3 if "long" in name else 0.5)
         if tiny:
             v = np.round(v * 16) / 16
-        head += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", len(shape)) + struct.pack("<%dQ" % len(shape), *shape[::-1])
-        head += struct.pack("<IQ", 0, len(data))
-        data += v.astype("<f4").tobytes() + b"\0" * (-v.size * 4 % 32)
+        numbers[name] = v
     with open(path, "wb") as f:
-        f.write(head + b"\0" * (-len(head) % 32) + data)
+        f.write(gguf(kvs, numbers))
 
 
 def long_case(row, rng, rows):
@@ -538,23 +654,28 @@ def new_cases(row, layers, rng):
     widths = ([20, 7, 11] + [9] * layers)[:layers]
     cases += [{"name": "width", "settings": {"ffn.width": widths}}, {"name": "width_magnitude", "settings": {"ffn.width": ",".join(map(str, widths)) + ":magnitude"}}]
     if row.get("moe"):
-        last = layers - 1
-        cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11]}}, {"name": "pin", "settings": {"experts.pin": ["1:7", "%d:2" % last]}},
-                  {"name": "ban", "settings": {"experts.ban": ["1:3"]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
+        last, routed = layers - 1, max(row.get("leading", 0), 1)
+        cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11, 2][:layers]}}, {"name": "pin", "settings": {"experts.pin": ["%d:7" % routed, "%d:2" % last]}},
+                  {"name": "ban", "settings": {"experts.ban": ["%d:3" % routed]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
                   {"name": "temperature", "settings": {"experts.temperature": 0.5}}, {"name": "min_p", "settings": {"experts.min_p": 0.6}}]
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("latent") and not row.get("kv_b"):
+        cases.append({"name": "unscaled", "settings": {"rope.scaling": "none"}})
     if row.get("fused") or "window" in row:
         cases.append(long_case(row, rng, 150))
     return cases
 
 
-def tiny_cases(row, rng):
+def tiny_cases(row, layers, rng):
     cases = [{"name": "base", "settings": {}}, {"name": "theta_eps", "settings": {"rope.theta": 500.0, "norm.eps": 0.01}}]
     if row.get("moe"):
-        cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5], "experts.ban": ["1:3"]}})
+        routed = max(row.get("leading", 0), 1)
+        cases.append({"name": "k_ban", "settings": {"experts.k": [1, 5, 5, 2][:layers], "experts.ban": ["%d:3" % routed]}})
     if row.get("sinks"):
         cases.append({"name": "yarn_exact", "settings": {"rope.yarn_range": "exact"}})
+    if row.get("latent") and not row.get("kv_b"):
+        cases.append({"name": "unscaled", "settings": {"rope.scaling": "none"}})
     if row.get("fused") or "window" in row:
         cases.append(long_case(row, rng, 4))
     return cases
@@ -565,8 +686,11 @@ def new(arch, where, seed, tiny=False):
     row, rng = ARCH[arch], np.random.default_rng(seed)
     here = os.path.dirname(os.path.abspath(__file__))
     vocab = {k: v for k, v in Model(os.path.join(here, "qwen3moe", "model.gguf.gz")).kv.items() if k.startswith("tokenizer.") and v != []}
+    if arch in ref_delta.ARCH:
+        return ref_delta.new(arch, where, seed, vocab, gguf)
     keys, n_vocab = shapes(row, arch, tiny), 320
     embd, layers = keys["embedding_length"], keys["block_count"]
+    passed = layers - row.get("mtp", 0)
     tensors = {"token_embd.weight": (n_vocab, embd), "output_norm.weight": (embd,)}
     if not tiny:
         tensors["output.weight"] = (n_vocab, embd)
@@ -581,7 +705,7 @@ def new(arch, where, seed, tiny=False):
     os.makedirs(where, exist_ok=True)
     write_model(os.path.join(where, "model.gguf"), kvs, tensors, rng, tiny)
     cases = {"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 40)], "n_vocab": n_vocab, "made_with": "ref.py",
-             "cases": tiny_cases(row, rng) if tiny else new_cases(row, layers, rng)}
+             "cases": tiny_cases(row, passed, rng) if tiny else new_cases(row, passed, rng)}
     if tiny:
         cases["positions"] = [0, 19, 20, 39]
     json.dump(cases, open(os.path.join(where, "cases.json"), "w"))

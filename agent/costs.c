@@ -4,6 +4,7 @@
 #include "agent/talk.h"
 #include "agent/view.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +138,14 @@ static void price(q_buf *b, const agt_price *p)
         q_buf_printf(b, p->measured ? _(", %.0f tok/s measured") : _(", %.0f tok/s predicted"), p->rate);
 }
 
-static void k_price(q_buf *b, const agt_price *p, const char *key)
+/* By how many hundredths p reads more than `bytes`, rounded. */
+static int more_read(const agt_price *p, uint64_t bytes)
+{
+    return bytes ? (int)lround(100 * ((double)p->bytes - (double)bytes) / (double)bytes) : 0;
+}
+
+/* now: bytes of a token as things are. */
+static void k_price(q_buf *b, const agt_price *p, const char *key, uint64_t now)
 {
     if (!p->k)
         return;
@@ -146,6 +154,9 @@ static void k_price(q_buf *b, const agt_price *p, const char *key)
     else
         q_buf_printf(b, " · %s: ", key);
     price(b, p);
+    int more = more_read(p, now);
+    if (more)
+        q_buf_printf(b, more < 0 ? _(" (%d%% less)") : _(" (%d%% more)"), abs(more));
 }
 
 static void anew(q_buf *b, int tokens, double rate)
@@ -173,6 +184,9 @@ static void against_own(q_buf *b, const shown *s, const q_knob *k)
         then.bytes = prov_config_cost(own).bytes;
         predict(s, &then);
         price(b, &then);
+        int more = more_read(&now, then.bytes);
+        if (more)
+            q_buf_printf(b, more < 0 ? _(" · %d%% less is read") : _(" · %d%% more is read"), abs(more));
     }
     prov_config_free(own);
 }
@@ -195,7 +209,7 @@ char *agt_knob_cost(agt *a, const q_knob *k)
                 for (int i = 0; i < 2; i++) {
                     agt_price p = s->step[i];
                     predict(s, &p);
-                    k_price(&b, &p, i ? "F8" : "F7");
+                    k_price(&b, &p, i ? "F8" : "F7", prov_config_cost(s->cfg).bytes);
                 }
         } else if (k->effect == Q_EFFECT_POSITION || k->effect == Q_EFFECT_ALLOCATION)
             anew(&b, cells, s->read_rate);

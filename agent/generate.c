@@ -161,6 +161,8 @@ void generate_progress(turn *t)
     if (r->tokens <= 1) {
         t->asked = room.asked;
         t->fetched = room.fetched;
+        t->drafted = room.drafted;
+        t->drafts_said = room.drafts_said;
     }
     uint64_t asked = room.asked - t->asked, fetched = room.fetched - t->fetched;
     pthread_mutex_lock(&a->shown.mu);
@@ -168,6 +170,8 @@ void generate_progress(turn *t)
     a->shown.st.thinking = r->thinking;
     a->shown.st.ctx_used = room.used;
     a->shown.st.experts_there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
+    a->shown.st.drafts_said = room.drafted > t->drafted ? (double)(room.drafts_said - t->drafts_said) / (double)(room.drafted - t->drafted) : -1;
+    a->shown.st.drafts_rest = room.drafts_rest;
     a->shown.st.decode_rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (r->tokens % 32 == 0)

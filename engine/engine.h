@@ -127,6 +127,8 @@ eng_model *eng_cache_model(const eng_cache *);
 /* Pages of 64 cells that timelines hold now, and of these the ones that several share. */
 void eng_cache_pages(const eng_cache *, int *held, int *shared);
 int eng_cache_room(const eng_cache *);                    /* pages in all */
+/* Bytes of the states of recurrent layers that are kept (state.memory), how many, and of one; all 0 in other models. */
+uint64_t eng_cache_states(const eng_cache *, int *count, uint64_t *each);
 
 /* One row of a step: the next position of a timeline. */
 enum { ENG_STEP_ROWS = 512 };
@@ -270,7 +272,7 @@ const float *eng_probe_strength(const eng_probe *);
 const int *eng_probe_ran(const eng_probe *);
 int eng_probe_without(eng_probe *, int layer, int expert, double *loss, char *err);    /* INFINITY: no numbers are left */
 /* The same of n experts of a layer, each left out alone, several in a pass; loss: [n]. own: an estimate that costs only the tokens
- * that an expert ran for: it is left out for these, the others stay what they were. */
+ * that an expert ran for: it is left out for these, the others stay what they were. With recurrent layers it is the whole way. */
 int eng_probe_try(eng_probe *, int layer, const int *expert, int n, bool own, double *loss, char *err);
 
 /* ================= sampling ================= */

@@ -71,7 +71,9 @@ typedef struct eng_energy {
     uint64_t flops_near;                     /* the same of layers that see the last `window` cells only                  */
     int window;                              /* 0: there are none                                                         */
     uint64_t kv_numbers;                     /* numbers of K and V kept a token, in all layers                            */
+    uint64_t state_bytes;                    /* that recurrent layers remember: read and written for each token           */
     int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */
+    int n_recurrent;                         /* of n_layer                                                                */
     char name[128], type[32];                /* clean text */
 } eng_energy;
 int eng_energy_read(const char *path, eng_energy *out, char *err);                       /* a header only; any GGUF model */

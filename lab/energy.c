@@ -97,6 +97,8 @@ static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
     }
     cJSON_AddNumberToObject(j, "layers", e->n_layer);
     cJSON_AddNumberToObject(j, "routed_layers", e->n_routed);
+    cJSON_AddNumberToObject(j, "recurrent_layers", e->n_recurrent);
+    cJSON_AddNumberToObject(j, "state_bytes", (double)e->state_bytes);
     cJSON_AddNumberToObject(j, "experts", e->n_expert);
     cJSON_AddNumberToObject(j, "experts_used", e->n_used);
     cJSON_AddStringToObject(j, "name", e->name);
@@ -173,6 +175,9 @@ static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
     }
     q_buf_say(out, _("context: %s a token with kv.type f16, %s with q8_0\n\n"), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "f16"), w1),
               q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q8_0"), w2));
+    if (e->n_recurrent)
+        q_buf_say(out, _("recurrent layers: %d of %d, which keep no cells but a state of %s, read and written for each token\n\n"), e->n_recurrent, e->n_layer,
+                  q_bytes_words(e->state_bytes, w1));
     table(e, bandwidth, out);
     where(e, out);
     q_buf_say(out, _("\nCounted from the tensors, exactly. GFLOP: billions of operations a token,\n"

@@ -287,7 +287,9 @@ static prov_room context(prov *p)
     single *l = single_of(p);
     int used = eng_session_length(l->s);
     eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
-    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched };
+    eng_drafts d = eng_session_drafts(l->s);
+    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
+                        .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting };
 }
 
 static int runs(prov *p, prov_mix *out, int max)

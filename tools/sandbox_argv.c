@@ -36,8 +36,13 @@ static void words(sandbox_argv *a, const char *one, const char *two, const char 
 /* Where programs and their data lie; read under Landlock, which can only allow. */
 static const char *const SYSTEM[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap", "/sys", "/proc" };
 static const char *const DEVICES[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom" };
-/* What is a person's or a service's own: empty under bubblewrap. */
-static const char *const OWN[] = { "/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib/docker", "/media", "/mnt" };
+/* Empty under bubblewrap, to write in. */
+static const char *const PASSING[] = { "/tmp", "/var/tmp" };
+/* What is a person's or a service's own: empty under bubblewrap. Who listens there (containers, virtual machines, databases, mail) would act for
+ * the command: a socket needs no network, nor a file system that may be written. */
+static const char *const OWN[] = { "/home", "/root", "/run", "/media", "/mnt", "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/lxd", "/var/lib/incus", "/var/snap",
+                                   "/var/lib/libvirt", "/var/lib/mysql", "/var/lib/postgresql", "/var/lib/gdm3", "/var/lib/sddm", "/var/spool" };
+enum { ROOM_OF_OWN = 4 << 20 }; /* for the places that other folders are laid on, and no store in memory beside the one that is bounded */
 /* Of a home: programs without keys. */
 static const char *const PROGRAMS[] = { ".cargo/bin", ".cargo/registry", ".rustup", ".nvm", ".pyenv", ".rbenv", ".asdf", ".sdkman", ".deno/bin", ".bun/bin",
                                         ".local/bin", ".local/lib", ".local/share/uv", ".local/share/mise", "go/bin", "go/pkg", ".opam" };
@@ -64,28 +69,30 @@ static bool below(const char *path, const char *folder)
     return strncmp(path, folder, n) == 0 && (path[n] == '/' || !path[n]);
 }
 
+static void empty(sandbox_argv *a, uint64_t size, const char *path)
+{
+    if (size) {
+        argv_add(a, "--size");
+        argv_add(a, "%llu", (unsigned long long)size);
+    }
+    words(a, "--tmpfs", path, NULL);
+}
+
 static void mask(sandbox_argv *a, const char *path)
 {
     char k = kind_of(path);
-    if (k == 'd') words(a, "--tmpfs", path, NULL);
+    if (k == 'd') empty(a, ROOM_OF_OWN, path);
     if (k == 'f') words(a, "--ro-bind", "/dev/null", path);
-}
-
-static void empty(sandbox_argv *a, const sandbox_limits *l, const char *path)
-{
-    if (l->tmp) {
-        argv_add(a, "--size");
-        argv_add(a, "%llu", (unsigned long long)l->tmp);
-    }
-    words(a, "--tmpfs", path, NULL);
 }
 
 static void masked_own(sandbox_argv *a, const sandbox_limits *l)
 {
     const char *p;
     EACH(OWN, p)
-    if (kind_of(p) == 'd') empty(a, l, p);
-    empty(a, l, "/dev/shm"); /* bwrap's own has no size */
+    if (kind_of(p) == 'd') empty(a, ROOM_OF_OWN, p);
+    EACH(PASSING, p)
+    if (kind_of(p) == 'd') empty(a, l->tmp, p);
+    empty(a, l->tmp, "/dev/shm"); /* bwrap's own has no size */
     words(a, "--remount-ro", "/dev", NULL);
 }
 
@@ -119,7 +126,7 @@ static void wrapped(const sandbox *s, const sandbox_job *j, const guard *g, sand
     words(a, "--dev", "/dev", NULL);
     words(a, "--proc", "/proc", NULL);
     masked_own(a, &j->limits);
-    if (home && kind_of(home) == 'd' && strlen(home) > 1 && !below(home, "/home") && !below(home, "/root") && !below(home, "/tmp")) words(a, "--tmpfs", home, NULL);
+    if (home && kind_of(home) == 'd' && strlen(home) > 1 && !below(home, "/home") && !below(home, "/root") && !below(home, "/tmp")) empty(a, ROOM_OF_OWN, home);
     if (geteuid() == 0) EACH(ROOTS, p)
     mask(a, p);
     if (j->network) { /* names are looked up through a file that lies in /run */

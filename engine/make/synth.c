@@ -30,6 +30,9 @@ typedef struct shape {
         unsigned has;                  /* SYN_*                                                         */
         int window;                    /* attention.sliding_window                                      */
         const float *granite;          /* attention.scale, embedding_scale, residual_scale, logit_scale  */
+        ker_delta delta;               /* every layer but each fourth is recurrent (n_key > 0), as in ...  */
+        int rope_dim;
+        bool sections;                 /* ... files that say how positions are shared out among three axes */
     } more;
 } shape;
 
@@ -57,6 +60,13 @@ static const shape shapes[] = {
      {.has = SYN_PLAIN, .theta = 5e6f, .granite = granite_3b}},
     {"smoke-oss", "gpt-oss", "smoke test of gpt-oss", "8M", 4, 256, 4, 2, 64, 256, 16, 4, 256, 4096, 4096, false,
      {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 4, .original = 1024}},
+    /* Qwen/Qwen3.6-35B-A3B and Qwen/Qwen3-Next-80B-A3B-Instruct, config.json */
+    {"3.6-35b-a3b", "qwen35moe", "Qwen3.6-35B-A3B shapes", "35B-A3B", 40, 2048, 16, 2, 256, 0, 256, 8, 512, 248320, 262144, false,
+     {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
+    {"next-80b", "qwen3next", "Qwen3-Next-80B-A3B shapes", "80B-A3B", 48, 2048, 16, 2, 256, 5120, 512, 10, 512, 151936, 262144, false,
+     {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .paired = true}, .rope_dim = 64}},
+    {"smoke-delta", "qwen35moe", "smoke test of recurrent layers", "8M", 4, 256, 4, 2, 64, 0, 16, 4, 256, 4096, 65536, false,
+     {.shared = 1, .delta = {.n_key = 2, .n_value = 4, .key_dim = 64, .value_dim = 64, .conv = 4, .tiled = true}, .rope_dim = 32, .sections = true}},
     /* deepseek-ai/DeepSeek-V2-Lite and zai-org/GLM-4.7-Flash, config.json */
     {"v2-lite", "deepseek2", "DeepSeek-V2-Lite shapes", "16B-A2.4B", 27, 2048, 16, 1, 576, 10944, 64, 6, 1408, 102400, 163840, false,
      {.leading = 1, .shared = 2, .latent = {.kv_rank = 512, .nope = 128, .rope = 64, .v = 128}, .theta = 10000, .yarn_factor = 40, .yarn_log = .0707f, .original = 4096}},
@@ -66,6 +76,8 @@ static const shape shapes[] = {
     {"smoke-mla", "deepseek2", "smoke test of latent attention", "8M", 3, 256, 4, 1, 96, 512, 16, 4, 256, 4096, 4096, false,
      {.leading = 1, .shared = 1, .latent = {.q_rank = 64, .kv_rank = 64, .nope = 64, .rope = 32, .v = 64}, .sigmoid = true, .renorm = true}},
 };
+
+enum { EVERY = 4 };                    /* full_attention_interval */
 
 /* A mix: what most matrices are, what the sensitive ones are, what the head is, what routed experts are (0: as the others).
  * Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (attn_v, ffn_down, output). */
@@ -350,11 +362,24 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
         {"attention.value_length", t->kv_rank ? t->kv_rank : s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
         {"expert_feed_forward_length", s->n_ff_exp}, {"leading_dense_block_count", s->more.leading}, {"expert_shared_count", s->more.shared},
         {"attention.q_lora_rank", t->q_rank}, {"attention.kv_lora_rank", t->kv_rank}, {"attention.key_length_mla", t->nope + t->rope},
-        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->kv_rank ? t->rope : s->d_head}, {"attention.sliding_window", s->more.window}, {"rope.scaling.original_context_length", s->more.original},
+        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->rope ? t->rope : s->more.rope_dim ? s->more.rope_dim : s->d_head}, {"attention.sliding_window", s->more.window},
+        {"rope.scaling.original_context_length", s->more.original},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].v) gguf_put_u32(w, KEY(counts[i].key), (uint32_t)counts[i].v);
     if (t->kv_rank && !t->q_rank && n_layer != s->n_layer) gguf_put_u32(w, KEY("attention.q_lora_rank"), 0);   /* llama.cpp tells V2-Lite by its number of layers */
+    const ker_delta *d = &s->more.delta;
+    if (d->n_key) {
+        const struct { const char *key; int v; } recurrent[] = {
+            {"ssm.conv_kernel", d->conv}, {"ssm.state_size", d->key_dim}, {"ssm.group_count", d->n_key}, {"ssm.time_step_rank", d->n_value},
+            {"ssm.inner_size", d->n_value * d->value_dim}, {"full_attention_interval", EVERY}, {"expert_shared_feed_forward_length", s->n_ff_exp * s->more.shared},
+        };
+        for (size_t i = 0; i < sizeof recurrent / sizeof *recurrent; i++) gguf_put_u32(w, KEY(recurrent[i].key), (uint32_t)recurrent[i].v);
+        /* Text has one position on all three axes, so these only have to add up to the rotated pairs. */
+        int32_t pairs = s->more.rope_dim / 2, share[4] = {pairs - 2 * (pairs / 3), pairs / 3, pairs / 3, 0};
+        if (s->more.sections)
+            gguf_put_kv(w, KEY("rope.dimension_sections"), &(gguf_kv){.type = GGUF_ARR, .item = GGUF_I32, .count = 4, .data = share, .bytes = sizeof share});
+    }
     gguf_put_f32(w, KEY("rope.freq_base"), s->more.theta > 0 ? s->more.theta : 1e6f);
     gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), s->more.eps > 0 ? s->more.eps : 1e-6f);
     if (s->more.yarn_factor > 0) {
@@ -437,7 +462,7 @@ static void put_attention(builder *b, const shape *s, const mix *m, int i, int s
     char name[96];
     const int64_t q = (int64_t)s->n_head * s->d_head, kv = (int64_t)s->n_kv * s->d_head;
     const unsigned has = s->more.has;
-    put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
+    put_matrix(b, BLK("attn_q"), m->most, s->n_embd, s->more.delta.n_key ? 2 * q : q, 1);      /* a hybrid's: with its gate */
     put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
     put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
     if (has & SYN_BIAS) {
@@ -467,6 +492,27 @@ static void put_biases(builder *b, const shape *s, int i)
     put(b, BIAS("ffn_down_exps"), KER_F32, s->n_embd, s->n_expert, 1, 0, .1f);
 }
 
+static void put_delta(builder *b, const shape *s, const mix *m, int i)
+{
+    char name[96];
+    const ker_delta *d = &s->more.delta;
+    const int64_t out = (int64_t)d->n_value * d->value_dim, in = 2 * (int64_t)d->n_key * d->key_dim + out;
+    put_matrix(b, BLK("attn_qkv"), m->most, s->n_embd, in, 1);
+    put_matrix(b, BLK("attn_gate"), m->most, s->n_embd, out, 1);
+    if (d->paired) put_matrix(b, BLK("ssm_ba"), m->most, s->n_embd, 2 * d->n_value, 1);
+    else {
+        put_matrix(b, BLK("ssm_beta"), m->most, s->n_embd, d->n_value, 1);
+        put_matrix(b, BLK("ssm_alpha"), m->most, s->n_embd, d->n_value, 1);
+    }
+    put_matrix(b, BLK("ssm_conv1d"), KER_F32, d->conv, in, 1);
+    snprintf(name, sizeof name, "blk.%d.ssm_dt.bias", i);
+    put(b, name, KER_F32, d->n_value, 1, 1, -4, .5f);              /* with the next: a step keeps some 93% of a state */
+    snprintf(name, sizeof name, "blk.%d.ssm_a", i);
+    put(b, name, KER_F32, d->n_value, 1, 1, -4, 1);
+    put_norm(b, BLK("ssm_norm"), d->value_dim);
+    put_matrix(b, BLK("ssm_out"), m->most, out, s->n_embd, 1);
+}
+
 static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
 {
     char name[96];
@@ -476,9 +522,12 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
     for (int i = 0; i < n_layer; i++) {
         const int sensitive = more_bits(i, n_layer) ? m->more : m->most;
         put_norm(b, BLK("attn_norm"), s->n_embd);
+        const bool hybrid = s->more.delta.n_key > 0;
         if (s->more.latent.kv_rank) put_latent(b, s, m, i);
+        else if (hybrid && (i + 1) % EVERY) put_delta(b, s, m, i);
         else put_attention(b, s, m, i, sensitive);
-        if (!(s->more.has & SYN_OSS)) put_norm(b, BLK("ffn_norm"), s->n_embd);
+        if (hybrid) put_norm(b, BLK("post_attention_norm"), s->n_embd);
+        else if (!(s->more.has & SYN_OSS)) put_norm(b, BLK("ffn_norm"), s->n_embd);
         if (s->more.has & SYN_POST) put_norm(b, BLK("post_ffw_norm"), s->n_embd);
         if (s->more.has & SYN_OSS) put_biases(b, s, i);
         if (s->n_expert && i >= s->more.leading) {
@@ -488,6 +537,7 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
             put_matrix(b, BLK("ffn_gate_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
             put_matrix(b, BLK("ffn_up_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
             put_matrix(b, BLK("ffn_down_exps"), m->experts ? m->experts : sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
+            if (shared && hybrid) put_matrix(b, BLK("ffn_gate_inp_shexp"), KER_F32, s->n_embd, 1, 1);
             if (shared) {
                 put_matrix(b, BLK("ffn_gate_shexp"), m->most, s->n_embd, shared, 1);
                 put_matrix(b, BLK("ffn_up_shexp"), m->most, s->n_embd, shared, 1);
@@ -524,10 +574,6 @@ static int find_shape(const char *arch, const char *like, const char *type, int 
     if (rc == Q_OK && !m) rc = q_fail(err, Q_RANGE, _("no type mix called %s; known are %s"), type, known.p);
     q_buf_free(&known);
     if (rc) return rc;
-    const int types[] = { m->most, m->more, m->experts ? m->experts : m->most };
-    for (int i = 0; i < 3; i++)
-        if (s->n_embd % ker_type_get(types[i])->block)
-            return q_fail(err, Q_RANGE, _("rows of %d do not fill blocks of %s: take another type, such as Q8_0 or MXFP4"), s->n_embd, ker_type_get(types[i])->name);
     if (*n_layer < 0 || *n_layer > s->n_layer)
         return q_fail(err, Q_RANGE, _("%s has %d layers; give 1 to %d, or 0 for all"), like, s->n_layer, s->n_layer);
     if (*n_layer == 0) *n_layer = s->n_layer;
@@ -562,6 +608,9 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
     *out = (eng_energy){.n_layer = 0};
     put_tensors(&(builder){.count = out}, s, m, n_layer);
     energy_cell cell = energy_cells((uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->more.latent.kv_rank);
+    const ker_delta *d = &s->more.delta;
+    out->state_bytes = (uint64_t)out->n_recurrent * ((uint64_t)(d->conv - 1) * (uint64_t)(2 * d->n_key * d->key_dim + d->n_value * d->value_dim)
+                                                     + (uint64_t)(d->n_value * d->key_dim) * (uint64_t)d->value_dim) * sizeof(float);
     energy_shape(out, (uint64_t)n_layer, cell, (uint64_t)s->n_expert, (uint64_t)s->n_used);
     energy_windows(out, cell, energy_near(s->arch, n_layer), s->more.window);
     snprintf(out->name, sizeof out->name, "%s", s->name);

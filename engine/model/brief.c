@@ -57,6 +57,7 @@ static void read_tensors(const gguf_file *f, brief *b)
         b->params += n;
         b->tensor_bytes += t->bytes;
         if (t->bytes > b->largest) b->largest = t->bytes;
+        b->shape.n_recurrent += memmem(t->name.p, t->name.n, "ssm_conv1d", 10) != NULL;
         if (routed(t)) {
             experts += n;
             b->shape.n_moe_layer += memmem(t->name.p, t->name.n, "ffn_down_exps.weight", 20) != NULL;
@@ -74,6 +75,16 @@ static void read_tensors(const gguf_file *f, brief *b)
         name = t ? t->name : name;
     }
     b->quant = q_strdup(name);
+}
+
+/* As ker_state_floats has it, of what the keys say; 0 where they say too much. */
+static uint64_t state_of(const gguf_file *f, const brief *b)
+{
+    enum { MOST = 1 << 20 };
+    uint64_t conv = number_of(f, b, "ssm.conv_kernel"), key = number_of(f, b, "ssm.state_size"), group = number_of(f, b, "ssm.group_count"),
+             inner = number_of(f, b, "ssm.inner_size"), n = b->shape.n_recurrent;
+    if (!n || n > 4096 || conv < 1 || conv > 256 || key > 4096 || group > 4096 || inner > MOST) return 0;
+    return n * ((conv - 1) * (2 * group * key + inner) + key * inner) * sizeof(float);
 }
 
 void brief_read(gguf_file *f, brief *b)
@@ -113,6 +124,9 @@ void brief_read(gguf_file *f, brief *b)
     free(kind);
     b->in_memory = gguf_path(f) && q_in_memory(gguf_path(f));
     read_tensors(f, b);
+    uint64_t beside = number_of(f, b, "nextn_predict_layers");     /* trained beside the model, not part of a pass */
+    if (beside < b->shape.n_layer) b->shape.n_layer -= beside;
+    b->shape.state_bytes = state_of(f, b);
 
     if (b->adapter) b->problem = q_strdup(_("this is an addition to a model, not a model: give the model's own file"));
     else if (!b->params) b->problem = q_strdup(_("the file holds a vocabulary and no weights: it can be used with tokenize only"));
@@ -128,7 +142,8 @@ uint64_t brief_memory(const brief *b)
 {
     uint64_t width = b->shape.head_dim;                            /* of a cell, K and V: a file may say anything, sums saturate */
     if (!b->shape.kv_rank && __builtin_mul_overflow(width, 2, &width)) width = UINT64_MAX;
-    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->shape.n_layer, b->shape.n_kv, width);
+    uint64_t recurrent = b->shape.n_recurrent < b->shape.n_layer ? b->shape.n_recurrent : b->shape.n_layer;
+    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->shape.n_layer - recurrent, b->shape.n_kv, width, b->shape.state_bytes);
 }
 
 void brief_free(brief *b)

@@ -77,6 +77,9 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     if (b->shape.n_layer && b->shape.n_moe_layer)
         row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->shape.n_layer, (unsigned long long)b->shape.n_moe_layer);
     else if (b->shape.n_layer) row(out, _("layers"), "%llu", (unsigned long long)b->shape.n_layer);
+    if (b->shape.n_recurrent)
+        row(out, _("recurrent"), _("%llu of the layers (delta rule), which remember %s whatever the length; the others attend"), (unsigned long long)b->shape.n_recurrent,
+            q_bytes_words(b->shape.state_bytes, w1));
     if (b->shape.n_embd && b->shape.kv_rank)
         row(out, _("width"), _("%llu; %llu heads of %llu over latent cells of %llu numbers (MLA)"), (unsigned long long)b->shape.n_embd,
             (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.mla_head, (unsigned long long)b->shape.head_dim);
@@ -129,7 +132,7 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) cJSON_AddStringToObject(j, words[i].key, words[i].v);
     const struct { const char *key; uint64_t v; } counts[] = {
         {"file_bytes", gguf_size(f)}, {"parts", (uint64_t)gguf_parts(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->shape.n_layer},
-        {"routed_layers", b->shape.n_moe_layer}, {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
+        {"routed_layers", b->shape.n_moe_layer}, {"recurrent_layers", b->shape.n_recurrent}, {"state_bytes", b->shape.state_bytes}, {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
         {"experts", b->shape.n_expert}, {"experts_used", b->shape.n_used}, {"expert_neurons", b->shape.n_ff_exp}, {"neurons", b->shape.n_ff},
         {"window", (uint64_t)b->shape.window}, {"window_layers", (uint64_t)b->shape.n_near}, {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
     };

@@ -1,7 +1,7 @@
 /* engine/model/energy: what a token costs, counted from tensors. See engine/models.h and energy.h.
  *
  * flops: a weight of a matrix takes part in one multiplication and one addition a token; a cell of a head's K or V number
- * likewise, so 4 n_head head_dim a layer and cell; of a latent cell a head takes all numbers for K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
+ * likewise, so 4 n_head head_dim a layer and cell; a number of a recurrent layer's state takes part in 7; of a latent cell a head takes all numbers for K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
 #include "engine/model/brief.h"
 #include "engine/run/arch.h"
@@ -39,6 +39,7 @@ void energy_add(eng_energy *e, const char *name, size_t n, const int64_t ne[4], 
     uint64_t parts = p == ENG_ENERGY_EXPERTS && ne[bias ? 1 : 2] > 0 ? (uint64_t)ne[bias ? 1 : 2] : 1;
     e->read[p] += bytes / parts;
     e->flops[p] += matrix && !bias ? 2 * (numbers / parts) : 0;
+    e->n_recurrent += memmem(name, n, "ssm_conv1d", 10) != NULL;
     e->n_routed += memmem(name, n, "ffn_down_exps.weight", 20) != NULL;
 }
 
@@ -54,8 +55,10 @@ void energy_shape(eng_energy *e, uint64_t n_layer, energy_cell cell, uint64_t n_
     e->n_layer = small(n_layer);
     e->n_expert = e->n_routed ? small(n_expert) : 0;
     e->n_used = e->n_routed ? small(n_used) : 0;
-    e->flops_cell = n_layer * cell.flops;
-    e->kv_numbers = n_layer * cell.numbers;
+    uint64_t recurrent = (uint64_t)e->n_recurrent, cells = n_layer > recurrent ? n_layer - recurrent : 0;
+    e->flops_cell = cells * cell.flops;
+    e->kv_numbers = cells * cell.numbers;
+    e->flops[ENG_ENERGY_ATTN] += 7 * (e->state_bytes / 4);         /* a number of a state: decay 1, S^T k, update and S^T q 2 each */
     if (e->flops[ENG_ENERGY_HEAD] == 0) {      /* tied: the embedding is the head's matrix too */
         e->read[ENG_ENERGY_HEAD] += e->bytes[ENG_ENERGY_EMBED];
         e->flops[ENG_ENERGY_HEAD] += 2 * e->params[ENG_ENERGY_EMBED];
@@ -92,6 +95,18 @@ static int check_shape(const brief *b, const char *path, char *err)
     return Q_OK;
 }
 
+/* Of layers that are trained beside the model (MTP): no part of a pass. */
+static bool beside(const gguf_tensor *t, uint64_t n_layer)
+{
+    uint64_t at = 0;
+    size_t i = 4;
+    if (t->name.n < 6 || memcmp(t->name.p, "blk.", 4) != 0)
+        return false;
+    for (; i < t->name.n && i < 10 && t->name.p[i] >= '0' && t->name.p[i] <= '9'; i++)
+        at = at * 10 + (uint64_t)(t->name.p[i] - '0');
+    return i > 4 && at >= n_layer;
+}
+
 int eng_energy_read(const char *path, eng_energy *out, char *err)
 {
     gguf_file *f = NULL;
@@ -103,8 +118,11 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
     brief_read(f, &b);
     for (int i = 0; i < gguf_n_tensors(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
+        if (b.shape.n_layer && beside(t, b.shape.n_layer))
+            continue;
         energy_add(out, t->name.p, t->name.n, t->ne, t->bytes);
     }
+    out->state_bytes = b.shape.state_bytes;
     energy_cell cell = energy_cells(b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.kv_rank);
     energy_shape(out, b.shape.n_layer, cell, b.shape.n_expert, b.shape.n_used);
     energy_windows(out, cell, b.shape.n_near, b.shape.window);

@@ -79,6 +79,7 @@ void eng_cache_free(eng_cache *k)
 
 void eng_cache_pages(const eng_cache *k, int *held, int *shared) { kv_count(k->pool, held, shared); }
 int eng_cache_room(const eng_cache *k) { return kv_pages(k->pool); }
+uint64_t eng_cache_states(const eng_cache *k, int *count, uint64_t *each) { return kv_state_bytes(k->pool, count, each); }
 eng_model *eng_cache_model(const eng_cache *k) { return k->m; }
 
 void cache_join(eng_cache *k, cache_user *u)

@@ -366,6 +366,8 @@ static int parse_grid(const eng_model *m, const knob_row *r, const char *value, 
             return q_fail(err, Q_RANGE, heads ? _("%s: %d:%d is not in this model: layers are 0 to %d, heads 0 to %d")
                                               : _("%s: %d:%d is not in this model: layers are 0 to %d, experts 0 to %d"),
                           row->name, (int)fmin(fmax(layer, -1e9), 1e9), (int)fmin(fmax(item, -1e9), 1e9), m->ker.n_layer - 1, width - 1);
+        if (heads && m->layers[(int)layer].mixer == KER_MIX_DELTA)
+            return q_fail(err, Q_RANGE, _("%s: layer %d is recurrent and has no attention heads that could be silenced: name layers with attention"), row->name, (int)layer);
         if (!heads && !m->layers[(int)layer].moe)
             return q_fail(err, Q_RANGE, _("%s: layer %d has no experts; layers %d to %d have"), row->name, (int)layer,
                           m->info.first_moe_layer, m->ker.n_layer - 1);

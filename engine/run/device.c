@@ -72,7 +72,7 @@ static uint64_t weigh(const eng_model *m, const ker_backend *be, layer_experts *
 static uint64_t beside(const ker_model *k, int n_ctx_train)
 {
     uint64_t cells = n_ctx_train > 0 && n_ctx_train < 8192 ? (uint64_t)n_ctx_train : 8192;
-    uint64_t kv = cells * (uint64_t)k->n_layer * (uint64_t)k->n_kv_head * (uint64_t)(ker_cell_k(k) + ker_cell_v(k)) * 2;
+    uint64_t kv = cells * (uint64_t)ker_cell_layers(k) * (uint64_t)k->n_kv_head * (uint64_t)(ker_cell_k(k) + ker_cell_v(k)) * 2;
     uint64_t rows = ENG_STEP_ROWS, pairs = rows * 16;
     uint64_t buffers = rows * 4 * (uint64_t)(8 * k->n_embd + 4 * k->n_head * k->head_dim) + pairs * 6 * (uint64_t)(k->n_ff_exp + k->n_embd)
                      + 16 * 4 * (uint64_t)k->n_vocab + rows * (uint64_t)k->n_layer * (uint64_t)k->n_expert * 6;

@@ -161,7 +161,12 @@ void kept_drop(kept *k, int state)
     if (spare(e)) {
         e->settled = false;
         tidy(k);
+        return;
     }
+    int count;
+    uint64_t each;
+    for (int i; kept_bytes(k, &count, &each) > k->limit && (i = least(k, NULL, NULL)) >= 0;)   /* no room for even one beside those in use */
+        let_go(k, i);
 }
 
 /* Two of the same cells are the same numbers: one is enough. */

@@ -84,12 +84,12 @@ static void describe(eng_model *m)
 /* ---- does it fit? ---- */
 /* Weights are mapped, so they need memory in the page cache while they are read (a file in tmpfs has it already); beside
  * them the smallest useful cache and the scratch of a batch. Asked before anything of size is allocated. */
-uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t width)
+uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t width, uint64_t state)
 {
     enum { CELLS = 1024, BYTES = 2, SCRATCH = 64 << 20 };          /* F16 */
     uint64_t n;
     if (__builtin_mul_overflow(n_layer, n_kv, &n) || __builtin_mul_overflow(n, width, &n) || __builtin_mul_overflow(n, CELLS * BYTES, &n) ||
-        __builtin_add_overflow(n, SCRATCH, &n) || __builtin_add_overflow(n, weights, &n))
+        __builtin_add_overflow(n, SCRATCH, &n) || __builtin_add_overflow(n, weights, &n) || __builtin_add_overflow(n, state, &n) || __builtin_add_overflow(n, state, &n))
         return UINT64_MAX;
     return n;
 }
@@ -101,7 +101,8 @@ static int check_memory(const eng_model *m, char *err)
     bool in_memory = q_in_memory(m->path);
     for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
-    uint64_t extra = model_memory(0, (uint64_t)m->ker.n_layer, (uint64_t)m->ker.n_kv_head, (uint64_t)(ker_cell_k(&m->ker) + ker_cell_v(&m->ker)));
+    uint64_t extra = model_memory(0, (uint64_t)ker_cell_layers(&m->ker), (uint64_t)m->ker.n_kv_head, (uint64_t)(ker_cell_k(&m->ker) + ker_cell_v(&m->ker)),
+                                  (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
     if (have == 0 || weights + extra <= have)
         return 0;
     char fits[200];

@@ -302,10 +302,11 @@ static int banned(const eng_probe *p, int layer, int expert, eng_config **out, c
     return rc;
 }
 
-/* The tokens whose rows change: those that it ran for, or all that are judged. */
+/* The tokens whose rows change: those that it ran for, or all that are judged. Recurrent layers take a row after the other: all. */
 static int tokens_of(const eng_probe *p, int layer, int expert, bool own, int32_t *token)
 {
     int n = 0;
+    own = own && !kv_has_states(p->cache->pool);
     for (int i = 0; i + 1 < p->n; i++) {
         const uint16_t *id = p->ids + ((size_t)layer * (size_t)p->n + (size_t)i) * (size_t)p->max_k;
         bool in = !own;

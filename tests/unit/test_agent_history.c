@@ -156,6 +156,7 @@ static void a_walk_in_mid_answer(void)
     if (!start((script){ .at = at_token, .token_s = .001 }, &s))
         return;
     char *cost = agt_knob_cost(a, knob("experts.k"));
+    CHECK_MSG(strstr(cost, "% less) · F8 k 3: ") && strstr(cost, "% more)"), "what a step reads beside the present k: %s", cost);
     CHECK_MSG(strstr(cost, "F7 k 1: ") && strstr(cost, "F8 k 3: ") && !strstr(cost, "tok/s"), "nothing is predicted before it was measured: %s", cost);
     free(cost);
     agt_toggle(a);                       /* never "there is no other" */
@@ -193,7 +194,7 @@ static void a_walk_in_mid_answer(void)
     const char *from = strstr(s.page, "experts.k ");           /* 4 tokens of k 1 are too few to speak of a speed: 26 of k 2 are enough */
     CHECK_MSG(from && strstr(from, " a token, 1000 tok/s predicted · with the model's own: ") == strstr(from, " a token, "), "%s", s.page);
     from = from ? strstr(from, "with the model's own: ") : NULL;
-    CHECK_MSG(from && strstr(from, " tok/s measured"), "%s", s.page);
+    CHECK_MSG(from && strstr(from, " tok/s measured · ") && strstr(from, "% less is read"), "%s", s.page);
     j = cJSON_Parse(s.data ? s.data : "");
     CHECK(cJSON_GetArraySize(cJSON_GetObjectItem(j, "diff")) >= 2);
     cJSON_Delete(j);

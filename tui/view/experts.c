@@ -22,35 +22,54 @@ static enum form form_of(const tui_app *app)
     return app->seen.rt.n_expert <= CELLS_MAX ? FORM_CELLS : app->ui.glyphs ? FORM_BRAILLE : FORM_QUARTERS;
 }
 
-static int chars_of(const tui_app *app, enum form f)
+/* So many of n stand for one dot that `dots` of them in each cell fit into w columns beside the layer's number. */
+static int to_a_dot(int n, int dots, int w)
 {
-    int n = app->seen.rt.n_expert;
-    return f == FORM_CELLS ? n : f == FORM_BRAILLE ? (n + 7) / 8 : (n + 3) / 4;
+    int room = w - 4 > 1 ? (w - 4) * dots : dots;
+    return (n + room - 1) / room;
+}
+
+/* Experts of a cell; characters of a row in w columns. */
+static int cell_experts(const tui_app *app, enum form f, int w)
+{
+    int dots = f == FORM_CELLS ? 1 : f == FORM_BRAILLE ? 8 : 4;
+    return f == FORM_CELLS ? 1 : dots * to_a_dot(app->seen.rt.n_expert, dots, w);
+}
+
+static int chars_of(const tui_app *app, enum form f, int w)
+{
+    int per = cell_experts(app, f, w);
+    return (app->seen.rt.n_expert + per - 1) / per;
 }
 
 static int columns_of(const tui_app *app, int w)
 {
-    int c = w / (chars_of(app, form_of(app)) + 4);
+    int c = w / (chars_of(app, form_of(app), w) + 4);
     return c < 1 ? 1 : c > 4 ? 4 : c;
 }
 
 /* Where rows are short two layers share one: the upper half of a cell is the first layer's, the lower half the second's.
- * Few experts: a dot is one that speaks more than usual. Many: a dot is one of two that speaks now. */
-static int pair_dots(const tui_app *app) { return app->seen.rt.n_expert <= CELLS_MAX ? app->seen.rt.n_expert : (app->seen.rt.n_expert + 1) / 2; }
-static int pair_cells(const tui_app *app) { return (pair_dots(app) + 3) / 4; }
+ * Few experts: a dot is one that speaks more than usual. Many: a dot is one of two, or of more, that speaks now. */
+static int pair_experts(const tui_app *app, int w)
+{
+    int n = app->seen.rt.n_expert, per = to_a_dot(n, 4, w);
+    return n <= CELLS_MAX ? 1 : per < 2 ? 2 : per;
+}
+static int pair_dots(const tui_app *app, int w) { return (app->seen.rt.n_expert + pair_experts(app, w) - 1) / pair_experts(app, w); }
+static int pair_cells(const tui_app *app, int w) { return (pair_dots(app, w) + 3) / 4; }
 static int pair_columns(const tui_app *app, int w)
 {
-    int c = w / (pair_cells(app) + 4);
+    int c = w / (pair_cells(app, w) + 4);
     return c < 1 ? 1 : c > PAIR_COLUMNS ? PAIR_COLUMNS : c;
 }
 
-static void pair_row(tui_app *app, int pair, int y, int x, int end, bool chosen)
+static void pair_row(tui_app *app, int pair, int w, int y, int x, int end, bool chosen)
 {
     /* dots of a cell, row by row: 1 4, 2 5 are the upper layer's, 3 6, 7 8 the lower's (Unicode 9.1, braille patterns) */
     static const int dot[2][4] = { { 0, 3, 1, 4 }, { 2, 5, 6, 7 } };
     const agt_routing *r = &app->seen.rt;
     bool few = r->n_expert <= CELLS_MAX;
-    int per = few ? 1 : 2, n = pair_dots(app);
+    int per = pair_experts(app, w), n = pair_dots(app, w);
     x = tui_putf(&app->grid, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + 2 * pair);
     x = tui_put(&app->grid, y, x, end, " ", S_DIM);
     for (int d = 0; d < n; d += 4) {
@@ -86,7 +105,7 @@ static int height(tui_app *app, int width, int most)
     return 1 + ((app->seen.rt.n_layer + 1) / 2 + cols - 1) / cols + FOOT;
 }
 
-static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chosen)
+static void layer_row(tui_app *app, int layer, int w, int y, int x, int end, bool chosen)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
@@ -103,7 +122,7 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         }
         return;
     }
-    int per = f == FORM_BRAILLE ? 8 : 4;
+    int per = cell_experts(app, f, w), one = per / (f == FORM_BRAILLE ? 8 : 4);      /* experts of a cell, of a dot */
     for (int e = 0; e < r->n_expert; e += per) {
         /* Braille dots 1-8 lie by columns: bits 0 1 2 6 left, 3 4 5 7 right; an expert takes the next dot row by row. */
         static const int dot[8] = { 0, 3, 1, 4, 2, 5, 6, 7 };
@@ -112,13 +131,13 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         for (int i = 0; i < per && e + i < r->n_expert; i++) breaks |= c[e + i].breaks;
         for (int i = 0; i < per && e + i < r->n_expert; i++)
             if (c[e + i].now) {
-                bits |= 1 << dot[i];
+                bits |= 1 << dot[i / one % 8];
                 on++;
                 if (c[e + i].dev > dev) dev = c[e + i].dev;
             }
         char s[5] = { 0 };
         if (f == FORM_BRAILLE) q_utf8_put(s, 0x2800u + (uint32_t)bits);
-        else s[0] = " .:*#"[on];
+        else s[0] = " .:*#"[on > 4 ? 4 : on];
         if (breaks && !on) memcpy(s, "!", 2);            /* a dot that is out has no colour */
         x = tui_put(g, y, x, end, s, breaks ? S_WARN : on ? sign_style[at(dev)] == S_USUAL ? S_NOW : sign_style[at(dev)] : S_USUAL);
     }
@@ -270,7 +289,19 @@ static bool any_needed(const agt_routing *r)
     return false;
 }
 
-static void legend(tui_app *app, int y, int x, int end, bool paired)
+/* What a dot or a letter of many experts is. */
+static char *dot_words(const tui_app *app, int w, bool paired)
+{
+    const agt_routing *r = &app->seen.rt;
+    enum form f = form_of(app);
+    int one = paired ? pair_experts(app, w) : cell_experts(app, f, w) / (f == FORM_BRAILLE ? 8 : 4);
+    if (paired && r->n_expert <= CELLS_MAX) return q_strdup(_("dot: above usual · two layers a row"));
+    if (paired) return app->ui.glyphs ? q_printf(_("dot: one of %d on · two layers a row"), one) : q_strdup(_(". to #: more on · two layers a row"));
+    if (f == FORM_QUARTERS) return q_strdup(one > 1 ? _(". : * # are 1 to 4 on now, or more") : _(". : * # are 1 to 4 on now"));
+    return one > 1 ? q_printf(_("dot: one of %d on · colour: above usual"), one) : q_strdup(_("dot: on now · colour: above usual"));
+}
+
+static void legend(tui_app *app, int w, int y, int x, int end, bool paired)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
@@ -280,11 +311,11 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
         char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
         x = 2 + tui_put_cut(g, y, x, end - 3, s, S_DIM);
         free(s);
-    } else if (paired)
-        tui_put_cut(g, y, x, end - 3, r->n_expert <= CELLS_MAX ? _("dot: above usual · two layers a row") : _("dot: one of 2 on · two layers a row"), S_DIM);
-    else if (form_of(app) != FORM_CELLS)
-        tui_put_cut(g, y, x, end - 3, app->ui.glyphs ? _("dot: on now · colour: above usual") : _(". : * # are 1 to 4 on now"), S_DIM);
-    else {
+    } else if (paired || form_of(app) != FORM_CELLS) {
+        char *s = dot_words(app, w, paired);
+        tui_put_cut(g, y, x, end - 3, s, S_DIM);
+        free(s);
+    } else {
         static const int show[3][2] = { { 2, -1 }, { 3, 4 }, { 1, 0 } };
         const char *word[3] = { _("usual"), _("more"), _("less") };
         int all = x;                     /* the first to give way is what needs no word */
@@ -318,7 +349,7 @@ static void empty(tui_app *app, tui_box b)
 static void map(tui_app *app, tui_box b, int *y, bool *paired)
 {
     const agt_routing *r = &app->seen.rt;
-    int room = b.h - 1 - FOOT, end = b.x + b.w, cw = chars_of(app, form_of(app)) + 4, cols = columns_of(app, b.w);
+    int room = b.h - 1 - FOOT, end = b.x + b.w, chars = chars_of(app, form_of(app), b.w), cw = chars + 4, cols = columns_of(app, b.w);
     bool zoomed = app->go.zoom == &view_experts, tall = zoomed || app->go.over == &view_experts, details = false;
     if (zoomed && room > 0) {
         int need = (r->n_layer + room - 1) / room;           /* as few columns as hold all layers: the rows are there */
@@ -339,8 +370,8 @@ static void map(tui_app *app, tui_box b, int *y, bool *paired)
             for (int c = 0; c < cols; c++) {
                 int l = c * rows + *top + i;
                 if (l >= r->n_layer) continue;
-                layer_row(app, l, *y + i, b.x + c * cw, end, l == sel);
-                if (details) detail(app, l, *y + i, b.x + c * cw + chars_of(app, form_of(app)) + 5, end);
+                layer_row(app, l, b.w, *y + i, b.x + c * cw, end, l == sel);
+                if (details) detail(app, l, *y + i, b.x + c * cw + chars + 5, end);
             }
         *y += show;
     } else if (prows <= room) {
@@ -348,7 +379,7 @@ static void map(tui_app *app, tui_box b, int *y, bool *paired)
         app->go.layers_a_column = 2 * prows;
         for (int i = 0; i < prows; i++)
             for (int c = 0; c < pcols && c * prows + i < pairs; c++)
-                pair_row(app, c * prows + i, *y + i, b.x + c * (pair_cells(app) + 4), end, sel >= 0 && sel / 2 == c * prows + i);
+                pair_row(app, c * prows + i, b.w, *y + i, b.x + c * (pair_cells(app, b.w) + 4), end, sel >= 0 && sel / 2 == c * prows + i);
         *y += prows;
     } else {
         /* Too low for rows: one glyph a layer says how unusual it is. */
@@ -387,7 +418,7 @@ static void draw(tui_app *app, tui_box b)
     map(app, b, &y, &paired);
     static void (*const foot[FOOT - 1])(tui_app *, int, int, int) = { now_line, odd_line, index_line };
     for (int i = 0; i < FOOT - 1 && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, i == 0 ? end : end - 1);
-    if (y < b.y + b.h) legend(app, y, b.x + 1, end - 1, paired);
+    if (y < b.y + b.h) legend(app, b.w, y, b.x + 1, end - 1, paired);
 }
 
 void view_strip(tui_app *app, tui_box b)

@@ -25,16 +25,17 @@ void toolbox_close(toolbox *b)
 enum approved approve_wait(agt *a, agt_call *c, int tokens, enum agt_consent *how, char **words)
 {
     toolbox *b = &a->toolbox;
+    bool servers = c->asks == AGT_ASKS_FORM || c->asks == AGT_ASKS_SIGN;
     pthread_mutex_lock(&b->mu);
     int64_t ticket = b->waiting = ++b->tickets;
     free(b->words);
     b->words = NULL;
     b->said = AGT_NO;
-    b->whose = c->asks == AGT_ASKS_FORM ? q_strdup(c->name) : NULL;
+    b->whose = servers ? q_strdup(c->name) : NULL;
     b->gone = false;
     atomic_store(&b->answered, false);
     pthread_mutex_unlock(&b->mu);
-    if (c->asks == AGT_ASKS_FORM && hub_ends(a, c->name))
+    if (servers && hub_ends(a, c->name))
         approve_withdraw(a, c->name);    /* it was ended before it could be found here */
     agt_event e = { .kind = AGT_EV_APPROVE, .id = ticket, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
     e.message->call = q_alloc(sizeof *e.message->call);

@@ -141,11 +141,19 @@ static void plan_of(agt *a, const mem_messages *path, int upto, q_buf *out)
     }
 }
 
+/* In a conversation that was taken in others may have spoken too. */
+static bool own(agt *a, int64_t message)
+{
+    char err[Q_ERRLEN];
+    bool others = false;
+    return mem_message_others(a->store, message, &others, err) == Q_OK && !others;
+}
+
 char *compacted_fixed(agt *a, const mem_messages *path, int upto)
 {
     q_buf rules = { 0 }, plan = { 0 }, b = { 0 };
     for (int i = 0; i <= upto; i++)
-        if (path->v[i].role == MEM_USER)
+        if (path->v[i].role == MEM_USER && own(a, path->v[i].id))
             rules_of(path->v[i].text, frame_question(path->v[i].text), &rules);
     plan_of(a, path, upto, &plan);
     q_buf_puts(&b, "");

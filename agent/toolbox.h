@@ -22,7 +22,7 @@ typedef struct toolbox {
     int64_t tickets, waiting;            /* the call that waits; 0: none */
     enum agt_consent said;
     char *words;                         /* why not, or an answer; owned; NULL */
-    char *whose; bool gone;              /* the server whose form waits; owned; NULL; it is ended */
+    char *whose; bool gone;              /* the server whose form or sign-in waits; owned; NULL; it is ended */
     atomic_bool answered;
     void (*before)(void *user);          /* tests: called in the thread that carries a call out, before it does; NULL */
     void *before_user;

@@ -15,10 +15,10 @@ void tooling_tell(agt *, const mem_call *);      /* AGT_EV_CALL */
 int tooling_place(agt *, char *err);     /* a->toolbox.place is there, and the rules are those of the present conversation */
 
 /* ---- approve.c ---- */
-enum approved { APPROVED, APPROVED_NOT, APPROVED_STOPPED, APPROVED_GONE /* a form of a server that is ended: nobody wants the answer */ };
+enum approved { APPROVED, APPROVED_NOT, APPROVED_STOPPED, APPROVED_GONE /* a form or a sign-in of a server that is ended: nobody wants the answer */ };
 /* Asks the person about a call (taken), or a question, and waits; *words: why not, or the answer: malloc'ed or NULL. *how: for how long it holds. */
 enum approved approve_wait(agt *, agt_call *, int tokens, enum agt_consent *how, char **words);
-void approve_withdraw(agt *, const char *server);           /* any thread: a form of that server is asked no more, which is over (hub_ends) */
+void approve_withdraw(agt *, const char *server);           /* any thread: a form or a sign-in of that server is asked no more, which is over (hub_ends) */
 
 /* ---- atonce.c ---- */
 enum { ATONCE_MOST = 4 };

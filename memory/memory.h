@@ -143,6 +143,7 @@ typedef struct mem_turn {
     int64_t created_ms;
 } mem_turn;
 int mem_turns_add(mem_store *, int64_t conversation, int64_t parent, const mem_turn *v, int n, int64_t *leaf, char *err);
+int mem_message_others(mem_store *, int64_t id, bool *others, char *err);        /* somebody said it who has a name: not the person of this memory */
 
 /* A reply is begun, saved about once a second, and ended. begin makes it the active leaf with status
  * MEM_PARTIAL. save replaces text and thinking (UTF-8; whole, not a delta). config notes that from reply token

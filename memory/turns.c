@@ -60,3 +60,13 @@ int mem_turns_add(mem_store *s, int64_t conversation, int64_t parent, const mem_
     }
     return rc;
 }
+
+int mem_message_others(mem_store *s, int64_t id, bool *others, char *err)
+{
+    int64_t n = 0;
+    store_lock(s);
+    int rc = store_int(s, &n, err, "SELECT count(*) FROM message WHERE id=? AND author<>''", "i", id);
+    store_unlock(s);
+    *others = n > 0;
+    return rc;
+}

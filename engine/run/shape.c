@@ -146,14 +146,12 @@ static int read_attention(eng_model *m, int ctx, char *err)
 {
     const arch *a = m->arch;
     ker_model *k = &m->ker;
-    int window, rc = key_int(m, "attention.sliding_window", 0, 0, 1 << 30, &window, err);
-    if (rc)
-        return rc;
+    double window = key_or(m, "attention.sliding_window", 0);
     const gguf_kv *pattern = pattern_of(m->file, a);
     for (int i = 0; i < k->n_layer; i++) {
         ker_layer *l = &m->layers[i];
         bool local = window > 0 && slides(a, pattern, i);
-        l->window = local && window < ctx ? window : 0;            /* as long as the context: it never cuts */
+        l->window = local && window < ctx ? (int)fmax(window, 1) : 0;            /* as long as the context: it never cuts */
         l->rope_set = local && a->attn.local_rope;
         l->sinks = a->attn.sinks;
         l->post_norms = a->attn.post_norms;

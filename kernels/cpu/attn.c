@@ -318,8 +318,6 @@ int attn_output(ker_ctx *c, int layer)
 
 int cpu_attn(ker_ctx *c, int layer)
 {
-    if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) return mla_attn(c, layer);
-    if (c->dev->m.layer[layer].mixer == KER_MIX_DELTA) return cpu_delta(c, layer);
     const layer_w *w = dev_layer(c->dev, layer);
     static const enum ker_role qkv[3] = { KER_W_Q, KER_W_K, KER_W_V };
     bool gate = c->dev->m.layer[layer].q_gate;

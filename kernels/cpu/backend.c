@@ -161,15 +161,41 @@ static int cpu_devices(ker_device *list, int max, char *err)
     return 1;
 }
 
+/* ---- a context with what each kind of layer needs ---- */
+
+static void cpu_ctx_free(ker_ctx *c)
+{
+    if (c) mla_free(c);
+    ctx_free(c);
+}
+
+static int cpu_ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_ctx **out, char *err)
+{
+    int rc = ctx_new(d, max_rows, max_k, cancel, out, err);
+    if (rc || mla_make(*out, max_rows)) return rc;
+    cpu_ctx_free(*out);
+    return q_fail(err, Q_NOMEM, _("no memory for batches of %d tokens: close something or take a smaller model"), max_rows);
+}
+
+static int cpu_mix(ker_ctx *c, int layer)
+{
+    switch (c->dev->m.layer[layer].mixer) {
+    case KER_MIX_GQA: break;
+    case KER_MIX_MLA: return mla_attn(c, layer);
+    case KER_MIX_DELTA: return cpu_delta(c, layer);
+    }
+    return cpu_attn(c, layer);
+}
+
 const ker_backend *ker_cpu(void)
 {
     static const ker_backend cpu = {
         .abi = KER_ABI_HERE, .name = "cpu", .devices = cpu_devices, .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .memory = cpu_memory,
         .weight = dev_weight, .source = dev_source, .ready = cpu_ready,
-        .ctx_new = ctx_new, .ctx_free = ctx_free, .cfg_put = ctx_cfg_put,
+        .ctx_new = cpu_ctx_new, .ctx_free = cpu_ctx_free, .cfg_put = ctx_cfg_put,
         .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,
         .kv_save = kv_save, .kv_load = kv_load,
-        .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
+        .begin = batch_begin, .embed = cpu_embed, .attn = cpu_mix, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
         .head = cpu_head, .end = cpu_end,
         .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,
         .state_bytes = state_bytes, .state_new = state_new, .state_free = state_free, .state_save = state_save, .state_load = state_load,

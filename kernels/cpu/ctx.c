@@ -1,6 +1,7 @@
 /* kernels/cpu/ctx: a context: the buffers of a batch, the configurations of its rows, and the way to the
  * device's pool. One caller thread; buffers are made here and nowhere between begin and end. */
-#include "kernels/cpu/parts.h"
+
+#include "kernels/cpu/ctx.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -74,7 +75,6 @@ void ctx_free(ker_ctx *c)
     acts_free(&c->ff.gather);
     acts_free(&c->ff.h_act);
     acts_free(&c->ff.sh_act);
-    mla_free(c);
     free(c);
 }
 
@@ -141,7 +141,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
     ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
                                                 KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD, KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA), n, m->n_embd)
-        && acts_make(&c->att.act, KINDS(d, KER_W_O), n, m->latent.kv_rank ? (int64_t)m->n_head * m->latent.v : od) && mla_make(c, n)
+        && acts_make(&c->att.act, KINDS(d, KER_W_O), n, m->latent.kv_rank ? (int64_t)m->n_head * m->latent.v : od)
         && (merged || acts_make(&c->ff.gather, exp_in, h_rows, m->n_embd))
         && acts_make(&c->ff.h_act, KINDS(d, KER_W_DOWN_EXPS), h_rows, h_in)
         && (!wide || acts_make(&c->ff.sh_act, KINDS(d, KER_W_DOWN, KER_W_DOWN_SH), ffn_rows, wide));

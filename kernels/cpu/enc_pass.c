@@ -1,6 +1,7 @@
 /* kernels/cpu/enc_pass: one pass of an encoder over the rows of some texts. Every sum runs in an order that the text alone
  * decides, so its bytes depend on neither the batch nor the threads. Works on the pool; allocates only before it starts. */
 #include "kernels/cpu/enc.h"
+#include "kernels/cpu/turn.h"
 
 #include <math.h>
 #include <string.h>
@@ -117,21 +118,6 @@ static void rotate(float *x, const float *cs, int dim)
     }
 }
 
-/* Four numbers of four rows each, scaled, to where four rows of four numbers stand. */
-typedef float four __attribute__((vector_size(16)));
-static inline four four_at(const float *p) { four v; memcpy(&v, p, sizeof v); return v; }
-static inline void four_put(float *p, four v) { memcpy(p, &v, sizeof v); }
-static inline void turn(const float *k, int64_t stride, float scale, float *to)
-{
-    four a = four_at(k) * scale, b = four_at(k + stride) * scale, c = four_at(k + 2 * stride) * scale, d = four_at(k + 3 * stride) * scale;
-    four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    four_put(to, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
-    four_put(to + VEC_CELLS, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
-    four_put(to + 2 * VEC_CELLS, __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5));
-    four_put(to + 3 * VEC_CELLS, __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7));
-}
-
 /* K by pages [dim][VEC_CELLS], scaled, and V [cell][pad]. The rows' part of this head is nobody else's. */
 static void head_pack(const enc_job *j, int row0, int n, int head, float *kt, float *v)
 {
@@ -147,7 +133,7 @@ static void head_pack(const enc_job *j, int row0, int n, int head, float *kt, fl
         const float *k = k0 + (int64_t)r * embd;
         float *page = kt + (int64_t)(r / VEC_CELLS) * VEC_CELLS * dim + r % VEC_CELLS;
         int d = 0;
-        for (; n - r >= 4 && d + 4 <= dim; d += 4) turn(k + d, embd, scale, page + (int64_t)d * VEC_CELLS);
+        for (; n - r >= 4 && d + 4 <= dim; d += 4) turn_four(k + d, embd, scale, page + (int64_t)d * VEC_CELLS, VEC_CELLS);
         for (; d < dim; d++)
             for (int i = 0; i < 4 && r + i < n; i++) page[(int64_t)d * VEC_CELLS + i] = k[(int64_t)i * embd + d] * scale;
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A server of the Model Context Protocol for the tests, of the standard library alone: both eras, stdio and HTTP, and faults on demand.
-server.py [--era 2025|2026|both] [--http PORT_FILE] [--log FILE] [--pages N] [--fault NAME]... What it receives is a line of the log each."""
+server.py [--era 2025|2026|both] [--http PORT_FILE] [--tls FOLDER] [--log FILE] [--pages N] [--fault NAME]... What it receives is a line of the log each."""
 import argparse
 import base64
 import json
@@ -11,6 +11,7 @@ import threading
 import time
 
 if any(a == "--http" for a in sys.argv):
+    import ssl
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 else:
     BaseHTTPRequestHandler = object     # a third of a start
@@ -478,6 +479,10 @@ def http(server, port_file):
     ThreadingHTTPServer.handle_error = lambda *a: None           # who closes a stream says that it has enough
     ThreadingHTTPServer.request_queue_size = 128
     web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if server.args.tls:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(server.args.tls + "/cert.pem", server.args.tls + "/key.pem")
+        web.socket = tls.wrap_socket(web.socket, server_side=True)
     web.daemon_threads, web.mcp = True, server
 
     def own(m):
@@ -496,6 +501,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--era", default="both")
     p.add_argument("--http")
+    p.add_argument("--tls")              # a folder with cert.pem and key.pem
     p.add_argument("--log")
     p.add_argument("--pages", type=int, default=0)
     p.add_argument("--fault", action="append", default=[])

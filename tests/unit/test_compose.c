@@ -199,6 +199,19 @@ static void asks_before_it_is_too_late(void)
     tui_app_free(&app);
 }
 
+static void what_is_over_needs_no_second_esc(void)
+{
+    begin();
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .done = 399, .total = 400, .rate = 30 });
+    fake.st.busy = true;
+    key(K_ESC);
+    CHECK(on_screen("Esc again stops"));
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes") });
+    fake.st.busy = false;
+    CHECK(!on_screen("Esc again stops"));
+    tui_app_free(&app);
+}
+
 /* Esc closes panels; long work takes two of them, an answer one. */
 static void one_esc_stops_no_import(void)
 {
@@ -572,6 +585,7 @@ int main(void)
     RUN(a_long_line_is_quick);
     RUN(asks_before_it_is_too_late);
     RUN(one_esc_stops_no_import);
+    RUN(what_is_over_needs_no_second_esc);
     RUN(a_paste_without_marks_is_one_message);
     RUN(answers_of_a_terminal);
     RUN(keys_spelled_in_numbers);

@@ -568,6 +568,34 @@ static void sessions_at_once(fx *f)
     CHECK_INT(times(f, "\"initialize\""), before + 1);
 }
 
+/* A server with a certificate of its own is trusted by the file that its section names, and by nothing else. */
+static void own_certificates_are_trusted_where_the_section_says(void)
+{
+    char *make = q_printf("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=quorum test' -addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem > /dev/null 2>&1", dir, dir);
+    char *args = q_printf("--era 2025 --tls %s", dir), *cert = q_printf("%s/cert.pem", dir), *key = q_printf("%s/key.pem", dir);
+    int status = system(make);
+    free(make);
+    if (status != 0) {
+        printf("# own_certificates_are_trusted_where_the_section_says: there is no openssl\n");
+        free(args), free(cert), free(key);
+        return;
+    }
+    fx f = open_with(true, args);
+    mcp_result r = { .structured = NULL };
+    char *where = mcp_where(f.s), *url = q_printf("https%s", where + 4);
+    put(&f, "url", url);
+    CHECK(mcp_ready(f.s, -1, NULL, err) == Q_IO);
+    CHECK_MSG(strstr(err, "certificate"), "%s", err);
+    put(&f, "ca", cert);
+    mcp_restart(f.s);
+    CHECK_INT(call(&f, "echo", "{\"text\":\"behind TLS\"}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "behind TLS");
+    mcp_result_free(&r);
+    close_all(&f);
+    unlink(cert), unlink(key);
+    free(args), free(cert), free(key), free(where), free(url);
+}
+
 /* A key goes over a line that anybody can read to nobody but this machine. */
 static void a_key_goes_over_https_or_to_the_loopback(void)
 {
@@ -817,6 +845,7 @@ int main(void)
     RUN(stdio_answers_that_are_none);
     RUN(http_answers_that_are_none);
     RUN(a_key_goes_over_https_or_to_the_loopback);
+    RUN(own_certificates_are_trusted_where_the_section_says);
     RUN(a_server_that_breaks_off_costs_its_call);
     RUN(nobody_waits_to_start_what_broke_off);
     RUN(starts_that_fail_say_why);

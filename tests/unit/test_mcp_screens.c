@@ -70,8 +70,10 @@ static void a_form_is_answered_or_declined(void)
     keys_in("afex");                     /* not among its keys */
     SAID("");
     CHECK(app.seen.approve.id == 8 && !app.seen.approve.typing && !app.comp.ed.b.len);
+    CHECK(strstr(screen(), "The server waits"));
     keys_in("n");
     SAID("approve 8 no \n");
+    CHECK(!strstr(screen(), "The server waits"));        /* no longer than what it is about */
     ask_field(9);
     keys_in("Tula");
     q_buf_clear(&fake.said);

@@ -198,6 +198,32 @@ static void who_does_not_want_to_is_left_in_peace(void)
     finish(&s);
 }
 
+/* Esc, and /mcp off, end a sign-in wherever it is: while it is asked about, and while a browser is waited for that never comes. */
+static void a_sign_in_can_be_left(void)
+{
+    static const struct { const char *line; bool waits; } row[] = { { "/mcp off files", false }, { "/mcp off files", true }, { NULL, false }, { NULL, true } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        begin();
+        ask("write it");
+        int64_t ticket = asked();
+        CHECK_STR(s.approve.title, "files");
+        if (row[i].waits) {
+            agt_approve(a, ticket, AGT_ONCE, NULL);
+            CHECK(wait_for(a, &s, AGT_EV_NOTE, 0, 60000) && strstr(s.notes.p, "waiting for the browser"));
+        }
+        int64_t from = q_now_ns();
+        if (row[i].line)
+            agt_submit(a, row[i].line);
+        else
+            agt_stop(a);
+        done();
+        CHECK_MSG(q_now_ns() - from < 30000000000, "row %zu took as long as a browser is waited for", i);
+        CHECK_MSG(strstr(s.notes.p, "stays without a sign-in") && (!row[i].line || strstr(s.notes.p, "is off until quorum ends")), "row %zu: %s", i, s.notes.p);
+        CHECK(atomic_load(&tokens) == 0 && atomic_load(&calls) == 0);
+        finish(&s);
+    }
+}
+
 static void nobody_is_there(void)
 {
     begin();
@@ -226,6 +252,7 @@ int main(void)
     free(ini);
     RUN(a_server_that_asks_is_signed_in_at);
     RUN(who_does_not_want_to_is_left_in_peace);
+    RUN(a_sign_in_can_be_left);
     RUN(nobody_is_there);
     play_close(web);
     nftw(home, gone, 16, FTW_DEPTH | FTW_PHYS);

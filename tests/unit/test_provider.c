@@ -1,150 +1,11 @@
-/* provider: one set of tests over everybody who answers: a script, a model in this process (the small golden one), and the same behind a server. What
- * only a script can show (thoughts, tools, failures at a chosen token) stands behind. Nothing here depends on time. */
+/* provider: one set of tests over everybody who answers: a script, a model in this process (the small golden one), and the same behind a server.
+ * Nothing here depends on time; what only a script can show is in test_scripted.c. */
 #include "serve/serve.h"
-#include "tests/script_provider.h"
-#include "tests/test.h"
+#include "tests/unit/provider_help.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <unistd.h>
-
-static const script_line lines[] = {
-    { "think", "<think>first this\nthen that</think>\n\nThe answer is four." },
-    { "tool", "I look it up. {call search {\"for\":\"lenses\"}}" },
-    { "round", "round and round and round and round and round and round and round and round and round and round and round" },
-    { NULL, "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
-            "twenty then some more and an end. | Another answer of the same length goes on and on through many words until it has as many of "
-            "them as the first one has, about thirty, more or less, so there. | A third one is here too, with words of its own, and as long "
-            "as it takes to have thirty tokens of which each is one word and no more than that, fine." },
-    { NULL, NULL } };
-static script by_lines = { .line = lines };
-
-static char err[Q_ERRLEN];
-static prov *p;                          /* who is tested */
-static const char *who;
-
-/* ---- what hooks saw ---- */
-typedef struct seen {
-    q_buf text, thought, calls;
-    int tokens, pieces, positions, prompt_positions, prefills, done, total, told, last_number;
-    int stop_at, cancel_at, set_at;      /* the token before which to stop, at which to cancel, after which to set */
-    const char *knob, *value;
-    enum prov_policy policy;
-    uint64_t config[600];                /* of each decoded position */
-    int k[600];
-    int32_t token[600];
-    double logprob[600];
-    bool in_order, end_it;
-    int repeats;
-    int between_n;
-    int enough_at, enough_asked;         /* which question about a thought is answered with yes; how many there were */
-} seen;
-
-static void seen_clear(seen *s)
-{
-    q_buf_free(&s->text);
-    q_buf_free(&s->thought);
-    q_buf_free(&s->calls);
-    memset(s, 0, sizeof *s);
-}
-
-static bool between(void *user, int answer, int tokens)
-{
-    seen *s = user;
-    s->between_n++;
-    if (s->set_at && tokens == s->set_at) {
-        prov_config *c = prov_present(p);
-        CHECK_MSG(prov_config_set(c, s->knob, s->value, err) == Q_OK && prov_set(p, c, s->policy, err) == Q_OK, "%s: %s", who, err);
-        prov_config_free(c);
-    }
-    return !s->stop_at || tokens < s->stop_at;
-}
-
-static void prefill(void *user, int done, int total)
-{
-    seen *s = user;
-    s->prefills++;
-    s->done = done;
-    s->total = total;
-}
-
-static void piece(void *user, const prov_piece *t)
-{
-    seen *s = user;
-    if (t->call)                         /* no text of the answer */
-        return;
-    q_buf_add(t->thinking ? &s->thought : &s->text, t->text, t->n);
-    s->in_order = s->pieces == 0 ? t->number <= 1 : s->in_order && (t->number == s->last_number || t->number == s->last_number + 1);
-    s->last_number = t->number;
-    if (t->token >= 0 && t->number <= 600) {
-        s->token[t->number - 1] = t->token;
-        s->logprob[t->number - 1] = t->logprob;
-        s->tokens = t->number;
-    }
-    s->pieces++;
-    if (s->cancel_at && t->number == s->cancel_at)
-        prov_cancel(p, true);
-}
-
-static void position(void *user, const prov_position *x)
-{
-    seen *s = user;
-    if (x->prompt) {
-        s->prompt_positions++;
-        return;
-    }
-    if (s->positions < 600) {
-        int last = x->n_layer - 1, k = 0;
-        while (k < x->max_k && x->ids[last * x->max_k + k] != 0xFFFF)
-            k++;
-        s->config[s->positions] = x->config;
-        s->k[s->positions] = k;
-    }
-    s->positions++;
-}
-
-static void token(void *user, int answer, const prov_result *r) { ((seen *)user)->told = r->tokens; }
-static void call(void *user, int answer, const prov_call *c) { q_buf_printf(&((seen *)user)->calls, "%s(%s)", c->name, c->arguments); }
-
-static bool repeats(void *user, int answer, int tokens)
-{
-    seen *s = user;
-    s->repeats++;
-    return s->end_it;
-}
-
-static bool enough(void *user, int answer)
-{
-    seen *s = user;
-    return ++s->enough_asked == s->enough_at;
-}
-
-static prov_hooks hooks(seen *s)
-{
-    return (prov_hooks){ .user = s, .between = between, .prefill = prefill, .piece = piece, .position = position, .token = token, .call = call, .repeats = repeats, .enough = enough };
-}
-
-/* ---- asking ---- */
-static const prov_message hello[] = { { PROV_SYSTEM, "You are brief.", 14, NULL }, { PROV_USER, "Say something long, please.", 27, NULL } };
-static const prov_request plain = { .message = hello, .n_message = 2, .seed = 3 };
-
-static prov_result ask(const prov_request *r, seen *s)
-{
-    prov_result out[4];
-    prov_hooks h = hooks(s);
-    int rc = prov_ask(p, r, &h, out, err);
-    CHECK_MSG((rc == Q_OK) == (out[0].finish != PROV_FAILED), "%s: %s", who, err);
-    return out[0];
-}
-
-static void set(const char *name, const char *value)
-{
-    prov_config *c = prov_present(p);
-    CHECK_MSG(prov_config_set(c, name, value, err) == Q_OK && prov_set(p, c, PROV_CONTINUE, err) == Q_OK, "%s: %s", who, err);
-    prov_config_free(c);
-}
-
-static const char *text(const seen *s) { return s->text.p ? s->text.p : ""; }
 
 /* ---- for everybody ---- */
 static void answers_and_counts(void)
@@ -581,6 +442,20 @@ static void penalties_let_a_passage_be_quoted(void)
         CHECK_MSG(quoted > 0, "%s goes on with no passage's token", who);
 }
 
+/* A prompt that is only shown has no bound and is remembered; asked next, it is too long all the same. */
+static void what_is_remembered_is_bounded_too(void)
+{
+    q_buf text = { 0 }, shown = { 0 };
+    for (int i = 0; i < 6 * prov_context(p).size; i++)
+        q_buf_printf(&text, "%d ", i % 10);
+    prov_request r = { .raw = text.p, .n_raw = text.len };
+    CHECK_INT(prov_count_request(p, &r, err), Q_RANGE);
+    CHECK_INT(prov_show(p, &r, &shown, err), Q_OK);
+    CHECK_INT(prov_count_request(p, &r, err), Q_RANGE);
+    q_buf_free(&text);
+    q_buf_free(&shown);
+}
+
 /* A model that would end its turn ends it, however many turns ended before. */
 static void ends_of_earlier_turns_are_not_penalised(void)
 {
@@ -724,9 +599,6 @@ static void what_it_cannot_is_said(void)
     seen_clear(&s);
 }
 
-static int brief(void *user, prov_config *c, char *e) { return prov_config_set(c, "sampler.max_tokens", "40", e); }
-static int refuse(void *user, prov_config *c, char *e) { return prov_config_set(c, "experts.k", "99999", e); }
-
 /* needs: without these of its flags it is none of its tests; those of who has them all are looked at by number. */
 static void everybody(int all)
 {
@@ -794,238 +666,8 @@ static void the_same_by_a_server(const char *model)
     free(path);
 }
 
-/* ---- what only a script can show ---- */
-static void open_script(script s)
-{
-    static script kept;
-    kept = s;
-    CHECK_INT(script_open(&kept, &(prov_opts){ .configure = brief }, &p, err), Q_OK);
-}
-
-static seen say(script s, const char *question)
-{
-    seen out = { 0 };
-    prov_message m = { PROV_USER, question, strlen(question), NULL };
-    static const prov_tool tool = { "search", "looks things up", "{}" };
-    prov_request r = { .message = &m, .n_message = 1, .tool = &tool, .n_tool = 1 };
-    open_script(s);
-    ask(&r, &out);
-    prov_close(p);
-    return out;
-}
-
-/* A thought that takes too long is closed, at that token, and the reply begins; turned in the middle it counts from there. */
-static void a_thought_has_a_budget(void)
-{
-    for (int most = 0; most <= 5; most++) {
-        static const char *const thought[] = { "first this\nthen that", "first\n", "first this\n", "first this\nthen\n", "first this\nthen that", "first this\nthen that" };
-        seen s = { 0 };
-        char value[8];
-        open_script((script){ .line = lines });
-        snprintf(value, sizeof value, "%d", most);
-        set("sampler.max_tokens", "0");
-        set("think.limit", value);
-        prov_message m = { PROV_USER, "think!", 6, NULL };
-        prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
-        CHECK_STR(s.thought.p, thought[most]);
-        CHECK_STR(text(&s), "The answer is four.");
-        CHECK(r.finish == PROV_ENDED && !r.thinking && s.in_order);
-        CHECK_MSG(!most || r.thinking_tokens <= most + 1, "%d: %d", most, r.thinking_tokens);
-        seen_clear(&s);
-        prov_close(p);
-    }
-}
-
-/* Or somebody has enough of it: asked before each of its tokens and never outside of it; at the k-th it is closed. */
-static void a_thought_is_ended(void)
-{
-    static const char *const thought[] = { "first this\nthen that", "first\n", "first this\n", "first this\nthen\n" };
-    for (int at = 0; at <= 3; at++) {
-        seen s = { 0 };
-        s.enough_at = at;
-        open_script((script){ .line = lines });
-        set("sampler.max_tokens", "0");
-        prov_message m = { PROV_USER, "think!", 6, NULL };
-        prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
-        CHECK_MSG(s.thought.p && strcmp(s.thought.p, thought[at]) == 0, "%d: \"%s\"", at, s.thought.p ? s.thought.p : "");
-        CHECK_STR(text(&s), "The answer is four.");
-        CHECK(r.finish == PROV_ENDED && !r.thinking && s.in_order);
-        CHECK_MSG(s.enough_asked == (at ? at : 3), "%d: asked %d times of %d", at, s.enough_asked, r.thinking_tokens);
-        seen_clear(&s);
-        prov_close(p);
-    }
-}
-
-/* However its tokens are cut, a thought is a thought. */
-static void thoughts_are_told_apart(void)
-{
-    for (int bytes = 0; bytes <= 12; bytes++) {
-        seen s = { 0 };
-        open_script((script){ .line = lines, .bytes = bytes });
-        set("sampler.max_tokens", "0");
-        prov_message m = { PROV_USER, "think!", 6, NULL };
-        prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
-        CHECK_STR(s.thought.p, "first this\nthen that");
-        CHECK_STR(text(&s), "The answer is four.");
-        CHECK(r.thinking_tokens > 0 && r.thinking_tokens < r.tokens && !r.thinking && s.in_order);
-        seen_clear(&s);
-        set("sampler.stop", "swer is");
-        r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
-        CHECK_STR(text(&s), "The an");
-        CHECK_INT(r.finish, PROV_STOP_STRING);
-        seen_clear(&s);
-        prov_close(p);
-    }
-    static const struct { const char *say, *text, *thought; bool stopped; } want[] = {
-        { "Hello there.", "Hello there.", "", false },
-        { "\n Hello", "Hello", "", false },
-        { "<think>\nhm, a < b\n</think>\n\nHello", "Hello", "\nhm, a < b\n", false },
-        { "\n<think>never closed", "", "never closed", false },
-        { "<thin ice>", "<thin ice>", "", false },
-        { "a <think> inside is text", "a <think> inside is text", "", false },
-        { "one STOP two", "one ", "", true },
-        { "one STO", "one STO", "", false },
-        { "<think>STOP</think>x", "x", "STOP", false },
-        { "Привет STOP", "Привет ", "", true } };
-    for (int bytes = 1; bytes <= 12; bytes++)
-        for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-            script_line one[] = { { NULL, want[i].say }, { NULL, NULL } };
-            seen s = { 0 };
-            open_script((script){ .line = one, .bytes = bytes });
-            set("sampler.stop", "STOP");
-            prov_result r = ask(&plain, &s);
-            CHECK_STR(text(&s), want[i].text);
-            CHECK_STR(s.thought.p ? s.thought.p : "", want[i].thought);
-            CHECK((r.finish == PROV_STOP_STRING) == want[i].stopped);
-            seen_clear(&s);
-            prov_close(p);
-        }
-    static const script_line odd[] = { { "open", "<think>no end of it" }, { "half", "<thin" }, { "blank", "  \n <think> </think>  \n" }, { "late", "so <think> is a word" },
-                                       { NULL, NULL } };
-    static const struct { const char *ask, *thought, *text; } row[] = {
-        { "open", "no end of it", "" }, { "half", "", "<thin" }, { "blank", " ", "" }, { "late", "", "so <think> is a word" } };
-    for (int bytes = 1; bytes < 9; bytes++)
-        for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-            seen s = say((script){ .line = odd, .bytes = bytes }, row[i].ask);
-            CHECK_STR(text(&s), row[i].text);
-            CHECK_STR(s.thought.p ? s.thought.p : "", row[i].thought);
-            seen_clear(&s);
-        }
-}
-
-static void tools_are_called(void)
-{
-    seen s = { 0 };
-    open_script(by_lines);
-    prov_message m[] = { { PROV_USER, "use the tool", 12, NULL }, { PROV_TOOL, "think of what it brought", 24, "call-1" } };
-    static const prov_tool tool = { "search", "looks things up", "{}" };
-    prov_request r = { .message = m, .n_message = 1, .tool = &tool, .n_tool = 1 };
-    prov_result out = ask(&r, &s);
-    CHECK(out.finish == PROV_CALLS);
-    CHECK_STR(text(&s), "I look it up. ");
-    CHECK_STR(s.calls.p, "search({\"for\":\"lenses\"})");
-    seen_clear(&s);
-    r.n_message = 2;
-    out = ask(&r, &s);
-    CHECK(out.finish == PROV_ENDED && !s.calls.len);
-    CHECK_STR(text(&s), "The answer is four.");
-    seen_clear(&s);
-    prov_close(p);
-    open_script((script){ .line = lines, .cannot = PROV_TOOLS | PROV_RAW | PROV_N | PROV_LOGPROBS | PROV_EMBED | PROV_LIVE | PROV_BEGIN });
-    prov_result f[2];
-    float v[SCRIPT_DIMS];
-    CHECK(prov_ask(p, &r, NULL, f, err) == Q_RANGE && strstr(err, "tools"));
-    CHECK(prov_ask(p, &(prov_request){ .raw = "x", .n_raw = 1 }, NULL, f, err) == Q_RANGE && strstr(err, "--base"));
-    CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .n = 2 }, NULL, f, err) == Q_RANGE && f[1].finish == PROV_FAILED);
-    CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .begin = "x", .n_begin = 1 }, NULL, f, err) == Q_RANGE && strstr(err, "beginning"));
-    CHECK(prov_score(p, NULL, "x", 1, add_score, &s, err) == Q_RANGE);
-    double share[2] = { 1, 1 };
-    CHECK(prov_judge(p, &r, 1, (const char *const[]){ "yes", "no" }, 2, share, NULL, NULL, err) == Q_RANGE && isnan(share[0]) && isnan(share[1]));
-    CHECK(prov_embed(p, "x", 1, v, err) == Q_RANGE);
-    prov_close(p);
-}
-
-static bool set_in_between(void *user, int answer, int tokens)
-{
-    prov_config *c = prov_present(p);
-    prov_config_set(c, "experts.k", "1", err);
-    if (tokens == 3)
-        *(int *)user = prov_set(p, c, PROV_CONTINUE, err);
-    prov_config_free(c);
-    return true;
-}
-
-static void what_is_not_live_waits(void)
-{
-    int rc = Q_OK;
-    prov_result out;
-    open_script((script){ .line = lines, .cannot = PROV_LIVE });
-    prov_hooks h = { .user = &rc, .between = set_in_between };
-    CHECK_INT(prov_ask(p, &plain, &h, &out, err), Q_OK);
-    CHECK(rc == Q_RANGE && out.finish != PROV_FAILED && strstr(err, "next question"));
-    set("experts.k", "1");               /* between two requests it does */
-    prov_close(p);
-}
-
-/* Failing at any token loses no word that was made, and the next request is answered. */
-static void failures_keep_what_was_said(void)
-{
-    for (int at = 1; at < 12; at++) {
-        open_script((script){ .line = lines, .fail_at = at });
-        seen s = { 0 };
-        prov_hooks h = hooks(&s);
-        prov_result out;
-        set("sampler.stop", "no such string");
-        CHECK(prov_ask(p, &plain, &h, &out, err) < 0 && out.finish == PROV_FAILED && out.tokens == at && strstr(err, "fails here"));
-        const char *all = lines[3].say;
-        CHECK_MSG(strncmp(all, text(&s), s.text.len) == 0 && prov_count(p, text(&s), s.text.len) == at, "token %d: \"%s\"", at, text(&s));
-        seen_clear(&s);
-        prov_close(p);
-    }
-}
-
-static void circles_are_told(void)
-{
-    static char round_and_round[8192];
-    for (int i = 0; i < 600; i++)
-        strcat(round_and_round, i % 3 == 0 ? " round" : i % 3 == 1 ? " and" : " about");
-    script_line one[] = { { NULL, round_and_round }, { NULL, NULL } };
-    seen s = { 0 };
-    open_script((script){ .line = one });
-    set("sampler.max_tokens", "0");
-    prov_result r = ask(&plain, &s);
-    CHECK(r.finish == PROV_ENDED && r.tokens == 600 && s.repeats > 100);   /* its caller may let it */
-    seen_clear(&s);
-    s.end_it = true;
-    r = ask(&plain, &s);
-    CHECK_MSG(r.finish == PROV_REPEATS && s.repeats == 1 && r.tokens < 300, "%d tokens", r.tokens);
-    prov_close(p);
-    seen_clear(&s);
-}
-
-static void a_refused_setting_opens_nothing(void)
-{
-    prov *none = NULL;
-    script s = by_lines;
-    CHECK(script_open(&s, &(prov_opts){ .configure = refuse }, &none, err) == Q_RANGE && !none);
-    const char *build = getenv("BUILD");
-    char path[256];
-    snprintf(path, sizeof path, "%s/golden/qwen3moe/model.gguf", build ? build : "build");
-    if (access(path, R_OK) == 0)
-        CHECK(prov_open(path, &(prov_opts){ .configure = refuse }, &none, err) == Q_RANGE && !none);
-    CHECK(prov_open("/no/such/model.gguf", NULL, &none, err) < 0 && !none && *err);
-}
-
 int main(void)
 {
-    RUN(thoughts_are_told_apart);
-    RUN(a_thought_has_a_budget);
-    RUN(a_thought_is_ended);
-    RUN(tools_are_called);
-    RUN(what_is_not_live_waits);
-    RUN(failures_keep_what_was_said);
-    RUN(circles_are_told);
-    RUN(a_refused_setting_opens_nothing);
     who = "a script";
     open_script(by_lines);
     everybody(16);
@@ -1043,6 +685,7 @@ int main(void)
         return 1;
     }
     everybody(16);
+    RUN(what_is_remembered_is_bounded_too);
     prov_close(p);
     who = "a server";
     the_same_by_a_server(path);

@@ -129,6 +129,11 @@ static void is_the_whole(void)
         CHECK(gguf_find(f, "general.architecture") && gguf_tensor_find(f, "token_embd.weight") && gguf_tensor_find(f, "output_norm.weight"));
         size_t n;
         CHECK(gguf_pages(f, PARTS - 1, &n) && n > 0 && !gguf_pages(f, PARTS, &n) && !gguf_pages(f, -1, &n));
+        for (int file = 0; file < PARTS; file++) {         /* a disk that goes away while it is read is named by its part */
+            char named[256];
+            const char *at_part = gguf_pages(f, file, &n);
+            CHECK(q_fault_file(at_part + n - 1, named, sizeof named) > 0 && strcmp(named, part("m", file + 1)) == 0);
+        }
         all = gguf_size(f);
         gguf_close(f);
         CHECK_MSG(logits_of(part("m", i), got, &b, &p) == 0, "%s", err);

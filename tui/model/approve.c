@@ -36,6 +36,7 @@ void tui_approve_close(tui_app *app)
     tui_approve *p = &app->seen.approve;
     if (!p->id) return;
     bool between = p->between;
+    if (p->told) app->say.note_until = app->now;         /* which keys answer it is no news any more */
     if (!between) stop_typing(app);
     agt_call_free(&p->call);
     *p = (tui_approve){ .between = between };
@@ -117,6 +118,7 @@ bool tui_approve_key(tui_app *app, const tui_key *k)
     if (p->typing && k->code == K_ESC && !p->call.question) { stop_typing(app); return true; }
     if (p->typing || k->code != K_CHAR || k->alt || k->cp <= ' ') return false;
     if (!agt_consent_letter(k->cp, &how, &why) || !offered(&p->call, how, why)) {
+        p->told = true;
         tui_app_note(app, AGT_INFO, p->call.asks == AGT_ASKS_SERVER ? _("The model waits: y uses the server until quorum ends, f always, n does not; Esc stops the answer.")
                                     : p->call.asks == AGT_ASKS_SIGN ? _("The server waits: y signs in, n does not, e takes the address that the browser ended at; Esc stops the answer.")
                                     : p->call.asks == AGT_ASKS_FORM ? _("The server waits: y answers it, n declines; Esc stops the answer.")

@@ -185,7 +185,13 @@ void tui_app_event(tui_app *app, agt_event *e)
     written(&app->work, e);
     runs(&app->work, e);
     switch (e->kind) {
-    case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;
+    case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS:
+        work(&app->work, e);
+        if (e->kind == AGT_EV_PROGRESS && !e->total && app->esc_armed) {         /* over by itself: a second Esc has nothing to stop */
+            app->say.note_until = app->now;
+            app->esc_armed = 0;
+        }
+        break;
     case AGT_EV_MEANING: meaning(&app->work, e); break;
     case AGT_EV_OPENED: opened(app, e); break;
     case AGT_EV_SENT: sent(app, e); break;

@@ -11,6 +11,7 @@ typedef struct tui_approve {
     agt_call call;
     int top;                            /* line of what is shown that stands first */
     bool drawn, armed, typing;          /* typing: the composer takes why not, or the answer to a question */
+    bool told;                          /* its keys were said in a note */
     bool between;                       /* a field was answered and the next was not seen yet: the composer holds what begins its answer */
 } tui_approve;
 

@@ -266,6 +266,7 @@ int shape_read(eng_model *m, char *err)
     m->info.n_expert_used = used;
     m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
     m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
+    m->info.groups = (eng_groups){ k->n_group, k->n_group_used };
     m->info.carved = k->router_scale > 0;
     return 0;
 }

@@ -174,11 +174,11 @@ int eng_session_fork(const eng_session *, eng_session **out, char *err);
 /* Keeps the first n tokens. Shorter than before: there are no logits until the next evaluation. */
 int eng_session_cut(eng_session *, int n, char *err);
 /* The next evaluated token uses c. Sampling-only changes are free. Under ENG_CONTINUE forward and routing changes keep
- * the cells, and the logits at hand still choose the next token; position and allocation changes drop the cells (K is
- * stored after rope). Under ENG_RECOMPUTE cells not made by c are dropped, and the logits with them. The text stays in
- * either case: the next sync, step, or push without a progress call, evaluates what is missing, and routing that was
- * forced is the router's again there; cells of the same chain that
- * are still in the pool are found again (toggling between two configurations is cheap).
+ * the cells, and the logits at hand still choose the next token, whatever comes of the cells; position and allocation
+ * changes drop the cells (K is stored after rope). Under ENG_RECOMPUTE cells not made by c are dropped, and logits not
+ * made by c's. The text stays in either case: the next sync, step, or push without a progress call, evaluates what is
+ * missing, and routing that was forced is the router's again there; cells of the same chain that are still in the pool are
+ * found again (toggling between two configurations is cheap).
  * Never fails half-way: on error the old configuration stays. Q_RANGE: context.length below the present length, or a
  * cache that other timelines use would have to be made anew. */
 int eng_session_config(eng_session *, const eng_config *c, enum eng_policy p, char *err);

@@ -29,6 +29,19 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
     return s;
 }
 
+static uint64_t last_chain(const eng_session *s) { return s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : 0; }
+
+void session_logits(eng_session *s, const float *logits)
+{
+    s->user.logits = logits;
+    s->logits_of = logits ? last_chain(s) : 0;
+}
+
+bool session_logits_fit(const eng_session *s)
+{
+    return s->user.logits && s->line.n > 0 && s->line.n == s->n_tokens && last_chain(s) == s->logits_of;
+}
+
 int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char *err)
 {
     if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
@@ -64,6 +77,7 @@ int eng_session_fork(const eng_session *from, eng_session **out, char *err)
         size_t bytes = sizeof(float) * (size_t)s->cache->m->ker.n_vocab;
         s->user.kept = q_alloc(bytes);
         s->user.logits = memcpy(s->user.kept, from->user.logits, bytes);
+        s->logits_of = from->logits_of;
     }
     *out = s;
     return 0;
@@ -118,7 +132,6 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
 {
     eng_cache *k = s->cache;
     uint64_t hash = eng_config_hash(c), seed = config_position_hash(c);
-    uint64_t last = s->line.n ? kv_cell_chain(k->pool, &s->line, s->line.n - 1) : 0;
     int context = (int)c->v.context, rc = 0;
     bool alone = !s->user.next && k->users == &s->user;
     bool anew = config_kv_type(c) != k->type || context > k->context || (alone && k->private_ && context != s->context);
@@ -135,8 +148,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         s->context = context;
     }
     /* Under `continue` the logits at hand still choose the next token; the one after it is c's. */
-    if (policy == ENG_RECOMPUTE && (s->line.n < s->n_tokens || s->line.n == 0 || kv_cell_chain(k->pool, &s->line, s->line.n - 1) != last))
-        s->user.logits = NULL;
+    if (policy == ENG_RECOMPUTE && !session_logits_fit(s))
+        session_logits(s, NULL);
     eng_config *copy = eng_config_copy(c);
     eng_config_free(s->config);
     s->config = copy;

@@ -9,7 +9,8 @@
 
 struct eng_session {
     eng_cache *cache;
-    cache_user user;                   /* its logits after the last token */
+    cache_user user;                   /* its logits: of the last token, under `continue` perhaps as its former cell had them */
+    uint64_t logits_of;                /* chain of the cell that they came from */
     eng_config *config;
     uint64_t hash, seed;               /* of config, and of its position knobs                        */
     kv_line line;                      /* evaluated cells: line.n <= n_tokens                          */
@@ -25,6 +26,11 @@ struct eng_session {
     draft_ahead ahead;
     int16_t seq;                       /* its number in the step at hand, step.c's */
 };
+
+/* What the line's last cell has given, NULL: nothing; and whether the logits at hand are still that cell's, with none lacking: after a
+ * change under `continue` that exchanged or dropped the cells they are not, however the cells come back. */
+void session_logits(eng_session *, const float *logits);
+bool session_logits_fit(const eng_session *);
 
 /* step.c: Q_RANGE with a sentence where an id is not in the vocabulary. */
 int step_check_tokens(const eng_session *, const int32_t *tokens, int n, char *err);

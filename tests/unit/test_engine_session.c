@@ -48,9 +48,41 @@ static void book_add(book *b, const eng_config *c)
     }
 }
 
+/* What the logits at hand came from, and themselves. Under `continue` they stay when a knob exchanges the cells or drops them, also
+ * while others' steps bring the cells back; so they belong to the timeline only as long as it is made as it was then. */
+typedef struct origin { uint64_t made; float *logits; } origin;
+
+static uint64_t made_of(const eng_session *s)
+{
+    uint64_t h = 1;
+    for (int i = 0; i < session_cells(s); i++)
+        h = q_mix64(q_mix64(h, (uint64_t)eng_session_tokens(s)[i]), session_cell_config(s, i));
+    return h;
+}
+
+static size_t logits_bytes(eng_session *s) { return sizeof(float) * (size_t)eng_model_info(eng_cache_model(eng_session_cache(s)))->n_vocab; }
+
+/* The session's last token was evaluated just now. */
+static void origin_set(origin *o, eng_session *s)
+{
+    if (!o->logits)
+        o->logits = q_alloc(logits_bytes(s));
+    o->made = made_of(s);
+    if (eng_session_logits(s))
+        memcpy(o->logits, eng_session_logits(s), logits_bytes(s));
+}
+
+static void origin_copy(origin *to, const origin *from, eng_session *s)
+{
+    if (!to->logits)
+        to->logits = q_alloc(logits_bytes(s));
+    to->made = from->made;
+    memcpy(to->logits, from->logits, logits_bytes(s));
+}
+
 /* Evaluates the session's timeline anew, each cell under the configuration that the session says made it:
  * the logits must be the same bytes. So provenance is true and nothing else leaks into a cell. */
-static bool same_as_fresh(eng_model *m, eng_session *s, const book *b)
+static bool cells_as_fresh(eng_model *m, eng_session *s, const book *b)
 {
     char err[Q_ERRLEN];
     eng_session *f = NULL;
@@ -86,13 +118,30 @@ static bool same_as_fresh(eng_model *m, eng_session *s, const book *b)
     return same || n == 0;
 }
 
+/* The logits at hand are those of their origin, and a fresh session's where the timeline still is. */
+static bool same_as_fresh(eng_model *m, eng_session *s, const book *b, const origin *o)
+{
+    const float *l = eng_session_logits(s);
+    bool kept = !l || (o->logits && memcmp(l, o->logits, logits_bytes(s)) == 0);
+    return kept && (!l || made_of(s) != o->made || cells_as_fresh(m, s, b));
+}
+
+/* A different k for each layer. */
+static const char *k_of_layers(const eng_info *o, char *to, size_t size)
+{
+    static const int some[] = { 1, 6, 11, 3 };
+    for (int l = 0, at = 0; l < o->n_layer; l++)
+        at += snprintf(to + at, size - (size_t)at, "%s%d", l ? "," : "", some[l % 4] <= o->n_expert ? some[l % 4] : o->n_expert);
+    return to;
+}
+
 static void random_knob(eng_config *c, const eng_info *o)
 {
     char v[64], err[Q_ERRLEN];
     int L = o->first_moe_layer + (int)rnd((uint32_t)o->n_moe_layer), E = (int)rnd((uint32_t)o->n_expert), rc = 0;
-    switch (rnd(17)) {
+    switch (rnd(20)) {                 /* the rest: none, as /recompute does */
     case 0: case 1: snprintf(v, sizeof v, "%d", 1 + (int)rnd((uint32_t)o->n_expert)); rc = eng_config_set(c, "experts.k", v, err); break;
-    case 2: rc = eng_config_set(c, "experts.k", rnd(2) ? o->n_expert < 11 ? "1,6,3" : "1,6,11" : "default", err); break;
+    case 2: rc = eng_config_set(c, "experts.k", rnd(2) ? k_of_layers(o, v, sizeof v) : "default", err); break;
     case 3: snprintf(v, sizeof v, "%d:%d", L, E); rc = eng_config_set(c, "experts.ban", rnd(3) ? v : "none", err); break;
     case 4: snprintf(v, sizeof v, "%d:%d=%d.5", L, E, (int)rnd(5) - 2); rc = eng_config_set(c, "experts.bias", rnd(3) ? v : "none", err); break;
     case 5: snprintf(v, sizeof v, "%d:%d", L, E); rc = eng_config_set(c, "experts.pin", rnd(3) ? v : "none", err); break;
@@ -125,9 +174,9 @@ typedef struct timeline { int32_t t[MAX_LEN]; int n; } timeline;
 
 /* The timelines that came out of forks of s: each still is what a fresh session computes, whatever s did since. */
 enum { FORKS = 3 };
-typedef struct forks { eng_session *s[FORKS]; bool odd[FORKS]; int made, moved; } forks;
+typedef struct forks { eng_session *s[FORKS]; origin of[FORKS]; int made, moved; } forks;
 
-static void fork_off(forks *k, eng_session *s, bool odd)
+static void fork_off(forks *k, eng_session *s, const origin *of)
 {
     char err[Q_ERRLEN];
     int i = (int)rnd(FORKS);
@@ -135,7 +184,7 @@ static void fork_off(forks *k, eng_session *s, bool odd)
     k->s[i] = NULL;
     int rc = eng_session_fork(s, &k->s[i], err);
     CHECK_MSG(rc == 0, "%s", rc ? err : "");
-    k->odd[i] = odd;
+    origin_copy(&k->of[i], of, s);
     k->made++;
 }
 
@@ -144,6 +193,8 @@ static void forks_end(forks *k)
     for (int i = 0; i < FORKS; i++) {
         eng_session_free(k->s[i]);
         k->s[i] = NULL;
+        free(k->of[i].logits);
+        k->of[i] = (origin){ 0 };
     }
 }
 
@@ -173,8 +224,9 @@ static void forks_move(forks *k, eng_model *m, eng_session *s, const book *b)
     CHECK_MSG(rc == 0, "%s", rc ? err : "");
     CHECK_INT(eng_session_length(f), len + (keep ? n : 0));
     k->moved++;
-    k->odd[i] = k->odd[i] && !keep;
-    CHECK_MSG(k->odd[i] || same_as_fresh(m, f, b), "a fork is not what a fresh session computes");
+    if (keep)
+        origin_set(&k->of[i], f);
+    CHECK_MSG(same_as_fresh(m, f, b, &k->of[i]), "a fork is not what a fresh session computes");
 }
 
 static void fuzz(const char *name, int steps)
@@ -197,7 +249,7 @@ static void fuzz(const char *name, int steps)
     CHECK(eng_cache_new(m, c, FORKS + 2, &cache, err) == 0 && eng_cache_session(cache, c, &s, err) == 0 && eng_session_new(m, oc, &other, err) == 0);
     int reused = 0, cancelled = 0, mixed = 0;
     forks fk = { .made = 0 };
-    bool swapped = false;                /* the logits at hand are those of cells that were exchanged for found ones */
+    origin of = { 0 };
     for (int step = 0; step < steps && !test_bad; step++) {
         enum eng_policy policy = rnd(3) ? ENG_CONTINUE : ENG_RECOMPUTE;
         timeline next = now;
@@ -219,8 +271,6 @@ static void fuzz(const char *name, int steps)
             break;
         case 3: case 4: {              /* a knob */
             eng_config *d = eng_config_copy(c);
-            int cells = session_cells(s);
-            uint64_t last = cells ? session_cell_config(s, cells - 1) : 0;
             random_knob(d, o);
             if (rnd(3) == 0)           /* else a knob that makes the cache anew is refused */
                 forks_end(&fk);
@@ -234,8 +284,7 @@ static void fuzz(const char *name, int steps)
                 eng_config_free(d);
             }
             CHECK(eng_session_length(s) == now.n);
-            /* Cells of the new positions were found: the logits at hand still are the former ones. */
-            swapped |= policy == ENG_CONTINUE && session_cells(s) == cells && cells && session_cell_config(s, cells - 1) != last;
+            CHECK(rc || policy == ENG_CONTINUE || !eng_session_logits(s) || made_of(s) == of.made);
             break;
         }
         case 5: {                      /* cancelled before or inside the work */
@@ -249,7 +298,7 @@ static void fuzz(const char *name, int steps)
             CHECK(rc == 0 || rc == Q_CANCEL);
             cancelled += rc == Q_CANCEL;
             eng_session_uncancel(s);
-            swapped = false;
+            origin_set(&of, s);
             CHECK(eng_session_length(s) <= next.n && session_cells(s) == eng_session_length(s));
             CHECK(memcmp(eng_session_tokens(s), next.t, sizeof *next.t * (size_t)eng_session_length(s)) == 0);
             break;
@@ -270,7 +319,7 @@ static void fuzz(const char *name, int steps)
                 CHECK(rc == (now.n == room ? Q_RANGE : 0));
                 if (!rc) {
                     now.t[now.n++] = t;
-                    swapped = false;
+                    origin_set(&of, s);
                 }
             }
             next = now;
@@ -281,7 +330,7 @@ static void fuzz(const char *name, int steps)
             rc = eng_session_sync(s, next.t, next.n, policy, NULL, NULL, err);
             CHECK_MSG(rc == 0, "%s", rc ? err : "");
             CHECK(eng_session_length(s) == next.n && session_cells(s) == next.n);
-            swapped = false;
+            origin_set(&of, s);
             reused += before > 0 && eng_session_speed(s).prefill_tokens < next.n;
             eng_session_speed_reset(s);
             if (policy == ENG_RECOMPUTE)
@@ -294,22 +343,23 @@ static void fuzz(const char *name, int steps)
             saved[rnd(SAVED)] = now;
         eng_mix mix[8];
         mixed += eng_session_mix(s, mix, 8) > 1;
-        CHECK_MSG(swapped || same_as_fresh(m, s, b), "step %d (%d): not what a fresh session computes", step, what);
+        CHECK_MSG(same_as_fresh(m, s, b, &of), "step %d (%d): not what a fresh session computes", step, what);
         if (rnd(3) == 0) {             /* another session of the same model, under another configuration */
             int32_t t[9];
             for (int k = 0; k < 9; k++)
                 t[k] = (int32_t)rnd((uint32_t)o->n_vocab);
             CHECK(eng_session_sync(other, t, 9, ENG_CONTINUE, NULL, NULL, err) == 0);
             book ob = { .c = { oc }, .h = { eng_config_hash(oc) }, .n = 1 };
-            CHECK(same_as_fresh(m, other, &ob));
+            CHECK(cells_as_fresh(m, other, &ob));
         }
         if (rnd(5) == 0 && eng_session_length(s) > 0)
-            fork_off(&fk, s, swapped);
+            fork_off(&fk, s, &of);
         forks_move(&fk, m, s, b);
         forks_move(&fk, m, s, b);
-        CHECK_MSG(swapped || same_as_fresh(m, s, b), "step %d (%d): a fork has changed its origin", step, what);
+        CHECK_MSG(same_as_fresh(m, s, b, &of), "step %d (%d): a fork has changed its origin", step, what);
     }
     forks_end(&fk);
+    free(of.logits);
     printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations, %d forks in %d steps of their own\n", name, steps,
            reused, cancelled, mixed, fk.made, fk.moved);
     CHECK(reused > steps / 40 && cancelled > 0 && mixed > steps / 40 && fk.made > steps / 20 && fk.moved > steps / 20);
@@ -379,6 +429,81 @@ static void reuse(void)
     eng_session_free(s);
     eng_config_free(a);
     eng_config_free(k2);
+    eng_config_free(theta);
+    eng_model_free(m);
+}
+
+/* ---- under `continue` the logits at hand outlive their cells; under `recompute` and in a saved state they do not ---- */
+static void tried(eng_session *s)              /* what is missing is evaluated, a token tried behind it: no logits of s's own */
+{
+    char err[Q_ERRLEN];
+    eng_row row = { .session = s, .token = 7, .want = ENG_WANT_LOGITS };
+    int rc = eng_cache_step(eng_session_cache(s), &row, 1, false, NULL, err);
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    CHECK_INT(session_cells(s), eng_session_length(s));
+}
+
+static void logits_of_former_cells(void)
+{
+    char err[Q_ERRLEN];
+    eng_model *m = model_of("glm4moe");
+    if (!m)
+        return;
+    eng_config *a = eng_config_new(m), *theta = eng_config_new(m);
+    eng_cache *k = NULL;
+    eng_session *s = NULL, *fork = NULL, *back = NULL;
+    int32_t t[20];
+    for (int i = 0; i < 20; i++)
+        t[i] = 3 * i;
+    CHECK(eng_config_set(theta, "rope.theta", "500000", err) == 0);
+    CHECK(eng_cache_new(m, a, 3, &k, err) == 0 && eng_cache_session(k, a, &s, err) == 0);
+    CHECK(eng_session_sync(s, t, 20, ENG_CONTINUE, NULL, NULL, err) == 0);
+    size_t bytes = logits_bytes(s);
+    float *of_a = q_alloc(bytes), *of_theta = q_alloc(bytes);
+    memcpy(of_a, eng_session_logits(s), bytes);
+
+    CHECK(eng_session_config(s, theta, ENG_CONTINUE, err) == 0);
+    CHECK_INT(session_cells(s), 0);
+    tried(s);
+    CHECK(eng_session_logits(s) && memcmp(eng_session_logits(s), of_a, bytes) == 0);
+    CHECK(eng_session_fork(s, &fork, err) == 0);
+    CHECK(eng_session_logits(fork) && memcmp(eng_session_logits(fork), of_a, bytes) == 0);
+
+    const char *build = getenv("BUILD");
+    char *path = q_printf("%s/former-logits-%ld", build ? build : "build", (long)getpid());
+    int rc = eng_state_save(s, path, "", 0, NULL, NULL, err);
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    CHECK(eng_cache_session(k, theta, &back, err) == 0);
+    rc = eng_state_load(back, path, NULL, NULL, err);
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    CHECK_INT(session_cells(back), 20);
+    CHECK(!eng_session_logits(back));          /* a file's logits are its cells' */
+    remove(path);
+    free(path);
+    eng_session_free(back);
+
+    CHECK(eng_session_config(fork, theta, ENG_RECOMPUTE, err) == 0);
+    CHECK_INT(session_cells(fork), 20);
+    CHECK(!eng_session_logits(fork));
+    CHECK(eng_session_config(s, theta, ENG_RECOMPUTE, err) == 0);
+    CHECK(!eng_session_logits(s));
+    CHECK(eng_session_sync(s, t, 20, ENG_RECOMPUTE, NULL, NULL, err) == 0);
+    memcpy(of_theta, eng_session_logits(s), bytes);
+    CHECK(memcmp(of_theta, of_a, bytes) != 0);
+
+    CHECK(eng_session_config(s, a, ENG_CONTINUE, err) == 0);
+    CHECK_INT(session_cells(s), 20);           /* found again */
+    CHECK(eng_session_logits(s) && memcmp(eng_session_logits(s), of_theta, bytes) == 0);
+    CHECK(eng_session_config(s, theta, ENG_RECOMPUTE, err) == 0);
+    CHECK(eng_session_logits(s) && memcmp(eng_session_logits(s), of_theta, bytes) == 0);     /* their cells are back */
+    CHECK(eng_session_config(s, a, ENG_RECOMPUTE, err) == 0);
+    CHECK(!eng_session_logits(s));
+    free(of_a);
+    free(of_theta);
+    eng_session_free(s);
+    eng_session_free(fork);
+    eng_cache_free(k);
+    eng_config_free(a);
     eng_config_free(theta);
     eng_model_free(m);
 }
@@ -592,6 +717,7 @@ int main(void)
     RUN(fuzz_deepseek2);
     RUN(fuzz_qwen3next);
     RUN(reuse);
+    RUN(logits_of_former_cells);
     RUN(cancel_from_thread);
     char *path = util_default_model();
     if (path)

@@ -103,13 +103,12 @@ const fuzz_target fuzz_challenge = { "challenge", 20000, 1000000, NULL, challeng
 
 /* ---- what a browser brings back ---- */
 enum { PORT = 5000 };
-static const char STATE[] = "x-_~y";      /* that the sign-in went out with */
 
 static void back_seed(fuzz_rng *r, q_buf *b)
 {
     static const char *const requests[] = {
         "GET /callback?code=abc%20d%2Be&state=x-_~y&iss=https%3A%2F%2Fas.example.org HTTP/1.1\r\nHost: 127.0.0.1:5000\r\nAccept: */*\r\n\r\n",
-        "GET /callback?error=access_denied&state=x-_~y HTTP/1.1\r\nAccept: a\r\nhost:\tLOCALHOST:5000\r\n\r\n", "GET /callback HTTP/1.0\r\nHost: localhost:5000\r\n\r\n",
+        "GET /callback?error=access_denied&state=s HTTP/1.1\r\nAccept: a\r\nhost:\tLOCALHOST:5000\r\n\r\n", "GET /callback HTTP/1.0\r\nHost: localhost:5000\r\n\r\n",
         "GET /callback?code=a HTTP/1.1\r\nHost: evil.example.org\r\nX: 127.0.0.1:5000\r\n\r\n", "GET /favicon.ico HTTP/1.1\r\nHost: 127.0.0.1:5000\r\n\r\n",
         "code=a&state=b", "http://127.0.0.1:5000/callback?code=a%00&state=b+c&&state#x", "  code=%d0%af&iss=\n" };
     q_buf_puts(b, PICK(r, requests));
@@ -163,7 +162,9 @@ static int request(const char *p, size_t n, const char *text)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 || send(pair[1], p, n, MSG_NOSIGNAL) != (ssize_t)n || shutdown(pair[1], SHUT_WR) != 0)
         return FUZZ_BROKEN("no line for it");
     b.line[b.n++] = pair[0];
-    int rc = oauth_back_wait(&b, 3600, STATE, still, &(coming){ &b, NULL }, &query, err), bad = 0;
+    const char *begin = strchr(text, '?');
+    char *own = begin ? q_strndup(begin + 1, strcspn(begin + 1, " \r\n")) : NULL, *state = own && n % 16 ? oauth_back_value(own, "state") : NULL;
+    int rc = oauth_back_wait(&b, 3600, state ? state : "another", still, &(coming){ &b, NULL }, &query, err), bad = 0;
     oauth_back_close(&b);
     ssize_t got = recv(pair[1], answer, sizeof answer - 1, MSG_DONTWAIT);
     close(pair[1]);
@@ -178,10 +179,12 @@ static int request(const char *p, size_t n, const char *text)
         bad = FUZZ_BROKEN("nobody came back, and it is taken: %s", text);
     if (query && (strpbrk(query, " \r\n") || values(query)))
         bad = FUZZ_BROKEN("no query: %s", query);
-    char *said = query ? oauth_back_value(query, "state") : NULL;
-    if (query && (!said || strcmp(said, STATE) != 0))
-        bad = FUZZ_BROKEN("somebody with another state is taken: %s", query);
-    free(said);
+    char *brought = query ? oauth_back_value(query, "state") : NULL;
+    if (query && (!brought || strcmp(brought, state ? state : "another") != 0))
+        bad = FUZZ_BROKEN("another state is taken: %s", query);
+    free(brought);
+    free(state);
+    free(own);
     int taken = query != NULL;
     free(query);
     return bad ? bad : taken;
@@ -192,7 +195,7 @@ static int back_run(const char *p, size_t n)
     char *text = q_strndup(p, n), *query = NULL, err[Q_ERRLEN];
     oauth_back none = { .fd = -1 };
     int taken = request(p, n, text), bad = values(text);
-    if (oauth_back_wait(&none, 3600, STATE, still, &(coming){ &none, q_strdup(text) }, &query, err) != Q_OK || !query || strpbrk(query, " \t\r\n#"))
+    if (oauth_back_wait(&none, 3600, "state", still, &(coming){ &none, q_strdup(text) }, &query, err) != Q_OK || !query || strpbrk(query, " \t\r\n#"))
         bad = FUZZ_BROKEN("what was put in is no query");
     if (query && values(query))
         bad = -1;
@@ -200,7 +203,7 @@ static int back_run(const char *p, size_t n)
     free(text);
     return bad ? -1 : taken;
 }
-const fuzz_target fuzz_back = { "back", 600, 100000, NULL, back_seed, back_run, NULL, 0 };
+const fuzz_target fuzz_back = { "back", 6000, 1000000, NULL, back_seed, back_run, NULL, 0 };
 
 /* ---- the file of tokens ---- */
 static char folder[] = "/tmp/quorum-fuzz-oauth-XXXXXX", *tokens;

@@ -165,6 +165,52 @@ static void joined_experts_give_the_same_bytes(void)
     }
 }
 
+static uint32_t groups_now, used_now;
+static void say_groups(gguf_writer *w)
+{
+    gguf_put_u32(w, "glm4moe.expert_group_count", groups_now);
+    if (used_now) gguf_put_u32(w, "glm4moe.expert_group_used_count", used_now);
+}
+
+/* Keys of groups: as many as there are restrict nothing, half of them choose others, at k = all all run again; what makes no
+ * sense is refused with the key or the number. */
+static void groups_are_read_from_keys(void)
+{
+    static const struct { uint32_t groups, used; const char *says; bool same; } rows[] = {
+        { 1, 1, NULL, true }, { 4, 4, NULL, true }, { 4, 2, NULL, false }, { 5, 2, "12 experts do not fill 5 groups", false },
+        { 4, 5, "expert_group_used_count", false }, { 4, 0, "expert_group_used_count is missing", false },
+    };
+    char *from = util_model("glm4moe");
+    eng_model *plain = opened(from);
+    golden_set g;
+    golden_result want = { 0 };
+    CHECK(golden_open("tests/golden/engine/glm4moe", &g, err) == 0);
+    CHECK(plain && golden_run(&g, plain, 0, 0, &want, err) == 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && want.logits; i++) {
+        groups_now = rows[i].groups, used_now = rows[i].used;
+        char *path = written(from, &(rewrite){ .type = -1, .skip = "glm4moe.expert_group_count", .more = say_groups }, "groups");
+        eng_model *m = NULL;
+        int rc = eng_model_open(path, NULL, &m, err);
+        if (rows[i].says) CHECK_MSG(rc < 0 && strstr(err, rows[i].says), "row %d: %s", (int)i, rc ? err : "opened");
+        else if (rc) CHECK_MSG(0, "row %d: %s", (int)i, err);
+        else {
+            golden_result r;
+            CHECK(golden_run(&g, m, 0, 7, &r, err) == 0);
+            CHECK_MSG(!memcmp(want.logits, r.logits, sizeof(float) * (size_t)r.n * (size_t)r.n_vocab) == rows[i].same, "row %d: %s", (int)i, rows[i].same ? "other bytes" : "the same bytes");
+            CHECK_INT(eng_model_info(m)->groups.n, rows[i].same ? 0 : 4);
+            golden_result_free(&r);
+        }
+        eng_model_free(m);
+        remove(path);
+        free(path);
+    }
+    golden_result_free(&want);
+    golden_close(&g);
+    eng_model_free(plain);
+    remove(from);
+    free(from);
+}
+
 /* A tensor of gate and up that is too short for both is refused by name. */
 static void half_a_pair_is_refused(void)
 {
@@ -234,6 +280,7 @@ int main(void)
     RUN(joined_experts_give_the_same_bytes);
     RUN(joined_biases_give_the_same_bytes);
     RUN(half_a_pair_is_refused);
+    RUN(groups_are_read_from_keys);
     if (util_exists("../shared/data/golden-next/gpt-oss-mxfp4/model.gguf")) RUN(mxfp4_is_what_pytorch_says);
     else SKIP("mxfp4_is_what_pytorch_says", "../shared/data/golden-next is not here");
     return TEST_END();

@@ -164,6 +164,9 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
     s->about.shape.n_head = info->n_head;
     s->about.shape.first = info->first_moe_layer;
     s->about.shape.n_moe = info->n_moe_layer;
+    s->about.shape.n_expert = info->n_expert;
+    s->about.shape.n_group = info->n_group;
+    s->about.shape.n_group_used = info->n_group_used;
     s->about.shape.ctx_train = info->n_ctx_train;
     snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
     prov_config_free(s->own);

@@ -58,6 +58,7 @@ typedef struct eng_frame {                            /* of a conversation: what
     const char *note;                                 /* NULL, or why a conversation is refused: it is not known here */
     bool tools;                                       /* tools can be offered, and calls are recognised */
 } eng_frame;
+typedef struct eng_groups { int n, used; } eng_groups;  /* experts are chosen in the best `used` of n groups; n 0: there are none */
 typedef struct eng_info {                             /* strings live as long as the model */
     const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */
     const char *languages;                            /* "en", "en,ru" or "" (unknown) */
@@ -65,6 +66,7 @@ typedef struct eng_info {                             /* strings live as long as
     int n_layer, n_embd, n_head, n_kv_head, head_dim, n_vocab, n_ctx_train;
     int n_expert, n_expert_used, n_ff_exp, n_ff_sh;   /* 0 in dense models */
     int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
+    eng_groups groups;
     bool carved;                                      /* has quorum.router_scale */
     eng_frame frame;
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */

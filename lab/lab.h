@@ -108,6 +108,8 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     lab_costs_row row[LAB_COSTS_ROWS]; int n_row;        /* k rising; a dense model has one */
     struct { const char *label; /* N_() */ uint64_t bytes; } part[LAB_COSTS_PARTS];    /* read a token at k */
     uint64_t flops_cell;                 /* operations more for each token of context */
+    uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
+    int window;
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */

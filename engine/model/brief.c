@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "engine/models.h"
 #include "engine/run/model.h"
+#include "engine/run/shape.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static void read_tensors(const gguf_file *f, brief *b)
         b->shape.n_recurrent += memmem(t->name.p, t->name.n, "ssm_conv1d", 10) != NULL;
         if (routed(t)) {
             experts += n;
-            b->shape.n_moe_layer += memmem(t->name.p, t->name.n, "ffn_down_exps", 13) != NULL;
+            b->shape.n_moe_layer += memmem(t->name.p, t->name.n, "ffn_down_exps.weight", 20) != NULL;
         }
         if (t->type >= 0 && t->type < KER_TYPE_LIMIT && (by_type[t->type] += t->bytes) > by_type[best]) best = t->type;
     }
@@ -105,6 +106,8 @@ void brief_read(gguf_file *f, brief *b)
         b->shape.n_kv = 1;
         b->shape.head_dim = b->shape.kv_rank + b->shape.rope;
     }
+    const arch *a = arch_find(b->arch, strlen(b->arch));
+    if (a && b->shape.n_layer <= 1 << 12) b->shape.n_near = shape_near(f, a, (int)b->shape.n_layer, &b->shape.window);
     b->rope_theta = real_of(f, b, "rope.freq_base");
     b->norm_eps = real_of(f, b, "attention.layer_norm_rms_epsilon");
     const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");

@@ -288,8 +288,10 @@ typedef struct agt_status {
     int ctx_used, ctx_size;
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
     double experts_there;                /* where experts are brought to a device: the share that lay there already; else 0 */
-    double drafts_said;                  /* of the tokens that were drafted for this answer the share that was said; -1: none were */
-    bool drafts_rest;                    /* they did not pay and rest */
+    struct {                             /* of the tokens that were drafted for this answer (knob draft) the share that was said; -1: none were */
+        double said;
+        bool rest;                       /* they did not pay and rest */
+    } drafts;
     int n_tokens;                        /* of the running answer */
     struct {                             /* the two most frequent configurations cached, and how many further ones */
         int n, rest;

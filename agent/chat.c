@@ -48,7 +48,7 @@ static void another(agt *a)
     memset(&s->left, 0, sizeof s->left);
     s->st.n_tokens = 0;
     s->st.decode_rate = 0;
-    s->st.drafts_said = -1;
+    s->st.drafts.said = -1;
     s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);
     history_forget(&a->seat.past);

@@ -191,6 +191,19 @@ static void against_own(q_buf *b, const shown *s, const q_knob *k)
     prov_config_free(own);
 }
 
+/* Of experts.k alone: a step down and up, and among whom the experts are chosen. */
+static void k_alone(q_buf *b, const shown *s)
+{
+    for (int i = 0; i < 2; i++) {
+        agt_price p = s->step[i];
+        predict(s, &p);
+        k_price(b, &p, i ? "F8" : "F7", prov_config_cost(s->cfg).bytes);
+    }
+    int groups = s->about.shape.n_group;
+    if (groups)
+        q_buf_printf(b, _(" · chosen in the best %d of %d groups of %d, in more of them where k is larger"), s->about.shape.n_group_used, groups, s->about.shape.n_expert / groups);
+}
+
 char *agt_knob_cost(agt *a, const q_knob *k)
 {
     shown *s = &a->shown;
@@ -206,11 +219,7 @@ char *agt_knob_cost(agt *a, const q_knob *k)
         else if (k->effect == Q_EFFECT_ROUTING || k->effect == Q_EFFECT_FORWARD) {
             against_own(&b, s, k);
             if (strcmp(k->name, "experts.k") == 0)
-                for (int i = 0; i < 2; i++) {
-                    agt_price p = s->step[i];
-                    predict(s, &p);
-                    k_price(&b, &p, i ? "F8" : "F7", prov_config_cost(s->cfg).bytes);
-                }
+                k_alone(&b, s);
         } else if (k->effect == Q_EFFECT_POSITION || k->effect == Q_EFFECT_ALLOCATION)
             anew(&b, cells, s->read_rate);
     }

@@ -158,20 +158,17 @@ void generate_progress(turn *t)
     agt *a = t->a;
     const prov_result *r = &t->so_far;
     prov_room room = prov_context(a->seat.who);
-    if (r->tokens <= 1) {
-        t->asked = room.asked;
-        t->fetched = room.fetched;
-        t->drafted = room.drafted;
-        t->drafts_said = room.drafts_said;
-    }
-    uint64_t asked = room.asked - t->asked, fetched = room.fetched - t->fetched;
+    if (r->tokens <= 1)
+        t->began = room;
+    uint64_t asked = room.asked - t->began.asked, fetched = room.fetched - t->began.fetched;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = r->tokens;
     a->shown.st.thinking = r->thinking;
     a->shown.st.ctx_used = room.used;
     a->shown.st.experts_there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
-    a->shown.st.drafts_said = room.drafted > t->drafted ? (double)(room.drafts_said - t->drafts_said) / (double)(room.drafted - t->drafted) : -1;
-    a->shown.st.drafts_rest = room.drafts_rest;
+    uint64_t drafted = room.drafted - t->began.drafted;
+    a->shown.st.drafts.said = drafted ? (double)(room.drafts_said - t->began.drafts_said) / (double)drafted : -1;
+    a->shown.st.drafts.rest = room.drafts_rest;
     a->shown.st.decode_rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (r->tokens % 32 == 0)

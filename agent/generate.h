@@ -25,7 +25,7 @@ typedef struct turn {
     struct { size_t text, think; } segment;          /* bytes before this round's */
     int round;
     bool malformed, gap;                 /* a call of the round before could not be read; words stood before it */
-    uint64_t asked, fetched, drafted, drafts_said;      /* prov_room's when its first token was evaluated */
+    prov_room began;                     /* when its first token was evaluated */
     int64_t saved_ns, last_ns;
     struct {                             /* the last one */
         double surprise, entropy, repeat, decode_s;

@@ -166,7 +166,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = 0;
     a->shown.st.decode_rate = 0;
-    a->shown.st.drafts_said = -1;
+    a->shown.st.drafts.said = -1;
     turns_begin(&a->shown, t->reply);
     pthread_mutex_unlock(&a->shown.mu);
     t->trace = mem_trace_new(info->n_layer, info->n_expert ? prov_config_k(a->seat.cfg) : 1);

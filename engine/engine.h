@@ -58,6 +58,7 @@ typedef struct eng_frame {                            /* of a conversation: what
     const char *note;                                 /* NULL, or why a conversation is refused: it is not known here */
     bool tools;                                       /* tools can be offered, and calls are recognised */
 } eng_frame;
+typedef struct eng_groups { int n, used; } eng_groups;  /* experts are chosen in the best `used` of n groups; n 0: there are none */
 typedef struct eng_info {                             /* strings live as long as the model */
     const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */
     const char *languages;                            /* "en", "en,ru" or "" (unknown) */
@@ -65,6 +66,7 @@ typedef struct eng_info {                             /* strings live as long as
     int n_layer, n_embd, n_head, n_kv_head, head_dim, n_vocab, n_ctx_train;
     int n_expert, n_expert_used, n_ff_exp, n_ff_sh;   /* 0 in dense models */
     int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
+    eng_groups groups;
     bool carved;                                      /* has quorum.router_scale */
     eng_frame frame;
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */
@@ -72,6 +74,8 @@ typedef struct eng_info {                             /* strings live as long as
 } eng_info;
 const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
+/* [n_layer] 1: a recurrent layer, which has a state and no cells, and no heads that could be silenced; malloc'ed; NULL: there is none. */
+uint8_t *eng_recurrent_layers(const eng_model *);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
@@ -191,6 +195,13 @@ int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_polic
 /* Makes the timeline the longest beginning of tokens[0..n) whose cells are anywhere in the cache, and evaluates nothing: another timeline's
  * are shared until one of them writes. Returns its length; there are no logits. */
 int eng_session_reuse(eng_session *, const int32_t *tokens, int n, enum eng_policy p, char *err);
+/* Where tokens[0..n), which the timeline was just reused for, are to be come back to, if the model has recurrent layers: out, ascending; how
+ * many. Who evaluates by eng_cache_step ends a step at each and marks it: what these layers remember at the timeline's end is kept, as
+ * state.memory allows. One is before the last message, so that an answer is made again by reading a few tokens; the other, where there are 64
+ * tokens to save, is where another text ended to be the same: the next that begins so goes on from there. */
+enum { ENG_BORDERS = 2 };
+int eng_session_borders(const eng_session *, const int32_t *tokens, int n, int out[ENG_BORDERS]);
+void eng_session_mark(eng_session *);
 /* Appends and evaluates one token (decode). */
 int eng_session_push(eng_session *, int32_t token, char *err);
 /* The same without the head: no logits afterwards. Tells the layers' time from the head's (bench). */

@@ -67,7 +67,9 @@ typedef struct eng_energy {
     uint64_t params[ENG_ENERGY_PARTS], bytes[ENG_ENERGY_PARTS];      /* all that the file holds */
     uint64_t read[ENG_ENERGY_PARTS];         /* bytes a token reads; EXPERTS: for k = 1, in all routed layers */
     uint64_t flops[ENG_ENERGY_PARTS];        /* a token's: 2 a weight of a matrix; EXPERTS: for k = 1                     */
-    uint64_t flops_cell;                     /* and for each cell it attends to: 4 a number of a head, in every layer     */
+    uint64_t flops_cell;                     /* and for each cell it attends to: 4 a number of a head, in layers that see all */
+    uint64_t flops_near;                     /* the same of layers that see the last `window` cells only                  */
+    int window;                              /* 0: there are none                                                         */
     uint64_t kv_numbers;                     /* numbers of K and V kept a token, in all layers                            */
     uint64_t state_bytes;                    /* that recurrent layers remember: read and written for each token           */
     int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */

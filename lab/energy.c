@@ -80,6 +80,10 @@ static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
             cJSON_AddNumberToObject(ceiling, name, bandwidth / (double)eng_energy_bytes(e, k[i]));
     }
     cJSON_AddNumberToObject(j, "flops_per_cell", (double)e->flops_cell);
+    if (e->window) {
+        cJSON_AddNumberToObject(j, "window", e->window);
+        cJSON_AddNumberToObject(j, "flops_per_window_cell", (double)e->flops_near);
+    }
     cJSON *kv = cJSON_AddObjectToObject(j, "kv_bytes_per_token");
     static const char *const kinds[] = { "f32", "f16", "q8_0" };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -210,7 +214,8 @@ int lab_costs_read(const char *path, bool measure, lab_costs *o, char *err)
     int rc = eng_energy_read(path, &e, err);
     if (rc)
         return rc;
-    *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
+    *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .flops_near = e.flops_near, .window = e.window,
+                      .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
                       .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
     memcpy(o->name, e.name, sizeof o->name);
     memcpy(o->type, e.type, sizeof o->type);

@@ -151,6 +151,7 @@ static char *from_pasted(const char *text)
 int oauth_back_wait(oauth_back *b, int seconds, const char *state, bool (*wait)(void *user, char **pasted), void *user, char **query, char *err)
 {
     int64_t until = q_now_ns() + (int64_t)seconds * 1000000000;
+    bool stranger = false;
     *query = NULL;
     while (!*query) {
         char *pasted = NULL;
@@ -165,20 +166,21 @@ int oauth_back_wait(oauth_back *b, int seconds, const char *state, bool (*wait)(
             return q_fail(err, Q_CANCEL, _("stopped"));
         if (q_now_ns() > until)
             return q_fail(err, Q_IO, _("the browser did not come back within %d seconds: begin the sign-in again"), seconds);
+        if (stranger)                    /* so the time that is waited bounds how many are tried */
+            nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000L }, NULL);
+        stranger = false;
         struct pollfd p[OAUTH_BACK_MOST + 1] = { { .fd = b->fd, .events = POLLIN } };
         int n = b->n;
         for (int i = 0; i < n; i++)
             p[i + 1] = (struct pollfd){ .fd = b->line[i], .events = POLLIN };
         if (poll(p, (nfds_t)n + 1, LOOK_MS) <= 0)
             continue;
-        bool stranger = false, over = false;
+        bool over = false;
         for (int i = 0; i < n && !over; i++)             /* who came first is heard first */
             if (p[i + 1].revents && (over = read_line(b, i, state, &stranger, query)))
                 drop(b, i);
         if (p[0].revents && !*query)
             let_in(b);
-        if (stranger)                    /* so the time that is waited bounds how many are tried */
-            nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000L }, NULL);
     }
     return Q_OK;
 }

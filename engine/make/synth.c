@@ -27,11 +27,18 @@ typedef struct shape {
         float weights_scale, theta, eps;                       /* 0: 1, 1e6, 1e-6 */
         float yarn_factor, yarn_log;   /* the latter as a file has it: 0.1 times mscale_all_dim            */
         int original;
+        unsigned has;                  /* SYN_*                                                         */
+        int window;                    /* attention.sliding_window                                      */
+        const float *granite;          /* attention.scale, embedding_scale, residual_scale, logit_scale  */
         ker_delta delta;               /* every layer but each fourth is recurrent (n_key > 0), as in ...  */
         int rope_dim;
         bool sections;                 /* ... files that say how positions are shared out among three axes */
     } more;
 } shape;
+
+enum { SYN_PLAIN = 1 /* no norms of Q and K */, SYN_BIAS = 2 /* of Q, K, V */, SYN_OSS = 4 /* biases everywhere, sinks */, SYN_POST = 8 /* norms after parts */,
+       SYN_WHOLE = 16 /* one norm over all heads */ };
+static const float granite_3b[] = { 0.015625f, 12, 0.22f, 6 };
 
 static const shape shapes[] = {
     {"30b-a3b", "qwen3moe", "Qwen3-30B-A3B shapes", "30B-A3B", 48, 2048, 32, 4, 128, 6144, 128, 8, 768, 151936, 40960, false, {0}},
@@ -39,6 +46,20 @@ static const shape shapes[] = {
     {"0.6b", "qwen3", "Qwen3-0.6B shapes", "0.6B", 28, 1024, 16, 8, 128, 3072, 0, 0, 0, 151936, 40960, true, {0}},
     {"8b", "qwen3", "Qwen3-8B shapes", "8B", 36, 4096, 32, 8, 128, 12288, 0, 0, 0, 151936, 40960, false, {0}},
     {"smoke", "qwen3moe", "smoke test", "8M", 2, 256, 4, 2, 64, 512, 16, 4, 256, 4096, 4096, false, {0}},
+    /* openai/gpt-oss-20b and -120b, google/gemma-3-4b-it, Qwen/Qwen2.5-0.5B, allenai/OLMoE-1B-7B-0924, mistralai/Mixtral-8x7B-v0.1,
+     * ibm-granite/granite-3.1-3b-a800m-base, config.json */
+    {"gpt-oss-20b", "gpt-oss", "gpt-oss-20b shapes", "20B", 24, 2880, 64, 8, 64, 2880, 32, 4, 2880, 201088, 131072, false,
+     {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 32, .original = 4096}},
+    {"gpt-oss-120b", "gpt-oss", "gpt-oss-120b shapes", "120B", 36, 2880, 64, 8, 64, 2880, 128, 4, 2880, 201088, 131072, false,
+     {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 32, .original = 4096}},
+    {"gemma3-4b", "gemma3", "Gemma 3 4B shapes", "4B", 34, 2560, 8, 4, 256, 10240, 0, 0, 0, 262208, 131072, true, {.has = SYN_POST, .window = 1024}},
+    {"qwen2.5-0.5b", "qwen2", "Qwen2.5-0.5B shapes", "0.5B", 24, 896, 14, 2, 64, 4864, 0, 0, 0, 151936, 32768, true, {.has = SYN_PLAIN | SYN_BIAS}},
+    {"olmoe-1b-7b", "olmoe", "OLMoE-1B-7B shapes", "1B-7B", 16, 2048, 16, 16, 128, 1024, 64, 8, 1024, 50304, 4096, false, {.has = SYN_WHOLE, .theta = 10000, .eps = 1e-5f}},
+    {"mixtral-8x7b", "llama", "Mixtral-8x7B shapes", "8x7B", 32, 4096, 32, 8, 128, 14336, 8, 2, 14336, 32000, 32768, false, {.has = SYN_PLAIN, .eps = 1e-5f}},
+    {"granite-3b-a800m", "granitemoe", "Granite-3.1-3B-A800M shapes", "3B-A800M", 32, 1536, 24, 8, 64, 512, 40, 8, 512, 49155, 131072, true,
+     {.has = SYN_PLAIN, .theta = 5e6f, .granite = granite_3b}},
+    {"smoke-oss", "gpt-oss", "smoke test of gpt-oss", "8M", 4, 256, 4, 2, 64, 256, 16, 4, 256, 4096, 4096, false,
+     {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 4, .original = 1024}},
     /* Qwen/Qwen3.6-35B-A3B and Qwen/Qwen3-Next-80B-A3B-Instruct, config.json */
     {"3.6-35b-a3b", "qwen35moe", "Qwen3.6-35B-A3B shapes", "35B-A3B", 40, 2048, 16, 2, 256, 0, 256, 8, 512, 248320, 262144, false,
      {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
@@ -341,7 +362,8 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
         {"attention.value_length", t->kv_rank ? t->kv_rank : s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
         {"expert_feed_forward_length", s->n_ff_exp}, {"leading_dense_block_count", s->more.leading}, {"expert_shared_count", s->more.shared},
         {"attention.q_lora_rank", t->q_rank}, {"attention.kv_lora_rank", t->kv_rank}, {"attention.key_length_mla", t->nope + t->rope},
-        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->rope ? t->rope : s->more.rope_dim}, {"rope.scaling.original_context_length", s->more.original},
+        {"attention.value_length_mla", t->v}, {"rope.dimension_count", t->rope ? t->rope : s->more.rope_dim ? s->more.rope_dim : s->d_head}, {"attention.sliding_window", s->more.window},
+        {"rope.scaling.original_context_length", s->more.original},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].v) gguf_put_u32(w, KEY(counts[i].key), (uint32_t)counts[i].v);
@@ -363,8 +385,10 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
     if (s->more.yarn_factor > 0) {
         gguf_put_str(w, KEY("rope.scaling.type"), "yarn");
         gguf_put_f32(w, KEY("rope.scaling.factor"), s->more.yarn_factor);
-        gguf_put_f32(w, KEY("rope.scaling.yarn_log_multiplier"), s->more.yarn_log);
+        if (s->more.yarn_log > 0) gguf_put_f32(w, KEY("rope.scaling.yarn_log_multiplier"), s->more.yarn_log);
     }
+    static const char *const granite[] = { "attention.scale", "embedding_scale", "residual_scale", "logit_scale" };
+    for (int i = 0; s->more.granite && i < 4; i++) gguf_put_f32(w, KEY(granite[i]), s->more.granite[i]);
     if (t->kv_rank) {                  /* keys that llama.cpp wants of deepseek2 */
         gguf_put_u32(w, KEY("vocab_size"), (uint32_t)s->n_vocab);
         gguf_put_u32(w, KEY("expert_gating_func"), s->more.sigmoid ? 2 : 1);
@@ -412,6 +436,7 @@ static void put_matrix(builder *b, const char *name, int type, int64_t ne0, int6
 static bool more_bits(int i, int n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
 
 #define BLK(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".weight", i), name)
+#define BIAS(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".bias", i), name)
 
 static void put_latent(builder *b, const shape *s, const mix *m, int i)
 {
@@ -428,6 +453,43 @@ static void put_latent(builder *b, const shape *s, const mix *m, int i)
     put_matrix(b, BLK("attn_k_b"), m->most, t->nope, t->kv_rank, s->n_head);
     put_matrix(b, BLK("attn_v_b"), m->most, t->kv_rank, t->v, s->n_head);
     put_matrix(b, BLK("attn_output"), m->most, (int64_t)s->n_head * t->v, s->n_embd, 1);
+}
+
+static void put_vector(builder *b, const char *name, int64_t n, float sd) { put(b, name, KER_F32, n, 1, 1, 0, sd); }
+
+static void put_attention(builder *b, const shape *s, const mix *m, int i, int sensitive)
+{
+    char name[96];
+    const int64_t q = (int64_t)s->n_head * s->d_head, kv = (int64_t)s->n_kv * s->d_head;
+    const unsigned has = s->more.has;
+    put_matrix(b, BLK("attn_q"), m->most, s->n_embd, s->more.delta.n_key ? 2 * q : q, 1);      /* a hybrid's: with its gate */
+    put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
+    put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
+    if (has & SYN_BIAS) {
+        put_vector(b, BIAS("attn_q"), q, .1f);
+        put_vector(b, BIAS("attn_k"), kv, .1f);
+        put_vector(b, BIAS("attn_v"), kv, .1f);
+    }
+    if (!(has & SYN_PLAIN)) {
+        put_norm(b, BLK("attn_q_norm"), has & SYN_WHOLE ? q : s->d_head);
+        put_norm(b, BLK("attn_k_norm"), has & SYN_WHOLE ? kv : s->d_head);
+    }
+    put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
+    if (has & SYN_OSS) {
+        put_vector(b, BIAS("attn_output"), s->n_embd, .1f);
+        put_vector(b, BLK("attn_sinks"), s->n_head, 1);
+    }
+    if (has & (SYN_POST | SYN_OSS)) put_norm(b, BLK("post_attention_norm"), s->n_embd);       /* gpt-oss's is the one before the experts */
+}
+
+/* A table of numbers: a row an expert. */
+static void put_biases(builder *b, const shape *s, int i)
+{
+    char name[96];
+    put_vector(b, BIAS("ffn_gate_inp"), s->n_expert, .1f);
+    put(b, BIAS("ffn_gate_exps"), KER_F32, s->n_ff_exp, s->n_expert, 1, 0, .1f);
+    put(b, BIAS("ffn_up_exps"), KER_F32, s->n_ff_exp, s->n_expert, 1, 0, .1f);
+    put(b, BIAS("ffn_down_exps"), KER_F32, s->n_embd, s->n_expert, 1, 0, .1f);
 }
 
 static void put_delta(builder *b, const shape *s, const mix *m, int i)
@@ -457,22 +519,17 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
     put_matrix(b, "token_embd.weight", s->tied ? m->head : m->most, s->n_embd, s->n_vocab, 1);
     put_norm(b, "output_norm.weight", s->n_embd);
     if (!s->tied) put_matrix(b, "output.weight", m->head, s->n_embd, s->n_vocab, 1);
-    const int64_t q = (int64_t)s->n_head * s->d_head, kv = (int64_t)s->n_kv * s->d_head;
     for (int i = 0; i < n_layer; i++) {
         const int sensitive = more_bits(i, n_layer) ? m->more : m->most;
         put_norm(b, BLK("attn_norm"), s->n_embd);
         const bool hybrid = s->more.delta.n_key > 0;
         if (s->more.latent.kv_rank) put_latent(b, s, m, i);
         else if (hybrid && (i + 1) % EVERY) put_delta(b, s, m, i);
-        else {
-            put_matrix(b, BLK("attn_q"), m->most, s->n_embd, hybrid ? 2 * q : q, 1);
-            put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
-            put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
-            put_norm(b, BLK("attn_q_norm"), s->d_head);
-            put_norm(b, BLK("attn_k_norm"), s->d_head);
-            put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
-        }
-        put_norm(b, hybrid ? BLK("post_attention_norm") : BLK("ffn_norm"), s->n_embd);
+        else put_attention(b, s, m, i, sensitive);
+        if (hybrid) put_norm(b, BLK("post_attention_norm"), s->n_embd);
+        else if (!(s->more.has & SYN_OSS)) put_norm(b, BLK("ffn_norm"), s->n_embd);
+        if (s->more.has & SYN_POST) put_norm(b, BLK("post_ffw_norm"), s->n_embd);
+        if (s->more.has & SYN_OSS) put_biases(b, s, i);
         if (s->n_expert && i >= s->more.leading) {
             const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
             if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
@@ -493,6 +550,7 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
         }
     }
 #undef BLK
+#undef BIAS
 }
 
 /* arch NULL: any. */
@@ -549,11 +607,12 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
     if (rc) return rc;
     *out = (eng_energy){.n_layer = 0};
     put_tensors(&(builder){.count = out}, s, m, n_layer);
+    energy_cell cell = energy_cells((uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->more.latent.kv_rank);
     const ker_delta *d = &s->more.delta;
     out->state_bytes = (uint64_t)out->n_recurrent * ((uint64_t)(d->conv - 1) * (uint64_t)(2 * d->n_key * d->key_dim + d->n_value * d->value_dim)
                                                      + (uint64_t)(d->n_value * d->key_dim) * (uint64_t)d->value_dim) * sizeof(float);
-    energy_shape(out, (uint64_t)n_layer, energy_cells((uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->more.latent.kv_rank),
-                 (uint64_t)s->n_expert, (uint64_t)s->n_used);
+    energy_shape(out, (uint64_t)n_layer, cell, (uint64_t)s->n_expert, (uint64_t)s->n_used);
+    energy_windows(out, cell, energy_near(s->arch, n_layer), s->more.window);
     snprintf(out->name, sizeof out->name, "%s", s->name);
     snprintf(out->type, sizeof out->type, "%s", m->name);
     return Q_OK;

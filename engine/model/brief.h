@@ -11,6 +11,7 @@ typedef struct brief_shape {
     uint64_t n_layer, n_embd, n_head, n_kv, head_dim, n_ctx, n_vocab, n_ff;
     uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
     uint64_t kv_rank, rope;            /* latent attention (kv_rank > 0): n_kv is then 1, head_dim kv_rank + rope */
+    int window, n_near;                /* so many layers see that many cells at most; 0: none do */
     uint64_t mla_head;                 /* and the numbers of a head of Q                */
     uint64_t n_recurrent, state_bytes; /* layers of the delta rule, and what all of them remember */
 } brief_shape;
@@ -30,6 +31,8 @@ typedef struct brief {
 
 void brief_read(gguf_file *f, brief *out);     /* f: best of gguf_look, so that no file is beyond words */
 void brief_free(brief *);
+/* A tensor of a layer that is trained beside the model (MTP), behind its n_layer: no part of a pass. */
+bool brief_beside(const gguf_tensor *, uint64_t n_layer);
 /* n bytes of a file as text that a terminal can show; malloc'ed. */
 char *brief_text(const char *p, size_t n, size_t max);
 /* As model_memory. */

@@ -86,6 +86,8 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     else if (b->shape.n_embd)
         row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->shape.n_embd,
             (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.head_dim, (unsigned long long)b->shape.n_kv);
+    if (b->shape.window && b->shape.n_near)
+        row(out, _("window"), _("%d of %llu layers see the last %d tokens only"), b->shape.n_near, (unsigned long long)b->shape.n_layer, b->shape.window);
     if (b->shape.n_expert)
         row(out, _("experts"), _("%llu a layer, %llu used per token, %llu neurons each"), (unsigned long long)b->shape.n_expert,
             (unsigned long long)b->shape.n_used, (unsigned long long)b->shape.n_ff_exp);
@@ -132,7 +134,7 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
         {"file_bytes", gguf_size(f)}, {"parts", (uint64_t)gguf_parts(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->shape.n_layer},
         {"routed_layers", b->shape.n_moe_layer}, {"recurrent_layers", b->shape.n_recurrent}, {"state_bytes", b->shape.state_bytes}, {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
         {"experts", b->shape.n_expert}, {"experts_used", b->shape.n_used}, {"expert_neurons", b->shape.n_ff_exp}, {"neurons", b->shape.n_ff},
-        {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
+        {"window", (uint64_t)b->shape.window}, {"window_layers", (uint64_t)b->shape.n_near}, {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cJSON_AddNumberToObject(j, counts[i].key, (double)counts[i].v);
     put_number(j, "rope_theta", b->rope_theta);

@@ -4,6 +4,7 @@
  * likewise, so 4 n_head head_dim a layer and cell; a number of a recurrent layer's state takes part in 7; of a latent cell a head takes all numbers for K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
 #include "engine/model/brief.h"
+#include "engine/run/arch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,9 +35,10 @@ void energy_add(eng_energy *e, const char *name, size_t n, const int64_t ne[4], 
         e->read[p] += ne[1] > 0 ? bytes / (uint64_t)ne[1] : 0;
         return;
     }
-    uint64_t parts = p == ENG_ENERGY_EXPERTS && ne[2] > 0 ? (uint64_t)ne[2] : 1;
+    bool bias = memmem(name, n, ".bias", 5) != NULL;               /* experts': a row an expert */
+    uint64_t parts = p == ENG_ENERGY_EXPERTS && ne[bias ? 1 : 2] > 0 ? (uint64_t)ne[bias ? 1 : 2] : 1;
     e->read[p] += bytes / parts;
-    e->flops[p] += matrix ? 2 * (numbers / parts) : 0;
+    e->flops[p] += matrix && !bias ? 2 * (numbers / parts) : 0;
     e->n_recurrent += memmem(name, n, "ssm_conv1d", 10) != NULL;
     e->n_routed += memmem(name, n, "ffn_down_exps.weight", 20) != NULL;
 }
@@ -63,6 +65,21 @@ void energy_shape(eng_energy *e, uint64_t n_layer, energy_cell cell, uint64_t n_
     }
 }
 
+void energy_windows(eng_energy *e, energy_cell cell, int near, int window)
+{
+    if (near <= 0 || window <= 0 || near > e->n_layer) return;
+    e->window = window;
+    e->flops_near = (uint64_t)near * cell.flops;
+    e->flops_cell -= e->flops_near;
+}
+
+int energy_near(const char *arch_name, int n_layer)
+{
+    const arch *a = arch_find(arch_name, strlen(arch_name));
+    int every = a ? a->attn.window_every : 0;
+    return every ? n_layer - n_layer / every : n_layer;
+}
+
 /* What a header says of shapes, within what any model has: products of these stay in 64 bits. */
 static int check_shape(const brief *b, const char *path, char *err)
 {
@@ -78,18 +95,6 @@ static int check_shape(const brief *b, const char *path, char *err)
     return Q_OK;
 }
 
-/* Of layers that are trained beside the model (MTP): no part of a pass. */
-static bool beside(const gguf_tensor *t, uint64_t n_layer)
-{
-    uint64_t at = 0;
-    size_t i = 4;
-    if (t->name.n < 6 || memcmp(t->name.p, "blk.", 4) != 0)
-        return false;
-    for (; i < t->name.n && i < 10 && t->name.p[i] >= '0' && t->name.p[i] <= '9'; i++)
-        at = at * 10 + (uint64_t)(t->name.p[i] - '0');
-    return i > 4 && at >= n_layer;
-}
-
 int eng_energy_read(const char *path, eng_energy *out, char *err)
 {
     gguf_file *f = NULL;
@@ -101,12 +106,14 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
     brief_read(f, &b);
     for (int i = 0; i < gguf_n_tensors(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
-        if (b.shape.n_layer && beside(t, b.shape.n_layer))
+        if (b.shape.n_layer && brief_beside(t, b.shape.n_layer))
             continue;
         energy_add(out, t->name.p, t->name.n, t->ne, t->bytes);
     }
     out->state_bytes = b.shape.state_bytes;
-    energy_shape(out, b.shape.n_layer, energy_cells(b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.kv_rank), b.shape.n_expert, b.shape.n_used);
+    energy_cell cell = energy_cells(b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.kv_rank);
+    energy_shape(out, b.shape.n_layer, cell, b.shape.n_expert, b.shape.n_used);
+    energy_windows(out, cell, b.shape.n_near, b.shape.window);
     snprintf(out->name, sizeof out->name, "%s", b.name);
     out->name[q_utf8_whole(out->name, sizeof out->name - 1)] = 0;
     snprintf(out->type, sizeof out->type, "%s", b.quant);
@@ -136,7 +143,11 @@ static uint64_t sum(const uint64_t part[ENG_ENERGY_PARTS], uint64_t k)
 }
 
 uint64_t eng_energy_bytes(const eng_energy *e, int k) { return sum(e->read, experts(e, k)); }
-uint64_t eng_energy_flops(const eng_energy *e, int k, uint64_t cells) { return sum(e->flops, experts(e, k)) + cells * e->flops_cell; }
+uint64_t eng_energy_flops(const eng_energy *e, int k, uint64_t cells)
+{
+    uint64_t near = cells < (uint64_t)e->window ? cells : (uint64_t)e->window;
+    return sum(e->flops, experts(e, k)) + cells * e->flops_cell + near * e->flops_near;
+}
 
 double eng_energy_kv_bytes(const eng_energy *e, const char *kv_type)
 {

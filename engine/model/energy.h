@@ -13,5 +13,8 @@ typedef struct energy_cell { uint64_t numbers, flops; } energy_cell;
 energy_cell energy_cells(uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t kv_rank);
 /* After the last tensor. */
 void energy_shape(eng_energy *, uint64_t n_layer, energy_cell cell, uint64_t n_expert, uint64_t n_used);
+/* Then: `near` of the layers see `window` cells at most. */
+void energy_windows(eng_energy *, energy_cell cell, int near, int window);
+int energy_near(const char *arch_name, int n_layer);       /* how many of an architecture's layers see its window only */
 
 #endif

@@ -19,12 +19,14 @@
  * converter, which since qwen35 stores value heads tiled. The norm of q and k has an eps of its own there, 1e-6; mainline takes the
  * RMS norms' key, which is 1e-6 in every published file: the same numbers until somebody sets norm.eps.
  * deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate, renormalisation and groups themselves (V2-Lite: softmax, not
- * renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
+ * renormalised; V3: sigmoid, selection bias); pairs are adjacent.
+ * sum_floor 2^-14: what reads the files of these rows divides by no smaller sum of chosen weights, the least normal half
+ * (llama.cpp's build_moe_ffn); the older rows keep theirs. */
 static const arch table[] = {
     { .name = "qwen3moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .renorm = true, .family = "qwen" },
-    { .name = "qwen3next", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
+    { .name = "qwen3next", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true, .sum_floor = 0x1p-14f,
       .delta = { .layers = true, .paired = true, .l2_eps = 1e-6f }, .ffn_norm = "post_attention_norm", .family = "qwen3next" },
-    { .name = "qwen35moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
+    { .name = "qwen35moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true, .sum_floor = 0x1p-14f,
       .delta = { .layers = true, .tiled = true, .l2_eps = 1e-6f }, .ffn_norm = "post_attention_norm", .family = "qwen35" },
     { .name = "qwen35", .rope_half = true, .qk_norm = ARCH_MUST, .delta = { .layers = true, .tiled = true, .l2_eps = 1e-6f },
       .ffn_norm = "post_attention_norm", .family = "qwen35" },
@@ -42,7 +44,7 @@ static const arch table[] = {
       .biases = KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .ffn_norm = "post_attention_norm", .family = "gpt-oss" },
     { .name = "glm4moe", .rope_half = true, .qkv_bias = ARCH_MAY, .qk_norm = ARCH_MAY, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY,
       .gate = KER_GATE_SIGMOID, .renorm = true, .ffn_norm = "post_attention_norm", .family = "glm" },
-    { .name = "deepseek2", .latent = true, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY, .family = "deepseek" },
+    { .name = "deepseek2", .latent = true, .sum_floor = 0x1p-14f, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY, .family = "deepseek" },
 };
 
 /* After "blk.N." for layers. FFN_NORM's comes from the architecture's row. */

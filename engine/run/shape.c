@@ -110,15 +110,35 @@ static int read_recurrent(eng_model *m, char *err)
 }
 
 /* Does the layer see a window of cells only? The file may say it layer by layer. */
-static bool slides(const eng_model *m, const gguf_kv *pattern, int layer)
+static bool slides(const arch *a, const gguf_kv *pattern, int layer)
 {
     double x;
     if (pattern && pattern->type == GGUF_ARR && pattern->item == GGUF_BOOL && (uint64_t)layer < pattern->count)
         return ((const uint8_t *)pattern->data)[layer] != 0;
     if (gguf_arr_f64(pattern, (uint64_t)layer, &x))
         return x != 0;
-    int every = m->arch->attn.window_every;
+    int every = a->attn.window_every;
     return every == 0 || layer % every != every - 1;
+}
+
+static const gguf_kv *pattern_of(const gguf_file *f, const arch *a)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", a->name);
+    return gguf_find(f, key);
+}
+
+int shape_near(const gguf_file *f, const arch *a, int n_layer, int *window)
+{
+    double cells = 0, ctx = 0;
+    int near = 0;
+    const gguf_kv *pattern = pattern_of(f, a);
+    keys_number(f, a->name, "attention.sliding_window", &cells);
+    keys_number(f, a->name, "context_length", &ctx);
+    *window = cells >= 1 && cells < ctx && cells <= 1 << 30 ? (int)cells : 0;
+    for (int i = 0; i < n_layer && *window; i++)
+        near += slides(a, pattern, i);
+    return near;
 }
 
 /* Windows, sinks, norms, biases and factors of the layers that are there. */
@@ -126,13 +146,11 @@ static int read_attention(eng_model *m, int ctx, char *err)
 {
     const arch *a = m->arch;
     ker_model *k = &m->ker;
-    char key[128];
     double window = key_or(m, "attention.sliding_window", 0);
-    snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", a->name);
-    const gguf_kv *pattern = gguf_find(m->file, key);
+    const gguf_kv *pattern = pattern_of(m->file, a);
     for (int i = 0; i < k->n_layer; i++) {
         ker_layer *l = &m->layers[i];
-        bool local = window > 0 && slides(m, pattern, i);
+        bool local = window > 0 && slides(a, pattern, i);
         l->window = local && window < ctx ? (int)fmax(window, 1) : 0;            /* as long as the context: it never cuts */
         l->rope_set = local && a->attn.local_rope;
         l->sinks = a->attn.sinks;
@@ -140,9 +158,10 @@ static int read_attention(eng_model *m, int ctx, char *err)
         l->glu = a->glu;
         l->biases = a->biases;
         for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
-            char name[128];
-            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
-            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) l->biases |= KER_BIAS_QKV;
+            char own[128], all[128];
+            arch_tensor_name(a, (enum ker_role)r, i, own, sizeof own);
+            snprintf(all, sizeof all, "blk.%d.%s", i, arch_slice_of((enum ker_role)r)->tensor);
+            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, own) || gguf_tensor_find(m->file, all)) l->biases |= KER_BIAS_QKV;
         }
     }
     k->qk_whole = a->attn.qk_whole;
@@ -248,6 +267,7 @@ int shape_read(eng_model *m, char *err)
     m->info.n_expert_used = used;
     m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
     m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
+    m->info.groups = (eng_groups){ k->n_group, k->n_group_used };
     m->info.carved = k->router_scale > 0;
     return 0;
 }

@@ -8,5 +8,7 @@
 
 int shape_read(eng_model *m, char *err);
 int shape_defaults(eng_model *m, char *err);
+/* How many of the layers see a window of cells only, and how many cells that is; of a file at hand, whatever else it holds. */
+int shape_near(const gguf_file *f, const arch *a, int n_layer, int *window);
 
 #endif

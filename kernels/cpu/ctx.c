@@ -1,6 +1,5 @@
 /* kernels/cpu/ctx: a context: the buffers of a batch, the configurations of its rows, and the way to the
  * device's pool. One caller thread; buffers are made here and nowhere between begin and end. */
-
 #include "kernels/cpu/ctx.h"
 
 #include <math.h>

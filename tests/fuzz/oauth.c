@@ -162,7 +162,9 @@ static int request(const char *p, size_t n, const char *text)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 || send(pair[1], p, n, MSG_NOSIGNAL) != (ssize_t)n || shutdown(pair[1], SHUT_WR) != 0)
         return FUZZ_BROKEN("no line for it");
     b.line[b.n++] = pair[0];
-    int rc = oauth_back_wait(&b, 3600, still, &(coming){ &b, NULL }, &query, err), bad = 0;
+    const char *begin = strchr(text, '?');
+    char *own = begin ? q_strndup(begin + 1, strcspn(begin + 1, " \r\n")) : NULL, *state = own && n % 16 ? oauth_back_value(own, "state") : NULL;
+    int rc = oauth_back_wait(&b, 3600, state ? state : "another", still, &(coming){ &b, NULL }, &query, err), bad = 0;
     oauth_back_close(&b);
     ssize_t got = recv(pair[1], answer, sizeof answer - 1, MSG_DONTWAIT);
     close(pair[1]);
@@ -177,6 +179,12 @@ static int request(const char *p, size_t n, const char *text)
         bad = FUZZ_BROKEN("nobody came back, and it is taken: %s", text);
     if (query && (strpbrk(query, " \r\n") || values(query)))
         bad = FUZZ_BROKEN("no query: %s", query);
+    char *brought = query ? oauth_back_value(query, "state") : NULL;
+    if (query && (!brought || strcmp(brought, state ? state : "another") != 0))
+        bad = FUZZ_BROKEN("another state is taken: %s", query);
+    free(brought);
+    free(state);
+    free(own);
     int taken = query != NULL;
     free(query);
     return bad ? bad : taken;
@@ -187,7 +195,7 @@ static int back_run(const char *p, size_t n)
     char *text = q_strndup(p, n), *query = NULL, err[Q_ERRLEN];
     oauth_back none = { .fd = -1 };
     int taken = request(p, n, text), bad = values(text);
-    if (oauth_back_wait(&none, 3600, still, &(coming){ &none, q_strdup(text) }, &query, err) != Q_OK || !query || strpbrk(query, " \t\r\n#"))
+    if (oauth_back_wait(&none, 3600, "state", still, &(coming){ &none, q_strdup(text) }, &query, err) != Q_OK || !query || strpbrk(query, " \t\r\n#"))
         bad = FUZZ_BROKEN("what was put in is no query");
     if (query && values(query))
         bad = -1;

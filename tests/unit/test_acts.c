@@ -190,14 +190,14 @@ static void vectors_are_shown_calmly(void)
     fake.st.decode_rate = 12;
     CHECK(strstr(status_line(), "12 tok/s") && !on_screen("by meaning"));
     tui_app_resize(&app, 120, 30);       /* drafts beside it, where there is room */
-    fake.st.drafts_said = .62;
+    fake.st.drafts.said = .62;
     CHECK_MSG(strstr(status_line(), "62% of drafts said") && strstr(status_line(), "12 tok/s"), "%s", status_line());
-    fake.st.drafts_rest = true;
+    fake.st.drafts.rest = true;
     CHECK_MSG(strstr(status_line(), "drafts rest"), "%s", status_line());
-    fake.st.drafts_said = -1;
+    fake.st.drafts.said = -1;
     CHECK_MSG(!strstr(status_line(), "drafts"), "%s", status_line());
-    fake.st.drafts_rest = false;
-    fake.st.drafts_said = 0;
+    fake.st.drafts.rest = false;
+    fake.st.drafts.said = 0;
     tui_app_resize(&app, 80, 24);
     mean("coming", "the embedding model is being fetched: 34%", 34, 100);
     CHECK(strstr(status_line(), "by meaning 34%"));

@@ -332,6 +332,7 @@ static int steps_wanted(int otherwise)
 }
 
 static void fuzz_qwen3moe(void) { fuzz("qwen3moe", steps_wanted(160)); }
+static void fuzz_gpt_oss(void) { fuzz("gpt-oss", steps_wanted(80)); }        /* every second layer sees 20 cells */
 static void fuzz_glm4moe(void) { fuzz("glm4moe", steps_wanted(160)); }
 static void fuzz_deepseek2(void) { fuzz("deepseek2", steps_wanted(100)); }
 static void fuzz_qwen3next(void) { fuzz("qwen3next", steps_wanted(160)); }    /* recurrent layers: borders, states */
@@ -587,6 +588,7 @@ int main(void)
     printf("# seed %llu\n", (unsigned long long)rng);
     RUN(fuzz_qwen3moe);
     RUN(fuzz_glm4moe);
+    RUN(fuzz_gpt_oss);
     RUN(fuzz_deepseek2);
     RUN(fuzz_qwen3next);
     RUN(reuse);

@@ -36,6 +36,92 @@ static eng_cost cost_at(const eng_model *m, const char *width, const char *k)
     return cost;
 }
 
+/* ---- biases of Q, K and V in one tensor ---- */
+typedef struct bias { const gguf_tensor *t[3]; int type; } bias;     /* those that it is made of, one after another */
+
+static int bias_fill(void *user, void *dst, size_t bytes, char *e)
+{
+    const bias *b = user;
+    (void)bytes, (void)e;
+    for (int i = 0; i < 3 && b->t[i]; i++) {
+        float x[256];
+        ker_type_get(b->t[i]->type)->decode(b->t[i]->data, x, b->t[i]->ne[0]);
+        ker_type_get(b->type)->encode(x, dst, b->t[i]->ne[0]);
+        dst = (char *)dst + ker_row_bytes(b->type, b->t[i]->ne[0]);
+    }
+    return Q_OK;
+}
+
+static int plain_fill(void *user, void *dst, size_t bytes, char *e)
+{
+    (void)e;
+    memcpy(dst, ((const gguf_tensor *)user)->data, bytes);
+    return Q_OK;
+}
+
+/* A model whose biases of Q, K and V are of that type, each in a tensor of its own or all three in one. */
+static char *with_biases(const char *from, int type, bool joined)
+{
+    char *path = q_printf("%s.%s", from, joined ? "joined" : "apart"), name[128];
+    gguf_file *f = NULL;
+    CHECK_MSG(gguf_open(from, &f, err) == Q_OK, "%s", err);
+    gguf_writer *w = gguf_writer_new();
+    bias *all = calloc((size_t)gguf_n_tensors(f), sizeof *all);
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        char *key = q_strndup(gguf_kv_at(f, i)->key.p, gguf_kv_at(f, i)->key.n);
+        gguf_put_kv(w, key, gguf_kv_at(f, i));
+        free(key);
+    }
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        snprintf(name, sizeof name, "%.*s", (int)t->name.n, t->name.p);
+        bool q = strstr(name, "attn_q.bias") != NULL, is = q || strstr(name, "attn_k.bias") || strstr(name, "attn_v.bias");
+        all[i] = (bias){ { t }, type };
+        int64_t ne[4] = { t->ne[0], t->ne[1], t->ne[2], t->ne[3] };
+        if (is && joined && !q) continue;
+        if (is && joined) {
+            all[i].t[1] = rewrite_beside(f, name, "attn_q.bias", "attn_k.bias");
+            all[i].t[2] = rewrite_beside(f, name, "attn_q.bias", "attn_v.bias");
+            ne[0] += all[i].t[1]->ne[0] + all[i].t[2]->ne[0];
+            strcpy(strstr(name, "attn_q.bias"), "attn_qkv.bias");
+        }
+        if (is) gguf_put_tensor(w, name, type, 1, ne, bias_fill, &all[i]);
+        else gguf_put_tensor(w, name, t->type, t->n_dims, ne, plain_fill, (void *)(uintptr_t)t);
+    }
+    CHECK_MSG(gguf_write(w, path, NULL, NULL, err) == Q_OK, "%s", err);
+    gguf_writer_free(w);
+    gguf_close(f);
+    free(all);
+    return path;
+}
+
+/* Also blocks of 32, whose bytes do not divide by their numbers, and where an architecture need not have them. */
+static void joined_biases_give_the_same_bytes(void)
+{
+    static const struct { const char *arch; int type; } files[] = { { "qwen2", KER_F32 }, { "qwen2", KER_Q8_0 }, { "qwen2", KER_Q4_0 }, { "glm4moe-full", KER_F32 }, { "glm4moe-full", KER_Q8_0 } };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *from = util_model(files[i].arch), *dir = q_printf("tests/golden/engine/%s", files[i].arch);
+        golden_set g;
+        golden_result r[2];
+        CHECK(golden_open(dir, &g, err) == 0);
+        for (int k = 0; k < 2; k++) {
+            char *path = with_biases(from, files[i].type, k == 1);
+            eng_model *m = opened(path);
+            CHECK_MSG(golden_run(&g, m, 0, 0, &r[k], err) == 0, "%s", err);
+            eng_model_free(m);
+            unlink(path);
+            free(path);
+        }
+        CHECK_MSG(!memcmp(r[0].logits, r[1].logits, sizeof(float) * (size_t)r[0].n * (size_t)r[0].n_vocab), "%s, type %d: other bytes", files[i].arch, files[i].type);
+        golden_result_free(&r[0]);
+        golden_result_free(&r[1]);
+        golden_close(&g);
+        unlink(from);
+        free(from);
+        free(dir);
+    }
+}
+
 /* Floats, blocks of 32; whole, in pieces, by one thread and by three. */
 static void joined_experts_give_the_same_bytes(void)
 {
@@ -77,6 +163,52 @@ static void joined_experts_give_the_same_bytes(void)
         free(from);
         free(dir);
     }
+}
+
+static uint32_t groups_now, used_now;
+static void say_groups(gguf_writer *w)
+{
+    gguf_put_u32(w, "glm4moe.expert_group_count", groups_now);
+    if (used_now) gguf_put_u32(w, "glm4moe.expert_group_used_count", used_now);
+}
+
+/* Keys of groups: as many as there are restrict nothing, half of them choose others, at k = all all run again; what makes no
+ * sense is refused with the key or the number. */
+static void groups_are_read_from_keys(void)
+{
+    static const struct { uint32_t groups, used; const char *says; bool same; } rows[] = {
+        { 1, 1, NULL, true }, { 4, 4, NULL, true }, { 4, 2, NULL, false }, { 5, 2, "12 experts do not fill 5 groups", false },
+        { 4, 5, "expert_group_used_count", false }, { 4, 0, "expert_group_used_count is missing", false },
+    };
+    char *from = util_model("glm4moe");
+    eng_model *plain = opened(from);
+    golden_set g;
+    golden_result want = { 0 };
+    CHECK(golden_open("tests/golden/engine/glm4moe", &g, err) == 0);
+    CHECK(plain && golden_run(&g, plain, 0, 0, &want, err) == 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && want.logits; i++) {
+        groups_now = rows[i].groups, used_now = rows[i].used;
+        char *path = written(from, &(rewrite){ .type = -1, .skip = "glm4moe.expert_group_count", .more = say_groups }, "groups");
+        eng_model *m = NULL;
+        int rc = eng_model_open(path, NULL, &m, err);
+        if (rows[i].says) CHECK_MSG(rc < 0 && strstr(err, rows[i].says), "row %d: %s", (int)i, rc ? err : "opened");
+        else if (rc) CHECK_MSG(0, "row %d: %s", (int)i, err);
+        else {
+            golden_result r;
+            CHECK(golden_run(&g, m, 0, 7, &r, err) == 0);
+            CHECK_MSG(!memcmp(want.logits, r.logits, sizeof(float) * (size_t)r.n * (size_t)r.n_vocab) == rows[i].same, "row %d: %s", (int)i, rows[i].same ? "other bytes" : "the same bytes");
+            CHECK_INT(eng_model_info(m)->groups.n, rows[i].same ? 0 : 4);
+            golden_result_free(&r);
+        }
+        eng_model_free(m);
+        remove(path);
+        free(path);
+    }
+    golden_result_free(&want);
+    golden_close(&g);
+    eng_model_free(plain);
+    remove(from);
+    free(from);
 }
 
 /* A tensor of gate and up that is too short for both is refused by name. */
@@ -146,7 +278,9 @@ static void mxfp4_is_what_pytorch_says(void)
 int main(void)
 {
     RUN(joined_experts_give_the_same_bytes);
+    RUN(joined_biases_give_the_same_bytes);
     RUN(half_a_pair_is_refused);
+    RUN(groups_are_read_from_keys);
     if (util_exists("../shared/data/golden-next/gpt-oss-mxfp4/model.gguf")) RUN(mxfp4_is_what_pytorch_says);
     else SKIP("mxfp4_is_what_pytorch_says", "../shared/data/golden-next is not here");
     return TEST_END();

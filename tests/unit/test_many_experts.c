@@ -54,8 +54,8 @@ static void no_expert_is_cut_off(void)
 static void the_legend_counts(void)
 {
     static const struct { int w, layers, n; bool zoomed; const char *says; } rows[] = {
-        { 80, 48, 512, false, "dot: on now · colour" }, { 120, 12, 512, false, "dot: one of 2 on · colour" }, { 120, 12, 256, false, "dot: on now · colour" },
-        { 200, 48, 512, false, "dot: one of 4 on · two layers" }, { 120, 36, 256, false, "dot: one of 2 on · two layers" }, { 200, 48, 512, true, "dot: on now" },
+        { 80, 48, 512, false, "dot: on now · colour" }, { 120, 12, 512, false, "dot: 1 of 2 · colour" }, { 120, 12, 256, false, "dot: on now · colour" },
+        { 200, 48, 512, false, "dot: one of 4 on · two layers" }, { 120, 36, 256, false, "dot: one of 2 on · two layers" }, { 200, 30, 512, true, "dot: 1 of 4 · colour" }, { 200, 30, 128, true, "dot: on now · colour" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *s = shown(rows[i].w, rows[i].layers, rows[i].n, 5, rows[i].zoomed, true);

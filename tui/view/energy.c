@@ -132,14 +132,20 @@ static const lab_costs_row *row_at(const agt_energy *e)  /* the one that parts a
     return r;
 }
 
+/* Billions of operations of a token behind so many others. */
+static double gflop(const agt_energy *e, int cells)
+{
+    int near = cells < e->window ? cells : e->window;
+    return ((double)row_at(e)->flops + (double)e->flops_cell * cells + (double)e->flops_near * near) / 1e9;
+}
+
 static void context(pen *p, const agt_energy *e)
 {
     char a[32], b[32];
-    double flops = (double)row_at(e)->flops, cell = (double)e->flops_cell;
     words(p, q_printf(_("a token of context keeps")), S_DIM);
     words(p, q_printf(_("%s in f16, %s in q8_0"), q_bytes_words((uint64_t)e->kv_f16, a), q_bytes_words((uint64_t)e->kv_q8, b)), S_TEXT);
     words(p, q_printf(_("GFLOP a token by context")), S_DIM);
-    words(p, q_printf(_("0: %.2f   4k: %.2f   32k: %.2f"), flops / 1e9, (flops + cell * 4096) / 1e9, (flops + cell * 32768) / 1e9), S_TEXT);
+    words(p, q_printf(_("0: %.2f   4k: %.2f   32k: %.2f"), gflop(e, 0), gflop(e, 4096), gflop(e, 32768)), S_TEXT);
 }
 
 static void bandwidth(pen *p, const agt_energy *e)
@@ -204,8 +210,10 @@ static void on_event(tui_app *app, agt_event *e)         /* another model is ano
     if (e->kind == AGT_EV_READY && (app->go.over == &view_energy || app->go.instead == &view_energy)) agt_ask_energy(app->a);
 }
 
+static const char *keys(const tui_app *app) { return _(app->seen.st.n_expert ? view_energy.hint : N_("j k scroll · Esc back")); }
+
 const tui_view view_energy = {
     .name = "energy", .digit = '0', .action = AGT_UI_ENERGY, .place = AT_INSTEAD,
     .hint = N_("j k scroll · - + fewer, more experts · Esc back"), .height = height, .draw = draw, .on_key = on_key, .on_event = on_event,
-    .opened = opened,
+    .opened = opened, .keys = keys,
 };

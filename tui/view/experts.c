@@ -11,7 +11,7 @@
 
 enum { FOOT = 4, CELLS_MAX = 24 };          /* now, strange, repeat, legend; a character an expert up to so many */
 enum form { FORM_CELLS, FORM_BRAILLE, FORM_QUARTERS };
-enum { PAIR_COLUMNS = 6 };
+enum { PAIR_COLUMNS = 6, DETAIL = 14 /* columns of a row's numbers */ };
 
 static const char *const sign[5] = { "=", "-", "·", "+", "#" };
 static const enum tui_style sign_style[5] = { S_LESS2, S_LESS1, S_USUAL, S_MORE1, S_MORE2 };
@@ -144,7 +144,6 @@ static void layer_row(tui_app *app, int layer, int w, int y, int x, int end, boo
 }
 
 /* Zoomed, where a row has room beside its cells: how unusual the layer is, its entropy and margin of the last token. */
-enum { DETAIL = 14 };
 static void detail(tui_app *app, int layer, int y, int x, int end)
 {
     const agt_routing *r = &app->seen.rt;
@@ -298,7 +297,7 @@ static char *dot_words(const tui_app *app, int w, bool paired)
     if (paired && r->n_expert <= CELLS_MAX) return q_strdup(_("dot: above usual · two layers a row"));
     if (paired) return app->ui.glyphs ? q_printf(_("dot: one of %d on · two layers a row"), one) : q_strdup(_(". to #: more on · two layers a row"));
     if (f == FORM_QUARTERS) return q_strdup(one > 1 ? _(". : * # are 1 to 4 on now, or more") : _(". : * # are 1 to 4 on now"));
-    return one > 1 ? q_printf(_("dot: one of %d on · colour: above usual"), one) : q_strdup(_("dot: on now · colour: above usual"));
+    return one > 1 ? q_printf(_("dot: 1 of %d · colour: above usual"), one) : q_strdup(_("dot: on now · colour: above usual"));
 }
 
 static void legend(tui_app *app, int w, int y, int x, int end, bool paired)
@@ -345,11 +344,17 @@ static void empty(tui_app *app, tui_box b)
     view_words(app, b, b.y + 1, 2, say, S_DIM);
 }
 
+/* Columns for a row's number and cells: beside a wide text the zoomed map's caption promises each row its numbers. */
+static int cells_width(const tui_app *app, int w)
+{
+    return app->go.zoom == &view_experts && app->lay.wide && w > 2 * DETAIL ? w - 1 - DETAIL : w;
+}
+
 /* All layers, in the form that the room allows. *y moves below them. */
 static void map(tui_app *app, tui_box b, int *y, bool *paired)
 {
     const agt_routing *r = &app->seen.rt;
-    int room = b.h - 1 - FOOT, end = b.x + b.w, chars = chars_of(app, form_of(app), b.w), cw = chars + 4, cols = columns_of(app, b.w);
+    int room = b.h - 1 - FOOT, end = b.x + b.w, w = cells_width(app, b.w), chars = chars_of(app, form_of(app), w), cw = chars + 4, cols = columns_of(app, b.w);
     bool zoomed = app->go.zoom == &view_experts, tall = zoomed || app->go.over == &view_experts, details = false;
     if (zoomed && room > 0) {
         int need = (r->n_layer + room - 1) / room;           /* as few columns as hold all layers: the rows are there */
@@ -370,7 +375,7 @@ static void map(tui_app *app, tui_box b, int *y, bool *paired)
             for (int c = 0; c < cols; c++) {
                 int l = c * rows + *top + i;
                 if (l >= r->n_layer) continue;
-                layer_row(app, l, b.w, *y + i, b.x + c * cw, end, l == sel);
+                layer_row(app, l, w, *y + i, b.x + c * cw, end, l == sel);
                 if (details) detail(app, l, *y + i, b.x + c * cw + chars + 5, end);
             }
         *y += show;
@@ -418,7 +423,7 @@ static void draw(tui_app *app, tui_box b)
     map(app, b, &y, &paired);
     static void (*const foot[FOOT - 1])(tui_app *, int, int, int) = { now_line, odd_line, index_line };
     for (int i = 0; i < FOOT - 1 && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, i == 0 ? end : end - 1);
-    if (y < b.y + b.h) legend(app, b.w, y, b.x + 1, end - 1, paired);
+    if (y < b.y + b.h) legend(app, paired ? b.w : cells_width(app, b.w), y, b.x + 1, end - 1, paired);
 }
 
 void view_strip(tui_app *app, tui_box b)
@@ -464,8 +469,10 @@ static bool on_key(tui_app *app, const tui_key *k)
 
 static void opened(tui_app *app) { tui_cursor_of(app, &view_experts)->sel = strangest(app); }
 
+static const char *keys(const tui_app *app) { return _(app->seen.st.n_expert ? view_experts.hint : N_("F5 config · Esc back")); }
+
 const tui_view view_experts = {
     .name = "experts", .key = K_F3, .digit = '3', .action = AGT_UI_EXPERTS, .place = AT_UPPER, .zooms = true,
     .hint = N_("j k layer · - + fewer, more experts · z zoom · Enter its numbers · Esc back"),
-    .height = height, .draw = draw, .on_key = on_key, .opened = opened,
+    .keys = keys, .height = height, .draw = draw, .on_key = on_key, .opened = opened,
 };

@@ -145,8 +145,8 @@ void view_status(tui_app *app, tui_box b)
     else if (app->work.mean_what && app->work.mean_percent >= 0 && !agt_answering(app->a)) q_buf_printf(&right, _("by meaning %d%%"), app->work.mean_percent);
     else if (tui_rate_known(st->decode_rate, st->model)) {
         if (b.w >= 100 && st->experts_there > 0) q_buf_printf(&right, _("%.0f%% of experts on the GPU · "), 100 * st->experts_there);
-        if (b.w >= 100 && st->drafts_said >= 0 && st->drafts_rest) q_buf_puts(&right, _("drafts rest · "));
-        else if (b.w >= 100 && st->drafts_said > 0) q_buf_printf(&right, _("%.0f%% of drafts said · "), 100 * st->drafts_said);
+        if (b.w >= 100 && st->drafts.said >= 0 && st->drafts.rest) q_buf_puts(&right, _("drafts rest · "));
+        else if (b.w >= 100 && st->drafts.said > 0) q_buf_printf(&right, _("%.0f%% of drafts said · "), 100 * st->drafts.said);
         q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
     }
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;

@@ -74,6 +74,8 @@ typedef struct eng_info {                             /* strings live as long as
 } eng_info;
 const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
+/* [n_layer] 1: a recurrent layer, which has a state and no cells, and no heads that could be silenced; malloc'ed; NULL: there is none. */
+uint8_t *eng_recurrent_layers(const eng_model *);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */

@@ -165,6 +165,7 @@ typedef struct lab_map {                 /* what it is drawn from; nothing owned
     const char *(*value)(void *user, const char *knob, q_buf *); /* a knob's value as text, "" for what is not known */
     const char *(*own)(void *user, const char *knob, q_buf *);   /* the model's own */
     void *user;
+    const uint8_t *recurrent;            /* [n_layer] 1: a state stands where others have heads; NULL: none */
 } lab_map;
 void lab_map_text(const lab_map *, int columns /* 30 to 300 */, q_buf *out);
 void lab_map_svg(const lab_map *, q_buf *out);

@@ -31,7 +31,7 @@ struct pool_stream {
     bool anew;                           /* nothing but what it has evaluated itself is found */
     bool off;                            /* holds nothing, until there is room */
     int high, found;                     /* of the text that was begun: evaluated or found once; found */
-    int border[ENG_BORDERS], borders;    /* of it: where a step ends and what recurrent layers remember is kept */
+    struct { int at[ENG_BORDERS], n; } border;   /* of it: where a step ends and what recurrent layers remember is kept */
     pool_go *go;
     void *go_user;
     int rows;                            /* in the pass at hand */
@@ -151,7 +151,7 @@ static void look(pool_stream *s)
     int rc = eng_session_reuse(s->s, s->token, n, ENG_RECOMPUTE, err);
     s->look = false;
     s->at = s->held = rc < 0 ? 0 : rc;
-    s->borders = rc < 0 ? 0 : eng_session_borders(s->s, s->token, s->n, s->border);
+    s->border.n = rc < 0 ? 0 : eng_session_borders(s->s, s->token, s->n, s->border.at);
     if (rc < 0)
         fail_stream(s, rc, err);
 }
@@ -160,15 +160,15 @@ static void look(pool_stream *s)
 static int ahead(const pool_stream *s)
 {
     int to = s->n;
-    for (int i = s->borders - 1; i >= 0; i--)
-        to = s->border[i] > s->at ? s->border[i] : to;
+    for (int i = s->border.n - 1; i >= 0; i--)
+        to = s->border.at[i] > s->at ? s->border.at[i] : to;
     return to - s->at;
 }
 
 static bool at_border(const pool_stream *s)
 {
-    for (int i = 0; i < s->borders; i++)
-        if (s->at == s->border[i])
+    for (int i = 0; i < s->border.n; i++)
+        if (s->at == s->border.at[i])
             return true;
     return false;
 }

@@ -218,7 +218,7 @@ static const char *fake_value(void *user, const char *knob, q_buf *b)
 char *agt_map(agt *a, int columns)
 {
     q_buf b = {0};
-    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL };
+    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL, NULL };
     lab_map_text(&m, columns, &b);
     return q_buf_take(&b);
 }

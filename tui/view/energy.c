@@ -210,8 +210,10 @@ static void on_event(tui_app *app, agt_event *e)         /* another model is ano
     if (e->kind == AGT_EV_READY && (app->go.over == &view_energy || app->go.instead == &view_energy)) agt_ask_energy(app->a);
 }
 
+static const char *keys(const tui_app *app) { return _(app->seen.st.n_expert ? view_energy.hint : N_("j k scroll · Esc back")); }
+
 const tui_view view_energy = {
     .name = "energy", .digit = '0', .action = AGT_UI_ENERGY, .place = AT_INSTEAD,
     .hint = N_("j k scroll · - + fewer, more experts · Esc back"), .height = height, .draw = draw, .on_key = on_key, .on_event = on_event,
-    .opened = opened,
+    .opened = opened, .keys = keys,
 };

@@ -213,6 +213,24 @@ static void refused(const char *path, const char *words, const char *more)
     gguf_close(f);
 }
 
+/* All parts of x in one file, as cat joins them. */
+static void joined(const char *path)
+{
+    FILE *to = fopen(path, "wb");
+    char buf[4096];
+    size_t n;
+    CHECK(to != NULL);
+    for (int i = 1; i <= PARTS && to; i++) {
+        FILE *from = fopen(part("x", i), "rb");
+        CHECK(from != NULL);
+        while (from && (n = fread(buf, 1, sizeof buf, from)) > 0) CHECK(fwrite(buf, 1, n, to) == n);
+        if (from) fclose(from);
+    }
+    CHECK(to && fclose(to) == 0);
+    refused(path, "as cat joins them", "fetch the 3 parts again");
+    unlink(path);
+}
+
 static void missing_parts_are_named(void)
 {
     write_all(at("whole.gguf"), "gone");
@@ -269,6 +287,9 @@ static void other_parts_are_refused(void)
     refused(part("y", 1), "y-00002-of-00003.gguf", "another model");
     CHECK(rename(part("y", 1), at("other.gguf")) == 0);
     refused(at("other.gguf"), "one of 3 parts of a model, but is not called so", "-00001-of-00003.gguf");
+    write_all(at("whole.gguf"), "x");
+    joined(at("joined.gguf"));
+    joined(at("joined-00001-of-00001.gguf"));
     for (int i = 1; i <= PARTS; i++) write_part(at("whole.gguf"), "x", i, (lie){.tensors = 5});
     refused(part("x", 1), "parts hold", "but the model has");
     q_buf b = {0};

@@ -23,6 +23,12 @@ void page_context(agt *a)
         cJSON_AddStringToObject(one, "label", a->shown.mix[i].label);
         cJSON_AddItemToArray(list, one);
     }
+    if (a->shown.states.each) {
+        cJSON *kept = cJSON_AddObjectToObject(data, "states");
+        cJSON_AddNumberToObject(kept, "kept", a->shown.states.n);
+        cJSON_AddNumberToObject(kept, "bytes", (double)a->shown.states.bytes);
+        cJSON_AddNumberToObject(kept, "bytes_each", (double)a->shown.states.each);
+    }
     cJSON_AddNumberToObject(data, "messages_left_out", a->shown.left.dropped);
     cJSON_AddNumberToObject(data, "messages_summarised", a->shown.left.compacted);
     cJSON_AddNumberToObject(data, "kept_for_the_reply", a->shown.left.reserve);
@@ -43,6 +49,11 @@ void page_context(agt *a)
         }
         if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
+        q_buf states = { 0 };
+        costs_states(&a->shown, &states);
+        if (states.len)
+            q_buf_printf(&b, "%s.\n", states.p);
+        q_buf_free(&states);
         if (a->shown.left.compacted)
             q_buf_say(&b, ngettext("A summary of %d tokens stands for %d message of %d tokens: /compact show, /compact undo.\n",
                                    "A summary of %d tokens stands for %d messages of %d tokens: /compact show, /compact undo.\n", (unsigned long)a->shown.left.compacted),

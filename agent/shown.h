@@ -38,6 +38,7 @@ typedef struct shown {
     char *full_name, *path;              /* of the loaded model; NULL: none */
     struct { char label[48]; int k, cells; } mix[16];
     int n_mix;
+    prov_states states;                  /* of the loaded model's recurrent layers, after the last answer */
     agt_turned turned;                   /* key, forward, label and run; the rest is made when it is asked for */
     struct { shown_past v[AGT_HISTORY_MAX]; int n, at, maker, before; } past;        /* seat.past */
     agt_price step[2];                   /* F7, F8; their rates are made when they are asked for */

@@ -132,6 +132,7 @@ void sync_mix(agt *a)
     runs(a, room.used);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
+    a->shown.states = room.states;
     memset(&a->shown.st.mix, 0, sizeof a->shown.st.mix);
     for (int i = 0; i < n && i < 16; i++) {
         const known *of = &(known){ .label = "?" };

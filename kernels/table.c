@@ -43,7 +43,9 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
     bool scaled = (m->embd_scale != 0 && m->embd_scale != 1) || (m->residual_scale != 0 && m->residual_scale != 1) || (m->logit_scale != 0 && m->logit_scale != 1);
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
                       : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
-    if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which is not computed yet: take another model"), _(whole));
+    if (whole)
+        return q_fail(err, Q_FORMAT, can->gpu ? _("the model has %s, which is not computed on the GPU yet: use --device cpu")
+                                              : _("the model has %s, which is not computed yet: take another model"), _(whole));
     if (m->n_group > 1 && (m->n_expert % m->n_group || m->n_group_used < 1 || m->n_group_used > m->n_group || m->group_best < 1 || m->group_best > 2))
         return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (%d experts in %d groups, of which %d count): get another copy of the file"),
                       m->n_expert, m->n_group, m->n_group_used);
@@ -66,7 +68,9 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->biases & ~can->biases || (m->router_scale > 0 && l->biases & (KER_BIAS_ROUTER | KER_BIAS_EXPERTS))) what = N_("biases that are not added yet");
         else if (l->q_gate && !can->q_gate) what = N_("a gate on its attention");
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
-        if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
+        if (what)
+            return q_fail(err, Q_FORMAT, can->gpu ? _("layer %d has %s, which is not computed on the GPU yet: use --device cpu")
+                                                  : _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
     return latent_check(m, err);
 }

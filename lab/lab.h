@@ -111,6 +111,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
     int window;
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
+    struct { int layers, of; uint64_t each, bytes; int n; } states;      /* recurrent layers, of so many; bytes of a state; that are kept now, and how many: the caller's */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */

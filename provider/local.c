@@ -288,8 +288,11 @@ static prov_room context(prov *p)
     int used = eng_session_length(l->s);
     eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
     eng_drafts d = eng_session_drafts(l->s);
+    prov_states states;
+    states.bytes = eng_cache_states(eng_session_cache(l->s), &states.n, &states.each);
     return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
-                        .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting };
+                        .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting,
+                        .states = states };
 }
 
 static int runs(prov *p, prov_mix *out, int max)

@@ -236,11 +236,13 @@ int prov_state_look(const char *path, prov_state *out, char *err);      /* witho
 void prov_state_free(prov_state *);     /* contents, not the struct */
 
 /* ================= numbers ================= */
+typedef struct prov_states { int n; uint64_t bytes, each; } prov_states;    /* of recurrent layers that are kept (state.memory), of one; else all 0 */
 typedef struct prov_room {
     int used, text, size;               /* tokens: evaluated or due; of the last text; at most */
     uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
     uint64_t drafted, drafts_said;      /* tokens of drafts so far (knob draft), and of them those that were said */
     bool drafts_rest;                   /* they do not pay now */
+    prov_states states;
 } prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_load {               /* of a prov with PROV_PARALLEL; counts are since it was opened. Others: all 0 */

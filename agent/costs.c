@@ -204,18 +204,6 @@ static void k_alone(q_buf *b, const shown *s)
         q_buf_printf(b, _(" · chosen in the best %d of %d groups of %d, in more of them where k is larger"), s->about.shape.n_group_used, groups, s->about.shape.n_expert / groups);
 }
 
-void costs_states(const shown *s, q_buf *out)
-{
-    char bytes[32], each[32], most[32];
-    q_buf mib = { 0 };
-    if (s->cfg && s->states.each) {
-        uint64_t limit = strtoull(prov_config_get(s->cfg, "state.memory", &mib), NULL, 10) << 20;
-        q_buf_say(out, ngettext("%d state of the recurrent layers (%s each) is kept: %s of %s", "%d states of the recurrent layers (%s each) are kept: %s of %s",
-                                (unsigned long)s->states.n), s->states.n, q_bytes_words(s->states.each, each), q_bytes_words(s->states.bytes, bytes), q_bytes_words(limit, most));
-    }
-    q_buf_free(&mib);
-}
-
 char *agt_knob_cost(agt *a, const q_knob *k)
 {
     shown *s = &a->shown;
@@ -226,8 +214,9 @@ char *agt_knob_cost(agt *a, const q_knob *k)
     q_buf why = { 0 };
     if (s->cfg && at >= 0 && a->settings.room[at] == KNOB_ENGINE && !prov_config_fixed(s->cfg, k->name, &why)) {
         int cells = s->st.ctx_used;
-        if (strcmp(k->name, "state.memory") == 0)
-            costs_states(s, &b);
+        char w[32];
+        if (strcmp(k->name, "state.memory") == 0 && s->states.n)
+            q_buf_say(&b, _("states of recurrent layers take %s of it now (kept: %d)"), q_bytes_words(s->states.bytes, w), s->states.n);
         else if (k->effect == Q_EFFECT_SAMPLING && strncmp(k->name, "sampler.", 8) == 0)
             q_buf_puts(&b, _("costs nothing: it acts on the choice of a token"));
         else if (k->effect == Q_EFFECT_ROUTING || k->effect == Q_EFFECT_FORWARD) {

@@ -122,8 +122,6 @@ bool agt_get_energy(agt *a, agt_energy *out)
     *out = a->shown.about.costs;
     int k = a->shown.st.k;
     out->spared = a->shown.about.spared;
-    out->states.n = a->shown.states.n;
-    out->states.bytes = a->shown.states.bytes;
     double reached = costs_reached(&a->shown);
     if (out->bandwidth > 0 && reached > out->bandwidth)          /* measured beside something else: a bound is never below what was reached */
         out->bandwidth = reached;

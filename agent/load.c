@@ -19,7 +19,6 @@ void load_none(agt *a)
     free(a->shown.path);
     a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
-    a->shown.states = (prov_states){ 0 };
     a->shown.about.id = 0;
     a->shown.about.costs.n_row = 0;
     a->shown.about.guard = (lab_guard){ .n = 0 };

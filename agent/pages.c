@@ -12,6 +12,7 @@
 void page_context(agt *a)
 {
     q_buf b = { 0 };
+    char w[32];
     cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "configurations");
     pthread_mutex_lock(&a->shown.mu);
     agt_status s = a->shown.st;
@@ -23,15 +24,11 @@ void page_context(agt *a)
         cJSON_AddStringToObject(one, "label", a->shown.mix[i].label);
         cJSON_AddItemToArray(list, one);
     }
-    if (a->shown.states.each) {
-        cJSON *kept = cJSON_AddObjectToObject(data, "states");
-        cJSON_AddNumberToObject(kept, "kept", a->shown.states.n);
-        cJSON_AddNumberToObject(kept, "bytes", (double)a->shown.states.bytes);
-        cJSON_AddNumberToObject(kept, "bytes_each", (double)a->shown.states.each);
-    }
     cJSON_AddNumberToObject(data, "messages_left_out", a->shown.left.dropped);
     cJSON_AddNumberToObject(data, "messages_summarised", a->shown.left.compacted);
     cJSON_AddNumberToObject(data, "kept_for_the_reply", a->shown.left.reserve);
+    cJSON_AddNumberToObject(data, "states", a->shown.states.n);
+    cJSON_AddNumberToObject(data, "state_bytes", (double)a->shown.states.bytes);
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
@@ -49,11 +46,6 @@ void page_context(agt *a)
         }
         if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
-        q_buf states = { 0 };
-        costs_states(&a->shown, &states);
-        if (states.len)
-            q_buf_printf(&b, "%s.\n", states.p);
-        q_buf_free(&states);
         if (a->shown.left.compacted)
             q_buf_say(&b, ngettext("A summary of %d tokens stands for %d message of %d tokens: /compact show, /compact undo.\n",
                                    "A summary of %d tokens stands for %d messages of %d tokens: /compact show, /compact undo.\n", (unsigned long)a->shown.left.compacted),
@@ -61,6 +53,10 @@ void page_context(agt *a)
         if (a->shown.left.dropped)
             q_buf_say(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
                                                "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->shown.left.dropped), a->shown.left.dropped);
+        if (a->shown.states.n)
+            q_buf_say(&b, ngettext("The recurrent layers' state is kept at %d place, %s of state.memory: turns that end there are returned to without reading.\n",
+                                   "The recurrent layers' states are kept at %d places, %s of state.memory: turns that end there are returned to without reading.\n",
+                                   (unsigned long)a->shown.states.n), a->shown.states.n, q_bytes_words(a->shown.states.bytes, w));
         if (a->shown.left.reserve)
             q_buf_say(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.left.reserve), a->shown.left.reserve);
     }

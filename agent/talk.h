@@ -32,7 +32,6 @@ int edits_apply(agt *, int token);       /* token after which they hold, 0 = bet
 
 /* ---- costs.c ---- */
 double costs_reached(const shown *);    /* bytes of weights a second that answers took at most; 0: not measured. Under shown.mu */
-void costs_states(const shown *, q_buf *out);        /* which states of recurrent layers are kept, a clause; nothing where none are. Under shown.mu */
 void costs_publish(agt *);               /* the history and what a step would cost, to the snapshots */
 void costs_token(agt *, const double value[TALLY_N]);        /* the present configuration made a token */
 void costs_unload(agt *);

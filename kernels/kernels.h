@@ -484,12 +484,12 @@ const ker_backend *ker_cpu(void);
 const ker_backend *ker_split(void);
 int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, int index, const ker_model *m, int n_threads,
                    ker_dev **out, char *err);
-/* What of a model's kinds of layer a backend computes; gpu: the CPU computes what it refuses. */
+/* What of a model's kinds of layer a backend computes. */
 typedef struct ker_can {
     unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */;
     bool window, sinks, post_norms;
     int rope_sets;
-    bool q_gate, qk_whole, scales /* embd_scale, residual_scale, logit_scale */, groups, gpu;
+    bool q_gate, qk_whole, scales /* embd_scale, residual_scale, logit_scale */, groups;
 } ker_can;
 /* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open, and before it, for a list. */
 int ker_model_check(const ker_model *m, const ker_can *can, char *err);

@@ -496,7 +496,7 @@ static int join_tensors(gguf_file *f, char *err)
                (unsigned long long)want);
         return unfit(f, err);
     }
-    return Q_OK;
+    return scales_beside(f, err);                          /* also one that lies in another part */
 }
 
 /* f is the first of several parts: the others, beside it, are its own from now on. */

@@ -158,9 +158,10 @@ static int read_attention(eng_model *m, int ctx, char *err)
         l->glu = a->glu;
         l->biases = a->biases;
         for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
-            char name[128];
-            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
-            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) l->biases |= KER_BIAS_QKV;
+            char own[128], all[128];
+            arch_tensor_name(a, (enum ker_role)r, i, own, sizeof own);
+            snprintf(all, sizeof all, "blk.%d.%s", i, arch_slice_of((enum ker_role)r)->tensor);
+            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, own) || gguf_tensor_find(m->file, all)) l->biases |= KER_BIAS_QKV;
         }
     }
     k->qk_whole = a->attn.qk_whole;

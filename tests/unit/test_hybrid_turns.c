@@ -32,15 +32,15 @@ static int again(agt *a, seen *s, told *t)
     return take(a, s, t);
 }
 
-/* "states" of /context; 0 where there is none of it. */
+/* What /context says of states; -1: nothing. */
 static int states(agt *a, seen *s, double *bytes)
 {
     agt_submit(a, "/context");
     settle(a, s);
-    cJSON *j = s->data ? cJSON_Parse(s->data) : NULL, *o = cJSON_GetObjectItem(j, "states");
-    int n = o ? cJSON_GetObjectItem(o, "kept")->valueint : 0;
-    *bytes = o ? cJSON_GetObjectItem(o, "bytes")->valuedouble : 0;
-    CHECK_MSG(!o || *bytes == n * cJSON_GetObjectItem(o, "bytes_each")->valuedouble, "%s", s->data);
+    cJSON *j = s->data ? cJSON_Parse(s->data) : NULL, *o = cJSON_GetObjectItem(j, "states"), *b = cJSON_GetObjectItem(j, "state_bytes");
+    int n = o ? o->valueint : -1;
+    *bytes = b ? b->valuedouble : -1;
+    CHECK_MSG((n > 0) == (*bytes > 0), "%s", s->data ? s->data : "no data");
     cJSON_Delete(j);
     return n;
 }
@@ -71,10 +71,10 @@ static void script(const char *const *set, told *t, int *kept)
     CHECK_INT(st.mix.n, 1);                              /* all of it is of the present configuration */
     CHECK_STR(t->text[again(a, &s, t)], t->text[other]);
     *kept = states(a, &s, &bytes);
-    CHECK_MSG(s.page && strstr(s.page, "of the recurrent layers ("), "%s", s.page ? s.page : "");
+    CHECK_MSG(s.page && strstr(s.page, "recurrent layers' state"), "%s", s.page ? s.page : "");
     agt_submit(a, "/set state.memory");
     settle(a, &s);
-    CHECK_MSG(s.page && strstr(s.page, "of the recurrent layers ("), "%s", s.page ? s.page : "");
+    CHECK_MSG(s.page && strstr(s.page, "states of recurrent layers take"), "%s", s.page ? s.page : "");
     seen_clear(&s);
     agt_close(a);
 }

@@ -702,6 +702,55 @@ static void beginnings_are_shared(void)
     prov_close(p);
 }
 
+/* A state cannot be cut: one is kept before the end of each text, and where a second one ended to be the same as another. */
+static void recurrent_layers_are_come_back_to(void)
+{
+    static const char *const end[] = { "", "", "", " 1 night", " 2 days", " 3 years", "" };
+    prov *p = open_with(2, NULL);
+    asker a[7];
+    for (int i = 0; i < 7; i++) {
+        make(&a[i], p, 60, 0);
+        if (i)
+            memcpy(a[i].text, a[0].text, sizeof a[i].text);
+    }
+    for (int i = 0; i < 7; i++) {
+        strcat(a[i].text, end[i]);
+        a[i].r.n_raw = strlen(a[i].text);
+        ask(&a[i].h, &a[i].r);
+    }
+    int n = a[0].h.r[0].prompt_tokens;
+    CHECK(n > 100 && a[3].h.r[0].prompt_tokens > n + 1);
+    CHECK_INT(a[0].h.r[0].cached_tokens, 0);
+    CHECK_INT(a[1].h.r[0].cached_tokens, n - 1);
+    CHECK_INT(a[2].h.r[0].cached_tokens, n - 1);
+    for (int i = 3; i < 6; i++)
+        CHECK_MSG(a[i].h.r[0].cached_tokens >= n - 1, "text %d: %d of %d", i, a[i].h.r[0].cached_tokens, n);
+    CHECK_INT(a[6].h.r[0].cached_tokens, n - 1);
+    for (int i = 0; i < 7; i++) {
+        as_alone(&a[i], "come back to", i);
+        drop(&a[i]);
+    }
+    asker b[3];                          /* what they begin with is the end of none */
+    for (int i = 0; i < 3; i++) {
+        make(&b[i], p, 60, 0);
+        if (i)
+            memcpy(b[i].text, b[0].text, sizeof b[i].text);
+    }
+    for (int i = 0; i < 3; i++) {
+        strcat(b[i].text, end[3 + i]);
+        b[i].r.n_raw = strlen(b[i].text);
+        ask(&b[i].h, &b[i].r);
+    }
+    CHECK_INT(b[0].h.r[0].cached_tokens, 0);
+    CHECK_INT(b[1].h.r[0].cached_tokens, 0);
+    CHECK_MSG(b[2].h.r[0].cached_tokens > 100 && b[2].h.r[0].cached_tokens < b[2].h.r[0].prompt_tokens - 1, "%d of %d", b[2].h.r[0].cached_tokens, b[2].h.r[0].prompt_tokens);
+    for (int i = 0; i < 3; i++) {
+        as_alone(&b[i], "begins alike", i);
+        drop(&b[i]);
+    }
+    prov_close(p);
+}
+
 /* Whoever is first evaluates it; how much the others find depends on when they come, what they say does not. */
 static void one_beginning_for_all_at_once(void)
 {
@@ -852,6 +901,9 @@ int main(void)
     prov_close(alone);
     alone = open_with(0, "256");
     RUN(random_ones_all_end);
+    prov_close(alone);
+    alone = open_with(0, NULL);
+    RUN(recurrent_layers_are_come_back_to);
     prov_close(alone);
     return TEST_END();
 }

@@ -51,6 +51,7 @@ typedef struct shown {
         int dropped, reserve;            /* messages of the branch that it left out; tokens kept free for the reply */
         int compacted, before, after;    /* messages that a summary stands for, 0: none; their tokens and its own */
     } left;
+    struct { uint64_t bytes; int n; } states;            /* of recurrent layers, that are kept; as prov_room has it */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
     /* front-end thread only: what agt_keep_place kept last */
     int64_t place_chat, place_scroll;

@@ -151,6 +151,8 @@ void sync_mix(agt *a)
     a->shown.st.mix.rest = n > 2 ? n - 2 : 0;
     a->shown.st.ctx_used = room.used;
     a->shown.st.ctx_size = room.size;
+    a->shown.states.bytes = room.states;
+    a->shown.states.n = room.n_states;
     pthread_mutex_unlock(&a->shown.mu);
 }
 

@@ -111,6 +111,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
     int window;
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
+    int n_recurrent; uint64_t state_bytes;               /* recurrent layers, and what all of them remember, read and written a token */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */

@@ -40,6 +40,7 @@ const char *local_config_get(const prov_config *c, const char *name, q_buf *b);
 double local_config_number(const prov_config *c, const char *name);
 int local_config_nudge_k(prov_config *c, int delta);
 bool local_config_range(const prov_config *c, const char *name, double *min, double *max);
+const char *local_config_fixed(const prov_config *c, const char *name, q_buf *b);
 bool local_config_is_default(const prov_config *c, const char *name);
 int local_config_k(const prov_config *c);
 const char *local_config_label(const prov_config *c, q_buf *b);

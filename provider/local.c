@@ -288,7 +288,9 @@ static prov_room context(prov *p)
     int used = eng_session_length(l->s);
     eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
     eng_drafts d = eng_session_drafts(l->s);
-    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
+    int states = 0;
+    uint64_t each, kept = eng_cache_states(eng_session_cache(l->s), &states, &each);
+    return (prov_room){ .states = kept, .n_states = states, .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
                         .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting };
 }
 
@@ -347,7 +349,7 @@ static void close_local(prov *p)
 
 /* What both have in common: the model, its settings, its texts. */
 #define OF_THE_MODEL .close = close_local, .config_new = local_config_new, .config_copy = local_config_copy, .config_free = local_config_free, .config_set = local_config_set, \
-    .config_get = local_config_get, .config_number = local_config_number, .config_nudge_k = local_config_nudge_k, .config_range = local_config_range, \
+    .config_get = local_config_get, .config_number = local_config_number, .config_nudge_k = local_config_nudge_k, .config_range = local_config_range, .config_fixed = local_config_fixed, \
     .config_is_default = local_config_is_default, .config_k = local_config_k, .config_label = local_config_label, .config_json = local_config_json, \
     .config_from_json = local_config_from_json, .config_hash = local_config_hash, .config_diff = local_config_diff, .config_cost = local_config_cost, .present = present, \
     .count = count, .count_request = count_request, .show = show, .ids = ids, .spell = spell

@@ -242,6 +242,7 @@ typedef struct prov_room {
     uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
     uint64_t drafted, drafts_said;      /* tokens of drafts so far (knob draft), and of them those that were said */
     bool drafts_rest;                   /* they do not pay now */
+    uint64_t states; int n_states;      /* bytes of states of recurrent layers that are kept (state.memory), of how many places; 0: there are none */
 } prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_load {               /* of a prov with PROV_PARALLEL; counts are since it was opened. Others: all 0 */

@@ -37,6 +37,15 @@ char *agt_map(agt *a, int columns)
     return q_buf_take(&out);
 }
 
+bool agt_layer_recurrent(agt *a, int layer)
+{
+    shown *s = &a->shown;
+    pthread_mutex_lock(&s->mu);
+    bool is = s->about.recurrent && layer >= 0 && layer < s->about.shape.n_layer && s->about.recurrent[layer];
+    pthread_mutex_unlock(&s->mu);
+    return is;
+}
+
 static void as_json(const lab_map *m, int columns, q_buf *out) { lab_map_json(m, out); }
 
 void map_page(agt *a)

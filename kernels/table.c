@@ -125,13 +125,17 @@ static bool has_delta(const ker_model *m)
     return false;
 }
 
-/* Recurrent layers: each row follows the one before it in its sequence, and the first one follows a state. */
+/* Recurrent layers: each row follows the one before it in its sequence, the first one a state, and where a sequence's is written
+ * nobody else reads or writes: sequences run at once. */
 static int follows_check(const ker_batch *b, int r, char *err)
 {
     int seq = b->seq ? b->seq[r] : 0, before = r - 1;
     while (before >= 0 && b->seq && b->seq[before] != seq) before--;
     const ker_seq *s = &b->seqs[seq];
-    if (before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0) && (!s->state_to || s->state_to != s->state_from)) return Q_OK;
+    bool fits = before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0);
+    for (int i = 0; i < b->n_seq && before < 0 && s->state_to; i++)
+        fits = fits && b->seqs[i].state_from != s->state_to && (i == seq || b->seqs[i].state_to != s->state_to);
+    if (fits) return Q_OK;
     return q_fail(err, Q_RANGE, _("row %d of the batch: recurrent layers need cells one after another and the state before them"), r);
 }
 

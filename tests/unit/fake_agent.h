@@ -216,6 +216,7 @@ static const char *fake_value(void *user, const char *knob, q_buf *b)
     if (strcmp(knob, "experts.k") == 0) for (int l = 0; l < 30; l++) q_buf_printf(b, "%s%d", l ? "," : "", l < 2 ? 0 : l < 20 ? 12 : 4);
     return b->p;
 }
+bool agt_layer_recurrent(agt *a, int layer) { return layer < fake.n_recurrent; }
 char *agt_map(agt *a, int columns)
 {
     q_buf b = {0};

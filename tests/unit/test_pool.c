@@ -853,14 +853,20 @@ static void grammars_and_several_answers_hold(void)
     prov_close(p);
 }
 
-int main(void)
+static bool golden(const char *arch)
 {
     const char *build = getenv("BUILD");
-    snprintf(path, sizeof path, "%s/golden/qwen3moe/model.gguf", build ? build : "build");
-    if (access(path, R_OK) != 0) {
-        SKIP("pool", "the golden model is not unpacked: run tests/run.sh");
+    snprintf(path, sizeof path, "%s/golden/%s/model.gguf", build ? build : "build", arch);
+    if (access(path, R_OK) == 0)
+        return true;
+    SKIP(arch, "the golden model is not unpacked: run tests/run.sh");
+    return false;
+}
+
+int main(void)
+{
+    if (!golden("qwen3moe"))
         return TEST_END();
-    }
     one_request(0);
     one_request(1);
     one_request(4);
@@ -882,7 +888,20 @@ int main(void)
     alone = open_with(0, "256");
     RUN(random_ones_all_end);
     prov_close(alone);
-    snprintf(path, sizeof path, "%s/golden/qwen3next/model.gguf", build ? build : "build");
+    if (!golden("qwen3next"))            /* layers that go on from a state: each stream from its own */
+        return TEST_END();
+    alone = open_with(0, NULL);
+    RUN(others_change_nothing);
+    RUN(they_come_and_go_at_any_token);
+    RUN(one_beginning_for_all_at_once);
+    RUN(all_are_cancelled);
+    prov_close(alone);
+    alone = open_with(0, "448");
+    RUN(room_is_given_up_and_had_again);
+    prov_close(alone);
+    alone = open_with(0, "256");
+    RUN(random_ones_all_end);
+    prov_close(alone);
     alone = open_with(0, NULL);
     RUN(recurrent_layers_are_come_back_to);
     prov_close(alone);

@@ -112,7 +112,7 @@ static void layer_row(tui_app *app, int layer, int w, int y, int x, int end, boo
     const agt_cell *c = r->cell + (size_t)layer * (size_t)r->n_expert;
     enum form f = form_of(app);
     x = tui_putf(g, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + layer);
-    x = tui_put(g, y, x, end, " ", S_DIM);
+    x = tui_put(g, y, x, end, agt_layer_recurrent(app->a, r->first_layer + layer) ? "~" : " ", S_DIM);
     if (f == FORM_CELLS) {
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);

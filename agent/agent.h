@@ -365,6 +365,7 @@ bool agt_get_energy(agt *, agt_energy *out);
 
 /* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
 char *agt_map(agt *, int columns);
+bool agt_layer_recurrent(agt *, int layer);              /* it has a state where others have heads */
 
 /* The second look of memory.rerank, also without an agent: the model judges each passage of a search by the likelihoods of yes and no, and
  * they are ordered and chosen anew. go is asked every few dozen of its tokens; false ends it: what was not reached stands behind, as it

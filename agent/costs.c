@@ -214,7 +214,10 @@ char *agt_knob_cost(agt *a, const q_knob *k)
     q_buf why = { 0 };
     if (s->cfg && at >= 0 && a->settings.room[at] == KNOB_ENGINE && !prov_config_fixed(s->cfg, k->name, &why)) {
         int cells = s->st.ctx_used;
-        if (k->effect == Q_EFFECT_SAMPLING && strncmp(k->name, "sampler.", 8) == 0)
+        char w[32];
+        if (strcmp(k->name, "state.memory") == 0 && s->states.n)
+            q_buf_say(&b, _("states of recurrent layers take %s of it now (kept: %d)"), q_bytes_words(s->states.bytes, w), s->states.n);
+        else if (k->effect == Q_EFFECT_SAMPLING && strncmp(k->name, "sampler.", 8) == 0)
             q_buf_puts(&b, _("costs nothing: it acts on the choice of a token"));
         else if (k->effect == Q_EFFECT_ROUTING || k->effect == Q_EFFECT_FORWARD) {
             against_own(&b, s, k);

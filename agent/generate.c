@@ -87,7 +87,8 @@ static void measure(turn *t, const prov_position *p)
     if (t->token.n_ids != n)
         t->token.ids = q_realloc(t->token.ids, sizeof *t->token.ids * (size_t)(n + 1));
     t->token.n_ids = n;
-    memcpy(t->token.ids, p->ids, sizeof *t->token.ids * (size_t)n);
+    if (n > 0)                           /* a dense model has none */
+        memcpy(t->token.ids, p->ids, sizeof *t->token.ids * (size_t)n);
 }
 
 /* Which experts ran for a token, layer by layer; dense layers are not in it. */

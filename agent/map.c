@@ -19,7 +19,7 @@ static bool drawn(shown *s, void (*draw)(const lab_map *, int, q_buf *), int col
     if (!s->cfg)
         return false;
     lab_map m = { s->full_name ? s->full_name : "", s->st.label, s->about.shape.n_layer, s->about.shape.n_head, s->st.n_expert, s->about.shape.first, s->about.shape.n_moe,
-                  s->about.shape.ctx_train, value, own, s };
+                  s->about.shape.ctx_train, value, own, s, s->about.recurrent };
     draw(&m, columns, out);
     return true;
 }
@@ -35,6 +35,15 @@ char *agt_map(agt *a, int columns)
     if (!there)
         q_buf_puts(&out, _("Shows the layers with their heads and experts, once a model is loaded.\n"));
     return q_buf_take(&out);
+}
+
+bool agt_layer_recurrent(agt *a, int layer)
+{
+    shown *s = &a->shown;
+    pthread_mutex_lock(&s->mu);
+    bool is = s->about.recurrent && layer >= 0 && layer < s->about.shape.n_layer && s->about.recurrent[layer];
+    pthread_mutex_unlock(&s->mu);
+    return is;
 }
 
 static void as_json(const lab_map *m, int columns, q_buf *out) { lab_map_json(m, out); }

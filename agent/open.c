@@ -204,6 +204,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
 static void shown_free(shown *s)
 {
     free(s->full_name);
+    free(s->about.recurrent);
     free(s->path);
     free(s->place_text);
     free(s->prompt);

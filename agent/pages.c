@@ -12,6 +12,7 @@
 void page_context(agt *a)
 {
     q_buf b = { 0 };
+    char w[32];
     cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "configurations");
     pthread_mutex_lock(&a->shown.mu);
     agt_status s = a->shown.st;
@@ -26,6 +27,8 @@ void page_context(agt *a)
     cJSON_AddNumberToObject(data, "messages_left_out", a->shown.left.dropped);
     cJSON_AddNumberToObject(data, "messages_summarised", a->shown.left.compacted);
     cJSON_AddNumberToObject(data, "kept_for_the_reply", a->shown.left.reserve);
+    cJSON_AddNumberToObject(data, "states", a->shown.states.n);
+    cJSON_AddNumberToObject(data, "state_bytes", (double)a->shown.states.bytes);
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
@@ -50,6 +53,10 @@ void page_context(agt *a)
         if (a->shown.left.dropped)
             q_buf_say(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
                                                "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->shown.left.dropped), a->shown.left.dropped);
+        if (a->shown.states.n)
+            q_buf_say(&b, ngettext("The recurrent layers' state is kept at %d place, %s of state.memory: turns that end there are returned to without reading.\n",
+                                   "The recurrent layers' states are kept at %d places, %s of state.memory: turns that end there are returned to without reading.\n",
+                                   (unsigned long)a->shown.states.n), a->shown.states.n, q_bytes_words(a->shown.states.bytes, w));
         if (a->shown.left.reserve)
             q_buf_say(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.left.reserve), a->shown.left.reserve);
     }

@@ -18,6 +18,7 @@ typedef struct shown_past { char *label, *json; uint64_t key, bytes; tally made;
 typedef struct shown_model {
     uint64_t id;
     struct { int n_layer, n_head, n_expert, n_group, n_group_used, first, n_moe, ctx_train; char theta[32]; } shape;   /* of the loaded model; its own rope.theta */
+    uint8_t *recurrent;                  /* [n_layer], as prov_info has it; NULL */
     lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
     bool elsewhere;                      /* it computes on a GPU */
@@ -50,6 +51,7 @@ typedef struct shown {
         int dropped, reserve;            /* messages of the branch that it left out; tokens kept free for the reply */
         int compacted, before, after;    /* messages that a summary stands for, 0: none; their tokens and its own */
     } left;
+    struct { uint64_t bytes; int n; } states;            /* of recurrent layers, that are kept; as prov_room has it */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
     /* front-end thread only: what agt_keep_place kept last */
     int64_t place_chat, place_scroll;

@@ -151,6 +151,8 @@ void sync_mix(agt *a)
     a->shown.st.mix.rest = n > 2 ? n - 2 : 0;
     a->shown.st.ctx_used = room.used;
     a->shown.st.ctx_size = room.size;
+    a->shown.states.bytes = room.states;
+    a->shown.states.n = room.n_states;
     pthread_mutex_unlock(&a->shown.mu);
 }
 
@@ -168,6 +170,10 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
     s->about.shape.n_group = info->n_group;
     s->about.shape.n_group_used = info->n_group_used;
     s->about.shape.ctx_train = info->n_ctx_train;
+    free(s->about.recurrent);
+    s->about.recurrent = info->recurrent ? q_alloc((size_t)info->n_layer + 1) : NULL;
+    if (s->about.recurrent)
+        memcpy(s->about.recurrent, info->recurrent, (size_t)info->n_layer);
     snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
     prov_config_free(s->own);
     s->own = plain;
@@ -222,7 +228,7 @@ void sync_publish(agt *a)
     a->shown.about.elsewhere = info->device && *info->device;
     a->shown.about.calls = info->can & PROV_TOOLS;
     a->shown.about.spared = spared(a->seat.cfg, cost.bytes);
-    s->chat_template = info->chat;
+    s->chat_template = info->chat || a->base;
     s->carved = info->carved;
     s->thinks = info->thinks;
     s->n_expert = info->n_expert;

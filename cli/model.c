@@ -137,7 +137,7 @@ static void list_words(const eng_found *list, int n)
         const eng_found *f = &list[i];
         char experts[40] = "-";
         if (f->n_expert) snprintf(experts, sizeof experts, "%d/%d", f->n_expert_used, f->n_expert);
-        q_say(stdout, "%-48s %10s  %-7s %-9s %-7s %s\n", f->name, q_bytes_words(f->bytes, w), *f->quant ? f->quant : "-",
+        q_say(stdout, "%-48s %10s  %-7s %-10s %-7s %s\n", f->name, q_bytes_words(f->bytes, w), *f->quant ? f->quant : "-",
                *f->arch ? f->arch : "-", experts, f->place);
         if (f->problem) q_say(stdout, "    %s\n", f->problem);
         else if (!f->fits) q_say(stdout, "    %s\n", _("does not fit in the memory that is free now"));

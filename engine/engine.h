@@ -74,6 +74,8 @@ typedef struct eng_info {                             /* strings live as long as
 } eng_info;
 const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
+/* [n_layer] 1: a recurrent layer, which has a state and no cells, and no heads that could be silenced; malloc'ed; NULL: there is none. */
+uint8_t *eng_recurrent_layers(const eng_model *);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
@@ -193,6 +195,13 @@ int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_polic
 /* Makes the timeline the longest beginning of tokens[0..n) whose cells are anywhere in the cache, and evaluates nothing: another timeline's
  * are shared until one of them writes. Returns its length; there are no logits. */
 int eng_session_reuse(eng_session *, const int32_t *tokens, int n, enum eng_policy p, char *err);
+/* Where tokens[0..n), which the timeline was just reused for, are to be come back to, if the model has recurrent layers: out, ascending; how
+ * many. Who evaluates by eng_cache_step ends a step at each and marks it: what these layers remember at the timeline's end is kept, as
+ * state.memory allows. One is before the last message, so that an answer is made again by reading a few tokens; the other, where there are 64
+ * tokens to save, is where another text ended to be the same: the next that begins so goes on from there. */
+enum { ENG_BORDERS = 2 };
+int eng_session_borders(const eng_session *, const int32_t *tokens, int n, int out[ENG_BORDERS]);
+void eng_session_mark(eng_session *);
 /* Appends and evaluates one token (decode). */
 int eng_session_push(eng_session *, int32_t token, char *err);
 /* The same without the head: no logits afterwards. Tells the layers' time from the head's (bench). */

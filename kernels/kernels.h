@@ -235,8 +235,8 @@ typedef struct ker_seq {               /* one sequence: its cells in order */
     const int32_t *page;               /* cell c lives in page[c / KER_PAGE], at c % KER_PAGE */
     int n_page;
     /* Models with recurrent layers: the state that the cells before the batch's first left behind, 0 where that is cell 0, and
-     * the one that its last row's is written to, 0: nowhere. They differ, so a batch that fails spoils nothing. The sequence's
-     * rows then lie in cells that follow one another. */
+     * the one that its last row's is written to, 0: nowhere. They differ, so a batch that fails spoils nothing, and no other
+     * sequence of the batch has anything to do with what is written. The sequence's rows then lie in cells that follow one another. */
     int state_from, state_to;
 } ker_seq;
 

@@ -43,7 +43,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
     bool scaled = (m->embd_scale != 0 && m->embd_scale != 1) || (m->residual_scale != 0 && m->residual_scale != 1) || (m->logit_scale != 0 && m->logit_scale != 1);
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
                       : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
-    if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which is not computed yet: take another model"), _(whole));
+    if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which the GPU does not compute yet: use --device cpu"), _(whole));
     if (m->n_group > 1 && (m->n_expert % m->n_group || m->n_group_used < 1 || m->n_group_used > m->n_group || m->group_best < 1 || m->group_best > 2))
         return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (%d experts in %d groups, of which %d count): get another copy of the file"),
                       m->n_expert, m->n_group, m->n_group_used);
@@ -57,7 +57,9 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (!heads || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
             return q_fail(err, Q_FORMAT, _("layer %d is recurrent, but %d/%d heads of %d and %d numbers with a convolution over %d make no sense: get another copy of the file"),
                           i, d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
-        if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu >= KER_GLUS) what = N_("an unknown kind of layer");
+        bool known = (unsigned)l->mixer <= KER_MIX_DELTA && (unsigned)l->glu < KER_GLUS;
+        bool here = known && (m->router_scale <= 0 || !(l->biases & (KER_BIAS_ROUTER | KER_BIAS_EXPERTS)));     /* by the CPU, which computes all kinds */
+        if (!known) what = N_("an unknown kind of layer");
         else if (!(can->mixers >> l->mixer & 1)) what = mixers[l->mixer];
         else if (!(can->glus >> l->glu & 1)) what = glus[l->glu];
         else if (l->window > 0 && !can->window) what = N_("a sliding window");
@@ -66,6 +68,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->biases & ~can->biases || (m->router_scale > 0 && l->biases & (KER_BIAS_ROUTER | KER_BIAS_EXPERTS))) what = N_("biases that are not added yet");
         else if (l->q_gate && !can->q_gate) what = N_("a gate on its attention");
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
+        if (what && here) return q_fail(err, Q_FORMAT, _("layer %d has %s, which the GPU does not compute yet: use --device cpu"), i, _(what));
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
     return latent_check(m, err);
@@ -122,13 +125,17 @@ static bool has_delta(const ker_model *m)
     return false;
 }
 
-/* Recurrent layers: each row follows the one before it in its sequence, and the first one follows a state. */
+/* Recurrent layers: each row follows the one before it in its sequence, the first one a state, and where a sequence's is written
+ * nobody else reads or writes: sequences run at once. */
 static int follows_check(const ker_batch *b, int r, char *err)
 {
     int seq = b->seq ? b->seq[r] : 0, before = r - 1;
     while (before >= 0 && b->seq && b->seq[before] != seq) before--;
     const ker_seq *s = &b->seqs[seq];
-    if (before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0) && (!s->state_to || s->state_to != s->state_from)) return Q_OK;
+    bool fits = before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0);
+    for (int i = 0; i < b->n_seq && before < 0 && s->state_to; i++)
+        fits = fits && b->seqs[i].state_from != s->state_to && (i == seq || b->seqs[i].state_to != s->state_to);
+    if (fits) return Q_OK;
     return q_fail(err, Q_RANGE, _("row %d of the batch: recurrent layers need cells one after another and the state before them"), r);
 }
 

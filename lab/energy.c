@@ -215,6 +215,7 @@ int lab_costs_read(const char *path, bool measure, lab_costs *o, char *err)
     if (rc)
         return rc;
     *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .flops_near = e.flops_near, .window = e.window,
+                      .n_recurrent = e.n_recurrent, .state_bytes = e.state_bytes,
                       .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
                       .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
     memcpy(o->name, e.name, sizeof o->name);

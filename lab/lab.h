@@ -111,6 +111,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
     int window;
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
+    int n_recurrent; uint64_t state_bytes;               /* recurrent layers, and what all of them remember, read and written a token */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
@@ -165,6 +166,7 @@ typedef struct lab_map {                 /* what it is drawn from; nothing owned
     const char *(*value)(void *user, const char *knob, q_buf *); /* a knob's value as text, "" for what is not known */
     const char *(*own)(void *user, const char *knob, q_buf *);   /* the model's own */
     void *user;
+    const uint8_t *recurrent;            /* [n_layer] 1: a state stands where others have heads; NULL: none */
 } lab_map;
 void lab_map_text(const lab_map *, int columns /* 30 to 300 */, q_buf *out);
 void lab_map_svg(const lab_map *, q_buf *out);

@@ -11,7 +11,7 @@
 
 enum { FREE, BANNED, PINNED, MOST = 1 << 22 /* cells of a grid: no model has as many */ };
 
-typedef struct layer { int k, width, n_ban, n_pin, n_off; bool moe; const uint8_t *bent, *off; } layer;
+typedef struct layer { int k, width, n_ban, n_pin, n_off; bool moe, recurrent; const uint8_t *bent, *off; } layer;
 typedef struct map {
     const lab_map *of;
     layer *layer;
@@ -98,7 +98,7 @@ static bool build(map *m, const lab_map *of)
     pairs(of, "attention.heads_off", of->n_head, 1, m->off);
     for (size_t l = 0; l < L; l++) {
         layer *y = &m->layer[l];
-        *y = (layer){ .k = k[l], .width = width[l], .moe = (int)l >= of->first && (int)l < of->first + of->n_moe, .bent = m->bent + l * N, .off = m->off + l * H };
+        *y = (layer){ .k = k[l], .width = width[l], .moe = (int)l >= of->first && (int)l < of->first + of->n_moe, .recurrent = of->recurrent && of->recurrent[l], .bent = m->bent + l * N, .off = m->off + l * H };
         for (size_t e = 0; e < N; e++) {
             y->n_ban += y->bent[e] == BANNED;
             y->n_pin += y->bent[e] == PINNED;
@@ -226,7 +226,12 @@ static void row(const map *m, int l, const form *f, q_buf *out)
     const layer *y = &m->layer[l];
     char k[32], n[24];
     q_buf_printf(out, "%3d ", l);
-    if (f->head && f->head == m->of->n_head)
+    if (f->head && y->recurrent && f->head == m->of->n_head)
+        for (int h = 0; h < f->head; h++)
+            q_buf_putc(out, '~');
+    else if (f->head && y->recurrent)
+        q_buf_printf(out, "%*s", f->head, "~");
+    else if (f->head && f->head == m->of->n_head)
         for (int h = 0; h < m->of->n_head; h++)
             q_buf_puts(out, y->off[h] ? "○" : "●");
     else if (f->head) {
@@ -270,7 +275,8 @@ void lab_map_text(const lab_map *of, int columns, q_buf *out)
     free(title);
     if (build(&m, of)) {
         form f = form_of(&m, columns);
-        char *legend = q_printf("%s%s%s", f.head == of->n_head && f.head ? _("● head on  ○ off   ") : f.head ? _("heads on/all   ") : "",
+        char *legend = q_printf("%s%s%s%s", f.head == of->n_head && f.head ? _("● head on  ○ off   ") : f.head ? _("heads on/all   ") : "",
+                                of->recurrent && f.head ? _("~ recurrent: a state, no heads   ") : "",
                                 f.strip ? _("· expert  × banned  P pinned") : of->n_expert ? _("× banned  P pinned") : "", "");
         wrapped(out, legend, columns);
         free(legend);
@@ -300,8 +306,11 @@ static void svg_row(const map *m, int l, q_buf *b)
     char s[32];
     snprintf(s, sizeof s, "%d", l);
     label(b, 16, at + 9, s);
+    if (y->recurrent && H)
+        q_buf_printf(b, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"8\" rx=\"4\" class=\"state\"/>\n", x + 1, at + 1, H * HEAD - 3);
     for (int h = 0; h < H; h++, x += HEAD)
-        q_buf_printf(b, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" class=\"%s\"/>\n", x + 5, at + 5, y->off[h] ? "off" : "on");
+        if (!y->recurrent)
+            q_buf_printf(b, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" class=\"%s\"/>\n", x + 5, at + 5, y->off[h] ? "off" : "on");
     x += H ? HEAD : 0;
     for (int e = 0; e < N; e++, x += EXPERT)
         if (y->moe)
@@ -318,12 +327,13 @@ void lab_map_svg(const lab_map *of, q_buf *b)
     int rows = good ? of->n_layer : 0, w = LEFT + of->n_head * HEAD + HEAD + of->n_expert * EXPERT + 110, h = TOP + rows * PITCH + 74;
     w = w < BAR + 2 * LEFT ? BAR + 2 * LEFT : w;
     q_buf_printf(b, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"DejaVu Sans,Helvetica,Arial,sans-serif\" "
-                 "font-size=\"11\">\n<style>.on{fill:#3b5b92}.off{fill:none;stroke:#c2554a}.free{fill:#c9d2dc}.ban{fill:#c2554a}.pin{fill:#2f8f5b}"
+                 "font-size=\"11\">\n<style>.on{fill:#3b5b92}.off{fill:none;stroke:#c2554a}.state{fill:#8d6cab}.free{fill:#c9d2dc}.ban{fill:#c2554a}.pin{fill:#2f8f5b}"
                  ".bar{fill:#dde3ea}.used{fill:#3b5b92}text{fill:#222}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", w, h, w, h);
     char *title = title_of(of);
     label(b, 16, 20, title);
     free(title);
-    label(b, 16, 38, _("blue: head on, ring: off; grey: expert, red: banned, green: pinned"));
+    label(b, 16, 38, of->recurrent ? _("blue: head on, ring: off, violet: a recurrent layer's state; grey: expert, red: banned, green: pinned")
+                                   : _("blue: head on, ring: off; grey: expert, red: banned, green: pinned"));
     for (int l = 0; l < rows; l++)
         svg_row(&m, l, b);
     int y = TOP + rows * PITCH + 14;
@@ -363,6 +373,7 @@ void lab_map_json(const lab_map *of, q_buf *out)
         const layer *y = &m.layer[l];
         cJSON *o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, "layer", l);
+        cJSON_AddBoolToObject(o, "recurrent", y->recurrent);
         cJSON_AddNumberToObject(o, "k", y->moe ? y->k : 0);
         cJSON_AddNumberToObject(o, "width", y->width);
         ids(o, "banned", y->bent, of->n_expert, BANNED);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct local_config { prov_config base; const local *p; eng_config *c; } local_config;
 
@@ -31,6 +32,22 @@ const char *local_config_get(const prov_config *c, const char *name, q_buf *b) {
 double local_config_number(const prov_config *c, const char *name) { return eng_config_number(conf(c), name); }
 int local_config_nudge_k(prov_config *c, int delta) { return eng_config_nudge_k(conf(c), delta); }
 bool local_config_range(const prov_config *c, const char *name, double *min, double *max) { return eng_config_range(conf(c), name, min, max); }
+/* What would be refused whatever the value is said before one tries. */
+const char *local_config_fixed(const prov_config *c, const char *name, q_buf *b)
+{
+    int n = 0;
+    const q_knob *k = eng_knobs(&n);
+    if (((const local_config *)c)->p->base.info.n_expert)
+        return NULL;
+    while (n > 0 && strcmp(k->name, name) != 0)
+        k++, n--;
+    if (n == 0 || k->effect != Q_EFFECT_ROUTING)
+        return NULL;
+    q_buf_clear(b);
+    q_buf_puts(b, _("this model is dense: it has no experts to choose; /model lists others"));
+    return b->p;
+}
+
 bool local_config_is_default(const prov_config *c, const char *name) { return eng_config_is_default(conf(c), name); }
 int local_config_k(const prov_config *c) { return ((const local_config *)c)->p->base.info.n_expert ? eng_config_k(conf(c)) : 0; }
 const char *local_config_label(const prov_config *c, q_buf *b) { return eng_config_label(conf(c), b); }

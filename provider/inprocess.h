@@ -18,6 +18,7 @@ typedef struct local {
     eng_config *c;                       /* in effect */
     rendered last;                       /* what was counted is asked next: it is rendered once */
     char device[16];
+    uint8_t *recurrent;                  /* [n_layer], NULL: no layer is */
     atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
     struct single *single;               /* the conversation, where requests take turns; else NULL */
     struct many *many;                   /* where several are answered at once; else NULL */
@@ -39,6 +40,7 @@ const char *local_config_get(const prov_config *c, const char *name, q_buf *b);
 double local_config_number(const prov_config *c, const char *name);
 int local_config_nudge_k(prov_config *c, int delta);
 bool local_config_range(const prov_config *c, const char *name, double *min, double *max);
+const char *local_config_fixed(const prov_config *c, const char *name, q_buf *b);
 bool local_config_is_default(const prov_config *c, const char *name);
 int local_config_k(const prov_config *c);
 const char *local_config_label(const prov_config *c, q_buf *b);

@@ -288,7 +288,9 @@ static prov_room context(prov *p)
     int used = eng_session_length(l->s);
     eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
     eng_drafts d = eng_session_drafts(l->s);
-    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
+    int states = 0;
+    uint64_t each, kept = eng_cache_states(eng_session_cache(l->s), &states, &each);
+    return (prov_room){ .states = kept, .n_states = states, .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
                         .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting };
 }
 
@@ -338,6 +340,7 @@ static void close_local(prov *p)
     }
     eng_config_free(l->c);
     eng_model_free(l->m);
+    free(l->recurrent);
     eng_tokens_free(&l->last.t);
     pthread_mutex_destroy(&l->last.mu);
     pthread_mutex_destroy(&l->mu);
@@ -346,7 +349,7 @@ static void close_local(prov *p)
 
 /* What both have in common: the model, its settings, its texts. */
 #define OF_THE_MODEL .close = close_local, .config_new = local_config_new, .config_copy = local_config_copy, .config_free = local_config_free, .config_set = local_config_set, \
-    .config_get = local_config_get, .config_number = local_config_number, .config_nudge_k = local_config_nudge_k, .config_range = local_config_range, \
+    .config_get = local_config_get, .config_number = local_config_number, .config_nudge_k = local_config_nudge_k, .config_range = local_config_range, .config_fixed = local_config_fixed, \
     .config_is_default = local_config_is_default, .config_k = local_config_k, .config_label = local_config_label, .config_json = local_config_json, \
     .config_from_json = local_config_from_json, .config_hash = local_config_hash, .config_diff = local_config_diff, .config_cost = local_config_cost, .present = present, \
     .count = count, .count_request = count_request, .show = show, .ids = ids, .spell = spell
@@ -364,13 +367,14 @@ static const prov_kind at_once = {
 static void describe(local *l)
 {
     const eng_info *e = eng_model_info(l->m);
+    l->recurrent = eng_recurrent_layers(l->m);
     const char *device = eng_model_device(l->m), *note = eng_model_device_note(l->m);
     snprintf(l->device, sizeof l->device, "%.*s", strcmp(device, "cpu") ? (int)strcspn(device, " ") : 0, device);
     l->base.info = (prov_info){ .device = l->device, .divided = *note ? note : NULL,
         .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .eos = eng_template_token(l->m, true), .id = e->id,
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_group = e->groups.n, .n_group_used = e->groups.used, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
-        .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
+        .recurrent = l->recurrent, .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
         .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | (e->frame.tools ? PROV_TOOLS : 0) | PROV_GRAMMAR | PROV_PER_REQUEST };
 }
 

@@ -31,6 +31,7 @@ struct pool_stream {
     bool anew;                           /* nothing but what it has evaluated itself is found */
     bool off;                            /* holds nothing, until there is room */
     int high, found;                     /* of the text that was begun: evaluated or found once; found */
+    struct { int at[ENG_BORDERS], n; } border;   /* of it: where a step ends and what recurrent layers remember is kept */
     pool_go *go;
     void *go_user;
     int rows;                            /* in the pass at hand */
@@ -150,8 +151,26 @@ static void look(pool_stream *s)
     int rc = eng_session_reuse(s->s, s->token, n, ENG_RECOMPUTE, err);
     s->look = false;
     s->at = s->held = rc < 0 ? 0 : rc;
+    s->border.n = rc < 0 ? 0 : eng_session_borders(s->s, s->token, s->n, s->border.at);
     if (rc < 0)
         fail_stream(s, rc, err);
+}
+
+/* Tokens up to the next border, or to the end. */
+static int ahead(const pool_stream *s)
+{
+    int to = s->n;
+    for (int i = s->border.n - 1; i >= 0; i--)
+        to = s->border.at[i] > s->at ? s->border.at[i] : to;
+    return to - s->at;
+}
+
+static bool at_border(const pool_stream *s)
+{
+    for (int i = 0; i < s->border.n; i++)
+        if (s->at == s->border.at[i])
+            return true;
+    return false;
 }
 
 /* Others that hold cells and may go on: as long as there are some, a text without room waits. */
@@ -239,7 +258,7 @@ static int choose(pool *p)
             continue;
         }
         if (s->rows > 1) {
-            int most = left > 0 ? (left + prompts - 1) / prompts : 0, want = s->n - s->at;
+            int most = left > 0 ? (left + prompts - 1) / prompts : 0, want = ahead(s);
             most = s->row && most > ECHO_ROWS ? ECHO_ROWS : most;
             s->rows = want < most ? want : most;
             left -= s->rows;
@@ -290,6 +309,8 @@ static int step(pool *p, int first, int n, char *err)
             if (s->row && s->at >= s->high)
                 s->row(s->row_user, s->at, p->out.logits[r]);
         s->high = s->at > s->high ? s->at : s->high;
+        if (at_border(s))
+            eng_session_mark(s->s);
     }
     for (int i = first; i < first + n && rc == Q_OK; i++) {    /* before the next step, which comes where they lie */
         pool_stream *s = p->in[i];

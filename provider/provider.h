@@ -58,6 +58,7 @@ typedef struct prov_info {              /* strings live as long as the prov */
     int n_layer, n_expert, first_moe_layer, n_moe_layer;             /* 0: dense, or unknown */
     int n_group, n_group_used;          /* experts are chosen in the best of so many groups; 0: there are none, or unknown */
     int n_ctx_train, n_embd, n_head;    /* n_head 0: unknown */
+    const uint8_t *recurrent;           /* [n_layer] 1: a layer with a state and without heads; NULL: none has, or unknown */
     bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
 } prov_info;
 const prov_info *prov_about(const prov *);
@@ -241,6 +242,7 @@ typedef struct prov_room {
     uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
     uint64_t drafted, drafts_said;      /* tokens of drafts so far (knob draft), and of them those that were said */
     bool drafts_rest;                   /* they do not pay now */
+    uint64_t states; int n_states;      /* bytes of states of recurrent layers that are kept (state.memory), of how many places; 0: there are none */
 } prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_load {               /* of a prov with PROV_PARALLEL; counts are since it was opened. Others: all 0 */

@@ -621,16 +621,14 @@ static int count(read_ask *a, const cJSON *v, const char *field, fault *f)
         return Q_OK;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (strcmp(field, row[i].name) == 0) {
-            if (row[i].to == &a->r.max_tokens && cJSON_IsNumber(v) && v->valuedouble == -1) {
-                a->r.max_tokens = MOST_TOKENS;           /* others' word for no end but the context's */
-                return Q_OK;
-            }
-            if (read_whole(v, field, row[i].min, row[i].max, &x, f) < 0)
+            bool limit = row[i].to == &a->r.max_tokens;
+            int said = limit ? a->r.max_tokens : 0;      /* under its other name */
+            if (limit && cJSON_IsNumber(v) && v->valuedouble == -1)
+                x = MOST_TOKENS;         /* others' word for no end but the context's */
+            else if (read_whole(v, field, row[i].min, row[i].max, &x, f) < 0)
                 return Q_ERR;
             if (row[i].to)
-                *row[i].to = (int)x;
-            if (row[i].to == &a->r.max_tokens && x == 0)
-                a->r.max_tokens = PROV_NOTHING;
+                *row[i].to = limit && x == 0 ? PROV_NOTHING : said > 0 && said < x ? said : (int)x;
         }
     a->logprobs |= strcmp(field, "logprobs") == 0;
     a->routed |= strcmp(field, "routed_experts_prompt_start") == 0;          /* all that vLLM's requests say of it */

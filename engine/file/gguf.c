@@ -496,7 +496,7 @@ static int join_tensors(gguf_file *f, char *err)
                (unsigned long long)want);
         return unfit(f, err);
     }
-    return Q_OK;
+    return scales_beside(f, err);                          /* also one that lies in another part */
 }
 
 /* f is the first of several parts: the others, beside it, are its own from now on. */
@@ -519,12 +519,28 @@ static int add_parts(gguf_file *f, int of, char *err)
     return join_tensors(f, err);
 }
 
+/* Another file begins where the tensors end: parts as cat joins them, of which only the first would be read. */
+static bool goes_on(const gguf_file *f)
+{
+    uint64_t end = f->data_offset, align = DEFAULT_ALIGN;
+    for (int i = 0; i < f->n_tensor; i++)
+        if (f->tensor[i].offset + f->tensor[i].bytes > end) end = f->tensor[i].offset + f->tensor[i].bytes;
+    gguf_u64(f, "general.alignment", &align);
+    end = (end + align - 1) / align * align;
+    return f->n > end && f->n - end >= 4 && memcmp(f->p + end, "GGUF", 4) == 0;
+}
+
 /* *f is one part of several: the whole model takes its place, known by its first part. */
 static int open_parts(gguf_file **f, char *err)
 {
     gguf_file *first = NULL;
     int part, of, r;
     bool look = (*f)->look;
+    if (goes_on(*f)) {
+        q_fail(err, Q_FORMAT, _("%s holds parts of a model one behind the other, as cat joins them, and is no model so: fetch the %llu parts again and leave them apart"), called(*f),
+               (unsigned long long)parts_of(*f));
+        return unfit(*f, err);
+    }
     if (!split_name((*f)->path, &part, &of, NULL)) {
         q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model, but is not called so: give it back its name (…-00001-of-%05llu.gguf), beside the others"), called(*f),
                (unsigned long long)parts_of(*f), (unsigned long long)parts_of(*f));

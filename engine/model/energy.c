@@ -95,18 +95,6 @@ static int check_shape(const brief *b, const char *path, char *err)
     return Q_OK;
 }
 
-/* Of layers that are trained beside the model (MTP): no part of a pass. */
-static bool beside(const gguf_tensor *t, uint64_t n_layer)
-{
-    uint64_t at = 0;
-    size_t i = 4;
-    if (t->name.n < 6 || memcmp(t->name.p, "blk.", 4) != 0)
-        return false;
-    for (; i < t->name.n && i < 10 && t->name.p[i] >= '0' && t->name.p[i] <= '9'; i++)
-        at = at * 10 + (uint64_t)(t->name.p[i] - '0');
-    return i > 4 && at >= n_layer;
-}
-
 int eng_energy_read(const char *path, eng_energy *out, char *err)
 {
     gguf_file *f = NULL;
@@ -118,7 +106,7 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
     brief_read(f, &b);
     for (int i = 0; i < gguf_n_tensors(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
-        if (b.shape.n_layer && beside(t, b.shape.n_layer))
+        if (b.shape.n_layer && brief_beside(t, b.shape.n_layer))
             continue;
         energy_add(out, t->name.p, t->name.n, t->ne, t->bytes);
     }

@@ -186,6 +186,8 @@ static int parse_num(const eng_model *m, const knob_row *r, const char *value, d
     if (whole && fabs(x) >= 0x1p53 && strspn(value, "+-0123456789") == strlen(value) && (double)strtoll(value, NULL, 10) == x
         && strtoll(value, NULL, 10) != (long long)x)
         return out_of_range(err, &r->knob, value, lo, hi);
+    if (r->knob.effect == Q_EFFECT_ROUTING && m->ker.n_expert == 0 && m->standard && x != *(const double *)knob_field(r, &m->standard->v))
+        return q_fail(err, Q_RANGE, _("%s has nothing to act on: this model has no experts"), r->knob.name);
     *out = x;
     return 0;
 }

@@ -220,9 +220,21 @@ int device_open(eng_model *m, device *d, char *err)
     return device_fall_back(m, d, rc, err);
 }
 
+/* A refusal without its last advice, which is to take the CPU: it is taken already. In every language that advice names the flag and ends
+ * the sentence, behind a colon or as the last of several. */
+static char *without_advice(const char *refusal)
+{
+    static const char flag[] = "--device cpu";
+    size_t n = strlen(refusal), end = n;
+    if (n >= sizeof flag - 1 && !strcmp(refusal + n - (sizeof flag - 1), flag))
+        for (size_t i = n; i > 1 && end == n; i--)
+            if (refusal[i - 1] == ' ' && (refusal[i - 2] == ':' || refusal[i - 2] == ',')) end = i - 2;
+    return q_strndup(refusal, end);
+}
+
 int device_fall_back(eng_model *m, device *d, int rc, char *err)
 {
-    char *why = rc == Q_NOTFOUND ? NULL : q_strdup(err);             /* no plugin or no GPU is no news */
+    char *why = rc == Q_NOTFOUND ? NULL : without_advice(err);       /* no plugin or no GPU is no news */
     device_close(d);
     rc = open_cpu(m, d, err);
     d->note = why ? q_printf(_("the CPU computes: %s"), why) : NULL;

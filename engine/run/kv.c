@@ -215,6 +215,7 @@ int kv_reuse(kv_pool *p, kv_line *line, const int32_t *tokens, int n, uint64_t s
         if (best_len < KER_PAGE)
             break;
     }
+    next.met = next.n;
     settle_on_state(p, &next);         /* while the old one is held */
     if (next.state && next.state == line->state) {
         kept_drop(p->states, line->state);

@@ -11,8 +11,8 @@ typedef struct kv_pool kv_pool;
 
 /* A timeline: cells 0..n-1 in pages of KER_PAGE. Pages before the last are full. */
 /* Of a model with recurrent layers it stands on a state that covers exactly those cells (`state`, 0 where n is 0), and what is
- * evaluated next leaves its state in `next` (0: none is at hand). */
-typedef struct kv_line { int32_t *page; int n_page, cap; int n; int state, next; } kv_line;
+ * evaluated next leaves its state in `next` (0: none is at hand). met: cells that the last kv_reuse found, with a state or without. */
+typedef struct kv_line { int32_t *page; int n_page, cap; int n; int state, next; int met; } kv_line;
 
 int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, kv_pool **out, char *err);
 void kv_pool_free(kv_pool *);

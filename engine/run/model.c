@@ -317,6 +317,18 @@ bool eng_layer_is_moe(const eng_model *m, int layer)
     return layer >= 0 && layer < m->ker.n_layer && m->layers[layer].moe;
 }
 
+uint8_t *eng_recurrent_layers(const eng_model *m)
+{
+    uint8_t *is = q_alloc((size_t)m->ker.n_layer + 1);
+    bool any = false;
+    for (int i = 0; i < m->ker.n_layer; i++)
+        any |= is[i] = m->layers[i].mixer == KER_MIX_DELTA;
+    if (any)
+        return is;
+    free(is);
+    return NULL;
+}
+
 const void *eng_model_pages(const eng_model *m, int file, size_t *bytes) { return gguf_pages(m->file, file, bytes); }
 
 /* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By

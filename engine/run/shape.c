@@ -109,35 +109,43 @@ static int read_recurrent(eng_model *m, char *err)
     return 0;
 }
 
-/* Does the layer see a window of cells only? The file may say it layer by layer. */
-static bool slides(const arch *a, const gguf_kv *pattern, int layer)
-{
-    double x;
-    if (pattern && pattern->type == GGUF_ARR && pattern->item == GGUF_BOOL && (uint64_t)layer < pattern->count)
-        return ((const uint8_t *)pattern->data)[layer] != 0;
-    if (gguf_arr_f64(pattern, (uint64_t)layer, &x))
-        return x != 0;
-    int every = a->attn.window_every;
-    return every == 0 || layer % every != every - 1;
-}
+/* Which layers see a window of cells only: the file says it of each, or says every how manyth sees all (as llama.cpp's
+ * get_key_or_arr and set_swa_pattern read it), or the architecture does. */
+typedef struct sliding { const gguf_kv *by_layer; int every; } sliding;
 
-static const gguf_kv *pattern_of(const gguf_file *f, const arch *a)
+static sliding sliding_of(const gguf_file *f, const arch *a)
 {
     char key[128];
+    double every = 0;
     snprintf(key, sizeof key, "%s.attention.sliding_window_pattern", a->name);
-    return gguf_find(f, key);
+    const gguf_kv *kv = gguf_find(f, key);
+    sliding s = { kv && kv->type == GGUF_ARR ? kv : NULL, a->attn.window_every };
+    if (!s.by_layer && keys_number(f, a->name, "attention.sliding_window_pattern", &every) && every >= 0 && every <= 1 << 12)
+        s.every = (int)every;
+    return s;
+}
+
+/* -1: the file's list says nothing of the layer. */
+static int slides(const sliding *s, int layer)
+{
+    double x;
+    if (!s->by_layer)
+        return s->every == 0 || layer % s->every != s->every - 1;
+    if (s->by_layer->item == GGUF_BOOL && (uint64_t)layer < s->by_layer->count)
+        return ((const uint8_t *)s->by_layer->data)[layer] != 0;
+    return gguf_arr_f64(s->by_layer, (uint64_t)layer, &x) ? x != 0 : -1;
 }
 
 int shape_near(const gguf_file *f, const arch *a, int n_layer, int *window)
 {
     double cells = 0, ctx = 0;
     int near = 0;
-    const gguf_kv *pattern = pattern_of(f, a);
+    sliding pattern = sliding_of(f, a);
     keys_number(f, a->name, "attention.sliding_window", &cells);
     keys_number(f, a->name, "context_length", &ctx);
     *window = cells >= 1 && cells < ctx && cells <= 1 << 30 ? (int)cells : 0;
     for (int i = 0; i < n_layer && *window; i++)
-        near += slides(a, pattern, i);
+        near += slides(&pattern, i) > 0;
     return near;
 }
 
@@ -147,10 +155,13 @@ static int read_attention(eng_model *m, int ctx, char *err)
     const arch *a = m->arch;
     ker_model *k = &m->ker;
     double window = key_or(m, "attention.sliding_window", 0);
-    const gguf_kv *pattern = pattern_of(m->file, a);
+    sliding pattern = sliding_of(m->file, a);
     for (int i = 0; i < k->n_layer; i++) {
         ker_layer *l = &m->layers[i];
-        bool local = window > 0 && slides(a, pattern, i);
+        int is = window > 0 ? slides(&pattern, i) : 0;
+        bool local = is > 0;
+        if (is < 0)
+            return q_fail(err, Q_FORMAT, _("%s: %s says nothing of layer %d: get another copy of the file"), m->path, "attention.sliding_window_pattern", i);
         l->window = local && window < ctx ? (int)fmax(window, 1) : 0;            /* as long as the context: it never cuts */
         l->rope_set = local && a->attn.local_rope;
         l->sinks = a->attn.sinks;
@@ -158,9 +169,10 @@ static int read_attention(eng_model *m, int ctx, char *err)
         l->glu = a->glu;
         l->biases = a->biases;
         for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
-            char name[128];
-            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
-            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) l->biases |= KER_BIAS_QKV;
+            char own[128], all[128];
+            arch_tensor_name(a, (enum ker_role)r, i, own, sizeof own);
+            snprintf(all, sizeof all, "blk.%d.%s", i, arch_slice_of((enum ker_role)r)->tensor);
+            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, own) || gguf_tensor_find(m->file, all)) l->biases |= KER_BIAS_QKV;
         }
     }
     k->qk_whole = a->attn.qk_whole;

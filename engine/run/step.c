@@ -70,30 +70,39 @@ static int chunk_rows(const eng_session *s, bool watched, int left)
     return n < left ? n : left;
 }
 
-/* Where a text of a model with recurrent layers is come back to: before its last message, whose beginning a control token marks, so that
- * an answer is made again, or its frame changed, by reading a few tokens. Else before the last token, which is always read. */
-static int border_in(const eng_session *s, int first)
+/* The last message is marked by a control token at its beginning; without one the last token, which is always read, is left. */
+int eng_session_borders(const eng_session *s, const int32_t *tokens, int n, int out[ENG_BORDERS])
 {
     enum { NEAR = 64 };
-    for (int i = s->n_tokens - 1; i > first && i >= s->n_tokens - NEAR; i--)
-        if (vocab_control(s->cache->m->vocab, s->tokens[i]))
-            return i;
-    return s->n_tokens - 1;
+    int last = n - 1, from = s->line.n, count = 0;
+    if (n <= from || !kv_has_states(s->cache->pool))
+        return 0;
+    while (last > from && last >= n - NEAR && !vocab_control(s->cache->m->vocab, tokens[last]))
+        last--;
+    if (last <= from || last < n - NEAR)
+        last = n - 1;
+    if (s->line.met >= from + NEAR && s->line.met < last)
+        out[count++] = s->line.met;
+    out[count++] = last;
+    return count;
 }
+
+void eng_session_mark(eng_session *s) { kv_border(s->cache->pool, &s->line); }
 
 int step_catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
 {
-    int first = s->line.n, total = s->n_tokens - first, border = total > 0 && kv_has_states(s->cache->pool) ? border_in(s, first) : first;
+    int first = s->line.n, total = s->n_tokens - first, border[ENG_BORDERS], borders = eng_session_borders(s, s->tokens, s->n_tokens, border), next = 0;
     if (progress && total > 0)
         progress(user, 0, total);
     while (s->line.n < s->n_tokens) {
         int left = s->n_tokens - s->line.n, n = chunk_rows(s, progress != NULL, left);
-        if (border > s->line.n && n > border - s->line.n)
-            n = border - s->line.n;
+        if (s->line.n == first || (next < borders && s->line.n == border[next]))
+            eng_session_mark(s);
+        next += next < borders && s->line.n == border[next];
+        if (next < borders && n > border[next] - s->line.n)
+            n = border[next] - s->line.n;
         int64_t start = q_now_ns();
         ker_out out;
-        if (s->line.n == first || s->line.n == border)
-            kv_border(s->cache->pool, &s->line);
         int rc = extend(s, s->tokens + s->line.n, n, logits && n == left ? ENG_WANT_LOGITS : ENG_WANT_NOTHING, true, &out, err);
         if (rc)
             return rc;

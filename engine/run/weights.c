@@ -32,10 +32,10 @@ static bool inside(const eng_model *m, const arch_slice *s, enum ker_role role, 
     const ker_type *type = ker_type_get(t->type);
     if (!type || !type->weight || (rows == 0 && (before % type->block || v->ne[0] % type->block)))
         return false;
-    int64_t row = rows ? ker_row_bytes(t->type, t->ne[0]) : ker_row_bytes(t->type, type->block) / type->block;
-    v->data = (const uint8_t *)t->data + before * row;
+    int64_t row = ker_row_bytes(t->type, t->ne[0]);
+    v->data = (const uint8_t *)t->data + (rows ? before * row : ker_row_bytes(t->type, before));
     v->stride = v->ne[2] > 1 ? all * row : 0;
-    v->bytes = (size_t)(v->ne[rows] * row + v->stride * (v->ne[2] - 1));
+    v->bytes = (size_t)(rows ? v->ne[1] * row + v->stride * (v->ne[2] - 1) : ker_row_bytes(t->type, v->ne[0]));
     v->type = t->type;
     return true;
 }

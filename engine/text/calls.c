@@ -364,11 +364,41 @@ static bool at_close(eng_calls *c, bool end)
 }
 
 /* ---- harmony ---- */
+static bool offered(const eng_calls *c, const char *name)
+{
+    for (int i = 0; i < c->n_tool; i++)
+        if (strcmp(c->tool[i].name, name) == 0) return true;
+    return false;
+}
+
+/* Whom a message is for: a tool, or, as in what tools answer, somebody who is none. The word for its form may be glued to the name. */
+static bool names_tool(eng_calls *c)
+{
+    static const char *const nobody[] = { "", "assistant", "user", "all" };
+    static const char form[] = "json";
+    for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++)
+        if (strcmp(c->name, nobody[i]) == 0) return false;
+    size_t n = strlen(c->name), w = sizeof form - 1;
+    if (n > w && strcmp(c->name + n - w, form) == 0 && !offered(c, c->name)) {
+        c->name[n - w] = 0;
+        if (!offered(c, c->name)) c->name[n - w] = *form;
+    }
+    return true;
+}
+
+/* From the last time that `mark` stands in it. */
+static const char *from_last(const char *s, const char *mark)
+{
+    for (const char *at; (at = strstr(s + (strncmp(s, mark, strlen(mark)) == 0), mark)); s = at);
+    return s;
+}
+
+/* What stood before the last <|start|> was a head that broke off; of two channels the last is meant. */
 static void read_head(eng_calls *c, size_t n)
 {
-    char *head = q_strndup(c->in.p, n);
-    const char *to = strstr(head, "to=");
-    c->kind = strstr(head, "analysis") ? ENG_SAID_THOUGHT : ENG_SAID_TEXT;
+    char *all = q_strndup(c->in.p, n);
+    const char *head = from_last(all, "<|start|>"), *to = strstr(head, "to=");
+    c->kind = strstr(from_last(head, "<|channel|>"), "analysis") ? ENG_SAID_THOUGHT : ENG_SAID_TEXT;
     c->name[0] = 0;
     if (to) {
         to += 3;
@@ -377,9 +407,9 @@ static void read_head(eng_calls *c, size_t n)
         if (k >= sizeof c->name) k = sizeof c->name - 1;
         memcpy(c->name, to, k);
         c->name[k] = 0;
-        c->kind = ENG_SAID_CALL;
+        if (names_tool(c)) c->kind = ENG_SAID_CALL;
     }
-    free(head);
+    free(all);
 }
 
 enum { HEAD_MOST = 400 };

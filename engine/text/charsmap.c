@@ -15,12 +15,18 @@ int charsmap_load(charsmap *m, const void *p, size_t n, char *err)
     if (n >= sizeof bytes) memcpy(&bytes, p, sizeof bytes);
     if (bytes < sizeof *m->unit || bytes % sizeof *m->unit || bytes > n - sizeof bytes)
         return q_fail(err, Q_FORMAT, _("the table of characters (tokenizer.ggml.precompiled_charsmap) does not fit its own size; the file is damaged"));
+    const char *text = (const char *)p + sizeof bytes + bytes;
+    for (size_t i = 0, from = 0; i < n - sizeof bytes - bytes; i++) {
+        if (!text[i]) from = i + 1;
+        else if (i - from >= CHARSMAP_MOST)
+            return q_fail(err, Q_FORMAT, _("the table of characters (tokenizer.ggml.precompiled_charsmap) replaces one by more than %d bytes, which no known model does; the file is damaged"), CHARSMAP_MOST);
+    }
     m->n = bytes / (uint32_t)sizeof *m->unit;
     m->unit = q_alloc(bytes);
     memcpy(m->unit, (const char *)p + sizeof bytes, bytes);
     m->text_n = n - sizeof bytes - bytes;
     m->text = q_alloc(m->text_n + 1);
-    if (m->text_n) memcpy(m->text, (const char *)p + sizeof bytes + bytes, m->text_n);
+    if (m->text_n) memcpy(m->text, text, m->text_n);
     return Q_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/base.h"
 
+enum { CHARSMAP_MOST = 255 };      /* bytes of a replacement; Unicode's longest (NFKC of U+FDFA) has 33: a text cannot become without bounds longer */
 typedef struct charsmap {
     uint32_t *unit, n;             /* the double array; 0: no table, nothing is replaced */
     char *text;                    /* replacements, each ended by 0, and one 0 more at the end of all */

@@ -134,8 +134,8 @@ static const struct { const char *name; bool end; } MARKS[] = {
     {"<|im_end|>", true}, {"<|endoftext|>", true}, {"<|eot_id|>", true}, {"<|eom_id|>", true}, {"<|end_of_text|>", true},
     {"<|end|>", true}, {"<end_of_turn>", true}, {"<｜end▁of▁sentence｜>", true}, {"<|im_start|>", false},
     {"<|begin_of_text|>", false}, {"<|start_header_id|>", false}, {"<|end_header_id|>", false}, {"<start_of_turn>", false},
-    {"[gMASK]", false}, {"<sop>", false}, {"<|system|>", false}, {"<|user|>", false}, {"<|assistant|>", false},
-    {"<|observation|>", false}, {"<think>", false}, {"</think>", false}, {"<tool_call>", false}, {"</tool_call>", false},
+    {"[gMASK]", false}, {"<sop>", false}, {"<|system|>", false}, {"<|user|>", true}, {"<|assistant|>", false},
+    {"<|observation|>", true}, {"<think>", false}, {"</think>", false}, {"<tool_call>", false}, {"</tool_call>", false},
     {"<tool_response>", false}, {"</tool_response>", false},
 };
 enum { N_MARKS = sizeof MARKS / sizeof *MARKS };

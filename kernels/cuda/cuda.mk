@@ -2,7 +2,7 @@
 # by g++ over tests/cuda_emu (the tests). Neither is needed by, nor linked to, the program.
 CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
 CUDA_HDR := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh) kernels/kernels.h base/base.h
-CUDA_C   := base/base.c base/say.c base/utf8.c base/words.c kernels/roles.c kernels/types.c kernels/unpack_few.c kernels/grids.c kernels/table.c
+CUDA_C   := base/base.c base/say.c base/utf8.c base/words.c kernels/roles.c kernels/types.c kernels/unpack_few.c kernels/grids.c kernels/half.c kernels/table.c
 PLUGIN_O := $(CUDA_C:%.c=$(BUILD)/plugin/%.o)
 CXX      ?= g++
 NVCC     := $(firstword $(if $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)) $(shell command -v nvcc 2>/dev/null))

@@ -21,9 +21,10 @@ typedef struct fuzz_target {
     /* 1 accepted, 0 refused with a sentence, negative: a promise was broken (say which on stdout after "# "). */
     int (*run)(const char *p, size_t n);
     void (*done)(void);                                  /* frees what ready made; may be NULL */
-    size_t focus;                                        /* mutate the first `focus` bytes mostly; 0 = everywhere */
+    size_t focus;                                        /* mutate the first `focus` bytes mostly; 0 = everywhere; FUZZ_MADE: the seed is damaged already */
 } fuzz_target;
 
+#define FUZZ_MADE SIZE_MAX
 #define FUZZ_BROKEN(...) (printf("# broken: "), printf(__VA_ARGS__), printf("\n"), -1)
 
 #endif

@@ -6,12 +6,12 @@
 #include <signal.h>
 #include <unistd.h>
 
-extern const fuzz_target fuzz_gguf, fuzz_model, fuzz_text, fuzz_ids, fuzz_template, fuzz_stops,
-    fuzz_knob, fuzz_json, fuzz_ini, fuzz_theme, fuzz_recipe, fuzz_brain, fuzz_verdict, fuzz_energy, fuzz_routes, fuzz_vocabulary, fuzz_pieces, fuzz_e5s1, fuzz_embed, fuzz_state,
+extern const fuzz_target fuzz_gguf, fuzz_model, fuzz_kinds, fuzz_text, fuzz_ids, fuzz_template, fuzz_stops,
+    fuzz_knob, fuzz_json, fuzz_ini, fuzz_theme, fuzz_recipe, fuzz_brain, fuzz_verdict, fuzz_energy, fuzz_routes, fuzz_vocabulary, fuzz_pieces, fuzz_e5s1, fuzz_embed, fuzz_state, fuzz_hybrid,
     fuzz_archive, fuzz_note, fuzz_zip, fuzz_broken, fuzz_page, fuzz_office, fuzz_table, fuzz_mail, fuzz_names, fuzz_events, fuzz_mcp, fuzz_challenge, fuzz_back, fuzz_tokens, fuzz_chunk, fuzz_told, fuzz_gbnf, fuzz_schema, fuzz_jinja, fuzz_messages, fuzz_calls, fuzz_tools, fuzz_asked;
-static const fuzz_target *const TARGETS[] = {&fuzz_gguf, &fuzz_model, &fuzz_text, &fuzz_ids, &fuzz_template, &fuzz_stops,
+static const fuzz_target *const TARGETS[] = {&fuzz_gguf, &fuzz_model, &fuzz_kinds, &fuzz_text, &fuzz_ids, &fuzz_template, &fuzz_stops,
     &fuzz_knob, &fuzz_json, &fuzz_ini, &fuzz_theme, &fuzz_recipe, &fuzz_brain, &fuzz_verdict, &fuzz_energy, &fuzz_routes,
-    &fuzz_vocabulary, &fuzz_pieces, &fuzz_e5s1, &fuzz_embed, &fuzz_state,
+    &fuzz_vocabulary, &fuzz_pieces, &fuzz_e5s1, &fuzz_embed, &fuzz_state, &fuzz_hybrid,
     &fuzz_archive, &fuzz_note, &fuzz_zip, &fuzz_broken, &fuzz_page, &fuzz_office, &fuzz_table, &fuzz_mail, &fuzz_names, &fuzz_events, &fuzz_mcp, &fuzz_challenge, &fuzz_back, &fuzz_tokens, &fuzz_chunk, &fuzz_told, &fuzz_gbnf, &fuzz_schema, &fuzz_jinja, &fuzz_messages, &fuzz_calls, &fuzz_tools, &fuzz_asked};
 enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS };
 
@@ -92,7 +92,7 @@ static int run_target(const fuzz_target *t, uint64_t seed, bool longer, int from
         fuzz_rng r = {q_mix64(q_hash64(t->name, strlen(t->name), seed), (uint64_t)i)};
         q_buf b = {0};
         t->seed(&r, &b);
-        if (i % 50) mutate(&r, &b, t->focus);              /* now and then an input is left whole */
+        if (i % 50 && t->focus != FUZZ_MADE) mutate(&r, &b, t->focus);              /* now and then an input is left whole */
         char *exact = malloc(b.len ? b.len : 1);           /* exactly as long as the input: a read past it is seen */
         if (b.len) memcpy(exact, b.p, b.len);
         int rc = t->run(exact, b.len);

@@ -16,9 +16,9 @@ static q_buf whole;
 
 static bool one_sentence(const char *e) { return *e && !strchr(e, '\n') && strlen(e) < Q_ERRLEN && q_utf8_valid(e, strlen(e)); }
 
-static bool ready(void)
+static bool ready_of(const char *name)
 {
-    char *path = util_model("qwen3moe"), *file = q_printf("/tmp/quorum-fuzz-%ld.state", (long)getpid());
+    char *path = util_model(name), *file = q_printf("/tmp/quorum-fuzz-%ld.state", (long)getpid());
     eng_open_opts o = {.n_threads = 1};
     int rc = eng_model_open(path, &o, &model, err);
     unlink(path);
@@ -38,11 +38,16 @@ static bool ready(void)
     return good;
 }
 
+static bool ready(void) { return ready_of("qwen3moe"); }
+static bool ready_hybrid(void) { return ready_of("qwen3next"); }
+
 static void done(void)
 {
     eng_session_free(own);
     eng_model_free(model);
     q_buf_free(&whole);
+    own = NULL;
+    model = NULL;
 }
 
 static void seed(fuzz_rng *r, q_buf *out)
@@ -58,13 +63,20 @@ static int32_t number(const char *p, size_t at)
     return v;
 }
 
+static uint32_t half(const char *p, size_t at)
+{
+    uint16_t v;
+    memcpy(&v, p + at, sizeof v);
+    return v;
+}
+
 /* The hashes of a file whose lengths its head gives: pieces as they are written. */
 static void seal(char *p, size_t n)
 {
     if (n < HEAD + 8) return;
     uint64_t h = q_hash64(p, HEAD_HASH, 1);
     memcpy(p + HEAD_HASH, &h, sizeof h);
-    int32_t layers = number(p, 56), heads = number(p, 60), dim = number(p, 64), kv = number(p, 68), n_tokens = number(p, 76), cells = number(p, 80), logits = number(p, 84);
+    int32_t layers = number(p, 56), heads = number(p, 60), dim = number(p, 64), kv = (int16_t)half(p, 68), n_tokens = number(p, 76), cells = number(p, 80), logits = number(p, 84);
     if (layers < 1 || layers > 64 || heads < 1 || heads > 64 || dim < 1 || dim > 256 || kv < 0 || kv > 2 || n_tokens < 0 || n_tokens > 1 << 20 || cells < 0 || cells > 1 << 20) return;
     ker_model m = {.n_layer = layers, .n_kv_head = heads, .head_dim = dim};
     size_t at = 0, piece[5] = {HEAD, (uint32_t)number(p, 88), (uint32_t)number(p, 92), (uint32_t)number(p, 96), 4 * (size_t)n_tokens};
@@ -87,6 +99,13 @@ static void seal(char *p, size_t n)
             h = q_hash64(p + at, 4 * (size_t)logits, h);
             at += 4 * (size_t)logits;
         }
+    }
+    size_t states = half(p, 70), bytes = 4 * (size_t)(uint32_t)number(p, 100);      /* each behind its cells */
+    for (size_t i = 0; i < 2 * states; i++) {
+        size_t len = i & 1 ? bytes : sizeof(int64_t);
+        if (len > n - at) return;
+        h = q_hash64(p + at, len, h);
+        at += len;
     }
     if (n - at == sizeof h) memcpy(p + at, &h, sizeof h);
 }
@@ -121,3 +140,4 @@ static int run(const char *p, size_t n)
     return rc;
 }
 const fuzz_target fuzz_state = {"state", 1500, 30000, ready, seed, run, done, HEAD};
+const fuzz_target fuzz_hybrid = {"hybrid", 600, 10000, ready_hybrid, seed, run, done, 0};

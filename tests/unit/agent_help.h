@@ -299,13 +299,18 @@ static agt *help_opened(agt *a, const char *why)
     exit(1);
 }
 
-__attribute__((unused)) static agt *help_open(const char *db, int n_set, const char *const *set, seen *s)
+__attribute__((unused)) static agt *help_open_on(const char *model, const char *db, int n_set, const char *const *set, seen *s)
 {
     char err[Q_ERRLEN];
     agt *a = NULL;
-    agt_options o = { .model = help_model(), .db = db, .set = set, .n_set = n_set };
+    agt_options o = { .model = model, .db = db, .set = set, .n_set = n_set };
     if (agt_open(&o, &a, err) < 0)
         a = NULL;
     return help_opened(a && wait_for(a, s, AGT_EV_READY, 0, 20000) ? a : NULL, a ? "its model did not come" : err);
+}
+
+__attribute__((unused)) static agt *help_open(const char *db, int n_set, const char *const *set, seen *s)
+{
+    return help_open_on(help_model(), db, n_set, set, s);
 }
 #endif

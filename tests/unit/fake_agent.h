@@ -19,6 +19,7 @@ static struct fake {
     char *settings[32];
     bool long_work;             /* busy without an answer */
     uint64_t spared;            /* what the energy map is told */
+    int n_recurrent;            /* likewise */
     char kept[64];              /* the last place: its conversation and draft */
 } fake;
 
@@ -191,7 +192,7 @@ bool agt_get_energy(agt *a, agt_energy *out)
         { N_("dense part"), 34836480, 0 }, { N_("head"), 30081024, 0 } };
     static const int k[] = { 1, 2, 4, 8, 12, 16 };
     *out = (agt_energy){ .name = "SmolLM2 carved", .type = "Q4_1", .n_expert = 16, .n_used = 12, .k = fake.st.k > 0 ? fake.st.k : 12, .kv_f16 = 46080,
-                         .kv_q8 = 24480, .flops_cell = 69120, .bandwidth = 1e10, .spared = fake.spared };
+                         .kv_q8 = 24480, .flops_cell = 69120, .bandwidth = 1e10, .spared = fake.spared, .n_recurrent = fake.n_recurrent, .state_bytes = 210 << 10 };
     if (!fake.st.loaded) return false;
     for (int i = 0; i < LAB_COSTS_PARTS; i++) {
         out->part[i].label = part[i].label;
@@ -215,10 +216,11 @@ static const char *fake_value(void *user, const char *knob, q_buf *b)
     if (strcmp(knob, "experts.k") == 0) for (int l = 0; l < 30; l++) q_buf_printf(b, "%s%d", l ? "," : "", l < 2 ? 0 : l < 20 ? 12 : 4);
     return b->p;
 }
+bool agt_layer_recurrent(agt *a, int layer) { return layer < fake.n_recurrent; }
 char *agt_map(agt *a, int columns)
 {
     q_buf b = {0};
-    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL };
+    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL, NULL };
     lab_map_text(&m, columns, &b);
     return q_buf_take(&b);
 }

@@ -91,6 +91,12 @@ static const struct { const char *tpl, *text, *want; } ROWS[] = {
     { SEEK, "<｜tool▁call▁begin｜>f<｜tool▁sep｜>no<｜tool▁call▁end｜>ok", "C:f<｜tool▁sep｜>no|BAD what a call was given is not JSON: byte 1: a value is expected|T:ok" },
     { KIMI, "I look.<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"s\": \"<|tool_call_end|>\"}<|tool_call_end|><|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
       "T:I look.|C:functions.f:0<|tool_call_argument_begin|>{\"s\": \"<|tool_call_end|>\"}|f({\"s\": \"<|tool_call_end|>\"})#functions.f:0|C:functions.g:1<|tool_call_argument_begin|>{}|g({})#functions.g:1" },
+    { HARMONY, "<|channel|>analysis to=functions.f code<|message|>{\"s\": \"x\"}<|call|>", "C:{\"s\": \"x\"}|f({\"s\": \"x\"})" },
+    { HARMONY, "<|channel|>commentary to=functions.fjson<|message|>{}<|call|>", "C:{}|f({})" },
+    { HARMONY, "<|channel|>commentary to=functions.gjson<|message|>{}<|call|>", "C:{}|gjson({})" },
+    { HARMONY, "<|channel|>commentary to=assistant<|channel|>commentary?<|message|>one<|end|><|start|>assistant<|channel|>analysis to=all<|message|>hm<|end|>", "T:one|H:hm" },
+    { HARMONY, "<|channel|>analysis?? commentary 2?<|end|><|start|>assistant<|channel|>final<|message|>ok", "T:ok" },
+    { HARMONY, "<|channel|>commentary to=functions.f ??, <|start|>assistant<|channel|>commentary<|channel|>analysis<|message|>hm<|end|>", "H:hm" },
     { HARMONY, "today is fine", "T:today is fine" }, { HARMONY, "to", "T:to" }, { HARMONY, "<|channel|>final", "" },
     { HARMONY, "<|channel|>commentary to=functions.f<|message|>{\"s\":<|call|>", "C:{\"s\":|BAD what a call was given is not JSON: byte 6: a value is expected" },
 };

@@ -54,6 +54,10 @@ static void at_every_width(void)
     fake.spared = 3 << 20;
     CHECK_MSG(strstr(screen(), "ffn.width: 3.0 MiB a token less"), "%s", screen());
     fake.spared = 0;
+    CHECK(!strstr(screen(), "recurrent"));
+    fake.n_recurrent = 30;
+    CHECK_MSG(strstr(screen(), "30 recurrent layers remember") && strstr(screen(), "210.0 KiB, read and written a token"), "%s", screen());
+    fake.n_recurrent = 0;
     key(K_ESC);
     CHECK(!strstr(screen(), "max tok/s"));
     tui_app_free(&app);
@@ -97,6 +101,20 @@ static void rows_are_counts(void)
     free(path);
 }
 
+/* What recurrent layers remember is the panel's too. */
+static void states_are_counted(void)
+{
+    char err[Q_ERRLEN];
+    char *path = util_model("qwen3next");
+    lab_costs c;
+    eng_energy e;
+    CHECK(lab_costs_read(path, false, &c, err) == 0 && eng_energy_read(path, &e, err) == 0);
+    CHECK_MSG(c.n_recurrent == e.n_recurrent && c.n_recurrent == 2 && c.state_bytes == e.state_bytes && c.state_bytes > 0, "%d layers, %llu bytes", c.n_recurrent,
+              (unsigned long long)c.state_bytes);
+    unlink(path);
+    free(path);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -105,5 +123,6 @@ int main(void)
     if (access("po/ru.po", R_OK) == 0) RUN(russian);
     RUN(at_every_width);
     RUN(rows_are_counts);
+    RUN(states_are_counted);
     return TEST_END();
 }

@@ -1,6 +1,8 @@
 /* tests: finding models where other programs keep them, and taking one by part of its name. */
 #include "engine/engine.h"
 #include "engine/model/find.h"
+#include "engine/models.h"
+#include "engine/run/model.h"
 #include "tests/rewrite.h"
 #include "tests/tiny.h"
 
@@ -184,6 +186,40 @@ static void kinds_of_layers(void)
     gguf_close(from);
 }
 
+static void list_of(gguf_writer *w, enum gguf_vtype item, const void *data, uint64_t count, size_t bytes)
+{
+    gguf_put_u32(w, "qwen3moe.attention.sliding_window", 16);
+    gguf_put_kv(w, "qwen3moe.attention.sliding_window_pattern", &(gguf_kv){.type = GGUF_ARR, .item = item, .count = count, .data = data, .bytes = bytes});
+}
+static void none_said(gguf_writer *w) { gguf_put_u32(w, "qwen3moe.attention.sliding_window", 16); }
+static void every_second(gguf_writer *w) { none_said(w); gguf_put_u32(w, "qwen3moe.attention.sliding_window_pattern", 2); }
+static void every_one(gguf_writer *w) { none_said(w); gguf_put_u32(w, "qwen3moe.attention.sliding_window_pattern", 1); }
+static void of_numbers(gguf_writer *w) { list_of(w, GGUF_U32, (const uint32_t[]){0, 1}, 2, 8); }
+static void of_truths(gguf_writer *w) { list_of(w, GGUF_BOOL, (const uint8_t[]){0, 1}, 2, 2); }
+static void too_short(gguf_writer *w) { list_of(w, GGUF_BOOL, (const uint8_t[]){1}, 1, 1); }
+
+/* Which layers see a window: as the file says, of each layer or of every so manyth. */
+static void windows_by_layer(void)
+{
+    static const struct { void (*more)(gguf_writer *); int window[2]; bool runs; } files[] = {
+        {none_said, {16, 16}, true}, {every_second, {16, 0}, true}, {every_one, {0, 0}, true},
+        {of_numbers, {0, 16}, true}, {of_truths, {0, 16}, true}, {too_short, {0, 0}, false},
+    };
+    gguf_file *from = NULL;
+    CHECK_INT(eng_synth("qwen3moe", "smoke", "Q8_0", 2, 1, at("mine/two.gguf"), NULL, NULL, err), Q_OK);
+    CHECK_INT(gguf_open(at("mine/two.gguf"), &from, err), Q_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        rewrite r = {.from = from, .type = -1, .more = files[i].more};
+        CHECK_INT(rewrite_model(&r, at("mine/layers.gguf"), err), Q_OK);
+        eng_model *m = NULL;
+        CHECK_INT(eng_model_open(at("mine/layers.gguf"), NULL, &m, err), files[i].runs ? Q_OK : Q_FORMAT);
+        for (int l = 0; m && l < 2; l++) CHECK_MSG(m->layers[l].window == files[i].window[l], "file %d, layer %d: %d", (int)i, l, m->layers[l].window);
+        if (!m) CHECK_MSG(strstr(err, "sliding_window_pattern says nothing of layer 1"), "%s", err);
+        eng_model_free(m);
+    }
+    gguf_close(from);
+}
+
 int main(void)
 {
     if (!mkdtemp(home)) return 1;
@@ -198,6 +234,7 @@ int main(void)
     RUN(a_large_folder_hides_no_other);
     RUN(description);
     RUN(kinds_of_layers);
+    RUN(windows_by_layer);
     char *rm = q_printf("rm -rf '%s'", home);
     if (system(rm) != 0) printf("# %s is left\n", home);
     free(rm);

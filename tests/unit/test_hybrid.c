@@ -92,6 +92,13 @@ static void borders(void)
     edited[N - 5] ^= 1;
     CHECK_INT(reads(s, edited, N), N);               /* inside the first question there is no border */
     CHECK(as_fresh(m, s));
+    edited[N - 5] ^= 2;
+    CHECK_INT(reads(s, edited, N), 5);               /* now there is: where that one ended to be the same as the first */
+    CHECK(as_fresh(m, s));
+    edited[40] ^= 1;
+    CHECK_INT(reads(s, edited, N), N);               /* but not for so few tokens */
+    edited[40] ^= 2;
+    CHECK_INT(reads(s, edited, N), N);
     eng_session_free(s);
     eng_model_free(m);
 }

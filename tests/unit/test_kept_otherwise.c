@@ -36,6 +36,92 @@ static eng_cost cost_at(const eng_model *m, const char *width, const char *k)
     return cost;
 }
 
+/* ---- biases of Q, K and V in one tensor ---- */
+typedef struct bias { const gguf_tensor *t[3]; int type; } bias;     /* those that it is made of, one after another */
+
+static int bias_fill(void *user, void *dst, size_t bytes, char *e)
+{
+    const bias *b = user;
+    (void)bytes, (void)e;
+    for (int i = 0; i < 3 && b->t[i]; i++) {
+        float x[256];
+        ker_type_get(b->t[i]->type)->decode(b->t[i]->data, x, b->t[i]->ne[0]);
+        ker_type_get(b->type)->encode(x, dst, b->t[i]->ne[0]);
+        dst = (char *)dst + ker_row_bytes(b->type, b->t[i]->ne[0]);
+    }
+    return Q_OK;
+}
+
+static int plain_fill(void *user, void *dst, size_t bytes, char *e)
+{
+    (void)e;
+    memcpy(dst, ((const gguf_tensor *)user)->data, bytes);
+    return Q_OK;
+}
+
+/* A model whose biases of Q, K and V are of that type, each in a tensor of its own or all three in one. */
+static char *with_biases(const char *from, int type, bool joined)
+{
+    char *path = q_printf("%s.%s", from, joined ? "joined" : "apart"), name[128];
+    gguf_file *f = NULL;
+    CHECK_MSG(gguf_open(from, &f, err) == Q_OK, "%s", err);
+    gguf_writer *w = gguf_writer_new();
+    bias *all = calloc((size_t)gguf_n_tensors(f), sizeof *all);
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        char *key = q_strndup(gguf_kv_at(f, i)->key.p, gguf_kv_at(f, i)->key.n);
+        gguf_put_kv(w, key, gguf_kv_at(f, i));
+        free(key);
+    }
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        snprintf(name, sizeof name, "%.*s", (int)t->name.n, t->name.p);
+        bool q = strstr(name, "attn_q.bias") != NULL, is = q || strstr(name, "attn_k.bias") || strstr(name, "attn_v.bias");
+        all[i] = (bias){ { t }, type };
+        int64_t ne[4] = { t->ne[0], t->ne[1], t->ne[2], t->ne[3] };
+        if (is && joined && !q) continue;
+        if (is && joined) {
+            all[i].t[1] = rewrite_beside(f, name, "attn_q.bias", "attn_k.bias");
+            all[i].t[2] = rewrite_beside(f, name, "attn_q.bias", "attn_v.bias");
+            ne[0] += all[i].t[1]->ne[0] + all[i].t[2]->ne[0];
+            strcpy(strstr(name, "attn_q.bias"), "attn_qkv.bias");
+        }
+        if (is) gguf_put_tensor(w, name, type, 1, ne, bias_fill, &all[i]);
+        else gguf_put_tensor(w, name, t->type, t->n_dims, ne, plain_fill, (void *)(uintptr_t)t);
+    }
+    CHECK_MSG(gguf_write(w, path, NULL, NULL, err) == Q_OK, "%s", err);
+    gguf_writer_free(w);
+    gguf_close(f);
+    free(all);
+    return path;
+}
+
+/* Also blocks of 32, whose bytes do not divide by their numbers, and where an architecture need not have them. */
+static void joined_biases_give_the_same_bytes(void)
+{
+    static const struct { const char *arch; int type; } files[] = { { "qwen2", KER_F32 }, { "qwen2", KER_Q8_0 }, { "qwen2", KER_Q4_0 }, { "glm4moe-full", KER_F32 }, { "glm4moe-full", KER_Q8_0 } };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *from = util_model(files[i].arch), *dir = q_printf("tests/golden/engine/%s", files[i].arch);
+        golden_set g;
+        golden_result r[2];
+        CHECK(golden_open(dir, &g, err) == 0);
+        for (int k = 0; k < 2; k++) {
+            char *path = with_biases(from, files[i].type, k == 1);
+            eng_model *m = opened(path);
+            CHECK_MSG(golden_run(&g, m, 0, 0, &r[k], err) == 0, "%s", err);
+            eng_model_free(m);
+            unlink(path);
+            free(path);
+        }
+        CHECK_MSG(!memcmp(r[0].logits, r[1].logits, sizeof(float) * (size_t)r[0].n * (size_t)r[0].n_vocab), "%s, type %d: other bytes", files[i].arch, files[i].type);
+        golden_result_free(&r[0]);
+        golden_result_free(&r[1]);
+        golden_close(&g);
+        unlink(from);
+        free(from);
+        free(dir);
+    }
+}
+
 /* Floats, blocks of 32; whole, in pieces, by one thread and by three. */
 static void joined_experts_give_the_same_bytes(void)
 {
@@ -192,6 +278,7 @@ static void mxfp4_is_what_pytorch_says(void)
 int main(void)
 {
     RUN(joined_experts_give_the_same_bytes);
+    RUN(joined_biases_give_the_same_bytes);
     RUN(half_a_pair_is_refused);
     RUN(groups_are_read_from_keys);
     if (util_exists("../shared/data/golden-next/gpt-oss-mxfp4/model.gguf")) RUN(mxfp4_is_what_pytorch_says);

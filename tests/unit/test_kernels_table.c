@@ -308,6 +308,7 @@ static void kinds_not_computed_are_refused(void)
         m->layer[1] = kinds[i].l;
         CHECK_INT(ker_model_check(&m->m, &plain, err), Q_FORMAT);
         CHECK_MSG(strstr(err, "layer 1 ") && strstr(err, kinds[i].word), "%s", err);
+        CHECK_MSG(strstr(err, strcmp(kinds[i].word, "unknown") ? "use --device cpu" : "take another model"), "%s", err);
         for (int t = 0; t < 2; t++) {                          /* a table opens what it says it can, and nothing else */
             ker_dev *d = NULL;
             int said = ker_model_check(&m->m, ker_cpu_can(), err);
@@ -340,7 +341,37 @@ static void kinds_not_computed_are_refused(void)
         one.n_group = whole[i].m.n_group;
         one.n_group_used = whole[i].m.n_group_used;
         CHECK_INT(ker_model_check(&one, &plain, err), Q_FORMAT);
-        CHECK_MSG(strstr(err, whole[i].word), "%s", err);
+        CHECK_MSG(strstr(err, whole[i].word) && strstr(err, "use --device cpu"), "%s", err);
+    }
+    model_free(m);
+}
+
+static bool any_slot(const void *user, int slot) { return true; }
+
+/* Rows of recurrent layers and the states between them. */
+static void states_between_rows(void)
+{
+    static const struct { int32_t cell[3]; int16_t seq[3]; int from[2], to[2]; bool fits; } rows[] = {
+        { { 0, 1, 2 }, { 0, 0, 0 }, { 0, 0 }, { 1, 2 }, true },          { { 5, 6, 7 }, { 0, 0, 0 }, { 3, 0 }, { 1, 2 }, true },
+        { { 5, 9, 6 }, { 0, 1, 0 }, { 3, 3 }, { 1, 2 }, true },          { { 5, 9, 6 }, { 0, 1, 0 }, { 3, 4 }, { 0, 0 }, true },
+        { { 5, 6, 8 }, { 0, 0, 0 }, { 3, 0 }, { 1, 2 }, false },         { { 5, 9, 7 }, { 0, 1, 0 }, { 3, 4 }, { 1, 2 }, false },
+        { { 5, 6, 7 }, { 0, 0, 0 }, { 0, 0 }, { 1, 2 }, false },         { { 0, 1, 2 }, { 0, 0, 0 }, { 3, 0 }, { 1, 2 }, false },
+        { { 5, 6, 7 }, { 0, 0, 0 }, { 3, 0 }, { 3, 2 }, false },         { { 5, 9, 6 }, { 0, 1, 0 }, { 3, 4 }, { 1, 1 }, false },
+        { { 5, 9, 6 }, { 0, 1, 0 }, { 3, 4 }, { 4, 2 }, false },         { { 5, 9, 6 }, { 0, 1, 0 }, { 3, 4 }, { 1, 3 }, false },
+    };
+    model *m = model_new(&specs[0]);
+    int32_t page[1] = { 0 }, token[3] = { 1, 2, 3 };
+    m->layer[1].mixer = KER_MIX_DELTA;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        ker_seq seq[2];
+        for (int s = 0; s < 2; s++) seq[s] = (ker_seq){ .page = page, .n_page = 1, .state_from = rows[i].from[s], .state_to = rows[i].to[s] };
+        ker_batch b = { .n = 3, .token = token, .pos = rows[i].cell, .cell = rows[i].cell, .seq = rows[i].seq, .seqs = seq, .n_seq = 2 };
+        int rc = ker_batch_check(&m->m, &b, 8, 0, 1, any_slot, NULL, err);
+        CHECK_MSG((rc == 0) == rows[i].fits, "%d: %s", (int)i, rc ? err : "taken");
+        if (rc) CHECK_MSG(strstr(err, "recurrent layers need"), "%d: %s", (int)i, err);
+        m->layer[1].mixer = KER_MIX_GQA;                       /* cells alone hold all: any order of states is fine */
+        CHECK_INT(ker_batch_check(&m->m, &b, 8, 0, 1, any_slot, NULL, err), 0);
+        m->layer[1].mixer = KER_MIX_DELTA;
     }
     model_free(m);
 }
@@ -546,6 +577,7 @@ int main(void)
     RUN(sources_are_refused_where_they_cannot_be);
     RUN(tables_of_another_build_are_refused);
     RUN(kinds_not_computed_are_refused);
+    RUN(states_between_rows);
     RUN(kinds_without_a_meaning_are_refused);
     RUN(begin_says_what_is_wrong);
     RUN(not_finite_is_told_where_it_began);

@@ -66,7 +66,7 @@ static void at_every_width(void)
         set.k = shape[i].k;
         set.scaling = i % 2 ? "none" : "yarn";
         lab_map m = { "A model of a name that is rather long for a narrow window", "k 4 · ban 1:0,1:3,1:5 · rope yarn", shape[i].layers, shape[i].heads, shape[i].experts,
-                      shape[i].first, shape[i].experts ? shape[i].layers - shape[i].first : 0, 32768, set_value, set_value, NULL };
+                      shape[i].first, shape[i].experts ? shape[i].layers - shape[i].first : 0, 32768, set_value, set_value, NULL, NULL };
         for (int w = 30; w <= 300; w++) {
             q_buf b = { 0 };
             int rows = 0, cut = 0;
@@ -86,7 +86,7 @@ static void at_every_width(void)
     }
     /* No layers, or more cells than any model has: a title and nothing else. */
     q_buf b = { 0 };
-    lab_map m = { "none", "standard", 0, 4, 4, 0, 0, 0, set_value, set_value, NULL };
+    lab_map m = { "none", "standard", 0, 4, 4, 0, 0, 0, set_value, set_value, NULL, NULL };
     lab_map_text(&m, 80, &b);
     CHECK_STR(b.p, "none · standard\n");
     q_buf_clear(&b);
@@ -98,6 +98,32 @@ static void at_every_width(void)
     q_buf_free(&b);
 }
 
+/* A hybrid: a recurrent layer has no heads to draw, whatever the room. */
+static void recurrent_layers(void)
+{
+    static const uint8_t is[4] = { 1, 1, 1, 0 };
+    lab_map m = { "hybrid", "", 4, 6, 4, 0, 4, 32768, set_value, set_value, NULL, is };
+    q_buf b = { 0 };
+    set.ban = set.pin = set.off = "";
+    set.k = "2";
+    lab_map_text(&m, 80, &b);
+    CHECK_MSG(strstr(b.p, "  0 ~~~~~~ ···· k 2\n") && strstr(b.p, "  3 ●●●●●● ···· k 2\n") && strstr(b.p, "~ recurrent: a state, no heads"), "%s", b.p);
+    q_buf_clear(&b);
+    m.n_head = 64;
+    lab_map_text(&m, 40, &b);
+    CHECK_MSG(strstr(b.p, "  0     ~ ") && strstr(b.p, "  3 64/64 "), "%s", b.p);
+    q_buf_clear(&b);
+    m.n_head = 6;
+    lab_map_svg(&m, &b);
+    int circles = 0;
+    for (const char *s = b.p; (s = strstr(s, "<circle")); s++) circles++;
+    CHECK_MSG(circles == 6 && strstr(b.p, "class=\"state\""), "%d", circles);
+    q_buf_clear(&b);
+    lab_map_json(&m, &b);
+    CHECK(strstr(b.p, "\"recurrent\":\ttrue") && strstr(b.p, "\"recurrent\":\tfalse"));
+    q_buf_free(&b);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -106,5 +132,6 @@ int main(void)
     if (access("po/ru.po", R_OK) == 0) RUN(russian);
     RUN(keys);
     RUN(at_every_width);
+    RUN(recurrent_layers);
     return TEST_END();
 }

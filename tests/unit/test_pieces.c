@@ -215,6 +215,20 @@ static void test_damage(void)
     CHECK_INT(damaged("wordpiece", "[UN", 0, "X", 1), Q_OK);                                  /* and here the key */
 }
 
+/* A letter that becomes a book: a table of characters may lengthen a text by so much only. */
+static void test_charsmap_grows(void)
+{
+    char table[4 + 4 + CHARSMAP_MOST + 2] = "\4";
+    charsmap m;
+    memset(table + 8, 'x', CHARSMAP_MOST);
+    CHECK_INT(charsmap_load(&m, table, sizeof table, err), Q_OK);
+    charsmap_free(&m);
+    table[8 + CHARSMAP_MOST] = 'x';
+    CHECK_INT(charsmap_load(&m, table, sizeof table, err), Q_FORMAT);
+    CHECK(strstr(err, "by more than 255 bytes") != NULL);
+    charsmap_free(&m);
+}
+
 /* A table of characters that lies: no step leaves it, whatever its units say. */
 static void test_charsmap(void)
 {
@@ -278,6 +292,7 @@ int main(void)
     RUN(test_sizes);
     RUN(test_damage);
     RUN(test_charsmap);
+    RUN(test_charsmap_grows);
     RUN(test_trie);
     return TEST_END();
 }

@@ -702,6 +702,55 @@ static void beginnings_are_shared(void)
     prov_close(p);
 }
 
+/* A state cannot be cut: one is kept before the end of each text, and where a second one ended to be the same as another. */
+static void recurrent_layers_are_come_back_to(void)
+{
+    static const char *const end[] = { "", "", "", " 1 night", " 2 days", " 3 years", "" };
+    prov *p = open_with(2, NULL);
+    asker a[7];
+    for (int i = 0; i < 7; i++) {
+        make(&a[i], p, 60, 0);
+        if (i)
+            memcpy(a[i].text, a[0].text, sizeof a[i].text);
+    }
+    for (int i = 0; i < 7; i++) {
+        strcat(a[i].text, end[i]);
+        a[i].r.n_raw = strlen(a[i].text);
+        ask(&a[i].h, &a[i].r);
+    }
+    int n = a[0].h.r[0].prompt_tokens;
+    CHECK(n > 100 && a[3].h.r[0].prompt_tokens > n + 1);
+    CHECK_INT(a[0].h.r[0].cached_tokens, 0);
+    CHECK_INT(a[1].h.r[0].cached_tokens, n - 1);
+    CHECK_INT(a[2].h.r[0].cached_tokens, n - 1);
+    for (int i = 3; i < 6; i++)
+        CHECK_MSG(a[i].h.r[0].cached_tokens >= n - 1, "text %d: %d of %d", i, a[i].h.r[0].cached_tokens, n);
+    CHECK_INT(a[6].h.r[0].cached_tokens, n - 1);
+    for (int i = 0; i < 7; i++) {
+        as_alone(&a[i], "come back to", i);
+        drop(&a[i]);
+    }
+    asker b[3];                          /* what they begin with is the end of none */
+    for (int i = 0; i < 3; i++) {
+        make(&b[i], p, 60, 0);
+        if (i)
+            memcpy(b[i].text, b[0].text, sizeof b[i].text);
+    }
+    for (int i = 0; i < 3; i++) {
+        strcat(b[i].text, end[3 + i]);
+        b[i].r.n_raw = strlen(b[i].text);
+        ask(&b[i].h, &b[i].r);
+    }
+    CHECK_INT(b[0].h.r[0].cached_tokens, 0);
+    CHECK_INT(b[1].h.r[0].cached_tokens, 0);
+    CHECK_MSG(b[2].h.r[0].cached_tokens > 100 && b[2].h.r[0].cached_tokens < b[2].h.r[0].prompt_tokens - 1, "%d of %d", b[2].h.r[0].cached_tokens, b[2].h.r[0].prompt_tokens);
+    for (int i = 0; i < 3; i++) {
+        as_alone(&b[i], "begins alike", i);
+        drop(&b[i]);
+    }
+    prov_close(p);
+}
+
 /* Whoever is first evaluates it; how much the others find depends on when they come, what they say does not. */
 static void one_beginning_for_all_at_once(void)
 {
@@ -804,14 +853,20 @@ static void grammars_and_several_answers_hold(void)
     prov_close(p);
 }
 
-int main(void)
+static bool golden(const char *arch)
 {
     const char *build = getenv("BUILD");
-    snprintf(path, sizeof path, "%s/golden/qwen3moe/model.gguf", build ? build : "build");
-    if (access(path, R_OK) != 0) {
-        SKIP("pool", "the golden model is not unpacked: run tests/run.sh");
+    snprintf(path, sizeof path, "%s/golden/%s/model.gguf", build ? build : "build", arch);
+    if (access(path, R_OK) == 0)
+        return true;
+    SKIP(arch, "the golden model is not unpacked: run tests/run.sh");
+    return false;
+}
+
+int main(void)
+{
+    if (!golden("qwen3moe"))
         return TEST_END();
-    }
     one_request(0);
     one_request(1);
     one_request(4);
@@ -832,6 +887,23 @@ int main(void)
     prov_close(alone);
     alone = open_with(0, "256");
     RUN(random_ones_all_end);
+    prov_close(alone);
+    if (!golden("qwen3next"))            /* layers that go on from a state: each stream from its own */
+        return TEST_END();
+    alone = open_with(0, NULL);
+    RUN(others_change_nothing);
+    RUN(they_come_and_go_at_any_token);
+    RUN(one_beginning_for_all_at_once);
+    RUN(all_are_cancelled);
+    prov_close(alone);
+    alone = open_with(0, "448");
+    RUN(room_is_given_up_and_had_again);
+    prov_close(alone);
+    alone = open_with(0, "256");
+    RUN(random_ones_all_end);
+    prov_close(alone);
+    alone = open_with(0, NULL);
+    RUN(recurrent_layers_are_come_back_to);
     prov_close(alone);
     return TEST_END();
 }

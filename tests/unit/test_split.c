@@ -172,6 +172,34 @@ static void is_found_once(void)
     q_buf_free(&out);
 }
 
+static int zeros(void *user, void *dst, size_t bytes, char *e)
+{
+    memset(dst, 0, bytes);
+    return Q_OK;
+}
+
+/* NVFP4's scale beside it is seen in another part too. */
+static void a_scale_lies_in_another_part(void)
+{
+    static const struct { const char *name; int type; } one[PARTS] = {{"a.weight", KER_NVFP4}, {"b.weight", KER_F32}, {"a.scale", KER_F32}};
+    gguf_file *f = NULL;
+    for (int i = 1; i <= PARTS; i++) {
+        gguf_writer *w = gguf_writer_new();
+        gguf_put_u32(w, "split.no", (unsigned)(i - 1));
+        gguf_put_u32(w, "split.count", PARTS);
+        gguf_put_tensor(w, one[i - 1].name, one[i - 1].type, 1, (int64_t[]){64, 1, 1, 1}, zeros, NULL);
+        CHECK_MSG(gguf_write(w, part("scale", i), NULL, NULL, err) == Q_OK, "%s", err);
+        gguf_writer_free(w);
+    }
+    CHECK_INT(gguf_open(part("scale", 1), &f, err), Q_FORMAT);
+    CHECK_MSG(strstr(err, "NVFP4 with a scale beside it (a.scale)"), "%s", err);
+    gguf_close(f);
+    CHECK_INT(gguf_look(part("scale", 2), &f, err), Q_OK);
+    CHECK(f && gguf_problem(f) && strstr(gguf_problem(f), "a.scale"));
+    gguf_close(f);
+    for (int i = 1; i <= PARTS; i++) unlink(part("scale", i));
+}
+
 /* Opening refuses with the words, and looking opens all the same and notes them. */
 static void refused(const char *path, const char *words, const char *more)
 {
@@ -183,6 +211,24 @@ static void refused(const char *path, const char *words, const char *more)
     rc = gguf_look(path, &f, err);
     CHECK_MSG(rc || (gguf_problem(f) && strstr(gguf_problem(f), words)), "%s: %s", path, rc ? err : gguf_problem(f) ? gguf_problem(f) : "nothing");
     gguf_close(f);
+}
+
+/* All parts of x in one file, as cat joins them. */
+static void joined(const char *path)
+{
+    FILE *to = fopen(path, "wb");
+    char buf[4096];
+    size_t n;
+    CHECK(to != NULL);
+    for (int i = 1; i <= PARTS && to; i++) {
+        FILE *from = fopen(part("x", i), "rb");
+        CHECK(from != NULL);
+        while (from && (n = fread(buf, 1, sizeof buf, from)) > 0) CHECK(fwrite(buf, 1, n, to) == n);
+        if (from) fclose(from);
+    }
+    CHECK(to && fclose(to) == 0);
+    refused(path, "as cat joins them", "fetch the 3 parts again");
+    unlink(path);
 }
 
 static void missing_parts_are_named(void)
@@ -241,6 +287,9 @@ static void other_parts_are_refused(void)
     refused(part("y", 1), "y-00002-of-00003.gguf", "another model");
     CHECK(rename(part("y", 1), at("other.gguf")) == 0);
     refused(at("other.gguf"), "one of 3 parts of a model, but is not called so", "-00001-of-00003.gguf");
+    write_all(at("whole.gguf"), "x");
+    joined(at("joined.gguf"));
+    joined(at("joined-00001-of-00001.gguf"));
     for (int i = 1; i <= PARTS; i++) write_part(at("whole.gguf"), "x", i, (lie){.tensors = 5});
     refused(part("x", 1), "parts hold", "but the model has");
     q_buf b = {0};
@@ -257,6 +306,7 @@ int main(void)
     RUN(names);
     RUN(is_the_whole);
     RUN(is_found_once);
+    RUN(a_scale_lies_in_another_part);
     RUN(missing_parts_are_named);
     RUN(a_part_cut_short_is_named);
     RUN(other_parts_are_refused);

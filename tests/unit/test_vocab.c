@@ -356,6 +356,8 @@ static void test_merged_mark(void)
     CHECK(id == f.n_plain - 1 && !vocab_control(v, id) && vocab_end(v, id));
     for (int i = id + 1; i < vocab_size(v); i++) if (strcmp(vocab_name(v, i), "<|im_end|>") == 0) again = i;
     CHECK(again > id && vocab_end(v, again));              /* every token so spelt ends */
+    CHECK(vocab_end(v, vocab_find(v, "<|user|>")) && vocab_end(v, vocab_find(v, "<|observation|>")));      /* the next turn's, whatever keys say */
+    CHECK(!vocab_end(v, vocab_find(v, "<|assistant|>")) && !vocab_end(v, vocab_find(v, "<|system|>")) && !vocab_end(v, vocab_find(v, "<think>")));
     static const char *texts[] = {"<|im_end|>", "a<|im_end|>b", " <|im_end|>\n"};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
         eng_tokens t = ids_of(v, texts[k], strlen(texts[k]), false);

@@ -33,11 +33,14 @@ static eng_session *session_of(const eng_config *c, int n)
 static double p_of(const float *x, int32_t id) { return exp((double)x[id] - judge_log_sum(x, eng_model_info(m)->n_vocab)); }
 
 /* Against a session that is evaluated up to the position, takes the other settings, and goes on by that token. */
+static const char *head_off, *pin;                   /* of a layer that has attention; of an expert that is not chosen at those places anyway */
+
 static void it_is_what_a_run_that_changed_there_gives(void)
 {
-    static const char *const spec[] = { "k=1", "k=12", "ban=0:3,k=3", "bias=1:3=4", "pin=2:5", "experts.temperature=0.5", "norm.eps=0.01", "experts.min_p=0.5",
-                                        "attention.heads_off=0:1" };
+    char all[16];
+    const char *const spec[] = { "k=1", all, "ban=0:3,k=3", "bias=1:3=4", pin, "experts.temperature=0.5", "norm.eps=0.01", "experts.min_p=0.5", head_off };
     static const int at[] = { 0, 1, 63, 64, 65, 127, 150, TOKENS - 1 };
+    snprintf(all, sizeof all, "k=%d", eng_model_info(m)->n_expert);
     eng_config *a = config_of("");
     eng_session *s = session_of(a, TOKENS);
     for (size_t i = 0; i < sizeof spec / sizeof *spec; i++)
@@ -60,7 +63,7 @@ static void it_is_what_a_run_that_changed_there_gives(void)
             const float *x = eng_session_logits(full[0]), *y = eng_session_logits(full[1]);
             CHECK(r.kl == judge_kl(x, y, n, judge_log_sum(x, n), judge_log_sum(y, n), &top));
             CHECK_MSG(r.kl > 0, "%s at %d", spec[i], at[p]);
-            CHECK(r.n_word >= 8 && r.n_word <= LAB_NEXT && r.n_layer == 3 && r.text && (r.follows != NULL) == (at[p] + 1 < TOKENS));
+            CHECK(r.n_word >= 8 && r.n_word <= LAB_NEXT && r.n_layer == eng_model_info(m)->n_moe_layer && r.text && (r.follows != NULL) == (at[p] + 1 < TOKENS));
             lab_whatif_free(&r);
             eng_session_free(full[0]);
             eng_session_free(full[1]);
@@ -201,7 +204,7 @@ static void what_was_recorded_is_the_answer(void)
         lab_replayed r;
         q_buf said = { 0 };
         CHECK_MSG(lab_replay(s, t, &(lab_record){ json, 2, NULL }, "norm.eps=0.1", &said, NULL, &r, err) == 0, "%s: %s", made[i], err);
-        CHECK(r.n == TOKENS - FROM && r.n_layer == 3);
+        CHECK(r.n == TOKENS - FROM && r.n_layer == eng_model_info(m)->n_moe_layer);
         CHECK_MSG(r.side[LAB_RECORD].kl.high == 0 && r.side[LAB_RECORD].top1 == 1 && r.side[LAB_RECORD].dlogp.mean == 0, "%s: %g", made[i], r.side[LAB_RECORD].kl.mean);
         CHECK(r.side[LAB_OTHER].kl.mean > 0 && r.side[LAB_HELD].kl.mean > 0 && r.overlap < 1 && r.overlap > 0);
         CHECK(eng_session_length(s) == TOKENS);
@@ -281,15 +284,23 @@ static void a_difference_of_routing_alone_goes_when_it_is_held(void)
     free(now);
 }
 
-int main(void)
+static bool open_model(const char *arch)
 {
-    char *path = util_model("qwen3moe");
-    if (eng_model_open(path, NULL, &m, err) != 0) {
+    char *path = util_model(arch);
+    int rc = eng_model_open(path, NULL, &m, err);
+    if (rc)
         printf("not ok test_whatif: %s\n", err);
-        return 1;
-    }
     remove(path);
     free(path);
+    return rc == Q_OK;
+}
+
+int main(void)
+{
+    if (!open_model("qwen3moe"))
+        return 1;
+    head_off = "attention.heads_off=0:1";
+    pin = "pin=2:5";
     uint64_t r[4] = { 5, 6, 7, 8 };
     for (int i = 0; i < TOKENS; i++)
         token[i] = (int32_t)(q_random(r) % 250) + 5;
@@ -298,6 +309,15 @@ int main(void)
     RUN(equal_settings_change_nothing_and_words_say_what_changed);
     RUN(bans_are_said);
     RUN(what_cannot_be_tried_is_said);
+    RUN(what_was_recorded_is_the_answer);
+    RUN(a_difference_of_routing_alone_goes_when_it_is_held);
+    eng_model_free(m);
+    if (!open_model("qwen3next"))                    /* layers that go on from a state instead of cells */
+        return 1;
+    head_off = "attention.heads_off=2:1";
+    pin = "pin=1:5";
+    RUN(it_is_what_a_run_that_changed_there_gives);
+    RUN(nothing_of_it_stays);
     RUN(what_was_recorded_is_the_answer);
     RUN(a_difference_of_routing_alone_goes_when_it_is_held);
     eng_model_free(m);

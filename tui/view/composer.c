@@ -72,11 +72,14 @@ static const char *keys_of(const tui_app *app)
     if (app->comp.ed.searching) return _("type to search · Ctrl-R older · Enter takes it · Esc leaves");
     if (app->go.focus) return app->go.focus->keys ? app->go.focus->keys(app) : _(app->go.focus->hint);
     if (app->comp.ed.folds.n) return _("Enter send · Ctrl-T opens what was pasted · Ctrl-C clears");
-    if (app->seen.st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
-    if (app->seen.st.thinking && agt_answering(app->a)) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · Ctrl-X t ends the thinking · F6 pause · F7/F8 fewer/more experts")
-                                                                                     : _("Ctrl-X t ends the thinking · Ctrl-C stop");
-    if (agt_answering(app->a)) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
-                                           : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
+    bool wide = app->grid.w >= LAY_PANELS_W, routed = app->seen.st.n_expert > 0;
+    if (app->seen.st.paused) return routed ? _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop") : _("→ one token · F6 goes on · Ctrl-C stop");
+    if (app->seen.st.thinking && agt_answering(app->a))
+        return !wide ? _("Ctrl-X t ends the thinking · Ctrl-C stop") : routed ? _("Ctrl-C stop · Ctrl-X t ends the thinking · F6 pause · F7/F8 fewer/more experts")
+                                                                              : _("Ctrl-C stop · Ctrl-X t ends the thinking · F6 pause");
+    if (agt_answering(app->a))
+        return !routed ? _("Ctrl-C stop · F6 pause · Enter sends after this answer")
+             : wide ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer") : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
     if (app->comp.editing && app->comp.amend) return _("Enter goes on from the end of this text · Ctrl-J line · Esc leaves it as it was");
     return app->comp.editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")
                         : app->seen.st.n_expert ? _("Enter send · Ctrl-J line · Ctrl-C stop · F7/F8 fewer/more · /help")

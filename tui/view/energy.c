@@ -19,12 +19,13 @@ static int parts_of(const agt_energy *e)
     return n;
 }
 
+static int foot_rows(const agt_energy *e) { return FOOT_ROWS + (e->n_recurrent ? 2 : 0); }
 static int rows_side(const agt_energy *e)
 {
-    int left = 1 + parts_of(e) + 1 + FOOT_ROWS, right = 1 + e->n_row + 2;
+    int left = 1 + parts_of(e) + 1 + foot_rows(e), right = 1 + e->n_row + 2;
     return 1 + (left > right ? left : right);
 }
-static int rows_below(const agt_energy *e) { return 1 + 1 + parts_of(e) + 1 + 1 + e->n_row + 1 + FOOT_ROWS + 2; }
+static int rows_below(const agt_energy *e) { return 1 + 1 + parts_of(e) + 1 + 1 + e->n_row + 1 + foot_rows(e) + 2; }
 
 static int height(tui_app *app, int width, int most)
 {
@@ -144,6 +145,10 @@ static void context(pen *p, const agt_energy *e)
     char a[32], b[32];
     words(p, q_printf(_("a token of context keeps")), S_DIM);
     words(p, q_printf(_("%s in f16, %s in q8_0"), q_bytes_words((uint64_t)e->kv_f16, a), q_bytes_words((uint64_t)e->kv_q8, b)), S_TEXT);
+    if (e->n_recurrent) {
+        words(p, q_printf(ngettext("%d recurrent layer remembers", "%d recurrent layers remember", (unsigned long)e->n_recurrent), e->n_recurrent), S_DIM);
+        words(p, q_printf(_("%s, read and written a token"), q_bytes_words(e->state_bytes, a)), S_TEXT);
+    }
     words(p, q_printf(_("GFLOP a token by context")), S_DIM);
     words(p, q_printf(_("0: %.2f   4k: %.2f   32k: %.2f"), gflop(e, 0), gflop(e, 4096), gflop(e, 32768)), S_TEXT);
 }
@@ -210,8 +215,10 @@ static void on_event(tui_app *app, agt_event *e)         /* another model is ano
     if (e->kind == AGT_EV_READY && (app->go.over == &view_energy || app->go.instead == &view_energy)) agt_ask_energy(app->a);
 }
 
+static const char *keys(const tui_app *app) { return _(app->seen.st.n_expert ? view_energy.hint : N_("j k scroll · Esc back")); }
+
 const tui_view view_energy = {
     .name = "energy", .digit = '0', .action = AGT_UI_ENERGY, .place = AT_INSTEAD,
     .hint = N_("j k scroll · - + fewer, more experts · Esc back"), .height = height, .draw = draw, .on_key = on_key, .on_event = on_event,
-    .opened = opened,
+    .opened = opened, .keys = keys,
 };

@@ -112,7 +112,7 @@ static void layer_row(tui_app *app, int layer, int w, int y, int x, int end, boo
     const agt_cell *c = r->cell + (size_t)layer * (size_t)r->n_expert;
     enum form f = form_of(app);
     x = tui_putf(g, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + layer);
-    x = tui_put(g, y, x, end, " ", S_DIM);
+    x = tui_put(g, y, x, end, agt_layer_recurrent(app->a, r->first_layer + layer) ? "~" : " ", S_DIM);
     if (f == FORM_CELLS) {
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);
@@ -469,8 +469,10 @@ static bool on_key(tui_app *app, const tui_key *k)
 
 static void opened(tui_app *app) { tui_cursor_of(app, &view_experts)->sel = strangest(app); }
 
+static const char *keys(const tui_app *app) { return _(app->seen.st.n_expert ? view_experts.hint : N_("F5 config · Esc back")); }
+
 const tui_view view_experts = {
     .name = "experts", .key = K_F3, .digit = '3', .action = AGT_UI_EXPERTS, .place = AT_UPPER, .zooms = true,
     .hint = N_("j k layer · - + fewer, more experts · z zoom · Enter its numbers · Esc back"),
-    .height = height, .draw = draw, .on_key = on_key, .opened = opened,
+    .keys = keys, .height = height, .draw = draw, .on_key = on_key, .opened = opened,
 };

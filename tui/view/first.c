@@ -39,6 +39,8 @@ static void lay_first(tui_app *app, tui_lay *l, int width)
     for (int i = 0; i < OFFERS; i++) entry(l, width, _(offers[i].cmd), w + 2, _(offers[i].what), S_TITLE, S_DIM);
     const char *say = st->carved ? _("The default model is small, speaks English, and was cut into experts on this machine: good for watching "
                                      "routing, not for facts.")
+                    : st->loaded && !st->chat_template && !view_server(st) ? _("This file has no chat template: it may be a base model, which continues texts rather than "
+                                                                              "answers. quorum --base lets it.")
                     : st->loaded && !st->n_expert ? _("This model is dense: every weight takes part in each token, so there are no experts to watch.")
                     : NULL;
     if (!say) return;

@@ -183,7 +183,7 @@ static void layer_page(tui_app *app, tui_box b)
 {
     static const char *const head[COLUMNS] = { N_("expert"), N_("share"), N_("over mean"), N_("rate"), N_("usual"), N_("times"), N_("weight") };
     tui_closer *z = &app->zoom;
-    char *title = q_printf(_("Layer %d"), z->layer), *right = NULL;
+    char *title = q_printf(agt_layer_recurrent(app->a, z->layer) ? _("Layer %d ~ recurrent") : _("Layer %d"), z->layer), *right = NULL;
     if (z->has[LAYER]) right = q_printf(ngettext("%d token", "%d tokens", (unsigned long)z->of[LAYER].tokens), z->of[LAYER].tokens);
     view_caption(app, b, title, right, true);
     free(title);

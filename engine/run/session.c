@@ -29,19 +29,6 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
     return s;
 }
 
-static uint64_t last_chain(const eng_session *s) { return s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : 0; }
-
-void session_logits(eng_session *s, const float *logits)
-{
-    s->user.logits = logits;
-    s->logits_of = logits ? last_chain(s) : 0;
-}
-
-bool session_logits_fit(const eng_session *s)
-{
-    return s->user.logits && s->line.n > 0 && s->line.n == s->n_tokens && last_chain(s) == s->logits_of;
-}
-
 int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char *err)
 {
     if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
@@ -148,8 +135,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         s->context = context;
     }
     /* Under `continue` the logits at hand still choose the next token; the one after it is c's. */
-    if (policy == ENG_RECOMPUTE && !session_logits_fit(s))
-        session_logits(s, NULL);
+    if (policy == ENG_RECOMPUTE && !step_logits_fit(s))
+        step_logits(s, NULL);
     eng_config *copy = eng_config_copy(c);
     eng_config_free(s->config);
     s->config = copy;

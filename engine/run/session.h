@@ -27,12 +27,12 @@ struct eng_session {
     int16_t seq;                       /* its number in the step at hand, step.c's */
 };
 
-/* What the line's last cell has given, NULL: nothing; and whether the logits at hand are still that cell's, with none lacking: after a
+/* step.c: what the line's last cell has given, NULL: nothing; and whether the logits at hand are still that cell's, with none lacking: after a
  * change under `continue` that exchanged or dropped the cells they are not, however the cells come back. */
-void session_logits(eng_session *, const float *logits);
-bool session_logits_fit(const eng_session *);
+void step_logits(eng_session *, const float *logits);
+bool step_logits_fit(const eng_session *);
 
-/* step.c: Q_RANGE with a sentence where an id is not in the vocabulary. */
+/* Q_RANGE with a sentence where an id is not in the vocabulary. */
 int step_check_tokens(const eng_session *, const int32_t *tokens, int n, char *err);
 /* Evaluates what the line lacks of the tokens, in chunks; logits: those of the last row are wanted. */
 int step_catch_up(eng_session *, bool logits, void (*progress)(void *user, int done, int total), void *user, char *err);

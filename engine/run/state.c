@@ -74,7 +74,7 @@ static head head_of(const eng_session *s, size_t n_json, size_t n_note)
     head h = { .version = VERSION, .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
                .chain = s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : s->seed, .n_layer = ker_cell_layers(&m->ker),
                .n_kv_head = m->ker.n_kv_head, .head_dim = m->ker.head_dim, .kv = (int16_t)s->cache->type, .state_floats = (uint32_t)ker_state_floats(&m->ker), .n_vocab = m->ker.n_vocab,
-               .n_tokens = s->n_tokens, .n_cells = s->line.n, .n_logits = session_logits_fit(s) ? m->ker.n_vocab : 0,
+               .n_tokens = s->n_tokens, .n_cells = s->line.n, .n_logits = step_logits_fit(s) ? m->ker.n_vocab : 0,
                .n_json = (uint32_t)n_json, .n_name = (uint32_t)strnlen(m->info.name, NAME_MOST), .n_note = (uint32_t)n_note };
     const char *on = eng_model_device(m), *colon = strchr(on, ':');        /* which of several alike is not asked */
     snprintf(h.device, sizeof h.device, "%.*s%s", colon ? (int)(colon - on) : (int)strlen(on), on, colon ? colon + 1 + strcspn(colon + 1, " ") : "");
@@ -490,10 +490,10 @@ static void become(eng_session *s, const head *h, loaded *l)
     memcpy(s->tokens, l->tokens, sizeof *s->tokens * (size_t)h->n_tokens);
     s->n_tokens = h->n_tokens;
     s->ahead.n = 0;
-    session_logits(s, NULL);
+    step_logits(s, NULL);
     if (l->logits) {
         free(s->user.kept);
-        session_logits(s, s->user.kept = l->logits);
+        step_logits(s, s->user.kept = l->logits);
         l->logits = NULL;
     }
 }

@@ -32,6 +32,19 @@ static void record(eng_session *s, const ker_out *o, const cache_row *rows, int 
     }
 }
 
+static uint64_t last_chain(const eng_session *s) { return s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : 0; }
+
+void step_logits(eng_session *s, const float *logits)
+{
+    s->user.logits = logits;
+    s->logits_of = logits ? last_chain(s) : 0;
+}
+
+bool step_logits_fit(const eng_session *s)
+{
+    return s->user.logits && s->line.n > 0 && s->line.n == s->n_tokens && last_chain(s) == s->logits_of;
+}
+
 /* n tokens of one timeline under its own configuration, kept as its next cells. */
 static int extend(eng_session *s, const int32_t *tokens, int n, unsigned want_last, bool prompt, ker_out *out, char *err)
 {
@@ -47,7 +60,7 @@ static int extend(eng_session *s, const int32_t *tokens, int n, unsigned want_la
         return rc;
     record(s, out, rows, 0, n, n, pos, prompt);
     if (want_last & ENG_WANT_LOGITS)
-        session_logits(s, out->logits);
+        step_logits(s, out->logits);
     return 0;
 }
 
@@ -148,7 +161,7 @@ static bool ahead_take(eng_session *s, int32_t token)
     a->line++;
     rows[a->at] = (cache_row){ .token = token, .hash = s->hash };
     record(s, &a->out, rows, a->at, 1, a->n + 1, s->n_tokens, false);
-    session_logits(s, a->out.logits + (size_t)a->at * (size_t)s->cache->m->ker.n_vocab);
+    step_logits(s, a->out.logits + (size_t)a->at * (size_t)s->cache->m->ker.n_vocab);
     s->tokens[s->n_tokens++] = token;
     s->speed.decode_tokens++;
     if (a->at == a->n)
@@ -190,7 +203,7 @@ static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n
     s->ahead = (draft_ahead){ .n = n, .line = pos + 1, .clock = s->cache->clock, .hash = s->hash, .seconds = (double)(q_now_ns() - start) / 1e9, .out = out };
     memcpy(s->ahead.token, draft, sizeof *draft * (size_t)n);
     record(s, &out, rows, 0, 1, n + 1, pos, false);
-    session_logits(s, out.logits);
+    step_logits(s, out.logits);
     return 0;
 }
 
@@ -302,7 +315,7 @@ static void settle(eng_session *s, const ker_out *o, const eng_row *rows, const 
     record(s, o, w, first, n, total, s->n_tokens, false);
     for (int r = 0; r < n; r++)
         s->tokens[s->n_tokens++] = rows[first + r].token;
-    session_logits(s, logits_at >= 0 ? o->logits + (size_t)logits_at * (size_t)s->cache->m->ker.n_vocab : NULL);
+    step_logits(s, logits_at >= 0 ? o->logits + (size_t)logits_at * (size_t)s->cache->m->ker.n_vocab : NULL);
     s->speed.decode_tokens += n;
     s->speed.decode_s += seconds * n / total;
 }

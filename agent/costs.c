@@ -3,6 +3,7 @@
  * something was measured in this conversation. */
 #include "agent/talk.h"
 #include "agent/view.h"
+#include "base/say.h"
 
 #include <math.h>
 #include <stdio.h>

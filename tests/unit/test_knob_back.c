@@ -13,7 +13,8 @@ static const turn turns[] = {
     { "norm.eps", "0.1", NULL }, { "rope.theta", "500", NULL }, { "kv.type", "q8_0", NULL }, { "kv.type", "f32", NULL }, { "ffn.width", "50%", NULL }, { "ffn.width", "7", NULL }, { "ffn.width", "0:24,1-2:3", NULL },
     { "ffn.width", "50%:magnitude", NULL }, { "ffn.width", "1-2:3:magnitude", NULL },
     { "rope.scaling", "linear", "rope.factor 4" }, { "rope.scaling", "yarn", "rope.factor 4 rope.original_context 64" }, { "rope.factor", "3", "rope.scaling linear" },
-    { "rope.factor", "8", "rope.scaling yarn rope.original_context 64" }, { "rope.original_context", "16", "rope.scaling yarn rope.factor 4" } };
+    { "rope.factor", "8", "rope.scaling yarn rope.original_context 64" }, { "rope.original_context", "16", "rope.scaling yarn rope.factor 4" },
+    { "rope.yarn_range", "exact", "rope.scaling yarn rope.factor 4 rope.original_context 64" } };
 static char err[Q_ERRLEN];
 static eng_model *m;
 static int n_vocab;

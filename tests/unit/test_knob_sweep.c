@@ -91,10 +91,13 @@ static values values_of(const eng_config *c, const q_knob *k)
     case Q_KNOB_CHOICE:
         for (const char *p = k->choices; *p;) {
             size_t w = strcspn(p, ",");
-            add(&a, q_strndup(p, w));
+            if (strncmp(p, "longrope", w) != 0)            /* these models hold no factors for it */
+                add(&a, q_strndup(p, w));
             p += w + (p[w] == ',');
         }
         a.n_in = a.n;
+        if (strstr(k->choices, "longrope"))
+            add(&a, q_strdup("longrope"));
         add(&a, q_strdup("nonsense"));
         add(&a, q_strdup(""));
         break;

@@ -1,6 +1,7 @@
 /* agent/costs: what a token costs under the present configuration, under the next one that F7 and F8 would take, and what
  * the last change did. The engine's thread publishes copies; the front end's calls read them. Nothing is predicted before
  * something was measured in this conversation. */
+#include "base/say.h"
 #include "agent/talk.h"
 #include "agent/view.h"
 #include "base/say.h"

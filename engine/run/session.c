@@ -148,8 +148,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
 const eng_config *eng_session_get_config(const eng_session *s) { return s->config; }
 eng_cache *eng_session_cache(const eng_session *s) { return s->cache; }
 
-int eng_session_sync(eng_session *s, const int32_t *tokens, int n, enum eng_policy policy,
-                     void (*progress)(void *user, int done, int total), void *user, char *err)
+/* A text is about to take the place of what stands there: it fits, its tokens are known, and what was ready for more is dropped. */
+static int begin_text(eng_session *s, const int32_t *tokens, int n, char *err)
 {
     if (n > s->context)
         return q_fail(err, Q_RANGE, _("%d tokens do not fit into the context of %d: raise context.length or shorten the text"), n, s->context);
@@ -158,6 +158,15 @@ int eng_session_sync(eng_session *s, const int32_t *tokens, int n, enum eng_poli
         return rc;
     s->user.logits = NULL;
     s->ahead.n = 0;
+    return 0;
+}
+
+int eng_session_sync(eng_session *s, const int32_t *tokens, int n, enum eng_policy policy,
+                     void (*progress)(void *user, int done, int total), void *user, char *err)
+{
+    int rc = begin_text(s, tokens, n, err);
+    if (rc)
+        return rc;
     if (n == 0) {
         kv_release(s->cache->pool, &s->line);
         s->n_tokens = 0;
@@ -174,13 +183,9 @@ int eng_session_sync(eng_session *s, const int32_t *tokens, int n, enum eng_poli
 
 int eng_session_reuse(eng_session *s, const int32_t *tokens, int n, enum eng_policy policy, char *err)
 {
-    if (n > s->context)
-        return q_fail(err, Q_RANGE, _("%d tokens do not fit into the context of %d: raise context.length or shorten the text"), n, s->context);
-    int rc = step_check_tokens(s, tokens, n, err);
+    int rc = begin_text(s, tokens, n, err);
     if (rc)
         return rc;
-    s->user.logits = NULL;
-    s->ahead.n = 0;
     s->n_tokens = kv_reuse(s->cache->pool, &s->line, tokens, n, s->seed, s->hash, policy);
     if (s->n_tokens)
         memmove(s->tokens, tokens, sizeof *tokens * (size_t)s->n_tokens);

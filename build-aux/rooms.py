@@ -17,7 +17,7 @@ def row(room):
     structs = [(s[2], s[0]) for f in files for s in f.structs if not table_of_functions(s)]
     functions = [(last - first + 1, name) for f in files if not VECTOR.search(f.path) for name, _, first, last in f.functions]
     return "| %s | %d | %d | %s | %s | %s |" % (room, sum(f.lines for f in files), len(files), PUBLIC.get(room, room + ".h"),
-                                               "%s (%d)" % max(structs)[::-1] if structs else "none", "%s (%d)" % max(functions)[::-1])
+                                               "%s (%d)" % max(structs)[::-1] if structs else "none", "%s (%d)" % max(functions)[::-1] if functions else "none")
 
 
 table = "\n".join(["| room | lines | files | public header | largest struct (fields) | longest function (lines) |", "|---|---|---|---|---|---|"] +

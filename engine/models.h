@@ -58,6 +58,32 @@ int eng_convert_e5(const char *in, const char *out, void (*progress)(void *user,
 int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
 
+/* ================= published models (engine/make/catalog.ini, engine/make/catalog.c) ================= */
+/* One row a shape; what is published in this shape is its variants. All strings are the catalogue's, "" where it does not say.
+ * Read once at the first call and kept until the process ends; constant after that. [any] */
+typedef struct eng_variant {             /* one published set of weights */
+    const char *kind;                    /* "base", "instruct", "thinking", or "hybrid": thinks or not, as it is asked */
+    const char *name, *repo, *gguf;      /* "Qwen3-30B-A3B-Instruct-2507"; repository of the weights ("Qwen/…"), of GGUFs ("" none known) */
+    const char *licence, *sampling;      /* SPDX or the licence's own name; recommended: "temperature=0.7 top_p=0.8 top_k=20" */
+    int context;                         /* tokens, as published (without YaRN) */
+    bool gated;                          /* the hub wants an agreement first */
+    const char *source, *date;           /* of these facts: an address, YYYY-MM-DD */
+} eng_variant;
+typedef struct eng_published { const char *type, *source, *date; uint64_t bytes; } eng_published;  /* a published file's size */
+typedef struct eng_known {
+    const char *like, *arch, *family, *title;    /* what eng_synth and eng_energy_like take; "qwen3", "qwen3.6"; "Qwen3-30B-A3B" */
+    const char *note;                    /* what a person should know: "no Base of this size is published; take 14B or 30B-A3B"; N_() words */
+    double params_b, active_b;           /* thousand millions, counted from the shape */
+    int n_layer, n_expert, n_used, n_ctx;
+    const eng_variant *variant; int n_variant;
+    const eng_published *published; int n_published;
+} eng_known;
+/* All rows, smallest first. Q_NOTFOUND: no catalogue beside the program; Q_FORMAT: a row that lacks something, err names line and key. */
+int eng_catalog(const eng_known **out, int *n, char *err);
+/* By like, a variant's name, repository, or a part of any of them (letter case ignored). *variant: the one meant, or NULL where the
+ * whole row is. Q_NOTFOUND with those that are near; Q_RANGE: several fit, err lists them. */
+int eng_catalog_find(const char *what, const eng_known **out, const eng_variant **variant, char *err);
+
 /* ================= the energy map: what one token costs ================= */
 /* Exact counts from the tensors of a file, by part of the pass. A token reads one row of the embedding, every other weight
  * once, and of the routed experts k in each routed layer; norms and biases count to the part they stand before. */

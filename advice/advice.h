@@ -1,0 +1,55 @@
+/* advice: which model for which machine. What a machine has (found, measured, or named from a table), what a published model or a
+ * file takes of it in each type, where it lies, how fast it will be, and what to say about it. Numbers come from shapes
+ * (engine/models.h), from a measurement, or from a row with source and date; a guess says that it is one.
+ *
+ * Everything here is plain data and pure but adv_machine_here, which looks at this machine and takes up to three seconds. Any thread.
+ * Errors: base.h. Sizes are bytes; GiB only where something is shown. */
+#ifndef QUORUM_ADVICE_H
+#define QUORUM_ADVICE_H
+
+#include "engine/models.h"
+
+/* ================= machines ================= */
+enum { ADV_GPUS = 16 };
+typedef struct adv_gpu { char name[64]; uint64_t bytes, free; double bandwidth; /* bytes a second; 0 unknown */ } adv_gpu;
+typedef struct adv_machine {
+    char name[64], title[128];           /* "rtx-pro-6000"; "RTX PRO 6000 Blackwell, 96 GB"; "here": this one */
+    uint64_t ram, ram_free;              /* cgroup limits heeded, page cache counts as free */
+    uint64_t disk_free;                  /* where models are kept; 0 unknown */
+    int cores;                           /* that may be used */
+    char cpu[96], isa[32];               /* as it calls itself; of kernels/ */
+    double ram_bandwidth;                /* bytes a second, read by all threads; 0 unknown */
+    double madds;                        /* multiply-adds a second in prefill, all threads; 0 unknown */
+    adv_gpu gpu[ADV_GPUS]; int n_gpu;
+    bool measured;                       /* bandwidth and madds were; else from the table */
+    const char *source, *date;           /* of a table's row; "" of this machine */
+} adv_machine;
+/* What there is here; measure: bandwidth and prefill too (three seconds at most). Never fails: what is not found is 0. */
+void adv_machine_here(bool measure, adv_machine *out);
+/* Rows of advice/machines.ini: "rtx-pro-6000", "5090", "4090", "h100", "h200", "m4-max", "strix-halo", "cpu-64g", …, several GPUs as "4x4090". */
+int adv_machine_find(const char *name, adv_machine *out, char *err);        /* Q_NOTFOUND: err lists them */
+int adv_machines(const adv_machine **out, int *n, char *err);
+
+/* ================= what a model takes, and where it fits ================= */
+enum adv_place { ADV_GPU, ADV_SPLIT /* routed experts in RAM, the rest on the GPU */, ADV_RAM, ADV_DISK /* experts read as they are asked for */, ADV_NOWHERE };
+typedef struct adv_wish {
+    const char *type;                    /* "Q4_K_M", "Q8_0", "BF16", …: rows of engine/make/synth.c */
+    const char *kv_type;                 /* NULL: f16 */
+    int context, users;                  /* 0: 8192, 1 */
+    int k;                               /* experts a token; 0: the model's own */
+} adv_wish;
+typedef struct adv_fit {
+    eng_energy costs;                    /* of the whole model in this type */
+    uint64_t weights, kv, state, room;   /* bytes: file's tensors; all users' cells; recurrent states; what else a run takes */
+    uint64_t kv_token;                   /* of one token */
+    enum adv_place place;
+    uint64_t on_gpu, in_ram, on_disk;    /* how it is split */
+    int context_max;                     /* the longest that still fits in this place; 0: none */
+    double decode, prefill;              /* tokens a second foretold for one user; 0: nothing is known to foretell from */
+    bool guess;                          /* from a table's bandwidth, not from a measurement */
+} adv_fit;
+/* Q_RANGE: no such type for this shape. A model that fits nowhere is no error: ADV_NOWHERE. */
+int adv_fit_known(const eng_known *, const adv_wish *, const adv_machine *, adv_fit *out, char *err);
+int adv_fit_file(const char *path, const adv_wish *, const adv_machine *, adv_fit *out, char *err);     /* its own type; wish.type is ignored */
+
+#endif

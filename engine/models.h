@@ -46,6 +46,8 @@ void eng_arrival_end(int handle);
 
 /* path is a GGUF file with a readable header and all of its tensors within it. */
 bool eng_file_whole(const char *path);
+/* path is called as a part of a split model is, NAME-00001-of-00003.gguf: which of how many, and the bytes of NAME. Any may be NULL. */
+bool eng_split_name(const char *path, int *part, int *of, size_t *name);
 
 /* ================= making models ================= */
 /* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */

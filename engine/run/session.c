@@ -34,6 +34,8 @@ int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char
     if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
         return q_fail(err, Q_RANGE, _("this cache holds timelines of up to %d tokens in another kv.type or length: kv.type and context.length must be its own"), k->context);
     int rc = cache_hold(k, c, eng_config_hash(c), err);
+    if (!rc && c->v.draft == DRAFT_MTP)
+        rc = next_open(k->m, err);
     if (!rc)
         *out = session_make(k, c);
     return rc;
@@ -76,7 +78,7 @@ int eng_session_cut(eng_session *s, int n, char *err)
         return q_fail(err, Q_RANGE, _("a timeline of %d tokens cannot be cut to %d"), s->n_tokens, n);
     if (n < s->n_tokens)
         s->user.logits = NULL;
-    s->ahead.n = 0;
+    step_ahead_drop(s);
     if (n < s->line.n)
         kv_cut(s->cache->pool, &s->line, n);
     s->n_tokens = n;
@@ -87,6 +89,8 @@ void eng_session_free(eng_session *s)
 {
     if (!s)
         return;
+    step_ahead_drop(s);
+    next_free(s->next);
     kv_release(s->cache->pool, &s->line);
     cache_leave(s->cache, &s->user);
     trace_free(s->trace);
@@ -107,6 +111,7 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
     int rc = cache_pool(k->m, c, k->timelines, &pool, err);
     if (rc)
         return rc;
+    step_ahead_drop(s);
     kv_release(k->pool, &s->line);
     kv_pool_free(k->pool);
     k->pool = pool;
@@ -126,6 +131,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         return q_fail(err, Q_RANGE, _("the conversation already takes %d tokens: context.length cannot be %d"), s->n_tokens, context);
     if (hash != s->hash && (rc = cache_hold(k, c, hash, err)))
         return rc;
+    if (c->v.draft == DRAFT_MTP && (rc = next_open(k->m, err)))
+        return rc;
     if (anew && (rc = rebuild(s, c, err)))
         return rc;
     if (!anew && (seed != s->seed || policy == ENG_RECOMPUTE))
@@ -133,6 +140,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
     if (context != s->context) {
         s->tokens = q_realloc(s->tokens, sizeof *s->tokens * (size_t)context);
         s->context = context;
+        next_free(s->next);
+        s->next = NULL;
     }
     /* Under `continue` the logits at hand still choose the next token; the one after it is c's. */
     if (policy == ENG_RECOMPUTE && !step_logits_fit(s))
@@ -157,7 +166,7 @@ static int begin_text(eng_session *s, const int32_t *tokens, int n, char *err)
     if (rc)
         return rc;
     s->user.logits = NULL;
-    s->ahead.n = 0;
+    step_ahead_drop(s);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/run/cache.h"
 #include "engine/run/draft.h"
+#include "engine/run/next.h"
 #include "engine/run/trace.h"
 
 struct eng_session {
@@ -24,6 +25,7 @@ struct eng_session {
     float *rec_f;                      /* weights [n_layer][n_expert], entropy, margin [n_layer] */
     draft_pays drafts;
     draft_ahead ahead;
+    next_line *next;                   /* draft mtp; NULL until it is used */
     int16_t seq;                       /* its number in the step at hand, step.c's */
 };
 
@@ -31,6 +33,9 @@ struct eng_session {
  * change under `continue` that exchanged or dropped the cells they are not, however the cells come back. */
 void step_logits(eng_session *, const float *logits);
 bool step_logits_fit(const eng_session *);
+
+/* What was evaluated ahead is let go, unjudged. Before the line or the cache's pages change. */
+void step_ahead_drop(eng_session *);
 
 /* Q_RANGE with a sentence where an id is not in the vocabulary. */
 int step_check_tokens(const eng_session *, const int32_t *tokens, int n, char *err);

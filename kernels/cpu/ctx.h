@@ -36,6 +36,7 @@ typedef struct ctx_delta {         /* all NULL in a model without recurrent laye
     float *two, *gates;            /* [max_rows][2 * n_value]: beta and alpha as they come; decay, then beta */
     float *zero;                   /* [channels]                                   */
     int *before, *after;           /* [max_rows] the rows beside it in its sequence; -1: none */
+    int *left;                     /* [max_rows] the state that is written after it; 0: none */
     int *first;                    /* [max_rows] each sequence's first row         */
     int n_first;
     acts act;                      /* of o                                         */
@@ -48,6 +49,11 @@ typedef struct ctx_mla {               /* KER_MIX_MLA (mla.c); none elsewhere   
     acts low_act, nope_act;        /* of low; [max_rows * n_head] of q's first `nope` */
     acts o_act;                    /* [max_rows * n_head] of a head's sum of latents  */
 } ctx_mla;
+
+typedef struct ctx_next {              /* ker_model.next; none elsewhere */
+    float *pair;                   /* [max_rows][2 * n_embd] normed: the embedded row, the hidden one */
+    acts act;                      /* of pair */
+} ctx_next;
 
 typedef struct ctx_route {
     float *score;                  /* [max_rows][n_expert]                         */
@@ -96,6 +102,7 @@ struct ker_ctx {
     ctx_att att;
     ctx_delta delta;
     ctx_mla mla;
+    ctx_next next;
     ctx_route rt;
     ctx_ffn ff;
     ctx_out out;

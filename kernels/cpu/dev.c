@@ -10,7 +10,7 @@ const ker_can *ker_cpu_can(void)
 {
     static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA, .glus = (1u << KER_GLUS) - 1,
                                  .biases = KER_BIAS_QKV | KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .groups = true,
-                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true };
+                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true, .next = true };
     return &can;
 }
 

@@ -36,15 +36,6 @@ static char *meaning(agt *a, const prov_config *c, enum q_effect e, int token)
                                      "from the next answer; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells), cells);
 }
 
-/* A setting that this model has no use for, though it may be set. */
-static bool idle(agt *a, const prov_config *c, const char *name)
-{
-    q_buf b = { 0 };
-    bool is = name && strcmp(name, "draft") == 0 && prov_about(a->seat.who)->recurrent && strcmp(prov_config_get(c, name, &b), "off") != 0;
-    q_buf_free(&b);
-    return is;
-}
-
 /* One edit on one configuration; *name and *value say what it came to. */
 static int edited(agt *a, const edit *e, prov_config *c, char **name, char **value, char *err)
 {
@@ -263,7 +254,7 @@ static bool apply(agt *a, const edit *e, int token)
         if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
             effect = Q_EFFECT_PROMPT;
     }
-    char *meant = rc != Q_OK ? NULL : idle(a, c, name) ? q_strdup(_("nothing changes: models with recurrent layers do without drafts")) : meaning(a, c, effect, token);
+    char *meant = rc != Q_OK ? NULL : meaning(a, c, effect, token);
     if (rc == Q_OK) {
         guard_say(a, a->seat.cfg, c);
         rc = put(a, c, token, &emptied, err);

@@ -137,8 +137,8 @@ static void models(agt *a, bool show)
             q_buf_say(&b, "\n      %s", _("does not fit in the memory that is free now"));
         q_buf_putc(&b, '\n');
     }
-    q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file.\n")
-                     : _("No models found. quorum model fetch makes the default one; QUORUM_MODELS names folders to look in.\n"));
+    q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file; quorum model pull brings more.\n")
+                     : _("No models found. quorum model fetch makes the default one, quorum model pull brings one from a hub; QUORUM_MODELS names folders to look in.\n"));
     servers(a, &b);
     prov_found_free(f, n);
     note_text(&a->events, "/model", q_buf_take(&b));

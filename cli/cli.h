@@ -40,6 +40,8 @@ int cmd_model(int argc, char **argv);
 typedef struct cli_map { const char *file, *svg, **set; int n_set; bool json, force; } cli_map;
 int cli_model_map(const cli_map *);         /* map.c */
 int cli_model_guard(const char *file, const char *db, bool json);      /* guard.c; db NULL: the user's */
+typedef struct cli_pull { const char *what, *to, *token_file; int lines, stall; bool list, force, json; } cli_pull;     /* 0: not said */
+int cli_model_pull(const cli_pull *);       /* pull.c */
 int cmd_memory(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_compare(int argc, char **argv);

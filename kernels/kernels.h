@@ -238,6 +238,8 @@ typedef struct ker_seq {               /* one sequence: its cells in order */
      * the one that its last row's is written to, 0: nowhere. They differ, so a batch that fails spoils nothing, and no other
      * sequence of the batch has anything to do with what is written. The sequence's rows then lie in cells that follow one another. */
     int state_from, state_to;
+    /* The same after each of its rows but the last: numbers of states, 0: not wanted; NULL: of none. In a batch of one sequence only. */
+    const int32_t *state_each;
 } ker_seq;
 
 typedef struct ker_batch {             /* arrays of n rows, owned by the caller until end/wait */
@@ -314,7 +316,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 13 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 14 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 

@@ -135,6 +135,9 @@ static int follows_check(const ker_batch *b, int r, char *err)
     bool fits = before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0);
     for (int i = 0; i < b->n_seq && before < 0 && s->state_to; i++)
         fits = fits && b->seqs[i].state_from != s->state_to && (i == seq || b->seqs[i].state_to != s->state_to);
+    int own = s->state_each && r < b->n - 1 ? s->state_each[r] : 0;
+    fits = fits && (!s->state_each || b->n_seq == 1) && (!own || (own != s->state_from && own != s->state_to));
+    for (int i = 0; i < r && own; i++) fits = fits && s->state_each[i] != own;
     if (fits) return Q_OK;
     return q_fail(err, Q_RANGE, _("row %d of the batch: recurrent layers need cells one after another and the state before them"), r);
 }

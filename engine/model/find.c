@@ -31,6 +31,8 @@ typedef struct finder {
 
 char *eng_default_model(void) { return q_user_path(Q_DIR_DATA, "models/smollm2-135m-instruct-carved.gguf"); }
 
+bool eng_split_name(const char *path, int *part, int *of, size_t *name) { return split_name(path, part, of, name); }
+
 static bool ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);

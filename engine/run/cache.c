@@ -246,7 +246,7 @@ static int place(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row
         }
         if (keep && (rc = kv_next_state(k->pool, line, err)))
             return rc;
-        b->seqs[i] = (ker_seq){ .page = line->page, .n_page = line->n_page, .state_from = line->state, .state_to = line->next };
+        b->seqs[i] = (ker_seq){ .page = line->page, .n_page = line->n_page, .state_from = line->state, .state_to = line->next, .state_each = seqs[i].each };
     }
     return 0;
 }

@@ -35,7 +35,7 @@ struct eng_cache {
     struct cache_batch *batch;
 };
 
-typedef struct cache_seq { kv_line *line; uint64_t seed; } cache_seq;
+typedef struct cache_seq { kv_line *line; uint64_t seed; const int32_t *each; /* as ker_seq.state_each */ } cache_seq;
 
 typedef struct cache_row {             /* rows of one seq follow one another */
     int32_t token;

@@ -9,7 +9,8 @@
 #include "engine/engine.h"
 #include "kernels/kernels.h"
 
-enum { DRAFT_MAX = 15 };               /* tokens of a draft: with the one at hand, rows that the CPU reads a weight once for */
+enum { DRAFT_MAX = 15,                 /* tokens of a draft: with the one at hand, rows that the CPU reads a weight once for */
+       DRAFT_STATES = 3 };             /* ... where layers are recurrent: each of the rows leaves a state of its own */
 
 /* Time decides how often it is tried, never what is chosen. Seconds. */
 typedef struct draft_pays {
@@ -33,6 +34,7 @@ void draft_tried(draft_pays *, int drafted, int accepted, double seconds);
 typedef struct draft_ahead {
     int32_t token[DRAFT_MAX];
     int n, at;                         /* tokens; the next one. n 0: nothing                          */
+    int32_t state[DRAFT_STATES];       /* recurrent layers: after each of them; from `at` on they are held */
     int line;                          /* cells of the timeline before token[at]                      */
     uint64_t clock, hash;              /* of the cache; of the configuration                          */
     double seconds;                    /* of the step                                                 */

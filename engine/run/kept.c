@@ -18,7 +18,7 @@ struct kept {
     const ker_backend *be;
     ker_kv *kv;
     entry *all;                        /* [n], of state i + 1 */
-    int n;
+    int n, beside;                     /* the most that were tried at once */
     uint64_t each, limit, clock;
 };
 
@@ -57,7 +57,7 @@ static void let_go(kept *k, int i)
     k->all[i] = (entry){ 0 };
 }
 
-/* Spares beyond one for each line and one more serve nobody. */
+/* Spares beyond one for each line, one more and those that are tried at once serve nobody. */
 static void tidy(kept *k)
 {
     int held = 0, spares = 0;
@@ -65,7 +65,7 @@ static void tidy(kept *k)
         held += k->all[i].there && k->all[i].refs;
         spares += spare(&k->all[i]);
     }
-    for (int i = k->n - 1; i >= 0 && spares > held + 1; i--)
+    for (int i = k->n - 1; i >= 0 && spares > held + 1 + k->beside; i--)
         if (spare(&k->all[i])) {
             let_go(k, i);
             spares--;
@@ -106,11 +106,41 @@ void kept_limit(kept *k, uint64_t bytes)
         let_go(k, i);
 }
 
-int kept_take(kept *k, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err)
+static int first_spare(const kept *k)
 {
-    int i = 0, rc = 0, old;
+    int i = 0;
     while (i < k->n && !spare(&k->all[i]))
         i++;
+    return i;
+}
+
+/* Of number `state`, which the backend has made. */
+static int made(kept *k, int state)
+{
+    if (state > k->n) {
+        k->all = q_realloc(k->all, sizeof *k->all * (size_t)state);
+        for (; k->n < state; k->n++)
+            k->all[k->n] = (entry){ 0 };
+    }
+    return state - 1;
+}
+
+int kept_take_beside(kept *k, char *err)
+{
+    int i = first_spare(k), beside = 0, rc = i == k->n ? k->be->state_new(k->kv, err) : i + 1;
+    if (rc < 0)
+        return rc;
+    i = made(k, rc);
+    k->all[i] = (entry){ .there = true, .refs = 1, .used = ++k->clock };
+    for (int j = 0; j < k->n; j++)
+        beside += k->all[j].there && k->all[j].refs && !k->all[j].settled;
+    k->beside = beside > k->beside ? beside : k->beside;
+    return i + 1;
+}
+
+int kept_take(kept *k, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err)
+{
+    int i = first_spare(k), rc = 0, old;
     if (i == k->n && (total(k) + 1) * k->each > k->limit && (old = least(k, here, user)) >= 0) {
         k->all[old].why = KEPT_NOT;    /* a spare now */
         i = old;
@@ -122,12 +152,7 @@ int kept_take(kept *k, bool (*here)(const void *user, int n, uint64_t chain), co
     if (i == k->n) {
         if (rc < 0)
             return rc;
-        if (rc > k->n) {
-            k->all = q_realloc(k->all, sizeof *k->all * (size_t)rc);
-            for (; k->n < rc; k->n++)
-                k->all[k->n] = (entry){ 0 };
-        }
-        i = rc - 1;
+        i = made(k, rc);
     }
     k->all[i] = (entry){ .there = true, .refs = 1, .used = ++k->clock };
     return i + 1;

@@ -17,6 +17,8 @@ void kept_limit(kept *, uint64_t bytes);
 /* A state to be written, held once: its number as the backend has it, or a q_result. Where room is needed, kept states go: those not
  * `here` first, then those on the way, then borders, of each the one that was met longest ago. */
 int kept_take(kept *, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err);
+/* The same for what is only tried: a spare or a new one beside the limit; no kept state goes for it. */
+int kept_take_beside(kept *, char *err);
 void kept_settle(kept *, int state, int n, uint64_t chain);        /* it is written: after n cells, the last one's chain */
 void kept_hold(kept *, int state);                                  /* 0 is fine here and below */
 void kept_drop(kept *, int state);

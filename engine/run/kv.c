@@ -287,23 +287,41 @@ void kv_commit(kv_pool *p, kv_line *line, const kv_cell *cells, int count, uint6
     line->next = 0;
 }
 
-void kv_take_back(kv_pool *p, kv_line *line, int n)
+int kv_take_back(kv_pool *p, kv_line *line, int n, int state)
 {
     page *g = &p->pages[line->page[line->n_page - 1]];
-    assert(!p->states && n <= line->n && g->refs == 1 && g->index == (n - 1) / KER_PAGE);
+    int beyond = line->state;
+    assert((p->states != NULL) == (state > 0) && n <= line->n && g->refs == 1 && g->index == (n - 1) / KER_PAGE);
     g->n = n - g->index * KER_PAGE;
     line->n = n;
+    line->state = state;
+    if (state)
+        kept_settle(p->states, state, n, kv_cell_chain(p, line, n - 1));
+    return beyond;
 }
 
-bool kv_again(kv_pool *p, kv_line *line, const kv_cell *cells, int count, uint64_t seed)
+bool kv_again(kv_pool *p, kv_line *line, const kv_cell *cell, uint64_t seed, int state)
 {
     int at = line->n % KER_PAGE, index = line->n / KER_PAGE;
-    if (p->states || at == 0 || at + count > KER_PAGE || line->n_page != index + 1)
+    if (at == 0 || line->n_page != index + 1 || (p->states && (!state || line->next)))
         return false;
     const page *g = &p->pages[line->page[index]];
     if (g->refs != 1 || g->n != at || g->index != index)
         return false;
-    kv_commit(p, line, cells, count, seed);
+    line->next = state;
+    kv_commit(p, line, cell, 1, seed);
+    return true;
+}
+
+bool kv_states_ahead(kv_pool *p, int32_t *state, int n)
+{
+    char ignored[Q_ERRLEN];
+    for (int i = 0; i < n && p->states; i++)
+        if ((state[i] = kept_take_beside(p->states, ignored)) < 0) {
+            while (i-- > 0)
+                kept_drop(p->states, state[i]);
+            return false;
+        }
     return true;
 }
 

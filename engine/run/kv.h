@@ -46,11 +46,14 @@ uint64_t kv_state_bytes(const kv_pool *, int *count, uint64_t *each);
 bool kv_has_states(const kv_pool *);
 /* The `count` cells after line->n hold evaluated tokens now, and line->next their state. */
 void kv_commit(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64_t seed);
-/* Cells beyond the first n, which were committed last and fill no further page, are taken back; kv_again makes the next `count` of them
- * the line's anew, as kv_commit would: true if nothing can have touched them (the caller knows that nothing was evaluated since). Not
- * with recurrent layers, whose states do not go back. */
-void kv_take_back(kv_pool *, kv_line *line, int n);
-bool kv_again(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64_t seed);
+/* Cells beyond the first n, which were committed last and fill no further page, are taken back; kv_again makes the next one of them
+ * the line's anew, as kv_commit would: true if nothing can have touched it (the caller knows that nothing was evaluated since). With
+ * recurrent layers the line goes back to `state`, which is written for n cells and becomes the line's; what it stood on is returned,
+ * held for the caller. kv_again takes the state of its cell over, where it says true. Without such layers states are 0. */
+int kv_take_back(kv_pool *, kv_line *line, int n, int state);
+bool kv_again(kv_pool *, kv_line *line, const kv_cell *cell, uint64_t seed, int state);
+/* States for rows that are tried, each held by the caller until kv_state_drop or kv_again: true, or none is taken. */
+bool kv_states_ahead(kv_pool *, int32_t *state, int n);
 /* Lets all pages go; they stay findable until they are needed for something else. */
 void kv_release(kv_pool *, kv_line *line);
 /* The same for a line that was only tried: what it did not share with another is forgotten. */

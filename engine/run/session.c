@@ -76,7 +76,7 @@ int eng_session_cut(eng_session *s, int n, char *err)
         return q_fail(err, Q_RANGE, _("a timeline of %d tokens cannot be cut to %d"), s->n_tokens, n);
     if (n < s->n_tokens)
         s->user.logits = NULL;
-    s->ahead.n = 0;
+    step_ahead_drop(s);
     if (n < s->line.n)
         kv_cut(s->cache->pool, &s->line, n);
     s->n_tokens = n;
@@ -87,6 +87,7 @@ void eng_session_free(eng_session *s)
 {
     if (!s)
         return;
+    step_ahead_drop(s);
     kv_release(s->cache->pool, &s->line);
     cache_leave(s->cache, &s->user);
     trace_free(s->trace);
@@ -107,6 +108,7 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
     int rc = cache_pool(k->m, c, k->timelines, &pool, err);
     if (rc)
         return rc;
+    step_ahead_drop(s);
     kv_release(k->pool, &s->line);
     kv_pool_free(k->pool);
     k->pool = pool;
@@ -157,7 +159,7 @@ static int begin_text(eng_session *s, const int32_t *tokens, int n, char *err)
     if (rc)
         return rc;
     s->user.logits = NULL;
-    s->ahead.n = 0;
+    step_ahead_drop(s);
     return 0;
 }
 

@@ -32,6 +32,9 @@ struct eng_session {
 void step_logits(eng_session *, const float *logits);
 bool step_logits_fit(const eng_session *);
 
+/* What was evaluated ahead is let go, unjudged. Before the line or the cache's pages change. */
+void step_ahead_drop(eng_session *);
+
 /* Q_RANGE with a sentence where an id is not in the vocabulary. */
 int step_check_tokens(const eng_session *, const int32_t *tokens, int n, char *err);
 /* Evaluates what the line lacks of the tokens, in chunks; logits: those of the last row are wanted. */

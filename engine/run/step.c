@@ -49,7 +49,7 @@ bool step_logits_fit(const eng_session *s)
 static int extend(eng_session *s, const int32_t *tokens, int n, unsigned want_last, bool prompt, ker_out *out, char *err)
 {
     cache_row rows[ENG_STEP_ROWS];
-    cache_seq seq = { &s->line, s->seed };
+    cache_seq seq = { .line = &s->line, .seed = s->seed };
     int pos = s->line.n;
     for (int r = 0; r < n; r++)
         rows[r] = (cache_row){ .token = tokens[r], .want = (uint8_t)(r == n - 1 ? want_last : ENG_WANT_NOTHING), .config = s->config, .hash = s->hash };
@@ -136,12 +136,19 @@ static int no_room(const eng_session *s, char *err)
 
 /* ---- one token, and drafts ---- */
 
+void step_ahead_drop(eng_session *s)
+{
+    for (int i = s->ahead.at; i < s->ahead.n && kv_has_states(s->cache->pool); i++)
+        kv_state_drop(s->cache->pool, s->ahead.state[i]);
+    s->ahead.n = 0;
+}
+
 /* What was ahead and is not followed, or used up: its step is judged. */
 static void ahead_end(eng_session *s)
 {
     if (s->ahead.n)
         draft_tried(&s->drafts, s->ahead.n, s->ahead.at, s->ahead.seconds);
-    s->ahead.n = 0;
+    step_ahead_drop(s);
 }
 
 /* The token was evaluated ahead and nothing has come between: its cell, record and logits are taken as they are. */
@@ -153,7 +160,7 @@ static bool ahead_take(eng_session *s, int32_t token)
     if (!a->n)
         return false;
     if (a->clock != s->cache->clock || a->hash != s->hash || !s->user.logits || a->line != s->line.n || s->line.n != s->n_tokens
-        || a->token[a->at] != token || !kv_again(s->cache->pool, &s->line, &cell, 1, s->seed)) {
+        || a->token[a->at] != token || !kv_again(s->cache->pool, &s->line, &cell, s->seed, kv_has_states(s->cache->pool) ? a->state[a->at] : 0)) {
         ahead_end(s);
         return false;
     }
@@ -173,9 +180,10 @@ static bool ahead_take(eng_session *s, int32_t token)
 static int ahead_find(eng_session *s, int32_t token, int32_t *out)
 {
     int room = KER_PAGE - 1 - s->n_tokens % KER_PAGE, left = s->context - 1 - s->n_tokens;
-    if (s->config->v.draft == DRAFT_OFF || kv_has_states(s->cache->pool))
+    if (s->config->v.draft == DRAFT_OFF)
         return 0;
     int most = draft_rows(&s->drafts);
+    most = most > DRAFT_STATES && kv_has_states(s->cache->pool) ? DRAFT_STATES : most;
     most = most > room ? room : most;
     most = most > left ? left : most;
     if (most < 1)
@@ -188,20 +196,29 @@ static int ahead_find(eng_session *s, int32_t token, int32_t *out)
 static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n)
 {
     cache_row rows[DRAFT_MAX + 1];
-    cache_seq seq = { &s->line, s->seed };
+    kv_pool *pool = s->cache->pool;
+    bool states = kv_has_states(pool);
+    int32_t each[DRAFT_STATES] = { 0 };
+    cache_seq seq = { &s->line, s->seed, states ? each : NULL };
     char ignored[Q_ERRLEN];
     ker_out out;
     int pos = s->line.n;
+    if (states && !kv_states_ahead(pool, each, n))
+        return Q_NOMEM;
     for (int r = 0; r <= n; r++)
         rows[r] = (cache_row){ .token = r ? draft[r - 1] : token, .want = ENG_WANT_LOGITS, .config = s->config, .hash = s->hash };
     int64_t start = q_now_ns();
     s->user.logits = NULL;
     int rc = cache_forward(s->cache, &seq, 1, rows, n + 1, true, false, &out, ignored);
+    for (int i = 0; rc && states && i < n; i++)
+        kv_state_drop(pool, each[i]);
     if (rc)
         return rc;
-    kv_take_back(s->cache->pool, &s->line, pos + 1);
+    int last = kv_take_back(pool, &s->line, pos + 1, each[0]);
     s->ahead = (draft_ahead){ .n = n, .line = pos + 1, .clock = s->cache->clock, .hash = s->hash, .seconds = (double)(q_now_ns() - start) / 1e9, .out = out };
     memcpy(s->ahead.token, draft, sizeof *draft * (size_t)n);
+    for (int i = 0; states && i < n; i++)
+        s->ahead.state[i] = i + 1 < n ? each[i + 1] : last;
     record(s, &out, rows, 0, 1, n + 1, pos, false);
     step_logits(s, out.logits);
     return 0;
@@ -337,7 +354,7 @@ int eng_cache_step(eng_cache *k, const eng_row *rows, int n, bool commit, eng_ou
         rc = of[i]->n_tokens + count[i] > of[i]->context ? no_room(of[i], err) : 0;
     for (int i = 0; i < n_seq && !rc; i++) {
         rc = step_catch_up(of[i], false, NULL, NULL, err);
-        seqs[i] = (cache_seq){ &of[i]->line, of[i]->seed };
+        seqs[i] = (cache_seq){ .line = &of[i]->line, .seed = of[i]->seed };
     }
     if (rc)
         return rc;

@@ -39,6 +39,9 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     for (int i = 0; i < b->n_seq && c->delta.before; i++)
         if ((b->seqs[i].state_from && !state_there(kv, b->seqs[i].state_from)) || (b->seqs[i].state_to && !state_there(kv, b->seqs[i].state_to)))
             return q_fail(err, Q_RANGE, _("sequence %d of the batch: there is no such state of the recurrent layers"), i);
+    for (int r = 0; r < b->n - 1 && c->delta.before && b->seqs[0].state_each; r++)
+        if (b->seqs[0].state_each[r] && !state_there(kv, b->seqs[0].state_each[r]))
+            return q_fail(err, Q_RANGE, _("sequence %d of the batch: there is no such state of the recurrent layers"), 0);
     c->b = *b;
     c->kv = kv;
     c->state = Q_OK;

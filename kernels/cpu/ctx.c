@@ -46,15 +46,15 @@ static bool delta_make(ctx_delta *d, const ker_dev *dev, int64_t n)
     int64_t in = 2 * (int64_t)k->n_key * k->key_dim + (int64_t)k->n_value * k->value_dim, out = (int64_t)k->n_value * k->value_dim;
     *d = (ctx_delta){ .in = floats(n, in), .mix = floats(n, in), .z = floats(n, out), .o = floats(n, out), .two = floats(n, 2 * k->n_value), .gates = floats(n, 2 * k->n_value),
                       .zero = floats(1, in), .before = act_alloc(sizeof *d->before * (size_t)n), .after = act_alloc(sizeof *d->after * (size_t)n),
-                      .first = act_alloc(sizeof *d->first * (size_t)n) };
+                      .first = act_alloc(sizeof *d->first * (size_t)n), .left = act_alloc(sizeof *d->left * (size_t)n) };
     if (d->zero) memset(d->zero, 0, sizeof(float) * (size_t)in);
-    return d->in && d->mix && d->z && d->o && d->two && d->gates && d->zero && d->before && d->after && d->first
+    return d->in && d->mix && d->z && d->o && d->two && d->gates && d->zero && d->before && d->after && d->first && d->left
         && acts_make(&d->act, KINDS(dev, KER_W_D_OUT), n, out);
 }
 
 static void delta_free(ctx_delta *d)
 {
-    void *all[] = { d->in, d->mix, d->z, d->o, d->two, d->gates, d->zero, d->before, d->after, d->first };
+    void *all[] = { d->in, d->mix, d->z, d->o, d->two, d->gates, d->zero, d->before, d->after, d->first, d->left };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     acts_free(&d->act);
 }

@@ -36,6 +36,7 @@ typedef struct ctx_delta {         /* all NULL in a model without recurrent laye
     float *two, *gates;            /* [max_rows][2 * n_value]: beta and alpha as they come; decay, then beta */
     float *zero;                   /* [channels]                                   */
     int *before, *after;           /* [max_rows] the rows beside it in its sequence; -1: none */
+    int *left;                     /* [max_rows] the state that is written after it; 0: none */
     int *first;                    /* [max_rows] each sequence's first row         */
     int n_first;
     acts act;                      /* of o                                         */

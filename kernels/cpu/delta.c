@@ -31,8 +31,11 @@ void delta_begin(ker_ctx *c)
         while (at >= 0 && c->b.seq && c->b.seq[at] != seq) at--;
         d->before[r] = at;
         d->after[r] = -1;
-        if (at >= 0) d->after[at] = r;
-        else d->first[d->n_first++] = r;
+        d->left[r] = c->b.seqs[seq].state_to;
+        if (at >= 0) {
+            d->after[at] = r;
+            d->left[at] = c->b.seqs[seq].state_each ? c->b.seqs[seq].state_each[at] : 0;
+        } else d->first[d->n_first++] = r;
     }
 }
 
@@ -84,7 +87,7 @@ static void conv_task(void *arg, int task, int worker)
         for (int u = unit0; u < unit1 && u < keys; u++)
             ops->unit(c->delta.mix + r * all + (int64_t)u * m->key_dim, m->key_dim, eps, u < m->n_key ? 1 / sqrtf((float)m->key_dim) : 1);
         if (group == 0) gates(j, r);
-        float *keep = c->delta.after[r] < 0 ? state_of(c, j->layer, c->b.seqs[c->b.seq ? c->b.seq[r] : 0].state_to) : NULL;
+        float *keep = state_of(c, j->layer, c->delta.left[r]);
         for (int t = 0; keep && t < m->conv - 1; t++) memcpy(keep + t * all + from, x[t + 1], sizeof(float) * (size_t)(to - from));
     }
 }
@@ -109,11 +112,13 @@ static void rule_task(void *arg, int task, int worker)
     const float *from = old ? old + at : NULL;
     to = to ? to + at : dev_floats(c->dev, worker);
     if (!from) from = memset(to, 0, sizeof(float) * (size_t)(m->key_dim * wide));
-    for (; r >= 0; r = c->delta.after[r], from = to) {
+    for (float *own, *into; r >= 0; r = c->delta.after[r], from = into) {
+        own = c->delta.after[r] < 0 ? NULL : state_of(c, j->layer, c->delta.left[r]);
+        into = own ? own + at : to;
         const float *q = c->delta.mix + r * all + (int64_t)key * m->key_dim, *k = q + (int64_t)m->n_key * m->key_dim;
         const float *v = c->delta.mix + r * all + 2 * (int64_t)m->n_key * m->key_dim + (int64_t)head * m->value_dim + v0;
         const float *g = c->delta.gates + (int64_t)r * 2 * m->n_value + head;
-        c->dev->v->delta(from, to, m->key_dim, wide, q, k, v, n_v, g[0], g[m->n_value], c->delta.o + ((int64_t)r * m->n_value + head) * m->value_dim + v0);
+        c->dev->v->delta(from, into, m->key_dim, wide, q, k, v, n_v, g[0], g[m->n_value], c->delta.o + ((int64_t)r * m->n_value + head) * m->value_dim + v0);
     }
 }
 

@@ -373,6 +373,16 @@ static void states_between_rows(void)
         CHECK_INT(ker_batch_check(&m->m, &b, 8, 0, 1, any_slot, NULL, err), 0);
         m->layer[1].mixer = KER_MIX_DELTA;
     }
+    static const struct { int32_t each[2]; int n_seq; bool fits; } between[] = {
+        { { 5, 6 }, 1, true }, { { 0, 6 }, 1, true }, { { 0, 0 }, 1, true }, { { 5, 5 }, 1, false }, { { 3, 6 }, 1, false }, { { 5, 1 }, 1, false }, { { 5, 6 }, 2, false },
+    };
+    for (size_t i = 0; i < sizeof between / sizeof *between; i++) {    /* a state after each row: one sequence, nobody else's */
+        static const int32_t cell[3] = { 5, 6, 7 };
+        ker_seq seq[2];
+        for (int s = 0; s < 2; s++) seq[s] = (ker_seq){ .page = page, .n_page = 1, .state_from = 3, .state_to = s ? 2 : 1, .state_each = between[i].each };
+        ker_batch b = { .n = 3, .token = token, .pos = cell, .cell = cell, .seqs = seq, .n_seq = between[i].n_seq };
+        CHECK_MSG((ker_batch_check(&m->m, &b, 8, 0, 1, any_slot, NULL, err) == 0) == between[i].fits, "%d: %s", (int)i, err);
+    }
     model_free(m);
 }
 

@@ -62,6 +62,15 @@ int course_folder(const char *dir, bool force, char *err)
     return rc;
 }
 
+/* Takes away a folder that nothing came into. */
+static void leave(const char *dir)
+{
+    char *data = q_printf("%s/data", dir);
+    if (rmdir(data) == 0)
+        rmdir(dir);
+    free(data);
+}
+
 static void choose_rate(course_recipe *r)
 {
     if (!(r->c.rate > 0))
@@ -104,7 +113,7 @@ int adv_course_write(const adv_course *c, const char *dir, bool force, adv_cours
     course_data d = { .least = 0 };
     if (!rc) rc = course_data_look(&r.c, &d, &r.task, err);
     if (!rc) rc = course_folder(dir, force, err);
-    if (!rc) rc = course_data_write(&r.c, &d, r.task, dir, out, &said, err);
+    if (!rc && (rc = course_data_write(&r.c, &d, r.task, dir, out, &said, err)) != 0) leave(dir);
     if (!rc) {
         r.eval = out->heldout > 0;
         choose_rate(&r);

@@ -8,226 +8,47 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_LINE = 1 << 26, MOST_ARRAY = 1 << 28, MOST_HELDOUT_TEXT = 1 << 20, MOST_SAID = 5 };
+enum { MOST_HELDOUT_TEXT = 1 << 20, MOST_SAID = 5 };
 
-typedef struct example { enum adv_task task; cJSON *json; } example;   /* in TRL's form; json: to be deleted */
+typedef struct example { enum adv_task task; cJSON *json; unsigned lost; } example;    /* json: as advice/examples.h writes it; to be deleted */
 
-static const char *text_of(const cJSON *j, const char *key)
+/* visit is called for each example of a file; why: it is broken, e NULL. */
+typedef struct visitor { int (*visit)(void *user, const char *file, long line, example *e, const char *why, char *err); void *user; } visitor;
+
+static int visit_one(const visitor *v, const char *file, long line, const adv_example *x, char *err)
 {
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
-    return cJSON_IsString(v) ? v->valuestring : NULL;
-}
-
-static cJSON *message(const char *role, const char *content)
-{
-    cJSON *m = cJSON_CreateObject();
-    cJSON_AddStringToObject(m, "role", role);
-    cJSON_AddStringToObject(m, "content", content);
-    return m;
-}
-
-/* ShareGPT's names of who speaks. */
-static const char *role_of(const char *from)
-{
-    static const char *const role[][2] = { { "human", "user" }, { "user", "user" }, { "gpt", "assistant" }, { "assistant", "assistant" }, { "system", "system" },
-                                           { "tool", "tool" } };
-    for (size_t i = 0; from && i < sizeof role / sizeof *role; i++)
-        if (strcmp(role[i][0], from) == 0)
-            return role[i][1];
-    return NULL;
-}
-
-/* A list of messages, from the API's form or ShareGPT's; *why: a reason, NULL on success. */
-static cJSON *messages_of(const cJSON *list, const char **why)
-{
-    cJSON *out = cJSON_CreateArray();
-    const cJSON *m;
-    bool answered = false;
-    *why = NULL;
-    cJSON_ArrayForEach(m, list) {
-        const char *role = role_of(text_of(m, "role") ? text_of(m, "role") : text_of(m, "from"));
-        const char *content = text_of(m, "content") ? text_of(m, "content") : text_of(m, "value");
-        if (!role)
-            *why = N_("who speaks is none of system, user, assistant, tool");
-        else if (!content)
-            *why = N_("a message has no text (calls of tools are not trained on)");
-        if (*why)
-            break;
-        answered |= strcmp(role, "assistant") == 0 && *content;
-        cJSON_AddItemToArray(out, message(role, content));
-    }
-    if (!*why && !answered)
-        *why = N_("no message is the assistant's");
-    if (*why) {
-        cJSON_Delete(out);
-        return NULL;
-    }
-    return out;
-}
-
-/* One side of a pair: a text, a message, or a list whose last message is meant. */
-static cJSON *side_of(const cJSON *v)
-{
-    if (cJSON_IsArray(v) && cJSON_GetArraySize(v) > 0)
-        v = cJSON_GetArrayItem(v, cJSON_GetArraySize(v) - 1);
-    const char *text = cJSON_IsString(v) ? v->valuestring : text_of(v, "content") ? text_of(v, "content") : text_of(v, "value");
-    return text && *text ? message("assistant", text) : NULL;
-}
-
-static const char *read_pair(const cJSON *j, example *out)
-{
-    const cJSON *prompt = cJSON_GetObjectItemCaseSensitive(j, "prompt"), *m;
-    cJSON *list = cJSON_CreateArray(), *good = side_of(cJSON_GetObjectItemCaseSensitive(j, "chosen")), *bad = side_of(cJSON_GetObjectItemCaseSensitive(j, "rejected"));
-    const char *why = good && bad ? NULL : N_("chosen and rejected are not both answers");
-    if (cJSON_IsString(prompt))
-        cJSON_AddItemToArray(list, message("user", prompt->valuestring));
-    else if (cJSON_IsArray(prompt))
-        cJSON_ArrayForEach(m, prompt) {
-            const char *role = role_of(text_of(m, "role") ? text_of(m, "role") : text_of(m, "from")), *content = text_of(m, "content") ? text_of(m, "content") : text_of(m, "value");
-            if (!role || !content) why = N_("a message of the prompt has no text, or nobody says it");
-            else cJSON_AddItemToArray(list, message(role, content));
-        }
-    if (!why && cJSON_GetArraySize(list) == 0)
-        why = N_("the prompt is empty");
-    if (!why && cJSON_Compare(good, bad, true))
-        why = N_("chosen and rejected are the same");
-    out->task = ADV_PAIRS;
-    out->json = cJSON_CreateObject();
-    cJSON_AddItemToObject(out->json, "prompt", list);
-    if (good) cJSON_AddItemToObject(out->json, "chosen", good);
-    if (bad) cJSON_AddItemToObject(out->json, "rejected", bad);
-    return why;
-}
-
-static const char *read_alpaca(const cJSON *j, example *out)
-{
-    const char *ask = text_of(j, "instruction"), *with = text_of(j, "input"), *answer = text_of(j, "output");
-    if (!*ask || !answer || !*answer)
-        return N_("the instruction or the output is empty");
-    char *user = with && *with ? q_printf("%s\n\n%s", ask, with) : q_strdup(ask);
-    cJSON *list = cJSON_CreateArray();
-    cJSON_AddItemToArray(list, message("user", user));
-    cJSON_AddItemToArray(list, message("assistant", answer));
-    out->task = ADV_TALK;
-    out->json = cJSON_CreateObject();
-    cJSON_AddItemToObject(out->json, "messages", list);
-    free(user);
-    return NULL;
-}
-
-/* NULL, or why it cannot be used (an N_() text). out->json is to be deleted in both cases. */
-static const char *read_example(const cJSON *j, example *out)
-{
-    const char *why = NULL, *text = text_of(j, "text");
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, "messages");
-    *out = (example){ .json = NULL };
-    if (!cJSON_IsObject(j))
-        return N_("it is no JSON object");
-    if (!list) list = cJSON_GetObjectItemCaseSensitive(j, "conversations");
-    if (cJSON_HasObjectItem(j, "chosen"))
-        return read_pair(j, out);
-    if (cJSON_IsArray(list)) {
-        cJSON *m = messages_of(list, &why);
-        if (why)
-            return why;
-        out->task = ADV_TALK;
-        out->json = cJSON_CreateObject();
-        cJSON_AddItemToObject(out->json, "messages", m);
-        return NULL;
-    }
-    if (text_of(j, "instruction"))
-        return read_alpaca(j, out);
-    if (text && *text) {
-        out->task = ADV_TEXT;
-        out->json = cJSON_CreateObject();
-        cJSON_AddStringToObject(out->json, "text", text);
-        return NULL;
-    }
-    return N_("it has none of text, messages, conversations, instruction, prompt with chosen and rejected");
-}
-
-/* ---- files: visit is called for each example; why: it is broken ---- */
-typedef struct visitor {
-    int (*visit)(void *user, const char *file, long line, example *, const char *why, char *err);
-    void *user;
-} visitor;
-
-static int visit_json(const visitor *v, const char *file, long line, const cJSON *j, const char *why, char *err)
-{
-    example e = { .json = NULL };
-    if (!why)
-        why = read_example(j, &e);
-    int rc = v->visit(v->user, file, line, &e, why, err);
-    cJSON_Delete(e.json);
-    return rc;
-}
-
-static int visit_line(const visitor *v, const char *file, long line, const char *p, size_t n, char *err)
-{
-    const char *why = memchr(p, '\0', n) || !q_utf8_valid(p, n) ? N_("it is not UTF-8 text") : NULL, *end = NULL;
-    cJSON *j = why ? NULL : cJSON_ParseWithLengthOpts(p, n, &end, false);
-    if (!why && (!j || strspn(end, " \t\r\n") < (size_t)(p + n - end)))
-        why = N_("it is not one line of JSON");
-    int rc = visit_json(v, file, line, j, why, err);
-    cJSON_Delete(j);
-    return rc;
-}
-
-static int visit_array(const visitor *v, const char *file, FILE *f, char *err)
-{
+    example e = { .task = x->n_other > 0 ? ADV_PAIRS : x->bare ? ADV_TEXT : ADV_TALK };
+    static const enum adv_form form[] = { ADV_AS_COMPLETION, ADV_AS_MESSAGES, ADV_AS_PAIRS };
     q_buf text = { 0 };
-    const cJSON *one;
-    long i = 0;
-    int rc = q_read_fd(fileno(f), file, &text, MOST_ARRAY, err);
-    cJSON *j = !rc && q_utf8_valid(text.p ? text.p : "", text.len) ? cJSON_ParseWithLength(text.p, text.len) : NULL;
-    if (!rc && !cJSON_IsArray(j))
-        rc = q_fail(err, Q_FORMAT, _("%s begins as a JSON array and is none: is it whole?"), file);
-    cJSON_ArrayForEach(one, j)
-        if (!rc)
-            rc = visit_json(v, file, ++i, one, NULL, err);
-    cJSON_Delete(j);
+    char why[Q_ERRLEN] = "";
+    int rc = adv_example_write(x, form[e.task], true, &text, &e.lost, why);
+    if (rc == Q_OK && !(e.json = cJSON_ParseWithLength(text.p, text.len)))
+        rc = q_fail(why, Q_RANGE, _("it cannot be written as JSON"));
     q_buf_free(&text);
+    char said[2 * Q_ERRLEN];
+    snprintf(said, sizeof said, "%s:%ld: %s", file, line, why);
+    rc = rc == Q_OK ? v->visit(v->user, file, line, &e, NULL, err) : v->visit(v->user, file, line, NULL, said, err);
+    cJSON_Delete(e.json);
     return rc;
 }
 
 static int visit_file(const visitor *v, const char *file, char *err)
 {
-    FILE *f = fopen(file, "r");
-    if (!f)
-        return q_fail(err, Q_IO, _("%s: %s"), file, strerror(errno));
-    int rc = q_file_check(fileno(f), file, err), c = ' ';
-    char *p = NULL;
-    size_t cap = 0;
-    ssize_t n;
-    long line = 0;
-    static const char bom[] = "\xEF\xBB\xBF";
-    for (int i = 0; !rc && i < 3; i++)
-        if ((c = getc(f)) != (unsigned char)bom[i]) break;
-    if (!rc && c != (unsigned char)bom[2])
-        rewind(f);
-    while (!rc && (c = getc(f)) != EOF && strchr(" \t\r\n", c))
-        line += c == '\n';
-    if (!rc && c != EOF)
-        ungetc(c, f);
-    if (!rc && c == '[') {
-        long at = ftell(f);
-        if (at < 0 || fseek(f, at, SEEK_SET) != 0 || lseek(fileno(f), at, SEEK_SET) < 0)
-            rc = q_fail(err, Q_IO, _("%s: %s"), file, strerror(errno));
-        else
-            rc = visit_array(v, file, f, err);
-    } else {
-        while (!rc && (n = getline(&p, &cap, f)) > 0) {
-            line++;
-            if (n > MOST_LINE)
-                rc = q_fail(err, Q_RANGE, _("%s, line %ld is longer than 64 MiB: cut it into examples"), file, line);
-            else if (strspn(p, " \t\r\n") < (size_t)n)
-                rc = visit_line(v, file, line, p, (size_t)n, err);
-        }
+    adv_reader *r = NULL;
+    char why[Q_ERRLEN];
+    int rc = adv_reader_open(file, ADV_AS_FOUND, &r, err), got = 1;
+    while (rc == Q_OK && got != 0) {
+        adv_example x = { .n = 0 };
+        got = adv_reader_next(r, &x, NULL, why);
+        if (got == 1)
+            rc = visit_one(v, file, (long)adv_reader_line(r), &x, err);
+        else if (got == Q_FORMAT)
+            rc = v->visit(v->user, file, (long)adv_reader_line(r), NULL, why, err);
+        else if (got < 0)
+            rc = q_fail(err, got, "%s", why);
+        adv_example_free(&x);
     }
-    if (!rc && ferror(f))
-        rc = q_fail(err, Q_IO, _("%s: %s"), file, strerror(errno));
-    free(p);
-    fclose(f);
+    adv_reader_close(r);
     return rc;
 }
 
@@ -252,7 +73,7 @@ static int look(void *user, const char *file, long line, example *e, const char 
     looking *l = user;
     if (why) {
         if (!l->broken++)
-            snprintf(l->why, sizeof l->why, _("%.200s, line %ld: %s"), file, line, _(why));
+            snprintf(l->why, sizeof l->why, "%s", why);
         return 0;
     }
     if (l->n++ == 0) {
@@ -293,37 +114,55 @@ typedef struct writing {
     const adv_course *c; const course_data *d; enum adv_task task; adv_coursed *out; q_buf *said;
     FILE *train, *test, *text;
     size_t text_bytes;
+    long lost[ADV_LOSSES];
     bool only_test;                      /* a file of what is held out */
 } writing;
 
-/* axolotl and LLaMA-Factory name the prompt messages. */
-static void as_trainer(const writing *w, example *e)
+/* TRL's form is the one that examples are written in; axolotl and LLaMA-Factory name the prompt messages and take one answer a side. NULL, or why
+ * the example cannot be used. */
+static const char *as_trainer(const writing *w, example *e)
 {
-    if (w->task == ADV_PAIRS && w->c->trainer == ADV_TRL) {
-        static const char *const side[] = { "chosen", "rejected" };
-        for (int i = 0; i < 2; i++) {
-            cJSON *list = cJSON_CreateArray();
-            cJSON_AddItemToArray(list, cJSON_DetachItemFromObjectCaseSensitive(e->json, side[i]));
-            cJSON_AddItemToObject(e->json, side[i], list);
-        }
-    } else if (w->task == ADV_PAIRS) {
-        cJSON_AddItemToObject(e->json, "messages", cJSON_DetachItemFromObjectCaseSensitive(e->json, "prompt"));
+    static const char *const side[] = { "chosen", "rejected" };
+    if (w->task != ADV_PAIRS || w->c->trainer == ADV_TRL)
+        return NULL;
+    cJSON_AddItemToObject(e->json, "messages", cJSON_DetachItemFromObjectCaseSensitive(e->json, "prompt"));
+    for (int i = 0; i < 2; i++) {
+        cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(e->json, side[i]);
+        bool one = cJSON_GetArraySize(list) == 1;
+        if (one)
+            cJSON_AddItemToObject(e->json, side[i], cJSON_DetachItemFromArray(list, 0));
+        cJSON_Delete(list);
+        if (!one)
+            return _("an answer of several messages, which TRL alone takes");
     }
+    return NULL;
+}
+
+static void left_out(writing *w, const char *why)
+{
+    if (w->out->broken++ < MOST_SAID)
+        q_buf_printf(w->said, _("Left out: %s\n"), why);
 }
 
 static int write_one(void *user, const char *file, long line, example *e, const char *why, char *err)
 {
     writing *w = user;
+    char text[Q_ERRLEN];
     if (why) {
-        if (w->out->broken++ < MOST_SAID)
-            q_buf_printf(w->said, _("Left out: %s, line %ld: %s\n"), file, line, _(why));
+        left_out(w, why);
         return 0;
     }
+    for (int i = 0; i < ADV_LOSSES; i++)
+        w->lost[i] += e->lost >> i & 1;
     if (w->only_test && e->task != w->task)
         return q_fail(err, Q_FORMAT, _("%s, line %ld holds %s, the examples are %s: hold out the same kind"), file, line, task_words(e->task), task_words(w->task));
     uint64_t h = hash_of(e);
     bool held = w->only_test || (w->d->share > 0 && (h == w->d->least || (double)(h >> 11) * 0x1p-53 < w->d->share));
-    as_trainer(w, e);
+    if ((why = as_trainer(w, e)) != NULL) {
+        snprintf(text, sizeof text, "%s:%ld: %s", file, line, why);
+        left_out(w, text);
+        return 0;
+    }
     char *s = cJSON_PrintUnformatted(e->json);
     int rc = s && fprintf(held ? w->test : w->train, "%s\n", s) > 0 ? 0 : q_fail(err, Q_IO, _("an example cannot be written: %s"), strerror(errno));
     if (!rc && held && w->text_bytes < MOST_HELDOUT_TEXT) {
@@ -381,12 +220,21 @@ int course_data_write(const adv_course *c, const course_data *d, enum adv_task t
         rc = q_fail(err, Q_FORMAT, _("one example is too few: with one held out none is left to train on"));
     if (out->broken > MOST_SAID)
         q_buf_printf(said, _("And %ld more lines were left out.\n"), out->broken - MOST_SAID);
+    for (int i = 0; i < ADV_LOSSES; i++)
+        if (w.lost[i])
+            q_buf_printf(said, _("%ld examples lost %s.\n"), w.lost[i], adv_loss_words((enum adv_loss)i));
     rc = close_part(dir, "data/train.jsonl", w.train, rc, err);
     rc = close_part(dir, "data/test.jsonl", w.test, rc, err);
     return close_part(dir, "heldout.txt", w.text, rc, err);
 }
 
 /* ---- an example as plain text ---- */
+static const char *text_of(const cJSON *j, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
+    return cJSON_IsString(v) ? v->valuestring : NULL;
+}
+
 static void add_text(q_buf *out, const char *text)
 {
     if (!text)
@@ -404,7 +252,8 @@ int adv_course_text(const char *line, size_t n, q_buf *out, char *err)
     static const char *const list[] = { "prompt", "messages", "chosen" };
     for (int i = 0; i < 3; i++) {
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, list[i]);
-        if (cJSON_IsObject(v)) add_text(out, text_of(v, "content"));
+        if (cJSON_IsString(v)) add_text(out, v->valuestring);
+        else if (cJSON_IsObject(v)) add_text(out, text_of(v, "content"));
         else cJSON_ArrayForEach(m, v) add_text(out, text_of(m, "content"));
     }
     cJSON_Delete(j);

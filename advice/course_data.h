@@ -1,15 +1,11 @@
-/* advice/course_data: a course's examples, read line by line in the forms below and written as its trainer reads them. Private to
- * advice/course*.c. No file is held in memory but one that is a single JSON array. A line that cannot be used is named, counted and left out.
- *   {"text": T}                                                            to be continued
- *   {"messages": [{"role","content"}…]}                                    a conversation, as OpenAI's API has it
- *   {"conversations": [{"from","value"}…]}                                 the same, ShareGPT
- *   {"instruction", "input", "output"}                                     the same, Alpaca
- *   {"prompt", "chosen", "rejected"}, texts or lists of messages           a preference pair
+/* advice/course_data: a course's examples, read in any form that advice/examples.h knows and written as its trainer reads them. Private to
+ * advice/course*.c. Streams; no file is held in memory. What cannot be used is named, counted and left out.
  * Held out is an example whose hash falls into the share: the same example always lies on the same side, whatever the order. */
 #ifndef QUORUM_ADVICE_COURSE_DATA_H
 #define QUORUM_ADVICE_COURSE_DATA_H
 
 #include "advice/course.h"
+#include "advice/examples.h"
 
 typedef struct course_data {
     uint64_t least;                      /* the smallest hash: held out in any case */

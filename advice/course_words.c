@@ -63,7 +63,8 @@ void course_warn(const course_recipe *r, const adv_load *l, q_buf *out)
     char total[32], have[32];
     const adv_course *c = &r->c;
     if (!l->fits) {
-        const char *what = c->method == ADV_FULL ? _("take --method lora") : c->method == ADV_LORA && r->gpus ? _("take --method qlora") : _("take a smaller model");
+        const char *what = c->method == ADV_FULL ? _("take --method lora") : c->method == ADV_LORA && r->gpus && c->trainer != ADV_AXOLOTL && r->shape.experts > 0 ? _("take axolotl and --method qlora")
+                           : c->method == ADV_LORA && r->gpus ? _("take --method qlora") : _("take a smaller model");
         q_buf_printf(out, _("It will hardly fit: about %s are needed, %s has %s: %s, a shorter --context, or a larger machine.\n"), q_bytes_brief(l->total, total),
                      r->gpus > 1 ? _("each GPU") : c->machine->title, q_bytes_brief(l->have, have), what);
     }

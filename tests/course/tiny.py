@@ -1,3 +1,4 @@
+"""A random qwen3moe of 97 thousand numbers with a tokenizer of bytes, for one training on a processor: tiny.py FOLDER."""
 import torch, sys
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM, PreTrainedTokenizerFast
 from tokenizers import Tokenizer, models, pre_tokenizers, decoders, trainers

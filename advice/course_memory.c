@@ -10,11 +10,6 @@
  * Logits: BF16, a float copy and its gradient. Room: a CUDA context and what allocation loses, a guess: 1 GiB and a twentieth. */
 #include "advice/course_recipe.h"
 
-#include <cjson/cJSON.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 static const unsigned bit[COURSE_PARTS] = { ADV_EXPERTS, ADV_ROUTERS, ADV_EMBEDDINGS, ADV_HEAD, ADV_DENSE, ADV_ATTENTION };
 
 static double lora_numbers(const course_recipe *r)
@@ -79,81 +74,4 @@ void course_load(const course_recipe *r, adv_load *out)
         out->have = m->gpu[i].bytes < out->have ? m->gpu[i].bytes : out->have;
     out->fits = out->total <= out->have;
     out->merging = full ? 0 : (uint64_t)(all * 2);
-}
-
-/* ---- a folder of Hugging Face: config.json ---- */
-static double number(const cJSON *j, const char *keys)       /* the first of these that is there */
-{
-    for (const char *p = keys; *p;) {
-        char key[64];
-        size_t n = strcspn(p, " ");
-        snprintf(key, sizeof key, "%.*s", (int)n, p);
-        const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
-        if (cJSON_IsNumber(v) && v->valuedouble > 0 && v->valuedouble < 1e9)
-            return v->valuedouble;
-        p += n + (p[n] == ' ');
-    }
-    return 0;
-}
-
-static const struct { const char *type, *arch; bool moe; } plain[] = {     /* whose layers are all alike */
-    { "qwen3_moe", "qwen3moe", true }, { "qwen3", "qwen3", false }, { "qwen2", "qwen2", false }, { "llama", "llama", false }, { "mixtral", "llama", true },
-    { "olmoe", "olmoe", true }, { "apertus", "apertus", false },
-};
-
-static void count_plain(const cJSON *j, bool moe, course_shape *s)
-{
-    double heads = number(j, "num_attention_heads"), kv_heads = number(j, "num_key_value_heads num_attention_heads"), dim = number(j, "head_dim");
-    s->layers = s->attention_layers = number(j, "num_hidden_layers");
-    s->embd = number(j, "hidden_size");
-    s->vocab = number(j, "vocab_size");
-    if (!(dim > 0) && heads > 0) dim = s->embd / heads;
-    s->q = heads * dim;
-    s->kv = 2 * kv_heads * dim;
-    s->experts = moe ? number(j, "num_experts num_local_experts") : 0;
-    s->used = moe ? number(j, "num_experts_per_tok") : 0;
-    double ff = number(j, "intermediate_size"), step = number(j, "decoder_sparse_step");
-    const cJSON *dense = cJSON_GetObjectItemCaseSensitive(j, "mlp_only_layers");
-    s->layers_moe = moe ? (step > 1 ? (double)(long)(s->layers / step) : s->layers) - (cJSON_IsArray(dense) ? cJSON_GetArraySize(dense) : 0) : 0;
-    s->ff_expert = moe ? number(j, "moe_intermediate_size intermediate_size") : 0;
-    double dense_layers = s->layers - s->layers_moe;
-    s->ff_dense = s->layers > 0 ? ff * dense_layers / s->layers : 0;
-    s->part[0] = (uint64_t)(s->layers_moe * s->experts * 3 * s->embd * s->ff_expert);
-    s->part[1] = (uint64_t)(s->layers_moe * s->experts * s->embd);
-    s->part[2] = (uint64_t)(s->vocab * s->embd);
-    s->part[3] = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "tie_word_embeddings")) ? 0 : s->part[2];
-    s->part[4] = (uint64_t)(dense_layers * 3 * s->embd * ff);
-    s->part[5] = (uint64_t)(s->layers * (2 * s->embd * s->q + s->embd * s->kv + 2 * s->embd) + s->embd);
-}
-
-int course_shape_of_folder(const char *dir, course_recipe *r, char *err)
-{
-    char *path = q_printf("%s/config.json", dir);
-    q_buf text = { 0 };
-    int rc = q_read_file(path, &text, 1 << 20, err);
-    cJSON *j = rc ? NULL : cJSON_ParseWithLength(text.p, text.len);
-    const cJSON *type = cJSON_GetObjectItemCaseSensitive(j, "model_type");
-    if (!rc && !cJSON_IsString(type))
-        rc = q_fail(err, Q_FORMAT, _("%s names no model_type: is it a folder of weights as Hugging Face's tools save it?"), path);
-    size_t i = 0, n = sizeof plain / sizeof *plain;
-    while (!rc && i < n && strcmp(plain[i].type, type->valuestring) != 0)
-        i++;
-    if (!rc && i == n)
-        rc = q_fail(err, Q_FORMAT, _("%s: quorum cannot count a %.60s from its config.json: name it as the catalogue does, and its folder with --weights"), path, type->valuestring);
-    if (!rc) {
-        count_plain(j, plain[i].moe, &r->shape);
-        const course_shape *s = &r->shape;
-        if (!(s->layers > 0 && s->embd > 0 && s->vocab > 0 && s->q > 0) || (plain[i].moe && !(s->experts > 0 && s->used > 0 && s->layers_moe > 0 && s->ff_expert > 0)))
-            rc = q_fail(err, Q_FORMAT, _("%s lacks one of num_hidden_layers, hidden_size, vocab_size, num_attention_heads and, of experts, their number and width"), path);
-    }
-    if (!rc) {
-        const char *base = strrchr(dir, '/');
-        snprintf(r->name, sizeof r->name, "%s", base && base[1] ? base + 1 : dir);
-        r->weights = r->c.model;
-        r->family = course_family_of(plain[i].arch, plain[i].moe);
-    }
-    cJSON_Delete(j);
-    q_buf_free(&text);
-    free(path);
-    return rc;
 }

@@ -6,29 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QKVO "q_proj k_proj v_proj o_proj"
-#define GUD "gate_proj up_proj down_proj"
-#define EXPERTS "mlp.experts.gate_up_proj mlp.experts.down_proj"
-#define MLA "q_proj q_a_proj q_b_proj kv_a_proj_with_mqa kv_b_proj o_proj"
-static const course_family families[] = {
-    { "qwen3moe", "qwen3_moe", QKVO, "", EXPERTS, "mlp.gate", false, true, "qwen3" },
-    { "qwen3next", "qwen3_next", QKVO " in_proj_qkvz in_proj_ba out_proj", GUD, EXPERTS, "mlp.gate", false, true, "qwen3" },
-    { "qwen35moe", "qwen3_5_moe", QKVO " in_proj_qkv in_proj_z in_proj_b in_proj_a out_proj", GUD, EXPERTS, "mlp.gate", false, true, "qwen3_5" },
-    { "qwen35", "qwen3_5", QKVO " in_proj_qkv in_proj_z in_proj_b in_proj_a out_proj", GUD, "", "", false, true, "qwen3_5" },
-    { "qwen3", "qwen3", QKVO, GUD, "", "", false, true, "qwen3" },
-    { "qwen2", "qwen2", QKVO, GUD, "", "", false, true, "qwen" },
-    { "llama", "llama", QKVO, GUD, "", "", false, true, "llama3" },
-    { "llama", "mixtral", QKVO, "", EXPERTS, "mlp.gate", false, false, "mistral" },
-    { "apertus", "apertus", QKVO, "up_proj down_proj", "", "", false, false, "" },
-    { "gemma3", "gemma3_text", QKVO, GUD, "", "", false, true, "gemma3" },
-    { "olmoe", "olmoe", QKVO, "", EXPERTS, "mlp.gate", false, false, "olmo" },
-    { "gpt-oss", "gpt_oss", QKVO, "", EXPERTS, "mlp.router", true, true, "gpt_oss" },
-    { "glm4moe", "glm4_moe", QKVO, GUD, EXPERTS, "mlp.gate", false, true, "glm4_moe" },
-    { "deepseek2", "deepseek_v2", MLA, GUD, EXPERTS, "mlp.gate", false, false, "deepseek3" },
-    { "granitemoe", "granitemoe", QKVO, "", "block_sparse_moe.experts.gate_up_proj block_sparse_moe.experts.down_proj", "block_sparse_moe.router",
-      false, false, "granite3" },
-};
-
 /* In the order in which a parameter's name is tried. */
 static const struct { const char *name, *pattern; unsigned bit; } parts[COURSE_PARTS] = {
     { "experts", ".experts.", ADV_EXPERTS },
@@ -74,45 +51,6 @@ unsigned adv_course_trained(const char *list, char *err)
     return out;
 }
 
-const course_family *course_family_of(const char *arch, bool moe)
-{
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
-        if (strcmp(families[i].arch, arch) == 0 && (*families[i].experts != '\0') == moe)
-            return &families[i];
-    return NULL;
-}
-
-/* The widths that the counts of a published shape are made of; each is a quotient of exact counts (engine/models.h). BF16: two bytes a number. */
-static int shape_of_known(const eng_known *k, course_recipe *r, char *err)
-{
-    eng_energy e;
-    int rc = eng_energy_like(NULL, k->like, "BF16", 0, &e, err);
-    if (rc)
-        return rc;
-    course_shape *s = &r->shape;
-    double cells = e.n_layer - e.n_recurrent;
-    s->part[0] = e.params[ENG_ENERGY_EXPERTS];
-    s->part[1] = e.params[ENG_ENERGY_ROUTER];
-    s->part[2] = e.params[ENG_ENERGY_EMBED];
-    s->part[3] = e.params[ENG_ENERGY_HEAD];
-    s->part[4] = e.params[ENG_ENERGY_DENSE];
-    s->part[5] = e.params[ENG_ENERGY_ATTN];
-    s->layers = e.n_layer;
-    s->attention_layers = cells;
-    s->embd = (double)e.read[ENG_ENERGY_EMBED] / 2;
-    s->vocab = s->embd > 0 ? (double)e.params[ENG_ENERGY_EMBED] / s->embd : 0;
-    s->kv = cells > 0 ? (double)e.kv_numbers / cells : 0;
-    s->q = cells > 0 ? (double)(e.flops_cell + e.flops_near) / (4 * cells) : 0;
-    s->layers_moe = e.n_routed;
-    s->experts = e.n_expert;
-    s->used = e.n_used;
-    if (e.n_routed > 0 && e.n_expert > 0 && s->embd > 0)
-        s->ff_expert = (double)e.params[ENG_ENERGY_EXPERTS] / ((double)e.n_routed * e.n_expert * 3 * s->embd);
-    if (s->embd > 0 && e.n_layer > 0)      /* spread over all layers: most have shared experts, or none has a dense one */
-        s->ff_dense = (double)e.params[ENG_ENERGY_DENSE] / ((double)e.n_layer * 3 * s->embd);
-    return 0;
-}
-
 static int find_model(const adv_course *c, course_recipe *r, char *err)
 {
     const eng_known *k = NULL;
@@ -133,7 +71,7 @@ static int find_model(const adv_course *c, course_recipe *r, char *err)
     r->family = course_family_of(k->arch, k->n_expert > 0);
     if (!r->family)
         return q_fail(err, Q_NOTFOUND, _("quorum does not know what transformers calls the parts of %s: take another model, or write the trainer's file by hand"), k->arch);
-    return shape_of_known(k, r, err);
+    return course_shape_of_known(k, r, err);
 }
 
 static unsigned can_train(const course_recipe *r)

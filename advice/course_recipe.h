@@ -47,6 +47,7 @@ int course_put(const char *dir, const char *name, const q_buf *, bool runs, char
 int course_put_shipped(const char *dir, const char *name, char *err);
 
 int course_resolve(const adv_course *, course_recipe *out, char *err);
+int course_shape_of_known(const eng_known *, course_recipe *out, char *err);
 int course_shape_of_folder(const char *dir, course_recipe *out, char *err);     /* config.json */
 const course_family *course_family_of(const char *arch, bool moe);          /* NULL: not known */
 const char *course_part_name(int i);     /* "attention", …; NULL behind the last */

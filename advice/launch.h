@@ -29,7 +29,7 @@ typedef struct adv_launch_wish {         /* strings are the caller's and outlive
 } adv_launch_wish;
 
 enum { ADV_LAUNCH_FLAGS = 24 };
-typedef struct adv_launch_flag { const char *flag, *words, *source; char value[256]; bool bare; /* takes no value */ } adv_launch_flag;
+typedef struct adv_launch_flag { const char *flag, *words, *source; char value[512]; bool bare; /* takes no value */ } adv_launch_flag;
 typedef struct adv_launch_size {
     uint64_t weights, kv, state, room;   /* bytes of all: tensors; all conversations' cells; recurrent states; the estimate of the rest */
     uint64_t each, has;                  /* bytes on each GPU in use, or in RAM where there is none in use; and there are */
@@ -40,18 +40,18 @@ typedef struct adv_launch {
     const adv_launch_server *server;
     const eng_known *known; const eng_variant *variant;      /* NULL: a file */
     char model[512], name[128], section[40];                 /* what is loaded; as what it is asked for; of [server.NAME] */
-    char type[16], machine[128];
+    char type[32], machine[128];
     const adv_launch_wish *wish;
     const char *host;                    /* without brackets */
     bool from_hub;                       /* model is a repository that the server fetches itself */
     int context, users, port, n_layer;
-    int gpus, experts_cpu, layers;       /* GPUs in use; layers whose routed experts stay in RAM; layers on the GPU, -1: all, 0: none */
+    int gpus, experts_cpu, layers;       /* GPUs in use; layers whose routed experts stay in RAM; layers on the GPU, -1: all, 0: none, -2: not said */
     adv_launch_size size;
     int threads;
     bool open;                           /* others than this machine reach it */
     adv_launch_flag flag[ADV_LAUNCH_FLAGS]; int n_flag;
 } adv_launch;
-/* known with variant, or path of a GGUF. Q_RANGE: a wish that cannot be; Q_NOMEM: it does not fit, err says what would. */
+/* known with variant (NULL: its usual one), or path of a GGUF. Q_RANGE: a wish that cannot be; Q_NOMEM: it does not fit, err says what would. */
 int adv_launch_plan(const adv_launch_wish *, const eng_known *, const eng_variant *, const char *path, const adv_machine *, adv_launch *out, char *err);
 /* Adds a script for sh, or a unit for systemd --user; words in the language of the program. */
 void adv_launch_script(const adv_launch *, q_buf *out);

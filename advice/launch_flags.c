@@ -133,7 +133,7 @@ static const char *value_of(const adv_launch *p, enum launch_meaning m, char *ou
     case LA_EP: return number(out, size, switch_of(p, LA_EP_ON) != NULL, p->gpus);
     case LA_TOOLS: return launch_tool(p);
     case LA_THOUGHTS: return launch_thought(p);
-    case LA_LAYERS: return number(out, size, true, p->layers < 0 ? 999 : p->layers);
+    case LA_LAYERS: return number(out, size, p->layers != LAUNCH_UNSAID, p->layers == -1 ? 999 : p->layers);
     case LA_EXPERTS_CPU: return number(out, size, p->gpus > 0 && p->experts_cpu > 0, p->experts_cpu);
     case LA_LAYERS_EXPERTS: return number(out, size, p->gpus > 0 && p->experts_cpu > 0, p->n_layer - p->experts_cpu);
     case LA_SPLIT: return p->gpus > 1 ? "layer" : NULL;
@@ -141,7 +141,7 @@ static const char *value_of(const adv_launch *p, enum launch_meaning m, char *ou
     case LA_FIT: return "off";
     case LA_THREADS: return number(out, size, p->threads > 0 && (p->gpus == 0 || p->size.in_ram > 0), p->threads);
     case LA_FORM: return "auto";
-    case LA_DEVICE: return p->gpus > 0 ? "cuda" : "cpu";
+    case LA_DEVICE: return !p->known ? "auto" : p->gpus > 0 ? "cuda" : "cpu";
     default: return switch_of(p, m);
     }
 }

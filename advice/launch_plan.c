@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const uint64_t GIB = 1ull << 30;
 /* Estimates: what a server of safetensors keeps for activations, graphs and the driver on each GPU (vLLM and SGLang say it in their log at the
  * start), and what llama-server's and our own buffers take there; what the system needs of RAM. */
 enum { ROOM_TORCH_MIB = 2048, ROOM_GGUF_MIB = 1024, SYSTEM_MIB = 2048, USERS_MOST = 1024, SHARE_PERCENT = 90 };
@@ -77,12 +76,20 @@ static bool in_ram(const look *l, adv_launch *p)
     s->room = MIB(ROOM_GGUF_MIB);
     s->has = l->m->ram;
     s->each = s->weights + s->kv + s->state + s->room;
-    p->gpus = p->layers = 0;
+    p->gpus = 0;
+    p->layers = l->m->n_gpu > 0 ? 0 : LAUNCH_UNSAID;
     return s->each + MIB(SYSTEM_MIB) <= s->has;
 }
 
-/* GPUs of one program: llama-server's are all, ours is one. */
-static int gpus_of(const look *l, const adv_launch *p) { return launch_of(p) == QUORUM && l->m->n_gpu > 1 ? 1 : l->m->n_gpu; }
+/* GPUs of one program: llama-server's are all, ours is one, and that for what kernels/cuda/dev.cu computes. */
+static int gpus_of(const look *l, const adv_launch *p)
+{
+    static const char *const ours[] = {"qwen3moe", "qwen3", "qwen2moe", "qwen2", "llama", "glm4moe"};
+    if (launch_of(p) != QUORUM || l->m->n_gpu == 0) return l->m->n_gpu;
+    for (size_t i = 0; l->known && i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(l->known->arch, ours[i]) == 0) return 1;
+    return l->known ? 0 : 1;
+}
 
 /* All of it on as few GPUs as do; a layer is not cut, so each further GPU may leave the bytes of one free. */
 static bool whole(const look *l, adv_launch *p)
@@ -305,9 +312,20 @@ static void model_of(const look *l, adv_launch *p)
     else snprintf(p->model, sizeof p->model, "%s", v->repo);
 }
 
+/* Of a whole row: what bears its title, else the first that is no base. */
+static const eng_variant *usual(const eng_known *k)
+{
+    const eng_variant *best = k->variant;
+    for (int i = k->n_variant - 1; i >= 0; i--)
+        if (strcmp(k->variant[i].kind, "base") != 0) best = &k->variant[i];
+    for (int i = 0; i < k->n_variant; i++)
+        if (strcmp(k->variant[i].name, k->title) == 0) best = &k->variant[i];
+    return best;
+}
+
 int adv_launch_plan(const adv_launch_wish *w, const eng_known *known, const eng_variant *variant, const char *path, const adv_machine *m, adv_launch *out, char *err)
 {
-    const look l = {w, path ? NULL : known, path ? NULL : variant ? variant : known->variant, path, m};
+    const look l = {w, path ? NULL : known, path ? NULL : variant ? variant : usual(known), path, m};
     int n, at = 0;
     const adv_launch_server *row = adv_launch_servers(&n);
     while (at < n && strcmp(row[at].name, w->server) != 0) at++;

@@ -9,6 +9,7 @@ enum launch_meaning { LA_MODEL, LA_FILE, LA_HUB, LA_NAME, LA_HOST, LA_PORT, LA_L
                       LA_USERS, LA_MEMORY, LA_KV8, LA_SET_KV, LA_STATES, LA_TP, LA_EP, LA_EP_ON, LA_TEXT_ONLY, LA_TOOLS_ON, LA_TOOLS, LA_THOUGHTS, LA_ROUTES, LA_LAYERS,
                       LA_EXPERTS_CPU, LA_LAYERS_EXPERTS, LA_SPLIT, LA_FLASH, LA_FIT, LA_THREADS, LA_JINJA, LA_FORM, LA_DEVICE };
 
+enum { LAUNCH_UNSAID = -2 };             /* layers: left to the server, where the machine may have a GPU that we know nothing of (Apple's) */
 /* How a type is written and counted. bits 0: the quantisers' own rules count it (eng_energy_like). */
 typedef struct launch_type {
     const char *name;

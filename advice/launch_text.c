@@ -46,7 +46,7 @@ static void sizes(const adv_launch *p, q_buf *out)
 {
     const adv_launch_size *s = &p->size;
     char a[32], b[32], c[32], d[32];
-    q_buf_say(out, _("# Weights %s; cells of %d conversations of %d tokens %s;"), q_bytes_words(s->weights, a), p->users, p->context, q_bytes_words(s->kv, b));
+    q_buf_say(out, _("# Weights %s; cells for %d x %d tokens %s;"), q_bytes_words(s->weights, a), p->users, p->context, q_bytes_words(s->kv, b));
     if (s->state) q_buf_say(out, _(" states of recurrent layers %s;"), q_bytes_words(s->state, c));
     q_buf_say(out, _(" the computation about %s, an estimate."), q_bytes_words(s->room, d));
     q_buf_putc(out, '\n');

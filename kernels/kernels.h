@@ -542,6 +542,8 @@ int ker_cpu_force(const char *name);
 /* Measured read bandwidth in bytes/s: the best of several patterns, every thread at once, over `data` (only read;
  * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: nothing to measure. Benchmarks only. */
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
+/* Multiply-adds a second of products with Q4_K weights and many rows, n_threads together, measured for `seconds`. 0: no memory. */
+double ker_cpu_madds(int n_threads, double seconds);
 /* A roofline is an upper bound or it is none: the best of 2 to `tries` measurements, or 0 where all stay below the
  * rate that was reached. */
 double ker_roofline(double reached, int tries, double (*measure)(void *user), void *user);

@@ -9,19 +9,16 @@
 
 static const char *const SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@+-";
 
-/* POSIX sh, 2.2.2: within single quotes all is itself. */
+/* POSIX sh, 2.2.3: within double quotes only $ ` " and \ are more than themselves. */
 static void sh_word(q_buf *out, const char *s)
 {
-    if (*s && s[strspn(s, SAFE)] == 0) {
-        q_buf_puts(out, s);
-        return;
-    }
-    q_buf_putc(out, '\'');
+    bool safe = *s && s[strspn(s, SAFE)] == 0;
+    if (!safe) q_buf_putc(out, '"');
     for (; *s; s++) {
-        if (*s == '\'') q_buf_puts(out, "'\\''");
-        else q_buf_putc(out, *s);
+        if (strchr("$`\"\\", *s)) q_buf_putc(out, '\\');
+        q_buf_putc(out, *s);
     }
-    q_buf_putc(out, '\'');
+    if (!safe) q_buf_putc(out, '"');
 }
 
 /* systemd.service(5), "Command lines": within double quotes \ and " are escaped, % and $ are doubled. */

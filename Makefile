@@ -189,7 +189,7 @@ test-serve: all
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve pull
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -205,11 +205,13 @@ asan:
 
 SHARE    = $(DESTDIR)$(PREFIX)/share/quorum
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/themes $(SHARE)/docs
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/engine/make $(SHARE)/advice $(SHARE)/themes $(SHARE)/docs
 	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
 	install -D -m 755 $(BUILD)/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers
 	install -D -m 755 $(BUILD)/quorum-box $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box
 	install -m 644 engine/recipes/*.gguf $(SHARE)/engine/recipes
+	install -m 644 engine/make/catalog.ini $(SHARE)/engine/make
+	install -m 644 advice/machines.ini $(SHARE)/advice
 	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
 	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
 	$(Q)for f in $(wildcard docs/*.1); do echo install $$f; install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man1/$${f##*/} || exit 1; done

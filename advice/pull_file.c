@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 20, TELL_MS = 200, NOTE_MS = 1000, BEGINNINGS = 3, WRONG_MOST = 3, BLOCK = 1 << 20 };
+enum { SMALL = 1 << 20, LOOK_MS = 20, TELL_MS = 200, NOTE_MS = 1000, BEGINNINGS = 3, WRONG_MOST = 3, BLOCK = 1 << 20 };
 enum turn { GOES_ON, CHANGED, NO_RANGES };       /* why all lines end, and the file begins anew */
 
 typedef struct haul {
@@ -454,7 +454,8 @@ static int begin(haul *h, bool anew, char *err)
 
 static int haul_all(haul *h, char *err)
 {
-    bool ask = !*h->file.sha256 && h->file.bytes, anew = false;
+    bool small = !*h->file.sha256 && *h->file.git && h->file.bytes <= SMALL, ask = !*h->file.sha256 && h->file.bytes && !small, anew = false;
+    h->single = small;                   /* one question for all of it: nothing to go on with is lost */
     int rc = ask ? probe(h, err) : Q_OK, streams = 0;
     for (int turn = 0; rc == Q_OK; turn++) {
         rc = begin(h, anew, err);

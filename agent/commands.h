@@ -124,6 +124,12 @@
       N_("the MCP servers of config.ini and what they offer; on, off: use one or do not; restart; forget: be asked again before it is used"), .words = "on,off,restart,forget") \
     X(undo, JOB(undo), "вернуть", "", \
       N_("files that the last answer changed by tools become what they were")) \
+    X(good, JOB(good), "хорошо", N_("[@ANSWER] [off]"), \
+      N_("the last answer, or another one, is good: an example to learn from; off takes that back"), .words = "off") \
+    X(bad, JOB(bad), "плохо", N_("[@ANSWER] [off]"), \
+      N_("the last answer, or another one, is bad: no example, or one of how not to answer; off takes that back"), .words = "off") \
+    X(train, JOB(train), "обучать", "[on|off]", \
+      N_("may this conversation leave as examples for training a model (quorum export --train)? Off until you say on; alone: what holds"), .words = "on,off") \
     X(copy, UI(COPY), "копировать", "", \
       N_("copy the last answer to the clipboard"), .key = "y") \
     X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \

@@ -73,12 +73,14 @@ typedef struct eng_variant {             /* one published set of weights */
 } eng_variant;
 typedef struct eng_published { const char *type, *source, *date; uint64_t bytes; } eng_published;  /* a published file's size */
 typedef struct eng_known {
-    const char *like, *arch, *family, *title;    /* what eng_synth and eng_energy_like take; "qwen3", "qwen3.6"; "Qwen3-30B-A3B" */
+    const char *like, *arch, *family, *title;    /* what eng_synth and eng_energy_like take; families, blanks between: "qwen3", "qwen3.5 qwen3.6"; "Qwen3-30B-A3B" */
     const char *note;                    /* what a person should know: "no Base of this size is published; take 14B or 30B-A3B"; N_() words */
     double params_b, active_b;           /* thousand millions, counted from the shape */
     int n_layer, n_expert, n_used, n_ctx;
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
+    const char *source, *date;           /* of the shape */
+    const char *released;                /* YYYY-MM of the first model in it */
 } eng_known;
 /* All rows, smallest first. Q_NOTFOUND: no catalogue beside the program; Q_FORMAT: a row that lacks something, err names line and key. */
 int eng_catalog(const eng_known **out, int *n, char *err);

@@ -172,6 +172,17 @@ int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);
 void mem_messages_free(mem_messages *);
 
+/* ================= what may be learnt from ================= */
+/* What the person thinks of a model's answer: 1 good, -1 bad, 0 nothing. Gone with the answer. Q_NOTFOUND: no such answer. */
+int mem_answer_mark(mem_store *, int64_t message, int mark, char *err);
+int mem_answer_marked(mem_store *, int64_t message, int *mark, char *err);
+/* A conversation may leave as examples for training a model: no one does unless the person says so. */
+int mem_conversation_release(mem_store *, int64_t conversation, bool on, char *err);
+int mem_conversations_released(mem_store *, bool all /* also those that were not */, int64_t **id, int *n, char *err);    /* malloc'ed, by id */
+/* Every message of a conversation, all branches, by id (a parent before what stands below it); hidden ones are left out. mark [n], malloc'ed:
+ * what the person thinks of each. */
+int mem_conversation_tree(mem_store *, int64_t conversation, mem_messages *out, signed char **mark, char *err);
+
 /* ================= conversations out of archives ================= */
 typedef struct mem_import_message {
     const char *external;               /* its name in its conversation, unique there */

@@ -305,6 +305,23 @@ int mem_siblings(mem_store *s, int64_t id, mem_messages *out, char *err)
     return rc == Q_OK && out->n == 0 ? no_such(err, id) : rc;
 }
 
+int mem_conversation_tree(mem_store *s, int64_t conversation, mem_messages *out, signed char **mark, char *err)
+{
+    int rc;
+    *mark = NULL;
+    store_lock(s);
+    rc = read_all(s, out, err, "FROM conversation c JOIN message m ON m.conversation=c.id WHERE c.id=?1 AND c.state=0 AND ?2=0 AND m.hidden=0 ORDER BY m.id", conversation, 0);
+    if (rc == Q_OK) *mark = q_alloc((size_t)out->n + 1);
+    for (int i = 0; i < out->n && rc == Q_OK; i++) {
+        int64_t v = 0;
+        rc = store_int(s, &v, err, "SELECT mark FROM answer_mark WHERE message=?", "i", out->v[i].id);
+        if (rc == Q_NOTFOUND) rc = Q_OK;
+        (*mark)[i] = v > 0 ? 1 : v < 0 ? -1 : 0;
+    }
+    store_unlock(s);
+    return rc;
+}
+
 int mem_elder_text(mem_store *s, int64_t id, char **text, char *err)
 {
     *text = NULL;

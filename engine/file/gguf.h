@@ -78,7 +78,7 @@ void gguf_put_f32(gguf_writer *, const char *key, float v);
 void gguf_put_bool(gguf_writer *, const char *key, bool v);
 void gguf_put_str(gguf_writer *, const char *key, const char *v);
 void gguf_put_kv(gguf_writer *, const char *key, const gguf_kv *v);  /* copies a value of another file, array or scalar */
-/* fill(user, dst, bytes) writes the tensor's bytes when its turn comes. Order of declaration = order in the file. */
+/* fill(user, dst, bytes) writes the tensor's bytes when its turn comes; NULL: a hole, zeros that take no room. Order of declaration = order in the file. */
 void gguf_put_tensor(gguf_writer *, const char *name, int type, int n_dims, const int64_t *ne,
                      int (*fill)(void *user, void *dst, size_t bytes, char *err), void *user);
 int gguf_write(gguf_writer *, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);

@@ -145,6 +145,14 @@ static int put(sink *s, const void *p, size_t n, char *err)
     return Q_OK;
 }
 
+/* A hole: zeros that take no room. */
+static int put_hole(sink *s, size_t n, char *err)
+{
+    s->done += n;
+    if (lseek(s->fd, (off_t)n, SEEK_CUR) < 0 || ftruncate(s->fd, (off_t)s->done) != 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), s->path, strerror(errno));
+    return Q_OK;
+}
+
 static int put_padding(sink *s, char *err)
 {
     static const char zero[ALIGN];
@@ -165,8 +173,11 @@ static int write_all(gguf_writer *w, sink *s, const q_buf *head, size_t largest,
     }
     for (size_t i = 0; rc == Q_OK && i < w->n_tensor; i++) {
         out_tensor *t = &w->tensor[i];
-        rc = t->fill(t->user, buf, t->bytes, err);
-        if (rc == Q_OK) rc = put(s, buf, t->bytes, err);
+        if (!t->fill) rc = put_hole(s, t->bytes, err);
+        else {
+            rc = t->fill(t->user, buf, t->bytes, err);
+            if (rc == Q_OK) rc = put(s, buf, t->bytes, err);
+        }
         if (rc == Q_OK) rc = put_padding(s, err);
     }
     free(buf);
@@ -196,7 +207,7 @@ int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64
         add_u32(&head, (uint32_t)t->type);
         add_u64(&head, offset);
         offset += padded(t->bytes);
-        if (t->bytes > largest) largest = t->bytes;
+        if (t->fill && t->bytes > largest) largest = t->bytes;
     }
 
     char *part = q_printf("%s.part", path);
@@ -205,7 +216,7 @@ int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64
     s.fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     int rc = s.fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno)) : Q_OK;
     /* Asking for the room now turns a full disk into a sentence at the start instead of after minutes. */
-    if (rc == Q_OK && posix_fallocate(s.fd, 0, (off_t)s.total) == ENOSPC) {
+    if (rc == Q_OK && largest && posix_fallocate(s.fd, 0, (off_t)s.total) == ENOSPC) {
         char words[32];
         rc = q_fail(err, Q_IO, _("cannot write %s: %s are needed and the disk has less"), part, q_bytes_words(s.total, words));
     }

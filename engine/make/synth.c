@@ -7,95 +7,14 @@
  * fixed scales. The same seed gives the same tensor under any number of layers. */
 #include "engine/models.h"
 #include "engine/file/gguf.h"
+#include "engine/make/mix.h"
+#include "engine/make/synth.h"
 #include "engine/model/energy.h"
-#include "kernels/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Shapes from the models' published config.json. */
-typedef struct shape {
-    const char *like, *arch, *name, *size_label;
-    int n_layer, n_embd, n_head, n_kv, d_head, n_ff, n_expert, n_used, n_ff_exp, n_vocab, n_ctx;
-    bool tied;
-    struct {                           /* what zero leaves out */
-        int leading, shared;           /* dense layers first; shared experts as wide as routed ones        */
-        ker_latent latent;             /* n_kv and d_head are then the cells': 1, kv_rank + rope            */
-        bool sigmoid, renorm;
-        float weights_scale, theta, eps;                       /* 0: 1, 1e6, 1e-6 */
-        float yarn_factor, yarn_log;   /* the latter as a file has it: 0.1 times mscale_all_dim            */
-        int original;
-        unsigned has;                  /* SYN_*                                                         */
-        int window;                    /* attention.sliding_window                                      */
-        const float *granite;          /* attention.scale, embedding_scale, residual_scale, logit_scale  */
-        ker_delta delta;               /* every layer but each fourth is recurrent (n_key > 0), as in ...  */
-        int rope_dim;
-        bool sections;                 /* ... files that say how positions are shared out among three axes */
-    } more;
-} shape;
-
-enum { SYN_PLAIN = 1 /* no norms of Q and K */, SYN_BIAS = 2 /* of Q, K, V */, SYN_OSS = 4 /* biases everywhere, sinks */, SYN_POST = 8 /* norms after parts */,
-       SYN_WHOLE = 16 /* one norm over all heads */ };
-static const float granite_3b[] = { 0.015625f, 12, 0.22f, 6 };
-
-static const shape shapes[] = {
-    {"30b-a3b", "qwen3moe", "Qwen3-30B-A3B shapes", "30B-A3B", 48, 2048, 32, 4, 128, 6144, 128, 8, 768, 151936, 40960, false, {0}},
-    {"235b-a22b", "qwen3moe", "Qwen3-235B-A22B shapes", "235B-A22B", 94, 4096, 64, 4, 128, 12288, 128, 8, 1536, 151936, 40960, false, {0}},
-    {"0.6b", "qwen3", "Qwen3-0.6B shapes", "0.6B", 28, 1024, 16, 8, 128, 3072, 0, 0, 0, 151936, 40960, true, {0}},
-    {"8b", "qwen3", "Qwen3-8B shapes", "8B", 36, 4096, 32, 8, 128, 12288, 0, 0, 0, 151936, 40960, false, {0}},
-    {"smoke", "qwen3moe", "smoke test", "8M", 2, 256, 4, 2, 64, 512, 16, 4, 256, 4096, 4096, false, {0}},
-    /* openai/gpt-oss-20b and -120b, google/gemma-3-4b-it, Qwen/Qwen2.5-0.5B, allenai/OLMoE-1B-7B-0924, mistralai/Mixtral-8x7B-v0.1,
-     * ibm-granite/granite-3.1-3b-a800m-base, config.json */
-    {"gpt-oss-20b", "gpt-oss", "gpt-oss-20b shapes", "20B", 24, 2880, 64, 8, 64, 2880, 32, 4, 2880, 201088, 131072, false,
-     {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 32, .original = 4096}},
-    {"gpt-oss-120b", "gpt-oss", "gpt-oss-120b shapes", "120B", 36, 2880, 64, 8, 64, 2880, 128, 4, 2880, 201088, 131072, false,
-     {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 32, .original = 4096}},
-    {"gemma3-4b", "gemma3", "Gemma 3 4B shapes", "4B", 34, 2560, 8, 4, 256, 10240, 0, 0, 0, 262208, 131072, true, {.has = SYN_POST, .window = 1024}},
-    {"qwen2.5-0.5b", "qwen2", "Qwen2.5-0.5B shapes", "0.5B", 24, 896, 14, 2, 64, 4864, 0, 0, 0, 151936, 32768, true, {.has = SYN_PLAIN | SYN_BIAS}},
-    {"olmoe-1b-7b", "olmoe", "OLMoE-1B-7B shapes", "1B-7B", 16, 2048, 16, 16, 128, 1024, 64, 8, 1024, 50304, 4096, false, {.has = SYN_WHOLE, .theta = 10000, .eps = 1e-5f}},
-    {"mixtral-8x7b", "llama", "Mixtral-8x7B shapes", "8x7B", 32, 4096, 32, 8, 128, 14336, 8, 2, 14336, 32000, 32768, false, {.has = SYN_PLAIN, .eps = 1e-5f}},
-    {"granite-3b-a800m", "granitemoe", "Granite-3.1-3B-A800M shapes", "3B-A800M", 32, 1536, 24, 8, 64, 512, 40, 8, 512, 49155, 131072, true,
-     {.has = SYN_PLAIN, .theta = 5e6f, .granite = granite_3b}},
-    {"smoke-oss", "gpt-oss", "smoke test of gpt-oss", "8M", 4, 256, 4, 2, 64, 256, 16, 4, 256, 4096, 4096, false,
-     {.has = SYN_PLAIN | SYN_BIAS | SYN_OSS, .window = 128, .theta = 150000, .eps = 1e-5f, .yarn_factor = 4, .original = 1024}},
-    /* Qwen/Qwen3.6-35B-A3B and Qwen/Qwen3-Next-80B-A3B-Instruct, config.json */
-    {"3.6-35b-a3b", "qwen35moe", "Qwen3.6-35B-A3B shapes", "35B-A3B", 40, 2048, 16, 2, 256, 0, 256, 8, 512, 248320, 262144, false,
-     {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
-    {"next-80b", "qwen3next", "Qwen3-Next-80B-A3B shapes", "80B-A3B", 48, 2048, 16, 2, 256, 5120, 512, 10, 512, 151936, 262144, false,
-     {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .paired = true}, .rope_dim = 64}},
-    {"smoke-delta", "qwen35moe", "smoke test of recurrent layers", "8M", 4, 256, 4, 2, 64, 0, 16, 4, 256, 4096, 65536, false,
-     {.shared = 1, .delta = {.n_key = 2, .n_value = 4, .key_dim = 64, .value_dim = 64, .conv = 4, .tiled = true}, .rope_dim = 32, .sections = true}},
-    /* deepseek-ai/DeepSeek-V2-Lite and zai-org/GLM-4.7-Flash, config.json */
-    {"v2-lite", "deepseek2", "DeepSeek-V2-Lite shapes", "16B-A2.4B", 27, 2048, 16, 1, 576, 10944, 64, 6, 1408, 102400, 163840, false,
-     {.leading = 1, .shared = 2, .latent = {.kv_rank = 512, .nope = 128, .rope = 64, .v = 128}, .theta = 10000, .yarn_factor = 40, .yarn_log = .0707f, .original = 4096}},
-    {"glm-4.7-flash", "deepseek2", "GLM-4.7-Flash shapes", "30B-A3B", 47, 2048, 20, 1, 576, 10240, 64, 4, 1536, 154880, 202752, false,
-     {.leading = 1, .shared = 1, .latent = {.q_rank = 768, .kv_rank = 512, .nope = 192, .rope = 64, .v = 256}, .sigmoid = true, .renorm = true, .weights_scale = 1.8f,
-      .eps = 1e-5f}},
-    {"smoke-mla", "deepseek2", "smoke test of latent attention", "8M", 3, 256, 4, 1, 96, 512, 16, 4, 256, 4096, 4096, false,
-     {.leading = 1, .shared = 1, .latent = {.q_rank = 64, .kv_rank = 64, .nope = 64, .rope = 32, .v = 64}, .sigmoid = true, .renorm = true}},
-};
-
-enum { EVERY = 4 };                    /* full_attention_interval */
-
-/* A mix: what most matrices are, what the sensitive ones are, what the head is, what routed experts are (0: as the others).
- * Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (attn_v, ffn_down, output). */
-typedef struct mix {
-    const char *name;
-    int most, more, head;
-    uint32_t file_type;       /* llama_ftype */
-    int experts;
-} mix;
-
-static const mix mixes[] = {
-    {"Q4_K_M", KER_Q4_K, KER_Q6_K, KER_Q6_K, 15, 0}, {"Q5_K_M", KER_Q5_K, KER_Q6_K, KER_Q6_K, 17, 0},
-    {"Q6_K", KER_Q6_K, KER_Q6_K, KER_Q6_K, 18, 0},   {"Q8_0", KER_Q8_0, KER_Q8_0, KER_Q8_0, 7, 0},
-    {"Q4_0", KER_Q4_0, KER_Q4_0, KER_Q6_K, 2, 0},    {"F16", KER_F16, KER_F16, KER_F16, 1, 0},
-    {"BF16", KER_BF16, KER_BF16, KER_BF16, 32, 0},   {"F32", KER_F32, KER_F32, KER_F32, 0, 0},
-    {"Q2_K", KER_Q2_K, KER_Q3_K, KER_Q6_K, 10, 0},   {"Q3_K_M", KER_Q3_K, KER_Q4_K, KER_Q6_K, 12, 0},
-    {"MXFP4", KER_Q8_0, KER_Q8_0, KER_Q8_0, 38, KER_MXFP4},
-};
 
 /* ---- random numbers: one stream a tensor ---- */
 typedef struct rng { uint64_t s[4]; } rng;
@@ -215,8 +134,29 @@ static void block_mxfp4(uint8_t *b, float sd, rng *r)
     ker_type_scale(KER_MXFP4, b, (rng_unit(r) + 1) / 2 < share ? 2 * low : low, 0);
 }
 
+static void block_q5_1(uint8_t *b, float sd, rng *r)
+{
+    put_f16(b, sd / 9.23f);
+    put_f16(b + 2, -15.5f * sd / 9.23f);
+    rng_bytes(r, b + 4, 20);
+}
+
+/* The 16 levels of IQ4 have a mean square of 67.4^2 and a mean of -6.5: scales of either sign even that out. */
+static void block_iq4_nl(uint8_t *b, float sd, rng *r)
+{
+    rng_bytes(r, b + 2, 16);
+    put_f16(b, (b[2] ^ b[9]) & 1 ? sd / 67.4f : -sd / 67.4f);
+}
+
+static void block_iq4_xs(uint8_t *b, float sd, rng *r)
+{
+    rng_bytes(r, b + 2, 134);
+    put_f16(b, sd / (67.4f * 18.48f));     /* scales of -32..31 */
+}
+
 static const struct { int type; void (*block)(uint8_t *, float, rng *); } makers[] = {
     {KER_Q2_K, block_q2_k}, {KER_Q3_K, block_q3_k}, {KER_MXFP4, block_mxfp4},
+    {KER_Q5_1, block_q5_1}, {KER_IQ4_NL, block_iq4_nl}, {KER_IQ4_XS, block_iq4_xs},
     {KER_Q8_0, block_q8_0}, {KER_Q4_0, block_q4_0}, {KER_Q5_0, block_q5_0}, {KER_Q4_K, block_q4_k}, {KER_Q5_K, block_q5_k}, {KER_Q6_K, block_q6_k},
 };
 
@@ -374,7 +314,8 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
             {"ssm.conv_kernel", d->conv}, {"ssm.state_size", d->key_dim}, {"ssm.group_count", d->n_key}, {"ssm.time_step_rank", d->n_value},
             {"ssm.inner_size", d->n_value * d->value_dim}, {"full_attention_interval", EVERY}, {"expert_shared_feed_forward_length", s->n_ff_exp * s->more.shared},
         };
-        for (size_t i = 0; i < sizeof recurrent / sizeof *recurrent; i++) gguf_put_u32(w, KEY(recurrent[i].key), (uint32_t)recurrent[i].v);
+        for (size_t i = 0; i < sizeof recurrent / sizeof *recurrent; i++)
+            if (recurrent[i].v) gguf_put_u32(w, KEY(recurrent[i].key), (uint32_t)recurrent[i].v);
         /* Text has one position on all three axes, so these only have to add up to the rotated pairs. */
         int32_t pairs = s->more.rope_dim / 2, share[4] = {pairs - 2 * (pairs / 3), pairs / 3, pairs / 3, 0};
         if (s->more.sections)
@@ -389,8 +330,8 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
     }
     static const char *const granite[] = { "attention.scale", "embedding_scale", "residual_scale", "logit_scale" };
     for (int i = 0; s->more.granite && i < 4; i++) gguf_put_f32(w, KEY(granite[i]), s->more.granite[i]);
-    if (t->kv_rank) {                  /* keys that llama.cpp wants of deepseek2 */
-        gguf_put_u32(w, KEY("vocab_size"), (uint32_t)s->n_vocab);
+    if (t->kv_rank) gguf_put_u32(w, KEY("vocab_size"), (uint32_t)s->n_vocab);       /* llama.cpp wants it of deepseek2 */
+    if (t->kv_rank || s->more.sigmoid) {
         gguf_put_u32(w, KEY("expert_gating_func"), s->more.sigmoid ? 2 : 1);
         gguf_put_bool(w, KEY("expert_weights_norm"), s->more.renorm);
         gguf_put_f32(w, KEY("expert_weights_scale"), s->more.weights_scale > 0 ? s->more.weights_scale : 1);
@@ -407,6 +348,10 @@ typedef struct builder {               /* a file to be written, or only counted 
     size_t n;
     uint64_t seed;
     eng_energy *count;                 /* not NULL: nothing is written */
+    const shape *shape;
+    const mix *mix;
+    int n_layer;
+    bool hollow;                       /* zeros for weights */
 } builder;
 
 static void put(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2, float mean, float sd)
@@ -420,51 +365,52 @@ static void put(builder *b, const char *name, int type, int64_t ne0, int64_t ne1
     *p = (plan){.type = type, .mean = mean, .sd = sd, .seed = q_hash64(name, strlen(name), b->seed)};
     b->plan = q_realloc(b->plan, (b->n + 1) * sizeof *b->plan);
     b->plan[b->n++] = p;
-    gguf_put_tensor(b->w, name, type, ne2 > 1 ? 3 : ne1 > 1 ? 2 : 1, ne, fill, p);
+    gguf_put_tensor(b->w, name, type, ne2 > 1 ? 3 : ne1 > 1 ? 2 : 1, ne, b->hollow ? NULL : fill, p);
 }
 
 static void put_norm(builder *b, const char *name, int64_t n) { put(b, name, KER_F32, n, 1, 1, 1.0f, 0.05f); }
 
-static void put_matrix(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2)
+/* Of the type that the mix gives it. */
+static void put_matrix(builder *b, const char *name, int64_t ne0, int64_t ne1, int64_t ne2)
 {
-    if (ne0 % ker_type_get(type)->block)                           /* as llama.cpp's tensor_type_fallback: 256 do not fill the row */
-        type = type == KER_Q4_K ? KER_Q5_0 : type == KER_Q2_K || type == KER_Q3_K ? KER_Q4_0 : KER_Q8_0;
-    put(b, name, type, ne0, ne1, ne2, 0, 1.0f / sqrtf((float)ne0));
+    int layer = -1;
+    if (sscanf(name, "blk.%d.", &layer) != 1) layer = -1;
+    put(b, name, mix_type(b->mix, b->shape, name, layer, b->n_layer, ne0, ne2), ne0, ne1, ne2, 0, 1.0f / sqrtf((float)ne0));
 }
 
-/* llama.cpp's use_more_bits: the first and the last eighth, and each third layer between. */
-static bool more_bits(int i, int n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
+/* One that stays in whole numbers of 32 bits: routers, convolutions. */
+static void put_exact(builder *b, const char *name, int64_t ne0, int64_t ne1) { put(b, name, KER_F32, ne0, ne1, 1, 0, 1.0f / sqrtf((float)ne0)); }
 
 #define BLK(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".weight", i), name)
 #define BIAS(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".bias", i), name)
 
-static void put_latent(builder *b, const shape *s, const mix *m, int i)
+static void put_latent(builder *b, const shape *s, int i)
 {
     char name[96];
     const ker_latent *t = &s->more.latent;
     const int64_t q = (int64_t)s->n_head * (t->nope + t->rope);
     if (t->q_rank) {
-        put_matrix(b, BLK("attn_q_a"), m->most, s->n_embd, t->q_rank, 1);
+        put_matrix(b, BLK("attn_q_a"), s->n_embd, t->q_rank, 1);
         put_norm(b, BLK("attn_q_a_norm"), t->q_rank);
-        put_matrix(b, BLK("attn_q_b"), m->most, t->q_rank, q, 1);
-    } else put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
-    put_matrix(b, BLK("attn_kv_a_mqa"), m->most, s->n_embd, t->kv_rank + t->rope, 1);
+        put_matrix(b, BLK("attn_q_b"), t->q_rank, q, 1);
+    } else put_matrix(b, BLK("attn_q"), s->n_embd, q, 1);
+    put_matrix(b, BLK("attn_kv_a_mqa"), s->n_embd, t->kv_rank + t->rope, 1);
     put_norm(b, BLK("attn_kv_a_norm"), t->kv_rank);
-    put_matrix(b, BLK("attn_k_b"), m->most, t->nope, t->kv_rank, s->n_head);
-    put_matrix(b, BLK("attn_v_b"), m->most, t->kv_rank, t->v, s->n_head);
-    put_matrix(b, BLK("attn_output"), m->most, (int64_t)s->n_head * t->v, s->n_embd, 1);
+    put_matrix(b, BLK("attn_k_b"), t->nope, t->kv_rank, s->n_head);
+    put_matrix(b, BLK("attn_v_b"), t->kv_rank, t->v, s->n_head);
+    put_matrix(b, BLK("attn_output"), (int64_t)s->n_head * t->v, s->n_embd, 1);
 }
 
 static void put_vector(builder *b, const char *name, int64_t n, float sd) { put(b, name, KER_F32, n, 1, 1, 0, sd); }
 
-static void put_attention(builder *b, const shape *s, const mix *m, int i, int sensitive)
+static void put_attention(builder *b, const shape *s, int i)
 {
     char name[96];
     const int64_t q = (int64_t)s->n_head * s->d_head, kv = (int64_t)s->n_kv * s->d_head;
     const unsigned has = s->more.has;
-    put_matrix(b, BLK("attn_q"), m->most, s->n_embd, s->more.delta.n_key ? 2 * q : q, 1);      /* a hybrid's: with its gate */
-    put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
-    put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
+    put_matrix(b, BLK("attn_q"), s->n_embd, s->more.delta.n_key ? 2 * q : q, 1);      /* a hybrid's: with its gate */
+    put_matrix(b, BLK("attn_k"), s->n_embd, kv, 1);
+    put_matrix(b, BLK("attn_v"), s->n_embd, kv, 1);
     if (has & SYN_BIAS) {
         put_vector(b, BIAS("attn_q"), q, .1f);
         put_vector(b, BIAS("attn_k"), kv, .1f);
@@ -474,7 +420,7 @@ static void put_attention(builder *b, const shape *s, const mix *m, int i, int s
         put_norm(b, BLK("attn_q_norm"), has & SYN_WHOLE ? q : s->d_head);
         put_norm(b, BLK("attn_k_norm"), has & SYN_WHOLE ? kv : s->d_head);
     }
-    put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
+    put_matrix(b, BLK("attn_output"), q, s->n_embd, 1);
     if (has & SYN_OSS) {
         put_vector(b, BIAS("attn_output"), s->n_embd, .1f);
         put_vector(b, BLK("attn_sinks"), s->n_head, 1);
@@ -492,61 +438,62 @@ static void put_biases(builder *b, const shape *s, int i)
     put(b, BIAS("ffn_down_exps"), KER_F32, s->n_embd, s->n_expert, 1, 0, .1f);
 }
 
-static void put_delta(builder *b, const shape *s, const mix *m, int i)
+static void put_delta(builder *b, const shape *s, int i)
 {
     char name[96];
     const ker_delta *d = &s->more.delta;
     const int64_t out = (int64_t)d->n_value * d->value_dim, in = 2 * (int64_t)d->n_key * d->key_dim + out;
-    put_matrix(b, BLK("attn_qkv"), m->most, s->n_embd, in, 1);
-    put_matrix(b, BLK("attn_gate"), m->most, s->n_embd, out, 1);
-    if (d->paired) put_matrix(b, BLK("ssm_ba"), m->most, s->n_embd, 2 * d->n_value, 1);
+    put_matrix(b, BLK("attn_qkv"), s->n_embd, in, 1);
+    put_matrix(b, BLK("attn_gate"), s->n_embd, out, 1);
+    if (d->paired) put_matrix(b, BLK("ssm_ba"), s->n_embd, 2 * d->n_value, 1);
     else {
-        put_matrix(b, BLK("ssm_beta"), m->most, s->n_embd, d->n_value, 1);
-        put_matrix(b, BLK("ssm_alpha"), m->most, s->n_embd, d->n_value, 1);
+        put_matrix(b, BLK("ssm_beta"), s->n_embd, d->n_value, 1);
+        put_matrix(b, BLK("ssm_alpha"), s->n_embd, d->n_value, 1);
     }
-    put_matrix(b, BLK("ssm_conv1d"), KER_F32, d->conv, in, 1);
+    put_exact(b, BLK("ssm_conv1d"), d->conv, in);
     snprintf(name, sizeof name, "blk.%d.ssm_dt.bias", i);
     put(b, name, KER_F32, d->n_value, 1, 1, -4, .5f);              /* with the next: a step keeps some 93% of a state */
     snprintf(name, sizeof name, "blk.%d.ssm_a", i);
     put(b, name, KER_F32, d->n_value, 1, 1, -4, 1);
     put_norm(b, BLK("ssm_norm"), d->value_dim);
-    put_matrix(b, BLK("ssm_out"), m->most, out, s->n_embd, 1);
+    put_matrix(b, BLK("ssm_out"), out, s->n_embd, 1);
 }
 
-static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
+static void put_tensors(builder *b)
 {
+    const shape *s = b->shape;
+    const int n_layer = b->n_layer;
     char name[96];
-    put_matrix(b, "token_embd.weight", s->tied ? m->head : m->most, s->n_embd, s->n_vocab, 1);
+    put_matrix(b, "token_embd.weight", s->n_embd, s->n_vocab, 1);
     put_norm(b, "output_norm.weight", s->n_embd);
-    if (!s->tied) put_matrix(b, "output.weight", m->head, s->n_embd, s->n_vocab, 1);
+    if (!s->tied) put_matrix(b, "output.weight", s->n_embd, s->n_vocab, 1);
     for (int i = 0; i < n_layer; i++) {
-        const int sensitive = more_bits(i, n_layer) ? m->more : m->most;
         put_norm(b, BLK("attn_norm"), s->n_embd);
         const bool hybrid = s->more.delta.n_key > 0;
-        if (s->more.latent.kv_rank) put_latent(b, s, m, i);
-        else if (hybrid && (i + 1) % EVERY) put_delta(b, s, m, i);
-        else put_attention(b, s, m, i, sensitive);
-        if (hybrid) put_norm(b, BLK("post_attention_norm"), s->n_embd);
+        if (s->more.latent.kv_rank) put_latent(b, s, i);
+        else if (shape_recurrent(s, i)) put_delta(b, s, i);
+        else put_attention(b, s, i);
+        if (hybrid || strcmp(s->arch, "glm4moe") == 0) put_norm(b, BLK("post_attention_norm"), s->n_embd);
         else if (!(s->more.has & SYN_OSS)) put_norm(b, BLK("ffn_norm"), s->n_embd);
         if (s->more.has & SYN_POST) put_norm(b, BLK("post_ffw_norm"), s->n_embd);
         if (s->more.has & SYN_OSS) put_biases(b, s, i);
         if (s->n_expert && i >= s->more.leading) {
             const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
             if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
-            put_matrix(b, BLK("ffn_gate_inp"), KER_F32, s->n_embd, s->n_expert, 1);
-            put_matrix(b, BLK("ffn_gate_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
-            put_matrix(b, BLK("ffn_up_exps"), m->experts ? m->experts : m->most, s->n_embd, s->n_ff_exp, s->n_expert);
-            put_matrix(b, BLK("ffn_down_exps"), m->experts ? m->experts : sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
-            if (shared && hybrid) put_matrix(b, BLK("ffn_gate_inp_shexp"), KER_F32, s->n_embd, 1, 1);
+            put_exact(b, BLK("ffn_gate_inp"), s->n_embd, s->n_expert);
+            put_matrix(b, BLK("ffn_gate_exps"), s->n_embd, s->n_ff_exp, s->n_expert);
+            put_matrix(b, BLK("ffn_up_exps"), s->n_embd, s->n_ff_exp, s->n_expert);
+            put_matrix(b, BLK("ffn_down_exps"), s->n_ff_exp, s->n_embd, s->n_expert);
+            if (shared && hybrid) put_exact(b, BLK("ffn_gate_inp_shexp"), s->n_embd, 1);
             if (shared) {
-                put_matrix(b, BLK("ffn_gate_shexp"), m->most, s->n_embd, shared, 1);
-                put_matrix(b, BLK("ffn_up_shexp"), m->most, s->n_embd, shared, 1);
-                put_matrix(b, BLK("ffn_down_shexp"), sensitive, shared, s->n_embd, 1);
+                put_matrix(b, BLK("ffn_gate_shexp"), s->n_embd, shared, 1);
+                put_matrix(b, BLK("ffn_up_shexp"), s->n_embd, shared, 1);
+                put_matrix(b, BLK("ffn_down_shexp"), shared, s->n_embd, 1);
             }
         } else {
-            put_matrix(b, BLK("ffn_gate"), m->most, s->n_embd, s->n_ff, 1);
-            put_matrix(b, BLK("ffn_up"), m->most, s->n_embd, s->n_ff, 1);
-            put_matrix(b, BLK("ffn_down"), sensitive, s->n_ff, s->n_embd, 1);
+            put_matrix(b, BLK("ffn_gate"), s->n_embd, s->n_ff, 1);
+            put_matrix(b, BLK("ffn_up"), s->n_embd, s->n_ff, 1);
+            put_matrix(b, BLK("ffn_down"), s->n_ff, s->n_embd, 1);
         }
     }
 #undef BLK
@@ -556,21 +503,15 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
 /* arch NULL: any. */
 static int find_shape(const char *arch, const char *like, const char *type, int *n_layer, const shape **shape_out, const mix **mix_out, char *err)
 {
-    const shape *s = NULL;
-    const mix *m = NULL;
+    const shape *s = shape_named(arch, like), *row;
+    const mix *m = mix_named(type), *known_mix;
     q_buf known = {0};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        if (strcmp(shapes[i].like, like) == 0 && (!arch || strcmp(shapes[i].arch, arch) == 0)) s = &shapes[i];
-        q_buf_printf(&known, "%s%s (%s)", i ? ", " : "", shapes[i].like, shapes[i].arch);
-    }
     int rc = Q_OK;
+    for (int i = 0; !s && (row = shape_at(i)); i++) q_buf_printf(&known, "%s%s (%s)", i ? ", " : "", row->like, row->arch);
     if (!s && arch) rc = q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
     else if (!s) rc = q_fail(err, Q_RANGE, _("no shapes of %s; known are %s"), like, known.p);
     q_buf_clear(&known);
-    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
-        if (strcmp(mixes[i].name, type) == 0) m = &mixes[i];
-        q_buf_printf(&known, "%s%s", i ? ", " : "", mixes[i].name);
-    }
+    for (int i = 0; !m && (known_mix = mix_at(i)); i++) q_buf_printf(&known, "%s%s", i ? ", " : "", known_mix->name);
     if (rc == Q_OK && !m) rc = q_fail(err, Q_RANGE, _("no type mix called %s; known are %s"), type, known.p);
     q_buf_free(&known);
     if (rc) return rc;
@@ -582,22 +523,30 @@ static int find_shape(const char *arch, const char *like, const char *type, int 
     return Q_OK;
 }
 
-int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
-              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
+static int make(bool hollow, const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+                void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
     const shape *s;
     const mix *m;
     int rc = find_shape(arch, like, type, &n_layer, &s, &m, err);
     if (rc) return rc;
-    builder b = {.w = gguf_writer_new(), .seed = seed};
+    builder b = {.w = gguf_writer_new(), .seed = seed, .shape = s, .mix = m, .n_layer = n_layer, .hollow = hollow};
     put_meta(b.w, s, m, n_layer);
-    put_tensors(&b, s, m, n_layer);
+    put_tensors(&b);
     rc = gguf_write(b.w, out, progress, user, err);
     gguf_writer_free(b.w);
     for (size_t i = 0; i < b.n; i++) free(b.plan[i]);
     free(b.plan);
     return rc;
 }
+
+int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
+{
+    return make(false, arch, like, type, n_layer, seed, out, progress, user, err);
+}
+
+int synth_hollow(const char *like, const char *type, const char *out, char *err) { return make(true, NULL, like, type, 0, 1, out, NULL, NULL, err); }
 
 int eng_energy_like(const char *arch, const char *like, const char *type, int n_layer, eng_energy *out, char *err)
 {
@@ -606,7 +555,7 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
     int rc = find_shape(arch, like, type, &n_layer, &s, &m, err);
     if (rc) return rc;
     *out = (eng_energy){.n_layer = 0};
-    put_tensors(&(builder){.count = out}, s, m, n_layer);
+    put_tensors(&(builder){.count = out, .shape = s, .mix = m, .n_layer = n_layer});
     energy_cell cell = energy_cells((uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->more.latent.kv_rank);
     const ker_delta *d = &s->more.delta;
     out->state_bytes = (uint64_t)out->n_recurrent * ((uint64_t)(d->conv - 1) * (uint64_t)(2 * d->n_key * d->key_dim + d->n_value * d->value_dim)

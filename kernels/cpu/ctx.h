@@ -50,6 +50,11 @@ typedef struct ctx_mla {               /* KER_MIX_MLA (mla.c); none elsewhere   
     acts o_act;                    /* [max_rows * n_head] of a head's sum of latents  */
 } ctx_mla;
 
+typedef struct ctx_next {              /* ker_model.next; none elsewhere */
+    float *pair;                   /* [max_rows][2 * n_embd] normed: the embedded row, the hidden one */
+    acts act;                      /* of pair */
+} ctx_next;
+
 typedef struct ctx_route {
     float *score;                  /* [max_rows][n_expert]                         */
     float *sh_coef;                /* [max_rows] the shared expert's gate          */
@@ -97,6 +102,7 @@ struct ker_ctx {
     ctx_att att;
     ctx_delta delta;
     ctx_mla mla;
+    ctx_next next;
     ctx_route rt;
     ctx_ffn ff;
     ctx_out out;

@@ -8,9 +8,10 @@ it redirects to), then serves ROOT/OWNER/NAME/... until it is killed. Each reque
     {"status": [code, K, retry_after]}  the first K asks for a file           {"shift": true} another range than was asked for; {"shift_first": K}
     {"no_ranges": true}  200 and all of it                                    {"flip": true}  one byte is another
     {"no_hash": true} no X-Linked-Etag, no sha256 in the list                 {"gated": "TOKEN"}  only with this token
+    {"no_if_range": true}  heeds no If-Range
     {"etag": "X"}     another validator                                       {"expire": K}   an address of the second host serves K times, then 403
     {"html": true}    a page instead of the list                              {"extra": [entries]}  further entries of the list
-    {"page": N}       N entries a page                                        {"alien": true} a 500 of every second answer
+    {"page": N}       N entries a page                                        {"alien": true} a 500 of every fourth answer
     {"long": BYTES}   a file "long.bin" of so many bytes, zero but for its last 16"""
 import hashlib
 import http.server
@@ -26,11 +27,19 @@ ROOT, LOG, FAULTS = sys.argv[1:4]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 lock = threading.Lock()
 count = {}
+now = None
 sums = {}
 
 
 def faults():
+    """What stands in the file; counting begins anew when it is another one."""
+    global now
     try:
+        st = os.stat(FAULTS)
+        with lock:
+            if (st.st_ino, st.st_mtime_ns) != now:
+                now = st.st_ino, st.st_mtime_ns
+                count.clear()
         return json.load(open(FAULTS))
     except (OSError, ValueError):
         return {}
@@ -118,7 +127,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         f = faults()
         url = urllib.parse.urlsplit(self.path)
         path, query = urllib.parse.unquote(url.path), urllib.parse.parse_qs(url.query)
-        if f.get("alien") and nth("alien%d" % self.cdn) % 2:
+        if f.get("alien") and nth("alien%d" % self.cdn) % 4 == 3:
             return self.whole(500, b"")
         if self.cdn:
             key = query.get("key", [""])[0]
@@ -158,7 +167,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         size = long or os.path.getsize(p)
         etag = '"%s"' % f.get("etag", "v1")
         asked = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range") or "")
-        if f.get("no_ranges") or (self.headers.get("If-Range") not in (None, etag)):
+        if f.get("no_ranges") or (self.headers.get("If-Range") not in (None, etag) and not f.get("no_if_range")):
             asked = None
         lo, hi = (int(asked.group(1)), min(int(asked.group(2) or size - 1), size - 1)) if asked else (0, size - 1)
         if asked and lo >= size:
@@ -219,7 +228,8 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
-servers = [Server(("127.0.0.1", 0), Answer), Server(("127.0.0.1", 0), Second)]
+given = [int(x) for x in sys.argv[4:6]] or [0, 0]        # a hub that comes back where it was
+servers = [Server(("127.0.0.1", given[0]), Answer), Server(("127.0.0.1", given[1]), Second)]
 PORTS = [s.server_address[1] for s in servers]
 print(*PORTS, flush=True)
 threading.Thread(target=servers[1].serve_forever, daemon=True).start()

@@ -57,6 +57,7 @@ static const char *const written[] = {
     "INSERT INTO compaction(id, message, chain, kept, text, fixed, words, messages, before, after, undone, created)"
     " VALUES(1, 2, 1, '', 'owls were spoken of', '', '', 2, 40, 8, 0, 1700000000000); INSERT INTO pin_turn(message, created) VALUES(2, 1700000000000);",
     "UPDATE tool_undo SET made=1;",
+    "INSERT INTO answer_mark(message, mark, created) VALUES(2, 1, 1700000000000); INSERT INTO released(conversation, created) VALUES(1, 1700000000000);",
 };
 
 static void make(const char *path, int v)

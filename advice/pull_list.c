@@ -171,8 +171,10 @@ static void hint(const char *what, char *err)
     const eng_variant *v = NULL;
     size_t name = strcspn(what, ":"), at = strlen(err);
     char *part = q_strndup(what, name);
-    if (!strstr(what, "://") && *part && eng_catalog_find(part, &known, &v, why) == Q_OK && (v || known->n_variant == 1)) {
-        v = v ? v : known->variant;
+    bool found = !strstr(what, "://") && *part && eng_catalog_find(part, &known, &v, why) == Q_OK;
+    for (int i = 0; found && !v && i < known->n_variant; i++)    /* a whole row: what one talks with */
+        v = *known->variant[i].gguf ? &known->variant[i] : NULL;
+    if (found && v) {
         snprintf(err + at, Q_ERRLEN - at, _("; perhaps hf:%s%s"), *v->gguf ? v->gguf : v->repo, what + name);
     }
     free(part);

@@ -78,4 +78,29 @@ void adv_tally_say(const adv_tally *, q_buf *out);   /* a sentence a line; what 
 typedef struct adv_convert { enum adv_form from, to; bool drop_thinking, force; bool (*go)(void *user); void *user; } adv_convert;
 int adv_convert_files(const char *const *path, int n, const char *out, const adv_convert *, adv_tally *, char *err);
 
+/* ================= out of memory ================= */
+/* What the person released (memory.h: mem_conversation_release), never what was forgotten, and of what is there only what was said: no passages
+ * that were fed, no documents, no calls of tools with their results. Of each conversation the branch that is shown, up to an answer that is bad, failed
+ * or was stopped; only_good: up to each last good answer of every branch. Pairs: two answers to one question, of which one is good and the other is not, or
+ * (where none is marked) one was gone on with and the other was not. */
+struct mem_store;
+typedef struct adv_export {
+    enum adv_form to;
+    const char *dir;                    /* made; Q_RANGE where it is there already */
+    bool all;                           /* also what was not released */
+    bool only_good, redact, drop_thinking;
+    double heldout;                     /* share of the conversations, 0 to .5: which ones does not change with what else there is */
+    const char *const *name; int n_name;        /* further names for redact */
+    bool (*go)(void *user); void *user; /* may be NULL; false: Q_CANCEL */
+} adv_export;
+typedef struct adv_exported {           /* adv_exported_free */
+    int64_t chats, used, train, heldout /* examples */, same, near /* duplicates left out */, by_mark, by_going_on /* pairs */, bad /* branches cut at an answer */, tools /* answers whose calls were left out */;
+    int64_t lost[ADV_LOSSES];
+    char *report, *json;                /* report.md, report.json */
+} adv_exported;
+void adv_exported_free(adv_exported *);
+/* dir with train.jsonl, heldout.jsonl (where something is held out), report.md, report.json, mode 0600: all of it or nothing. Q_NOTFOUND: nothing is
+ * released, or nothing fits; err says what to do. */
+int adv_export_memory(struct mem_store *, const adv_export *, adv_exported *out, char *err);
+
 #endif

@@ -230,6 +230,8 @@ int pull_refused(const pull_hub *h, const char *what, const char *page, const pu
     int rc;
     if (closed && !h->token && *h->no_token)
         rc = q_fail(err, Q_RANGE, "%s", h->no_token);
+    else if (closed && h->token && !may_know(h, h->url))
+        rc = q_fail(err, Q_RANGE, _("%s wants a token, which is told to nobody without TLS: name the hub as https:// in QUORUM_HUB"), what);
     else if (gated)
         rc = q_fail(err, Q_RANGE, h->token ? _("%s is gated, and the token's account may not have it: agree to the terms on %s, or ask there, then run this again")
                                            : _("%s is gated: agree to the terms on %s, make a token there, and give it in HF_TOKEN or with --token-file"), what, page);

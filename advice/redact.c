@@ -42,12 +42,6 @@ void redact_free(redactor *r)
     free(r);
 }
 
-void red_spans_add(red_spans *s, red_span one)
-{
-    if (s->n == s->cap) s->v = q_realloc(s->v, sizeof *s->v * (size_t)(s->cap = s->cap ? s->cap * 2 : 16));
-    s->v[s->n++] = one;
-}
-
 /* Which thing of its kind this is: letters and digits count, in any case. */
 static uint64_t name_of(const char *p, size_t n)
 {

@@ -29,7 +29,11 @@ int redact_doubts(redactor *, const redact_doubt **out);
 /* ---- between the files of redact ---- */
 typedef struct red_span { size_t from, to; enum redact_kind kind; int person; /* of RED_PERSON */ } red_span;
 typedef struct red_spans { red_span *v; int n, cap; } red_spans;
-void red_spans_add(red_spans *, red_span);
+static inline void red_spans_add(red_spans *s, red_span one)
+{
+    if (s->n == s->cap) s->v = (red_span *)q_realloc(s->v, sizeof *s->v * (size_t)(s->cap = s->cap ? s->cap * 2 : 16));
+    s->v[s->n++] = one;
+}
 /* redact_marks.c: what its form shows. Spans do not overlap and come in order. */
 void red_find_marks(const char *text, size_t n, red_spans *);
 /* redact_names.c */

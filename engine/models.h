@@ -80,6 +80,7 @@ typedef struct eng_known {
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
     const char *source, *date;           /* of the shape */
+    const char *released;                /* YYYY-MM of the first model in it */
 } eng_known;
 /* All rows, smallest first. Q_NOTFOUND: no catalogue beside the program; Q_FORMAT: a row that lacks something, err names line and key. */
 int eng_catalog(const eng_known **out, int *n, char *err);

@@ -95,6 +95,7 @@ enum ker_role {                        /* shapes: roles.c                       
     KER_W_Q_A, KER_W_Q_A_NORM, KER_W_Q_B,                        /* KER_MIX_MLA with q_rank; else KER_W_Q */
     KER_W_KV_A, KER_W_KV_A_NORM,       /* KER_MIX_MLA: what a cell keeps: latent, then rotated numbers    */
     KER_W_K_B, KER_W_V_B,              /* [n_head]: of a head's nope numbers a latent; of a latent its V  */
+    KER_W_NEXT_E_NORM, KER_W_NEXT_H_NORM, KER_W_NEXT_PROJ,       /* layer -1 of a model with `next`                   */
     KER_W_ROLES
 };
 
@@ -161,6 +162,9 @@ typedef struct ker_model {             /* copied by open, `layer` too */
     float sum_floor;                   /* with renorm: a smaller sum of chosen weights counts as this; 0 = 1e-20 */
     ker_latent latent;
     ker_delta delta;
+    /* A head that predicts one token further (DeepSeek-V3, arXiv 2412.19437, equation 21): a row begins as NEXT_PROJ of its embedded
+     * token, normed, and then the hidden row that the batch gives it, normed. */
+    bool next;
 } ker_model;
 
 typedef struct ker_weight {
@@ -177,11 +181,11 @@ enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * h
                KER_DIM_QG /* Q with its gate where the layer has one */, KER_DIM_QN, KER_DIM_KN /* of the norms of Q and K */,
                KER_DIM_D_IN /* channels of the convolution */, KER_DIM_D_V /* n_value * value_dim */, KER_DIM_D_HEADS /* n_value */, KER_DIM_D_BOTH /* twice that */,
                KER_DIM_D_CONV, KER_DIM_D_HEAD /* value_dim */,
-               KER_DIM_O /* what attention leaves for the output matrix */, KER_DIM_Q_RANK, KER_DIM_KV_RANK, KER_DIM_NOPE, KER_DIM_V_HEAD /* ker_latent */ };
+               KER_DIM_O /* what attention leaves for the output matrix */, KER_DIM_TWO /* twice n_embd */, KER_DIM_Q_RANK, KER_DIM_KV_RANK, KER_DIM_NOPE, KER_DIM_V_HEAD /* ker_latent */ };
 enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */,
                  KER_IN_GQA /* layers of that mixer */, KER_IN_BIASED_O, KER_IN_SINKS, KER_IN_POST, KER_IN_BIASED_ROUTER, KER_IN_BIASED_EXPERTS,
                  KER_IN_ATTN /* GQA and MLA */, KER_IN_Q /* of them with Q in one step */, KER_IN_MLA, KER_IN_Q_RANK /* MLA with q_rank */,
-                 KER_IN_DELTA /* layers of that mixer */, KER_IN_DELTA_TWO /* ... with D_BETA and D_ALPHA */, KER_IN_DELTA_PAIRED };
+                 KER_IN_DELTA /* layers of that mixer */, KER_IN_DELTA_TWO /* ... with D_BETA and D_ALPHA */, KER_IN_DELTA_PAIRED, KER_IN_NEXT /* layer -1 */ };
 typedef struct ker_role_row {
     const char *name;                  /* "the router", for sentences: through _()            */
     enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
@@ -257,6 +261,7 @@ typedef struct ker_batch {             /* arrays of n rows, owned by the caller 
                                           its choice; or NULL. Weights are their own gate values,
                                           renormalised where the model does                               */
     int phase;                         /* 0 prompt, 1 decode: a hint for kernels, never changes bits      */
+    const float *hidden;               /* [n][n_embd] what KER_WANT_HIDDEN gave one token before; of models with `next` only */
 } ker_batch;
 
 /* Where a row's numbers stopped being finite: the first part, in the order of a pass, whose result for that row
@@ -491,7 +496,7 @@ typedef struct ker_can {
     unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */;
     bool window, sinks, post_norms;
     int rope_sets;
-    bool q_gate, qk_whole, scales /* embd_scale, residual_scale, logit_scale */, groups;
+    bool q_gate, qk_whole, scales /* embd_scale, residual_scale, logit_scale */, groups, next;
 } ker_can;
 /* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open, and before it, for a list. */
 int ker_model_check(const ker_model *m, const ker_can *can, char *err);
@@ -537,6 +542,8 @@ int ker_cpu_force(const char *name);
 /* Measured read bandwidth in bytes/s: the best of several patterns, every thread at once, over `data` (only read;
  * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: nothing to measure. Benchmarks only. */
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
+/* Multiply-adds a second of products with Q4_K weights and many rows, n_threads together, measured for `seconds`. 0: no memory. */
+double ker_cpu_madds(int n_threads, double seconds);
 /* A roofline is an upper bound or it is none: the best of 2 to `tries` measurements, or 0 where all stay below the
  * rate that was reached. */
 double ker_roofline(double reached, int tries, double (*measure)(void *user), void *user);

@@ -55,6 +55,9 @@ static const ker_role_row rows[KER_W_ROLES] = {
     [KER_W_KV_A_NORM] = { N_("the norm of the latent"), { KER_DIM_KV_RANK }, KER_IN_MLA, true, true },
     [KER_W_K_B] = { N_("the heads' K of the latent"), { KER_DIM_NOPE, KER_DIM_KV_RANK, KER_DIM_HEADS }, KER_IN_MLA, true, false },
     [KER_W_V_B] = { N_("the heads' V of the latent"), { KER_DIM_KV_RANK, KER_DIM_V_HEAD, KER_DIM_HEADS }, KER_IN_MLA, true, false },
+    [KER_W_NEXT_E_NORM] = { N_("the drafting head's norm of tokens"), { KER_DIM_EMBD }, KER_IN_NEXT, true, true },
+    [KER_W_NEXT_H_NORM] = { N_("the drafting head's norm of hidden rows"), { KER_DIM_EMBD }, KER_IN_NEXT, true, true },
+    [KER_W_NEXT_PROJ] = { N_("the drafting head's projection"), { KER_DIM_TWO, KER_DIM_EMBD }, KER_IN_NEXT, true, false },
 };
 
 const ker_role_row *ker_role_get(enum ker_role role) { return (unsigned)role < KER_W_ROLES ? &rows[role] : NULL; }
@@ -65,6 +68,7 @@ static int64_t width(const ker_model *m, int layer, enum ker_dim d)
     switch (d) {
     case KER_DIM_ONE: break;
     case KER_DIM_EMBD: return m->n_embd;
+    case KER_DIM_TWO: return 2 * (int64_t)m->n_embd;
     case KER_DIM_VOCAB: return m->n_vocab;
     case KER_DIM_Q: return (int64_t)m->n_head * m->head_dim;
     case KER_DIM_KV: return (int64_t)m->n_kv_head * m->head_dim;
@@ -107,10 +111,10 @@ int ker_role_shape(const ker_model *m, int layer, enum ker_role role, int64_t ne
 bool ker_role_here(const ker_model *m, int layer, enum ker_role role)
 {
     if ((unsigned)role >= KER_W_ROLES || layer < -1 || layer >= m->n_layer) return false;
-    if (layer < 0) return rows[role].where == KER_IN_MODEL;
+    if (layer < 0) return rows[role].where == KER_IN_MODEL || (m->next && rows[role].where == KER_IN_NEXT);
     const ker_layer *l = &m->layer[layer];
     switch (rows[role].where) {
-    case KER_IN_MODEL: return false;
+    case KER_IN_MODEL: case KER_IN_NEXT: return false;
     case KER_IN_LAYER: return true;
     case KER_IN_GQA: return l->mixer == KER_MIX_GQA;
     case KER_IN_DELTA: return l->mixer == KER_MIX_DELTA;

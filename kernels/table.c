@@ -42,7 +42,8 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
                       m->n_layer, m->n_embd, m->n_head, m->n_kv_head, m->head_dim, m->n_expert);
     bool scaled = (m->embd_scale != 0 && m->embd_scale != 1) || (m->residual_scale != 0 && m->residual_scale != 1) || (m->logit_scale != 0 && m->logit_scale != 1);
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
-                      : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
+                      : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups")
+                      : m->next && !can->next ? N_("a head that predicts further tokens") : NULL;
     if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which the GPU does not compute yet: use --device cpu"), _(whole));
     if (m->n_group > 1 && (m->n_expert % m->n_group || m->n_group_used < 1 || m->n_group_used > m->n_group || m->group_best < 1 || m->group_best > 2))
         return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (%d experts in %d groups, of which %d count): get another copy of the file"),
@@ -149,6 +150,8 @@ int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int ma
     bool recurrent = has_delta(m);
     if (b->n < 1 || b->n > max_rows)
         return q_fail(err, Q_RANGE, _("a batch of %d rows: 1 to %d are possible here"), b->n, max_rows);
+    if (m->next != (b->hidden != NULL))
+        return q_fail(err, Q_ERR, _("hidden rows belong to the batches of a head that predicts further tokens, and to no other"));
     for (int r = 0; r < b->n && !rc; r++) {
         int slot = b->slot ? b->slot[r] : 0;
         rc = row_check(m, b, r, n_page, err);

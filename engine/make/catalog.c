@@ -43,7 +43,7 @@ static eng_known *new_row(reader *r, const char *like)
     }
     r->c->row = q_realloc(r->c->row, (size_t)(r->c->n + 1) * sizeof *r->c->row);
     eng_known *k = &r->c->row[r->c->n++];
-    *k = (eng_known){.like = s->like, .arch = s->arch, .family = "", .title = "", .note = "", .source = "", .date = "", .n_layer = s->n_layer,
+    *k = (eng_known){.like = s->like, .arch = s->arch, .family = "", .title = "", .note = "", .source = "", .date = "", .released = "", .n_layer = s->n_layer,
                      .n_expert = s->n_expert, .n_used = s->n_used, .n_ctx = s->n_ctx};
     return k;
 }
@@ -62,7 +62,7 @@ static int published(reader *r, eng_known *k, const char *value)
 static int row_value(reader *r, eng_known *k, const char *name, const char *value)
 {
     const struct { const char *name; const char **to; } texts[] = {
-        {"family", &k->family}, {"title", &k->title}, {"source", &k->source}, {"date", &k->date},
+        {"family", &k->family}, {"title", &k->title}, {"source", &k->source}, {"date", &k->date}, {"released", &k->released},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
@@ -114,7 +114,7 @@ static int on_line(void *user, const char *section, const char *name, const char
 
 static const char *lacking(const eng_known *k, const char **where)
 {
-    const struct { const char *name, *value; } row[] = {{"family", k->family}, {"title", k->title}, {"source", k->source}, {"date", k->date}};
+    const struct { const char *name, *value; } row[] = {{"family", k->family}, {"title", k->title}, {"source", k->source}, {"date", k->date}, {"released", k->released}};
     *where = k->like;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (!*row[i].value) return row[i].name;

@@ -89,8 +89,8 @@ X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_L
   0, 1024, NULL, 1024, m->own_threads, true, \
   N_("processor threads; 0 is one for each core; results never depend on it")) \
 X(draft, NUM, CHOICE, "draft", "speculative,speculation", "draft", SAMPLING, K_UNSAID, \
-  0, 0, "off,ngram", 1, DRAFT_OFF, true, \
-  N_("ngram: computes along what followed the same words before; rests where it does not pay; replies never depend on it")) \
+  0, 0, "off,ngram,mtp", m->next.there ? DRAFT_MTP : DRAFT_NGRAM, DRAFT_OFF, true, \
+  N_("ngram: computes along what followed the same words before; mtp: what the file's own head foretells; rests where it does not pay; replies never depend on it")) \
 X(think, NUM, CHOICE, "think", "enable_thinking", "think", PROMPT, 0, \
   0, 0, "auto,on,off", 2, 0, true, \
   N_("thinking before the reply, for models that know it; auto is the model's own habit")) \
@@ -168,7 +168,7 @@ typedef struct knob_values {
 #undef KNOB_FIELD
 } knob_values;
 
-enum { DRAFT_OFF, DRAFT_NGRAM };                                         /* choices of draft */
+enum { DRAFT_OFF, DRAFT_NGRAM, DRAFT_MTP };                                     /* choices of draft */
 enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE };     /* choices of rope.scaling */
 enum knob_lives { KNOB_NUM, KNOB_TEXT, KNOB_INTS, KNOB_GRID, KNOB_NONE };
 

@@ -4,6 +4,7 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/run/next.h"
 #include "engine/run/shape.h"
 #include "engine/run/weights.h"
 #include "engine/embed.h"
@@ -280,6 +281,7 @@ void eng_model_free(eng_model *m)
     if (!m)
         return;
     eng_config_free(m->standard);
+    next_close(m->next.head);
     device_close(&m->on);
     for (int i = 0; i < m->n_converted; i++)
         free(m->converted[i]);

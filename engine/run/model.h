@@ -30,6 +30,11 @@ typedef struct model_bytes {
     uint64_t row, expert_row;          /* of a neuron's rows in gate and up: dense or shared; of a routed expert */
 } model_bytes;
 
+typedef struct model_next {            /* the head that predicts further tokens (next.h) */
+    bool there;                        /* behind the model's layers in the file, of a kind that is computed */
+    struct next_head *head;            /* next.c's; NULL until it is asked for. The engine thread's */
+} model_next;
+
 typedef struct device {                /* device.c; owns dev and the texts */
     const ker_backend *be;
     ker_dev *dev;
@@ -60,6 +65,7 @@ struct eng_model {
     int n_threads;                     /* of the device now: model_threads sets it */
     int own_threads;                   /* as it was opened with: what "default" means */
     int asked_threads;                 /* as it was last asked for; what the system refused is not tried again for each token */
+    model_next next;
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
 };
 

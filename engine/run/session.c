@@ -34,6 +34,8 @@ int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char
     if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
         return q_fail(err, Q_RANGE, _("this cache holds timelines of up to %d tokens in another kv.type or length: kv.type and context.length must be its own"), k->context);
     int rc = cache_hold(k, c, eng_config_hash(c), err);
+    if (!rc && c->v.draft == DRAFT_MTP)
+        rc = next_open(k->m, err);
     if (!rc)
         *out = session_make(k, c);
     return rc;
@@ -88,6 +90,7 @@ void eng_session_free(eng_session *s)
     if (!s)
         return;
     step_ahead_drop(s);
+    next_free(s->next);
     kv_release(s->cache->pool, &s->line);
     cache_leave(s->cache, &s->user);
     trace_free(s->trace);
@@ -128,6 +131,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         return q_fail(err, Q_RANGE, _("the conversation already takes %d tokens: context.length cannot be %d"), s->n_tokens, context);
     if (hash != s->hash && (rc = cache_hold(k, c, hash, err)))
         return rc;
+    if (c->v.draft == DRAFT_MTP && (rc = next_open(k->m, err)))
+        return rc;
     if (anew && (rc = rebuild(s, c, err)))
         return rc;
     if (!anew && (seed != s->seed || policy == ENG_RECOMPUTE))
@@ -135,6 +140,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
     if (context != s->context) {
         s->tokens = q_realloc(s->tokens, sizeof *s->tokens * (size_t)context);
         s->context = context;
+        next_free(s->next);
+        s->next = NULL;
     }
     /* Under `continue` the logits at hand still choose the next token; the one after it is c's. */
     if (policy == ENG_RECOMPUTE && !step_logits_fit(s))

@@ -5,6 +5,7 @@
 
 #include "engine/run/cache.h"
 #include "engine/run/draft.h"
+#include "engine/run/next.h"
 #include "engine/run/trace.h"
 
 struct eng_session {
@@ -24,6 +25,7 @@ struct eng_session {
     float *rec_f;                      /* weights [n_layer][n_expert], entropy, margin [n_layer] */
     draft_pays drafts;
     draft_ahead ahead;
+    next_line *next;                   /* draft mtp; NULL until it is used */
     int16_t seq;                       /* its number in the step at hand, step.c's */
 };
 

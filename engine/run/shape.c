@@ -218,7 +218,7 @@ int shape_read(eng_model *m, char *err)
     int rc = 0;
 #define KEY(suffix, otherwise, lo, hi, out) if ((rc = key_int(m, suffix, otherwise, lo, hi, out, err))) return rc
     KEY("block_count", -1, 1, 1000, &n_layer);
-    KEY("nextn_predict_layers", 0, 0, n_layer - 1, &next_n);       /* trained beside the model, not part of a pass */
+    KEY("nextn_predict_layers", 0, 0, n_layer - 1, &next_n);       /* trained beside the model, not part of a pass: next.h */
     k->n_layer = n_layer - next_n;
     KEY("embedding_length", -1, 1, 1 << 20, &k->n_embd);
     KEY("attention.head_count", -1, 1, 4096, &k->n_head);
@@ -280,6 +280,9 @@ int shape_read(eng_model *m, char *err)
     m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
     m->info.groups = (eng_groups){ k->n_group, k->n_group_used };
     m->info.carved = k->router_scale > 0;
+    char name[64];
+    snprintf(name, sizeof name, "blk.%d.nextn.eh_proj.weight", k->n_layer);
+    m->next.there = next_n > 0 && !a->latent && !m->info.carved && gguf_tensor_find(m->file, name);
     return 0;
 }
 

@@ -45,20 +45,35 @@ bool step_logits_fit(const eng_session *s)
     return s->user.logits && s->line.n > 0 && s->line.n == s->n_tokens && last_chain(s) == s->logits_of;
 }
 
+/* The timeline's part of the head that foretells, where it drafts (draft mtp). */
+static next_line *foretells(eng_session *s)
+{
+    if (s->config->v.draft != DRAFT_MTP)
+        return NULL;
+    if (!s->next)
+        s->next = next_new(s->cache->m, s->context, &s->cache->cancel);
+    return s->next && next_config(s->next, s->config, s->hash) ? s->next : NULL;
+}
+
 /* n tokens of one timeline under its own configuration, kept as its next cells. */
 static int extend(eng_session *s, const int32_t *tokens, int n, unsigned want_last, bool prompt, ker_out *out, char *err)
 {
     cache_row rows[ENG_STEP_ROWS];
     cache_seq seq = { .line = &s->line, .seed = s->seed };
     int pos = s->line.n;
+    next_line *head = foretells(s);
+    uint64_t before = last_chain(s);
+    unsigned each = head ? ENG_WANT_HIDDEN : ENG_WANT_NOTHING;
     for (int r = 0; r < n; r++)
-        rows[r] = (cache_row){ .token = tokens[r], .want = (uint8_t)(r == n - 1 ? want_last : ENG_WANT_NOTHING), .config = s->config, .hash = s->hash };
+        rows[r] = (cache_row){ .token = tokens[r], .want = (uint8_t)(each | (r == n - 1 ? want_last : ENG_WANT_NOTHING)), .config = s->config, .hash = s->hash };
     if (!prompt)                         /* cells that were lacking leave the logits at hand as they are */
         s->user.logits = NULL;
     int rc = cache_forward(s->cache, &seq, 1, rows, n, true, prompt, out, err);
     if (rc)
         return rc;
     record(s, out, rows, 0, n, n, pos, prompt);
+    if (head)
+        next_read(head, tokens, n, out->hidden, before, last_chain(s));
     if (want_last & ENG_WANT_LOGITS)
         step_logits(s, out->logits);
     return 0;
@@ -157,6 +172,7 @@ static bool ahead_take(eng_session *s, int32_t token)
     draft_ahead *a = &s->ahead;
     cache_row rows[DRAFT_MAX + 1];
     kv_cell cell = { token, s->hash, 0 };
+    uint64_t before = last_chain(s);
     if (!a->n)
         return false;
     if (a->clock != s->cache->clock || a->hash != s->hash || !s->user.logits || a->line != s->line.n || s->line.n != s->n_tokens
@@ -168,6 +184,8 @@ static bool ahead_take(eng_session *s, int32_t token)
     a->line++;
     rows[a->at] = (cache_row){ .token = token, .hash = s->hash };
     record(s, &a->out, rows, a->at, 1, a->n + 1, s->n_tokens, false);
+    if (foretells(s))
+        next_read(s->next, &token, 1, a->out.hidden + (size_t)a->at * (size_t)s->cache->m->ker.n_embd, before, last_chain(s));
     step_logits(s, a->out.logits + (size_t)a->at * (size_t)s->cache->m->ker.n_vocab);
     s->tokens[s->n_tokens++] = token;
     s->speed.decode_tokens++;
@@ -180,7 +198,7 @@ static bool ahead_take(eng_session *s, int32_t token)
 static int ahead_find(eng_session *s, int32_t token, int32_t *out)
 {
     int room = KER_PAGE - 1 - s->n_tokens % KER_PAGE, left = s->context - 1 - s->n_tokens;
-    if (s->config->v.draft == DRAFT_OFF)
+    if (s->config->v.draft == DRAFT_OFF || (s->config->v.draft == DRAFT_MTP && !foretells(s)))
         return 0;
     int most = draft_rows(&s->drafts);
     most = most > DRAFT_STATES && kv_has_states(s->cache->pool) ? DRAFT_STATES : most;
@@ -188,12 +206,14 @@ static int ahead_find(eng_session *s, int32_t token, int32_t *out)
     most = most > left ? left : most;
     if (most < 1)
         return 0;
+    if (foretells(s))
+        return next_draft(s->next, token, most, last_chain(s), out);
     s->tokens[s->n_tokens] = token;    /* there is room: the caller looked */
     return draft_find(s->tokens, s->n_tokens + 1, most, out);
 }
 
-/* The token and n drafts behind it in one step. Only the token stays; the rest is ahead. Where that fails, a plain step tells why. */
-static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n)
+/* The token and n drafts behind it in one step, which began with finding them. Only the token stays; the rest is ahead. Where that fails, a plain step tells why. */
+static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n, int64_t start)
 {
     cache_row rows[DRAFT_MAX + 1];
     kv_pool *pool = s->cache->pool;
@@ -203,11 +223,12 @@ static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n
     char ignored[Q_ERRLEN];
     ker_out out;
     int pos = s->line.n;
+    next_line *head = foretells(s);
+    uint64_t before = last_chain(s);
     if (states && !kv_states_ahead(pool, each, n))
         return Q_NOMEM;
     for (int r = 0; r <= n; r++)
-        rows[r] = (cache_row){ .token = r ? draft[r - 1] : token, .want = ENG_WANT_LOGITS, .config = s->config, .hash = s->hash };
-    int64_t start = q_now_ns();
+        rows[r] = (cache_row){ .token = r ? draft[r - 1] : token, .want = (uint8_t)(ENG_WANT_LOGITS | (head ? ENG_WANT_HIDDEN : 0)), .config = s->config, .hash = s->hash };
     s->user.logits = NULL;
     int rc = cache_forward(s->cache, &seq, 1, rows, n + 1, true, false, &out, ignored);
     for (int i = 0; rc && states && i < n; i++)
@@ -220,6 +241,8 @@ static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n
     for (int i = 0; states && i < n; i++)
         s->ahead.state[i] = i + 1 < n ? each[i + 1] : last;
     record(s, &out, rows, 0, 1, n + 1, pos, false);
+    if (head)
+        next_read(head, &token, 1, out.hidden, before, last_chain(s));
     step_logits(s, out.logits);
     return 0;
 }
@@ -241,7 +264,7 @@ int step_push(eng_session *s, int32_t token, unsigned want, char *err)
         return rc;
     int64_t start = q_now_ns();
     int n = logits ? ahead_find(s, token, draft) : 0;
-    if (n == 0 || ((rc = ahead_push(s, token, draft, n)) && rc != Q_CANCEL)) {
+    if (n == 0 || ((rc = ahead_push(s, token, draft, n, start)) && rc != Q_CANCEL)) {
         if ((rc = extend(s, &token, 1, want, false, &out, err)))
             return rc;
         if (logits)

@@ -86,6 +86,14 @@ static void embed_task(void *arg, int r, int worker)
     for (int i = 0; m->embd_scale != 0 && i < m->n_embd; i++) x[i] *= m->embd_scale;
     if (!c->dev->v->finite(x, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
     const ker_config *k = ctx_cfg(c, r);
+    if (m->next) {
+        const layer_w *n = dev_layer(c->dev, -1);
+        const mat *p = &n->w[KER_W_NEXT_PROJ];
+        float *pair = c->next.pair + (int64_t)r * 2 * m->n_embd;
+        c->dev->v->norm(x, n->vec[KER_W_NEXT_E_NORM], m->n_embd, k->norm_eps, pair);
+        c->dev->v->norm(c->b.hidden + (int64_t)r * m->n_embd, n->vec[KER_W_NEXT_H_NORM], m->n_embd, k->norm_eps, pair + m->n_embd);
+        mat_act(p->type, pair, p->n_in, c->next.act.p[mat_kind(p)] + r * c->next.act.stride[mat_kind(p)]);
+    }
     int half = m->rope_dim / 2;
     for (int set = 0; set < c->att.n_rope; set++) {
         const float *freq = set ? k->rope_local : k->rope_freq;
@@ -98,7 +106,14 @@ static void embed_task(void *arg, int r, int worker)
     }
 }
 
-static int cpu_embed(ker_ctx *c) { return ctx_run(c, c->b.n, embed_task, c); }
+static int cpu_embed(ker_ctx *c)
+{
+    int rc = ctx_run(c, c->b.n, embed_task, c);
+    if (rc || !c->dev->m.next) return rc;
+    const mat *w = &dev_layer(c->dev, -1)->w[KER_W_NEXT_PROJ];
+    prod p = { .w = w, .act = c->next.act.p[mat_kind(w)], .act_stride = c->next.act.stride[mat_kind(w)], .n = c->b.n, .y = c->x, .y_stride = w->n_out };
+    return ctx_products(c, &p, 1);
+}
 
 /* ---- head ---- */
 

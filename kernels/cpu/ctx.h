@@ -7,7 +7,7 @@
 #include "kernels/cpu/dev.h"
 #include "kernels/cpu/kv.h"
 
-enum { ATT_QUERIES = 64 };         /* (row, head) queries that one task takes through a page */
+enum { ATT_QUERIES = 128 };         /* (row, head) queries that one task takes through a page */
 
 typedef struct cfg {               /* a ker_config with its arrays behind it */
     ker_config c;
@@ -49,6 +49,11 @@ typedef struct ctx_mla {               /* KER_MIX_MLA (mla.c); none elsewhere   
     acts low_act, nope_act;        /* of low; [max_rows * n_head] of q's first `nope` */
     acts o_act;                    /* [max_rows * n_head] of a head's sum of latents  */
 } ctx_mla;
+
+typedef struct ctx_next {              /* ker_model.next; none elsewhere */
+    float *pair;                   /* [max_rows][2 * n_embd] normed: the embedded row, the hidden one */
+    acts act;                      /* of pair */
+} ctx_next;
 
 typedef struct ctx_route {
     float *score;                  /* [max_rows][n_expert]                         */
@@ -97,6 +102,7 @@ struct ker_ctx {
     ctx_att att;
     ctx_delta delta;
     ctx_mla mla;
+    ctx_next next;
     ctx_route rt;
     ctx_ffn ff;
     ctx_out out;

@@ -10,7 +10,7 @@ const ker_can *ker_cpu_can(void)
 {
     static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA, .glus = (1u << KER_GLUS) - 1,
                                  .biases = KER_BIAS_QKV | KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .groups = true,
-                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true };
+                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true, .next = true };
     return &can;
 }
 
@@ -106,7 +106,7 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     int rc = ker_weight_check(&d->m, layer, role, w, elsewhere, err);
     if (rc) return rc;
     layer_w *l = dev_layer(d, layer);
-    l->w[role] = (mat){ w->type, w->ne[0], w->ne[1], w->data, ker_row_bytes(w->type, w->ne[0]) };
+    l->w[role] = (mat){ w->type, w->ne[0], w->ne[1], w->data, ker_row_bytes(w->type, w->ne[0]), NULL };
     l->apart[role] = w->stride ? w->stride : w->ne[1] * l->w[role].row_bytes;
     if (row->vec) {
         float *f = q_alloc(sizeof(float) * (size_t)(w->ne[0] * w->ne[1]));
@@ -130,7 +130,7 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
     for (int64_t e = 0; e < n; e++)
         for (int64_t o = 0; o < rows; o++)
             memcpy(p + (o * n + e) * bytes, w->data + e * l->apart[KER_W_DOWN_EXPS] + o * bytes, (size_t)bytes);
-    l->merged = (mat){ w->type, w->n_in * n, rows, p, bytes * n };
+    l->merged = (mat){ w->type, w->n_in * n, rows, p, bytes * n, NULL };
     return Q_OK;
 }
 

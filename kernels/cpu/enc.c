@@ -129,7 +129,7 @@ int ker_enc_weight(ker_enc *e, int layer, enum ker_enc_role role, const ker_weig
     free(l->vec[role]);
     free(l->own[role]);
     l->vec[role] = l->own[role] = NULL;
-    l->w[role] = (mat){ w->type, ne[0], ne[1], w->data, ker_row_bytes(w->type, ne[0]) };
+    l->w[role] = (mat){ w->type, ne[0], ne[1], w->data, ker_row_bytes(w->type, ne[0]), NULL };
     bool whole = layer < 0 && !row->vec;           /* tables: a row at a time is read */
     if (row->vec || (e->exact && !whole)) {
         float *f = decoded(w, ne[0], ne[1]);
@@ -137,7 +137,7 @@ int ker_enc_weight(ker_enc *e, int layer, enum ker_enc_role role, const ker_weig
         if (row->vec) l->vec[role] = f;
         else {
             l->own[role] = f;
-            l->w[role] = (mat){ KER_F32, ne[0], ne[1], (const uint8_t *)(const void *)f, ker_row_bytes(KER_F32, ne[0]) };
+            l->w[role] = (mat){ KER_F32, ne[0], ne[1], (const uint8_t *)(const void *)f, ker_row_bytes(KER_F32, ne[0]), NULL };
         }
     }
     return Q_OK;

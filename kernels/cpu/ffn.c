@@ -106,7 +106,9 @@ static void gate_up(ffn *f, int worker, int e, const mat *gate, const mat *up, c
     void *scratch = dev_mat_scratch(d, worker);
     int kg = mat_kind(gate), ku = mat_kind(up);
     int64_t width = o1 - o0;
-    mat_mul(gate, a->p[kg] + first * a->stride[kg], a->stride[kg], n, o0, o1, g - o0, width, scratch);
+    mat first_of = *gate;
+    first_of.next = up->data + o0 * up->row_bytes;
+    mat_mul(&first_of, a->p[kg] + first * a->stride[kg], a->stride[kg], n, o0, o1, g - o0, width, scratch);
     mat_mul(up, a->p[ku] + first * a->stride[ku], a->stride[ku], n, o0, o1, u - o0, width, scratch);
     const float *bg = e < 0 ? NULL : bias_of(f, KER_W_BGATE_EXPS, e, gate->n_out), *bu = e < 0 ? NULL : bias_of(f, KER_W_BUP_EXPS, e, up->n_out);
     for (int r = 0; r < n; r++) {
@@ -129,6 +131,7 @@ static void gate_up_task(void *arg, int task, int worker)
     int64_t o0 = (int64_t)(task % f->cut.ex_blocks) * f->cut.ex_block, o1 = o0 + f->cut.ex_block < f->cut.n_ff ? o0 + f->cut.ex_block : f->cut.n_ff;
     int i = task / f->cut.ex_blocks, e = c->ff.active[i];
     mat gate = expert(f, GATE, i), up = expert(f, UP, i);
+    up.next = o1 < f->cut.n_ff ? gate.data + o1 * gate.row_bytes : i + 1 < f->n_active ? expert(f, GATE, i + 1).data : f->sh_gate ? f->sh_gate->data : NULL;
     if (f->merged) {                               /* every row: columns of experts that a row did not choose are cleared later */
         int64_t wide = f->merged ? c->dev->m.n_expert * f->gate->n_out : 0;
         gate_up(f, worker, e, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->ff.h + e * f->gate->n_out, wide);
@@ -315,6 +318,8 @@ static void down_task(void *arg, int task, int worker)
         for (int i = 0; i < f->n_active; i++) {
             int e = c->ff.active[i], first = c->ff.ex_off[e];
             mat down = expert(f, DOWN, i);
+            down.next = i + 1 < f->n_active ? expert(f, DOWN, i + 1).data + o0 * down.row_bytes
+                        : f->sh_down ? f->sh_down->data + o0 * f->sh_down->row_bytes : expert(f, DOWN, 0).data + o1 * down.row_bytes;
             mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
             const float *bias = bias_of(f, KER_W_BDOWN_EXPS, e, n_out);
             for (int p = first; bias && p < c->ff.ex_off[e + 1]; p++) ops->add(part + p * width, bias + o0, (int)width);
@@ -326,7 +331,9 @@ static void down_task(void *arg, int task, int worker)
     }
     if (f->sh_down) {
         int k = mat_kind(f->sh_down);
-        mat_mul(f->sh_down, c->ff.sh_act.p[k], c->ff.sh_act.stride[k], f->n, o0, o1, sh - o0, width, scratch);
+        mat down = *f->sh_down;
+        if (f->routed && !f->merged) down.next = expert(f, DOWN, 0).data + o1 * f->down->row_bytes;
+        mat_mul(&down, c->ff.sh_act.p[k], c->ff.sh_act.stride[k], f->n, o0, o1, sh - o0, width, scratch);
     }
     for (int r = 0; r < f->n; r++) {
         memset(acc, 0, sizeof(float) * (size_t)width);

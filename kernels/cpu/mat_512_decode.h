@@ -85,8 +85,13 @@ INLINE __mmask16 rows16(const mat *w, int64_t o, int64_t o1, const uint8_t *row[
     return (__mmask16)((1u << have) - 1);
 }
 
-/* How far ahead to fetch, into the second cache: the next sixteen rows, or, of very long rows, further on. */
-INLINE int64_t ahead(const mat *w) { return w->row_bytes * 16 <= 512 << 10 ? w->row_bytes * 16 : 1024; }
+/* How far ahead of the sixteen rows from o to fetch, into the second cache: the next sixteen, behind the last ones what comes next; of
+ * very long rows, further on. */
+INLINE int64_t ahead(const mat *w, int64_t o, int64_t o1)
+{
+    if (w->row_bytes * 16 > 512 << 10) return 1024;
+    return o + 16 >= o1 && w->next ? (int64_t)((uintptr_t)w->next - (uintptr_t)(w->data + o * w->row_bytes)) : w->row_bytes * 16;
+}
 INLINE void fetch(const uint8_t *p, int bytes)
 {
     for (int i = 0; i < bytes; i += 64)
@@ -136,10 +141,10 @@ INLINE void dec_k45(const mat *w, const void *act, int64_t act_stride, const int
         _mm512_inserti64x4(_mm512_set1_epi32(4), _mm256_set1_epi32(2), 1), _mm512_inserti64x4(_mm512_set1_epi32(3), _mm256_set1_epi32(1), 1),
         _mm512_inserti64x4(_mm512_set1_epi32(0), _mm256_set1_epi32(30), 1), _mm512_inserti64x4(_mm512_set1_epi32(31), _mm256_set1_epi32(29), 1),
     };
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
@@ -213,10 +218,10 @@ INLINE void dec_q6k(const mat *w, const void *act, int64_t act_stride, const int
     const __m512i nib = _mm512_set1_epi8(15), two = _mm512_set1_epi8(0x30), z = _mm512_setzero_si512();
     const __m512i rot_lo = _mm512_inserti64x4(_mm512_set1_epi32(4), _mm256_set1_epi32(2), 1);
     const __m512i rot_hi = _mm512_inserti64x4(_mm512_set1_epi32(0), _mm256_set1_epi32(30), 1);
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 210) {
@@ -265,10 +270,10 @@ INLINE void dec_iq4xs(const mat *w, const void *act, int64_t act_stride, const i
     const __m512i lanes0 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     const __m512i lanes1 = _mm512_add_epi32(lanes0, _mm512_set1_epi32(4));
     const __m256i by4 = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28), by2 = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 136) {
@@ -313,10 +318,10 @@ INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int
                     float *y, int64_t y_stride)
 {
     const __m512i flip = _mm512_set1_epi8((char)0x80), z = _mm512_setzero_si512();
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 34) {
@@ -427,10 +432,10 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
     const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_IQ4_NL ? 128 : type == KER_MXFP4 ? 12 : 0;
     const __m512i nib = _mm512_set1_epi8(15), z = _mm512_setzero_si512();
     const __m512i table = _mm512_broadcast_i32x4(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_plus_128));
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         int64_t b = 0, at = 0;

@@ -44,10 +44,10 @@ INLINE void dec_q2k(const mat *w, const void *act, int64_t act_stride, const int
 {
     const __m512i pair = _mm512_set1_epi8(3), z = _mm512_setzero_si512();
     const __m256i nib = _mm256_set1_epi8(15);
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 84) {
@@ -101,10 +101,10 @@ INLINE void dec_q3k(const mat *w, const void *act, int64_t act_stride, const int
         _mm512_inserti64x4(_mm512_set1_epi32(2), _mm256_set1_epi32(30), 1), _mm512_inserti64x4(_mm512_set1_epi32(1), _mm256_set1_epi32(29), 1),
         _mm512_inserti64x4(_mm512_set1_epi32(0), _mm256_set1_epi32(28), 1), _mm512_inserti64x4(_mm512_set1_epi32(31), _mm256_set1_epi32(27), 1),
     };
-    const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 110) {

@@ -13,6 +13,7 @@ typedef struct mat {
     int64_t n_in, n_out;
     const uint8_t *data;
     int64_t row_bytes;
+    const uint8_t *next;       /* rows that the thread reads behind those it is asked for, to be fetched in time; NULL: those that follow */
 } mat;
 
 /* Scratch of one thread for mat_mul, aligned to 64; contents need not survive between calls. */

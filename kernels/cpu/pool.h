@@ -1,5 +1,6 @@
-/* kernels/cpu/pool: the persistent workers of a device. One caller (worker 0) hands out jobs; tasks are
- * claimed one by one with an atomic ticket. Workers spin briefly, then sleep on a futex.
+/* kernels/cpu/pool: the persistent workers of a device. One caller (worker 0) hands out jobs; a worker begins with
+ * tasks that follow one another, so that what it fetches ahead is its own, and helps others when it has none left.
+ * Workers spin briefly, then sleep on a futex.
  * It never allocates in pool_run, and never makes the caller wait for a worker that claimed nothing. */
 #ifndef QUORUM_KERNELS_POOL_H
 #define QUORUM_KERNELS_POOL_H

@@ -8,6 +8,7 @@ it redirects to), then serves ROOT/OWNER/NAME/... until it is killed. Each reque
     {"status": [code, K, retry_after]}  the first K asks for a file           {"shift": true} another range than was asked for; {"shift_first": K}
     {"no_ranges": true}  200 and all of it                                    {"flip": true}  one byte is another
     {"no_hash": true} no X-Linked-Etag, no sha256 in the list                 {"gated": "TOKEN"}  only with this token
+    {"no_if_range": true}  heeds no If-Range
     {"etag": "X"}     another validator                                       {"expire": K}   an address of the second host serves K times, then 403
     {"html": true}    a page instead of the list                              {"extra": [entries]}  further entries of the list
     {"page": N}       N entries a page                                        {"alien": true} a 500 of every fourth answer
@@ -166,7 +167,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         size = long or os.path.getsize(p)
         etag = '"%s"' % f.get("etag", "v1")
         asked = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range") or "")
-        if f.get("no_ranges") or (self.headers.get("If-Range") not in (None, etag)):
+        if f.get("no_ranges") or (self.headers.get("If-Range") not in (None, etag) and not f.get("no_if_range")):
             asked = None
         lo, hi = (int(asked.group(1)), min(int(asked.group(2) or size - 1), size - 1)) if asked else (0, size - 1)
         if asked and lo >= size:

@@ -29,6 +29,7 @@ static void test_every_row_is_whole(void)
     for (int i = 0; i < n; i++) {
         CHECK_MSG(strncmp(k[i].source, "https://", 8) == 0, "%s", k[i].like);
         CHECK_MSG(strlen(k[i].date) == 10 && isdigit((unsigned char)*k[i].date), "%s", k[i].like);
+        CHECK_MSG(strlen(k[i].released) == 7 && k[i].released[4] == '-', "%s", k[i].like);
         CHECK_MSG(i == 0 || k[i - 1].params_b <= k[i].params_b, "%s", k[i].like);
         CHECK_MSG(k[i].active_b > 0 && k[i].active_b <= k[i].params_b, "%s", k[i].like);
         CHECK_MSG((k[i].n_expert > 0) == (k[i].active_b < .99 * k[i].params_b), "%s", k[i].like);
@@ -103,7 +104,7 @@ static void test_finds_by_parts_of_names(void)
 static void test_refuses_what_lacks_a_source(void)
 {
     catalog c;
-    static const char whole[] = "[8b]\nfamily = q\ntitle = T\nsource = https://x\ndate = 2026-01-01\n[8b/T]\nkind = base\nrepo = a/T\nlicence = MIT\ncontext = 4096\nsource = https://y\ndate = 2026-01-01\n";
+    static const char whole[] = "[8b]\nfamily = q\ntitle = T\nreleased = 2026-01\nsource = https://x\ndate = 2026-01-01\n[8b/T]\nkind = base\nrepo = a/T\nlicence = MIT\ncontext = 4096\nsource = https://y\ndate = 2026-01-01\n";
     CHECK_MSG(catalog_read(whole, "x.ini", &c, err) == Q_OK, "%s", err);
     CHECK_INT(c.n, 1);
     catalog_free(&c);

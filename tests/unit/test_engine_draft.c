@@ -2,13 +2,17 @@
  * with cancels, forks, cuts, knobs and other timelines in between; what is found; when they rest. */
 #include "engine/engine.h"
 #include "engine/grammar.h"
+#include "engine/file/gguf.h"
 #include "engine/run/session.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 
+#include <math.h>
+
 enum { PROMPT = 40, REPLY = 150 };
 static char err[Q_ERRLEN];
 static eng_model *model;
+static const char *kind = "ngram";     /* of drafts */
 
 static uint64_t rng;
 static int rnd(int n)
@@ -86,38 +90,38 @@ static void set(eng_config *c, const char *name, const char *value) { CHECK_MSG(
 static void disturb(eng_session *s, eng_config *c)
 {
     eng_session *other = NULL;
-    int n = eng_session_length(s), kind = rnd(7);
+    int n = eng_session_length(s), what = rnd(7);
     int32_t last = eng_session_tokens(s)[n - 1];
-    if (kind == 0) CHECK(eng_session_keep(s) != NULL);
-    if (kind == 1) {                                           /* stopped in the middle, or before */
+    if (what == 0) CHECK(eng_session_keep(s) != NULL);
+    if (what == 1) {                                           /* stopped in the middle, or before */
         eng_session_cancel(s);
         CHECK_INT(eng_session_push(s, last, err), Q_CANCEL);
         eng_session_uncancel(s);
         CHECK_INT(eng_session_length(s), n);                   /* its logits may be gone: read again below */
     }
-    if (kind == 2) {                                           /* a branch shares the page and goes its own way */
+    if (what == 2) {                                           /* a branch shares the page and goes its own way */
         CHECK_INT(eng_session_fork(s, &other, err), 0);
         if (rnd(2)) CHECK_INT(eng_session_push(other, last, err), 0);
         eng_session_free(other);
     }
-    if (kind == 3) {                                           /* a token is taken back and said again */
+    if (what == 3) {                                           /* a token is taken back and said again */
         CHECK_INT(eng_session_cut(s, n - 1, err), 0);
         CHECK_INT(eng_session_push(s, last, err), 0);
     }
-    if (kind == 4) {                                           /* tried aside */
+    if (what == 4) {                                           /* tried aside */
         eng_row row = { .session = s, .token = last, .want = ENG_WANT_LOGITS };
         eng_out *out = q_alloc(sizeof *out);
         CHECK_INT(eng_cache_step(eng_session_cache(s), &row, 1, false, out, err), 0);
         free(out);
     }
-    if (kind == 5) {                                           /* the same configuration again, and another that is left at once */
+    if (what == 5) {                                           /* the same configuration again, and another that is left at once */
         eng_config *k1 = eng_config_copy(c);
         set(k1, eng_model_info(model)->n_expert ? "experts.k" : "norm.eps", eng_model_info(model)->n_expert ? "1" : "0.01");
         CHECK_INT(eng_session_config(s, k1, ENG_CONTINUE, err), 0);
         CHECK_INT(eng_session_config(s, c, ENG_CONTINUE, err), 0);
         eng_config_free(k1);
     }
-    if (kind == 6 || kind == 1) {                              /* as a prompt that is read again */
+    if (what == 6 || what == 1) {                              /* as a prompt that is read again */
         eng_tokens t = { 0 };
         for (int i = 0; i < n; i++) eng_tokens_add(&t, eng_session_tokens(s)[i]);
         CHECK_INT(eng_session_sync(s, t.id, t.n, ENG_CONTINUE, NULL, NULL, err), 0);
@@ -133,7 +137,7 @@ static void say(const eng_config *given, bool drafts, bool disturbed, text *out)
     eng_config *c = eng_config_copy(given);
     eng_session *s = NULL;
     eng_cache *k = NULL;
-    set(c, "draft", drafts ? "ngram" : "off");
+    set(c, "draft", drafts ? kind : "off");
     CHECK_INT(eng_cache_new(model, c, 2, &k, err), 0);
     CHECK_MSG(eng_cache_session(k, c, &s, err) == 0, "%s", err);
     eng_sampler *sampler = eng_sampler_new(model);
@@ -215,7 +219,7 @@ static void the_same_bytes(void)
             set(c, "sampler.temperature", ways[w].temperature);
             if (eng_model_info(model)->n_expert || strcmp(ways[w].knob, "experts.k") != 0) set(c, ways[w].knob, ways[w].value);
             rng = (uint64_t)seed * 77 + w;
-            grammar = w == sizeof ways / sizeof *ways - 1 ? NULL : grammars[seed % 2];
+            grammar = w == sizeof ways / sizeof *ways - 1 ? NULL : *kind == 'm' ? "root ::= \"!\"{400}" : grammars[seed % 2];
             accepted += same_text(c, false, what);
             if (seed % 2) accepted += same_text(c, true, what);
             free(what);
@@ -226,6 +230,68 @@ static void the_same_bytes(void)
     }
 }
 
+/* ---- the head of a file ---- */
+
+/* A head whose projection is nothing foretells token 0, "!", whatever was said: so that under a grammar what it foretells is said. */
+static void silence(const char *path)
+{
+    gguf_file *f = NULL;
+    CHECK_MSG(gguf_open(path, &f, err) == 0, "%s", err);
+    const gguf_tensor *t = gguf_tensor_find(f, "blk.3.nextn.eh_proj.weight");
+    FILE *to = fopen(path, "r+b");
+    CHECK(t && to);
+    char *zero = q_alloc(t->bytes);
+    CHECK(fseek(to, (long)t->offset, SEEK_SET) == 0 && fwrite(zero, 1, t->bytes, to) == t->bytes && fclose(to) == 0);
+    free(zero);
+    gguf_close(f);
+}
+
+/* What the head says of a text, whole and in pieces that begin and end between its batches, is what numpy says (ref.py's foretold). */
+static void foretells_as_the_reference(void)
+{
+    static const char *const models[] = { "qwen3next", "qwen35" };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        char *path = util_model(models[i]), *dir = q_printf("tests/golden/engine/%s", models[i]);
+        eng_model *m = NULL;
+        CHECK_MSG(eng_model_open(path, NULL, &m, err) == 0, "%s", err);
+        remove(path);
+        cJSON *cases = util_json(dir, q_strdup("cases.json")), *tokens = cJSON_GetObjectItem(cases, "tokens"), *at = cJSON_GetObjectItem(cases, "next");
+        q_buf want = { 0 };
+        char *file = q_printf("%s/next.f32", dir);
+        int n = cJSON_GetArraySize(tokens), n_vocab = eng_model_info(m)->n_vocab, rows = cJSON_GetArraySize(at);
+        CHECK(q_read_file(file, &want, 1 << 24, err) == 0 && want.len == sizeof(float) * (size_t)(rows * n_vocab) && rows > 2);
+        for (int piece = 1; piece <= 70; piece = piece == 1 ? 7 : piece == 7 ? 70 : 71)
+            for (int r = 0; r < rows; r++) {
+                int row = cJSON_GetArrayItem(at, r)->valueint;                 /* of token `row` and the one behind it */
+                eng_config *c = eng_config_new(m);
+                eng_session *s = NULL;
+                set(c, "draft", "mtp");
+                set(c, "kv.type", "f32");
+                CHECK_MSG(eng_session_new(m, c, &s, err) == 0, "%s", err);
+                session_set_chunk(s, piece);
+                int32_t id[128];
+                for (int t = 0; t < n; t++) id[t] = cJSON_GetArrayItem(tokens, t)->valueint;
+                CHECK_INT(eng_session_sync(s, id, row + 1, ENG_CONTINUE, NULL, NULL, err), 0);
+                const float *got = next_logits(s->next, id[row + 1], s->logits_of), *of = (const float *)(const void *)want.p + (size_t)r * (size_t)n_vocab;
+                double off = 0, most = 0;
+                CHECK(got != NULL);
+                for (int v = 0; got && v < n_vocab; v++) {
+                    off = fmax(off, fabs((double)got[v] - (double)of[v]));
+                    most = fmax(most, fabs((double)of[v]));
+                }
+                CHECK_MSG(most > 0 && off <= 5e-3 * most, "%s, row %d in pieces of %d: off by %g of %g", models[i], row, piece, off, most);
+                eng_session_free(s);
+                eng_config_free(c);
+            }
+        cJSON_Delete(cases);
+        q_buf_free(&want);
+        free(file);
+        free(dir);
+        free(path);
+        eng_model_free(m);
+    }
+}
+
 int main(void)
 {
     RUN(finds_what_stood_behind);
@@ -233,6 +299,22 @@ int main(void)
     static const char *const models[] = { "qwen3moe", "glm4moe", "deepseek2", "qwen3next", "qwen35" };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char *path = util_model(models[i]);
+        CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
+        remove(path);
+        free(path);
+        if (!model) continue;
+        RUN(the_same_bytes);
+        eng_config *c = eng_config_new(model);
+        CHECK(eng_model_info(model)->n_expert == 0 || strncmp(models[i], "qwen3moe", 8) != 0 || eng_config_set(c, "draft", "mtp", err) == Q_RANGE);
+        eng_config_free(c);
+        eng_model_free(model);
+        model = NULL;
+    }
+    RUN(foretells_as_the_reference);
+    kind = "mtp";
+    for (size_t i = 3; i < sizeof models / sizeof *models; i++) {
+        char *path = util_model(models[i]);
+        silence(path);
         CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
         remove(path);
         free(path);

@@ -411,30 +411,54 @@ def dense(m, layer, x, y, eps, settings, trace):
     return joined(m, x, h @ w("ffn_down.weight").T, w("post_ffw_norm.weight") if m.row.get("post") else None, eps)
 
 
-def forward(m, tokens, settings, forced=None):
-    """Logits [token][vocabulary], and {"ids", "weights": [routed layer][token][slot], "lead", "width"}: by how much the
-    last chosen expert and the last neuron kept by magnitude led."""
+def hidden(m, tokens, settings, forced=None):
+    """Rows behind the output norm [token][width], and {"ids", "weights": [routed layer][token][slot], "lead", "width"}: by how
+    much the last chosen expert and the last neuron kept by magnitude led."""
     eps = settings.get("norm.eps", m.key("attention.layer_norm_rms_epsilon"))
     f, scale = frequencies(m, settings, len(tokens))
     f = f.astype(np.float32).astype(np.float64)        # frequencies are stored in F32
     trace = {"ids": [], "weights": [], "lead": np.inf, "width": np.inf}
-    leading = m.key("leading_dense_block_count", 0)
     x = m.tensor["token_embd.weight"][tokens] * m.key("embedding_scale", 1.0)
     if m.row.get("embd_root"):
         x = x * np.sqrt(x.shape[1])
     for layer in range(m.key("block_count") - m.key("nextn_predict_layers", 0)):
-        w = lambda name: m.weight(layer, name)
         if ref_delta.recurrent(m, layer):
             x = ref_delta.mix(m, layer, x, eps, norm, silu)
         else:
             x = attention(m, layer, x, eps, f, scale, settings)
-        y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
-        if m.row["moe"] and layer >= leading:
-            x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
-        else:
-            x = dense(m, layer, x, y, eps, settings, trace)
-    y = norm(x, m.tensor["output_norm.weight"], eps)
-    return y @ m.tensor.get("output.weight", m.tensor["token_embd.weight"]).T / m.key("logit_scale", 1.0), trace
+        x = feed_forward(m, layer, x, eps, settings, forced, trace)
+    return norm(x, m.tensor["output_norm.weight"], eps), trace
+
+
+def feed_forward(m, layer, x, eps, settings, forced, trace):
+    leading = m.key("leading_dense_block_count", 0)
+    y = norm(x, m.weight(layer, m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
+    if m.row["moe"] and layer >= leading:
+        return experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
+    return dense(m, layer, x, y, eps, settings, trace)
+
+
+def output(m):
+    return m.tensor.get("output.weight", m.tensor["token_embd.weight"]).T
+
+
+def forward(m, tokens, settings, forced=None):
+    """Logits [token][vocabulary], and what `hidden` says of the routing."""
+    y, trace = hidden(m, tokens, settings, forced)
+    return y @ output(m) / m.key("logit_scale", 1.0), trace
+
+
+def foretold(m, tokens):
+    """Logits [token - 1][vocabulary] of the head that predicts one token further (DeepSeek-V3, arXiv 2412.19437, equations 21 to 23):
+    row i has the hidden row of token i and the embedded token i + 1."""
+    h, _ = hidden(m, tokens, {})
+    layer, eps = m.key("block_count") - m.key("nextn_predict_layers"), m.key("attention.layer_norm_rms_epsilon")
+    w = lambda name: m.weight(layer, "nextn.%s.weight" % name)
+    f, scale = frequencies(m, {}, len(tokens))
+    x = np.concatenate([norm(m.tensor["token_embd.weight"][tokens[1:]], w("enorm"), eps), norm(h[:-1], w("hnorm"), eps)], -1) @ w("eh_proj").T
+    x = attention(m, layer, x, eps, f.astype(np.float32).astype(np.float64), scale, {})
+    x = feed_forward(m, layer, x, eps, {}, None, {"ids": [], "weights": [], "lead": np.inf, "width": np.inf})
+    return norm(x, w("shared_head_norm"), eps) @ output(m)
 
 
 # ---- goldens ----
@@ -501,6 +525,11 @@ def check(where):
             print("# %s/%s: %s" % (m.arch, name, w))
         print("%s %s/%s" % ("not ok" if wrong else "ok", m.arch, name))
         bad += bool(wrong)
+    if "next" in cases:
+        want = np.fromfile(os.path.join(where, "next.f32"), "<f4").reshape(len(cases["next"]), -1)
+        off = np.abs(foretold(m, cases["tokens"])[cases["next"]] - want).max() / np.abs(want).max()
+        print("%s %s/next%s" % (("not ok", m.arch, ": off by %.3g" % off) if off > 2e-4 else ("ok", m.arch, "")))
+        bad += off > 2e-4
     return bad
 
 
@@ -514,6 +543,8 @@ def make(where):
             return False
         if m.row["moe"]:
             json.dump(picked(trace, positions), open(os.path.join(where, case["name"] + ".routing.json"), "w"))
+    if "next" in cases:
+        foretold(m, cases["tokens"])[cases["next"]].astype("<f4").tofile(os.path.join(where, "next.f32"))
     return True
 
 

@@ -9,12 +9,13 @@ import numpy as np
 # paired: beta and alpha in one matrix, by key heads; tiled: value head h has key head h mod n_key, else h // (n_value / n_key)
 BOTH = dict(half=True, qk_norm="head", gate="softmax", renorm=True, q_gate=True, ffn_norm="post_attention_norm")
 ARCH = {
-    "qwen3next": dict(BOTH, moe=True, shared="gated", delta=dict(paired=True, tiled=False)),
+    "qwen3next": dict(BOTH, mtp=1, moe=True, shared="gated", delta=dict(paired=True, tiled=False)),
     "qwen35moe": dict(BOTH, moe=True, shared="gated", delta=dict(paired=False, tiled=True)),
-    "qwen35": dict(BOTH, delta=dict(paired=False, tiled=True)),
+    "qwen35": dict(BOTH, mtp=1, delta=dict(paired=False, tiled=True)),
 }
 L2_EPS = 1e-6
 POSITIONS = [0, 2, 63, 64, 69]
+NEXT = [0, 63, 68]            # rows of the head that predicts further tokens
 
 
 def recurrent(m, layer):
@@ -71,9 +72,9 @@ def shapes(arch):
     if row.get("moe"):
         keys.update({"expert_count": x, "expert_used_count": 2, "expert_feed_forward_length": ffx, "expert_shared_feed_forward_length": ffs})
     tensors = {"token_embd.weight": (320, embd), "output_norm.weight": (embd,)}
-    for i in range(layers):
+    for i in range(layers + row.get("mtp", 0)):
         t = {"attn_norm.weight": (embd,), "post_attention_norm.weight": (embd,)}
-        if (i + 1) % 3 == 0:
+        if (i + 1) % 3 == 0 or i >= layers:
             t.update({"attn_q.weight": (heads * 2 * dim, embd), "attn_k.weight": (kv * dim, embd), "attn_v.weight": (kv * dim, embd),
                       "attn_output.weight": (embd, heads * dim), "attn_q_norm.weight": (dim,), "attn_k_norm.weight": (dim,)})
         else:
@@ -85,7 +86,12 @@ def shapes(arch):
                       "ffn_gate_shexp.weight": (ffs, embd), "ffn_up_shexp.weight": (ffs, embd), "ffn_down_shexp.weight": (embd, ffs), "ffn_gate_inp_shexp.weight": (embd,)})
         else:
             t.update({"ffn_gate.weight": (ff, embd), "ffn_up.weight": (ff, embd), "ffn_down.weight": (embd, ff)})
+        if i >= layers:
+            t.update({"nextn.eh_proj.weight": (embd, 2 * embd)})
+            t.update({"nextn.%s.weight" % n: (embd,) for n in ("enorm", "hnorm", "shared_head_norm")})
         tensors.update({"blk.%d.%s" % (i, n): s for n, s in t.items()})
+    if row.get("mtp"):
+        keys.update({"block_count": layers + row["mtp"], "nextn_predict_layers": row["mtp"]})
     return keys, tensors
 
 
@@ -103,7 +109,8 @@ def cases(arch, rng):
     out = [{"name": "base", "settings": {}}, {"name": "eps", "settings": {"norm.eps": 0.01}}, {"name": "heads_off", "settings": {"attention.heads_off": ["2:1"]}}]
     if ARCH[arch].get("moe"):
         out += [{"name": "k_per_layer", "settings": {"experts.k": [1, 3, 2]}}]
-    return {"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 70)], "positions": POSITIONS, "n_vocab": 320, "cases": out, "made_with": "ref.py"}
+    more = {"next": NEXT} if ARCH[arch].get("mtp") else {}
+    return {**more, "arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 70)], "positions": POSITIONS, "n_vocab": 320, "cases": out, "made_with": "ref.py"}
 
 
 def new(arch, where, seed, kvs, gguf):
@@ -114,6 +121,7 @@ def new(arch, where, seed, kvs, gguf):
     all_keys.update({"%s.%s" % (arch, k): v for k, v in keys.items()})
     all_keys.update(kvs)
     os.makedirs(where, exist_ok=True)
+    further, last = np.random.default_rng(seed + 1000), "blk.%d." % (keys["block_count"] - keys.get("nextn_predict_layers", 0))
     with open(os.path.join(where, "model.gguf"), "wb") as f:
-        f.write(gguf(all_keys, {n: numbers(n, s, rng) for n, s in tensors.items()}))
+        f.write(gguf(all_keys, {n: numbers(n, s, further if n.startswith(last) else rng) for n, s in tensors.items()}))
     json.dump(cases(arch, rng), open(os.path.join(where, "cases.json"), "w"), separators=(",", ":"))

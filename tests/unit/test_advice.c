@@ -1,0 +1,157 @@
+/* tests: machines by name and by the driver's library (one of our own stands in for it), and what fits where. */
+#include "advice/room.h"
+#include "tests/test.h"
+
+#include <unistd.h>
+
+static char err[Q_ERRLEN];
+
+static void test_named_machines(void)
+{
+    const adv_machine *all;
+    adv_machine m;
+    int n;
+    CHECK_MSG(adv_machines(&all, &n, err) == Q_OK, "%s", err);
+    for (int i = 0; i < n; i++) {
+        CHECK_MSG(strncmp(all[i].source, "https://", 8) == 0 && strlen(all[i].date) == 10, "%s", all[i].name);
+        CHECK_MSG(all[i].ram >= 8ull << 30 && all[i].ram_bandwidth > 20e9 && all[i].ram_bandwidth < 2e12, "%s", all[i].name);
+        CHECK_MSG(!all[i].n_gpu || all[i].gpu[0].bandwidth > all[i].ram_bandwidth, "%s", all[i].name);
+        CHECK_INT(adv_machine_find(all[i].name, &m, err), Q_OK);
+    }
+    CHECK_INT(adv_machine_find("4x4090", &m, err), Q_OK);
+    CHECK_INT(m.n_gpu, 4);
+    CHECK(m.gpu[3].bytes == 24ull << 30);
+    CHECK_INT(adv_machine_find("4090", &m, err), Q_OK);
+    CHECK_INT(m.n_gpu, 1);
+    CHECK_INT(adv_machine_find("toaster", &m, err), Q_NOTFOUND);
+    CHECK(strstr(err, "rtx-pro-6000"));
+    CHECK_INT(adv_machine_find("2xcpu-64g", &m, err), Q_RANGE);
+    CHECK_INT(adv_machine_find("99x4090", &m, err), Q_RANGE);
+}
+
+static void test_a_machine_lacks_nothing(void)
+{
+    adv_machine *v;
+    int n;
+    static const struct { const char *text, *says; } bad[] = {
+        {"[a]\ntitle = A\nram_gb = 8\nram_bandwidth = 50\ndate = 2026-01-01\n", "a lacks its source"},
+        {"[a]\ntitle = A\nram_bandwidth = 50\nsource = https://x\ndate = 2026-01-01\n", "a lacks its ram_gb"},
+        {"[a]\ngpu = G\nram_gb = 8\nram_bandwidth = 50\nsource = https://x\ndate = 2026-01-01\n", "a lacks its gpu_gb"},
+        {"[a]\nram_gb = many\n", "ram_gb = many is not understood"},
+        {"[a]\nshoes = 2\n", "shoes = 2 is not understood"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_INT(machines_read(bad[i].text, "x.ini", &v, &n, err), Q_FORMAT);
+        CHECK_MSG(strstr(err, bad[i].says), "%s", err);
+    }
+}
+
+/* A driver's library with two GPUs, one of them broken. */
+static const char fake[] =
+    "typedef struct { unsigned long long t, f, u; } mem;\n"
+    "int nvmlInit_v2(void) { return 0; }\nint nvmlShutdown(void) { return 0; }\n"
+    "int nvmlDeviceGetCount_v2(unsigned *n) { *n = 3; return 0; }\n"
+    "int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d) { *d = (void *)(unsigned long)(i + 1); return i == 1 ? 15 : 0; }\n"
+    "int nvmlDeviceGetName(void *d, char *s, unsigned n) { const char *w = \"NVIDIA GeForce RTX 4090\"; while (n-- > 1 && *w) *s++ = *w++; *s = 0; return 0; }\n"
+    "int nvmlDeviceGetMemoryInfo(void *d, mem *m) { m->t = 25757220864ull; m->f = 25000000000ull; m->u = m->t - m->f; return 0; }\n"
+    "int nvmlDeviceGetMemoryBusWidth(void *d, unsigned *w) { *w = 384; return d == (void *)3 ? 3 : 0; }\n"
+    "int nvmlDeviceGetMaxClockInfo(void *d, int k, unsigned *c) { *c = 10501; return k == 2 ? 0 : 2; }\n";
+
+static void test_gpus_by_the_drivers_library(void)
+{
+    char dir[] = "/tmp/quorum-test-XXXXXX";
+    adv_gpu g[ADV_GPUS];
+    CHECK_INT(gpu_look("libno-such-library.so.9", g), 0);
+    CHECK_INT(gpu_look("libm.so.6", g), 0);             /* a library that is not the driver's */
+    if (!mkdtemp(dir)) return;
+    char *c = q_printf("%s/nvml.c", dir), *so = q_printf("%s/nvml.so", dir), *make = q_printf("cc -shared -fPIC -w -o %s %s 2>/dev/null", so, c);
+    CHECK_INT(q_write_file_new(c, fake, strlen(fake), err), Q_OK);
+    if (system(make) == 0) {
+        CHECK_INT(gpu_look(so, g), 2);
+        CHECK_STR(g[0].name, "NVIDIA GeForce RTX 4090");
+        CHECK(g[0].bytes == 25757220864ull && g[0].free == 25000000000ull);
+        CHECK_MSG(fabs(g[0].bandwidth / 1008e9 - 1) < .001, "%.0f", g[0].bandwidth);     /* as the maker prints it */
+        CHECK(g[1].bandwidth == 0);
+    } else SKIP("test_gpus_by_the_drivers_library", "no cc here");
+    unlink(c), unlink(so), rmdir(dir);
+    free(c), free(so), free(make);
+}
+
+static void test_this_machine(void)
+{
+    adv_machine m;
+    adv_machine_here(false, &m);
+    CHECK(m.ram > 0 && m.ram_free > 0 && m.ram_free <= m.ram && m.cores > 0 && !m.measured && m.ram_bandwidth == 0);
+    int64_t t0 = q_now_ns();
+    adv_machine_here(true, &m);
+    CHECK_MSG(q_now_ns() - t0 < 10000000000ll, "%lld ns", (long long)(q_now_ns() - t0));
+    CHECK(m.measured && m.ram_bandwidth > 1e8 && m.madds > 1e7);
+}
+
+static adv_fit fit(const char *like, const char *type, const char *machine, int context, int k)
+{
+    const eng_known *row;
+    const eng_variant *v;
+    adv_machine m;
+    adv_fit f = {0};
+    CHECK_MSG(eng_catalog_find(like, &row, &v, err) == Q_OK, "%s", err);
+    CHECK_MSG(adv_machine_find(machine, &m, err) == Q_OK, "%s", err);
+    CHECK_MSG(adv_fit_known(row, &(adv_wish){.type = type, .context = context, .k = k}, &m, &f, err) == Q_OK, "%s", err);
+    return f;
+}
+
+static void test_where_models_lie(void)
+{
+    static const struct { const char *like, *machine; enum adv_place place; } want[] = {
+        {"32b", "4090", ADV_GPU}, {"30b-a3b", "4090", ADV_GPU}, {"235b-a22b", "4090", ADV_DISK}, {"235b-a22b", "rtx-pro-6000", ADV_SPLIT},
+        {"235b-a22b", "2xrtx-pro-6000", ADV_GPU}, {"llama-70b", "4090", ADV_SPLIT}, {"llama-70b", "cpu-32g", ADV_NOWHERE}, {"32b", "cpu-32g", ADV_RAM},
+        {"30b-a3b", "cpu-16g", ADV_DISK}, {"8b", "cpu-16g", ADV_RAM},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        adv_fit f = fit(want[i].like, "Q4_K_M", want[i].machine, 8192, 0);
+        CHECK_MSG(f.place == want[i].place, "%s on %s: %d", want[i].like, want[i].machine, (int)f.place);
+        if (f.place != ADV_NOWHERE) CHECK_MSG(f.on_gpu + f.in_ram + f.on_disk == f.weights + f.kv + f.state, "%s on %s", want[i].like, want[i].machine);
+    }
+}
+
+static void test_numbers_of_a_fit(void)
+{
+    adv_fit f = fit("30b-a3b", "Q4_K_M", "cpu-64g", 8192, 0);
+    CHECK_INT(f.kv_token, 98304);
+    CHECK_INT(f.kv, 98304ll * 8192);
+    CHECK_INT(f.context_max, 40960);                    /* the model's own */
+    CHECK(f.guess && f.prefill == 0);
+    /* 1.92 GB and half a thousand cells a token, at .88 of 90 GB/s. */
+    CHECK_MSG(fabs(f.decode - .88 * 90e9 / (1919597696. + 512 * 98304)) < .2, "%.2f", f.decode);
+    adv_fit one = fit("30b-a3b", "Q4_K_M", "cpu-64g", 8192, 1), many = fit("30b-a3b", "Q4_K_M", "cpu-64g", 8192, 16);
+    CHECK(one.decode > f.decode && f.decode > many.decode);
+    /* A longer context takes the room of others, and ends somewhere. */
+    adv_fit gpu = fit("32b", "Q4_K_M", "4090", 4096, 0), all = fit("32b", "Q4_K_M", "4090", gpu.context_max, 0), more = fit("32b", "Q4_K_M", "4090", gpu.context_max + 64, 0);
+    CHECK_MSG(gpu.context_max > 4096 && gpu.context_max < 40960, "%d", gpu.context_max);
+    CHECK(all.place == ADV_GPU && more.place == ADV_SPLIT && more.decode < all.decode);
+    /* A hybrid has states, one a user. */
+    adv_fit h = fit("3.6-35b-a3b", "Q4_K_M", "cpu-64g", 8192, 0);
+    CHECK_INT(h.state, 30 * (32 * 128 * 128 + 3 * 8192) * 4);
+    CHECK_INT(h.kv_token, 20480);
+    adv_machine m;
+    const eng_known *row;
+    const eng_variant *v;
+    CHECK_INT(adv_machine_find("cpu-64g", &m, err), Q_OK);
+    CHECK_INT(eng_catalog_find("8b", &row, &v, err), Q_OK);
+    CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q9_Z"}, &m, &f, err), Q_RANGE);
+    CHECK(strstr(err, "Q4_K_M"));
+    CHECK(adv_fit_file("/nowhere/such.gguf", &(adv_wish){0}, &m, &f, err) != Q_OK);
+    CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q8_0", .context = 4096, .users = 5}, &m, &f, err), Q_OK);
+    CHECK_INT(f.kv, 5ll * 4096 * 147456);
+}
+
+int main(void)
+{
+    RUN(test_named_machines);
+    RUN(test_a_machine_lacks_nothing);
+    RUN(test_gpus_by_the_drivers_library);
+    RUN(test_this_machine);
+    RUN(test_where_models_lie);
+    RUN(test_numbers_of_a_fit);
+    return TEST_END();
+}

@@ -40,7 +40,8 @@ adv_said *adv_example_add(adv_example *, enum adv_speaker, const char *text, siz
 bool adv_example_same(const adv_example *, const adv_example *);           /* but for `lost` */
 
 /* What a form, or reading, cannot hold. A sentence for each: adv_loss_words. */
-enum adv_loss { ADV_LOST_SYSTEM, ADV_LOST_TOOLS /* definitions */, ADV_LOST_CALLS, ADV_LOST_RESULTS, ADV_LOST_THINKING /* left out because it was asked for */, ADV_LOST_TAGS /* thinking stands in the text, between tags */,
+enum adv_loss { ADV_LOST_SYSTEM, ADV_LOST_TOOLS /* definitions */, ADV_LOST_CALLS, ADV_LOST_RESULTS, ADV_LOST_THINKING /* left out because it was asked for */,
+                ADV_LOST_TAGS /* thinking stands in the text, between tags */,
                 ADV_LOST_ROLES /* roles became words in a text */, ADV_LOST_REJECTED, ADV_LOST_JOINED /* messages of one speaker in a row */,
                 ADV_LOST_TAIL /* a question without an answer */, ADV_LOST_PARTS /* pictures, sounds */, ADV_LOST_FIELDS /* that quorum does not know */, ADV_LOST_IDS /* of calls */,
                 ADV_LOST_WEIGHTS /* of messages in the loss */, ADV_LOSSES };

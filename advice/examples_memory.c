@@ -360,7 +360,9 @@ int adv_export_memory(mem_store *s, const adv_export *x, adv_exported *out, char
     if (lstat(x->dir, &st) == 0) return q_fail(err, Q_RANGE, _("%s is there already: give the name of a new folder with --out"), x->dir);
     int rc = mem_conversations_released(s, x->all, &id, &n, err);
     out->chats = n;
-    if (rc == Q_OK && n == 0) rc = q_fail(err, Q_NOTFOUND, "%s", x->all ? _("memory holds no conversation yet") : _("no conversation is released for training: /train on in the shell releases the present one, --all takes all of them"));
+    if (rc == Q_OK && n == 0)
+        rc = q_fail(err, Q_NOTFOUND, "%s", x->all ? _("memory holds no conversation yet")
+                                                  : _("no conversation is released for training: /train on in the shell releases the present one, --all takes all of them"));
     if (rc != Q_OK) {
         free(id);
         return rc;

@@ -19,11 +19,15 @@ static const char given[] =
     " christina joan evelyn judith andrea hannah megan cheryl jacqueline martha madison teresa gloria sara janice ann kathryn abigail sophia frances jean alice judy isabella julia denise amber marilyn danielle beverly"
     " charlotte natalie theresa diana brittany doris kayla alexis lori marie ahmed mohammed fatima priya raj wei hans klaus pierre luigi carlos miguel pedro sofia elena ivan olga dmitri sergei yuri natasha vladimir igor"
     " александр алексей анатолий андрей антон аркадий артем борис вадим валентин валерий василий виктор виталий владимир владислав вячеслав геннадий георгий григорий даниил денис дмитрий евгений егор иван игорь илья"
-    " кирилл константин леонид максим матвей михаил никита николай олег павел павла петра льва петр роман руслан семен сергей станислав степан тимофей тимур федор эдуард юрий яков ярослав саша миша коля сережа вася дима женя"
-    " александра алина алла анастасия анна валентина валерия варвара вероника виктория галина дарья диана евгения екатерина елена елизавета жанна зинаида инна ирина карина кира кристина ксения лариса лидия людмила маргарита"
+    " кирилл константин леонид максим матвей михаил никита николай олег павел павла петра льва петр роман руслан семен"
+    " сергей станислав степан тимофей тимур федор эдуард юрий яков ярослав саша миша коля сережа вася дима женя"
+    " александра алина алла анастасия анна валентина валерия варвара вероника виктория галина дарья диана евгения екатерина"
+    " елена елизавета жанна зинаида инна ирина карина кира кристина ксения лариса лидия людмила маргарита"
     " марина мария надя наталья наталия нина оксана ольга полина раиса римма светлана софия софья таисия тамара татьяна ульяна эльвира юлия яна катя маша лена таня наташа оля света юля настя даша ";
-static const char both[] = " mark will may rose grace hope faith joy dawn art bill jack frank grant dean chase drew miles rich rob sue pat mike june april august austin jasmine lily holly iris ivy ruby pearl amber jordan virginia"
-                           " madison victoria florence charlotte terry jean gloria diana вера надежда любовь роза лилия слава мир роман лев яна света майя август максим kelly logan tyler christian sofia carol chance brandon georgia jerry carl ";
+static const char both[] = " mark will may rose grace hope faith joy dawn art bill jack frank grant dean chase drew miles rich rob"
+                           " sue pat mike june april august austin jasmine lily holly iris ivy ruby pearl amber jordan virginia"
+                           " madison victoria florence charlotte terry jean gloria diana вера надежда любовь роза лилия слава мир роман"
+                           " лев яна света майя август максим kelly logan tyler christian sofia carol chance brandon georgia jerry carl ";
 static const char before_row[] = " mr mrs ms miss dr prof professor sir madam г-н г-жа господин госпожа доктор профессор гражданин гражданка товарищ dear уважаемый уважаемая дорогой дорогая ";
 
 typedef struct word { size_t from, to; char stem[STEM], form[STEM]; bool capital, letter, first /* a given name */, both /* and a word */; } word;
@@ -200,14 +204,16 @@ static bool ends(const char *form, const char *const *row, size_t n)
 
 static bool is_patronymic(const word *w)
 {
-    static const char *const row[] = { "ович", "овича", "овичу", "овичем", "овиче", "евич", "евича", "евичу", "евичем", "евиче", "овна", "овны", "овне", "овну", "овной", "евна", "евны", "евне", "евну", "евной", "ична", "ичны", "ичне", "ичну", "ичной", "ьич", "ьича", "ьичу" };
+    static const char *const row[] = { "ович", "овича", "овичу", "овичем", "овиче", "евич", "евича", "евичу", "евичем", "евиче", "овна", "овны", "овне", "овну", "овной",
+                                       "евна", "евны", "евне", "евну", "евной", "ична", "ичны", "ичне", "ичну", "ичной", "ьич", "ьича", "ьичу" };
     return w->capital && ends(w->form, row, sizeof row / sizeof *row);
 }
 
 /* A last name by its ending, in front of a given one: "Петров Иван". */
 static bool is_last_name(const word *w)
 {
-    static const char *const row[] = { "ов", "ова", "ову", "овым", "овой", "ев", "ева", "еву", "евым", "евой", "ин", "ина", "ину", "иным", "иной", "ский", "ского", "скому", "ским", "ская", "ской", "енко", "цкий", "цкая", "чук", "юк" };
+    static const char *const row[] = { "ов", "ова", "ову", "овым", "овой", "ев", "ева", "еву", "евым", "евой", "ин", "ина", "ину", "иным", "иной",
+                                       "ский", "ского", "скому", "ским", "ская", "ской", "енко", "цкий", "цкая", "чук", "юк" };
     return w->capital && ends(w->form, row, sizeof row / sizeof *row);
 }
 

@@ -98,7 +98,8 @@ static int convert(const ask *a, enum adv_form form, char *err)
 /* Takes an option at argv[*i]; false: it is none, or incomplete. */
 static bool option(int argc, char **argv, int *i, ask *a)
 {
-    const struct { const char *name; const char **to; } values[] = { { "--train", &a->train }, { "--convert", &a->convert }, { "--db", &a->db }, { "--out", &a->out }, { "--only", &a->only }, { "--thinking", &a->thinking }, { "--heldout", &a->share } };
+    const struct { const char *name; const char **to; } values[] = { { "--train", &a->train }, { "--convert", &a->convert }, { "--db", &a->db }, { "--out", &a->out }, { "--only", &a->only },
+                                                              { "--thinking", &a->thinking }, { "--heldout", &a->share } };
     const struct { const char *name; bool *to; } flags[] = { { "--redact", &a->redact }, { "--all", &a->all }, { "--yes", &a->yes }, { "--json", &a->json }, { "--force", &a->force } };
     const char *v;
     for (size_t k = 0; k < sizeof values / sizeof *values; k++)

@@ -107,6 +107,9 @@ typedef struct eng_energy {
     char name[128], type[32];                /* clean text */
 } eng_energy;
 int eng_energy_read(const char *path, eng_energy *out, char *err);                       /* a header only; any GGUF model */
+/* The same with a head behind the layers that foretells one token further (nextn; draft=mtp): of hybrids. */
+int eng_synth_foretelling(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+                          void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
 /* Of the file that eng_synth would write. arch NULL: the one that is known under this name. */
 int eng_energy_like(const char *arch, const char *like, const char *type, int n_layer, eng_energy *out, char *err);
 /* For k experts in every routed layer (clamped to what is there), attending to `cells`. */

@@ -77,6 +77,7 @@ typedef struct eng_known {
     const char *note;                    /* what a person should know: "no Base of this size is published; take 14B or 30B-A3B"; N_() words */
     double params_b, active_b;           /* thousand millions, counted from the shape */
     int n_layer, n_expert, n_used, n_ctx;
+    int n_head, n_kv;                    /* heads of queries, and of keys; n_kv 1 with latent attention */
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
     const char *source, *date;           /* of the shape */

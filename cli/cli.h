@@ -11,7 +11,7 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv);      /* argv[0] is the subcommand; returns the exit status */
 } cli_command;
 /* Each in its own file, beside what it does. */
-extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_doctor, cli_compare, cli_sweep,
+extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_export, cli_doctor, cli_compare, cli_sweep,
     cli_trace, cli_routing, cli_embed, cli_template, cli_serve, cli_train_config, cli_train_plan, cli_launch;
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
@@ -45,6 +45,7 @@ int cli_model_guard(const char *file, const char *db, bool json);      /* guard.
 typedef struct cli_pull { const char *what, *to, *token_file; int lines, stall; bool list, force, json; } cli_pull;     /* 0: not said */
 int cli_model_pull(const cli_pull *);       /* pull.c */
 int cmd_memory(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_sweep(int argc, char **argv);

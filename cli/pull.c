@@ -145,7 +145,9 @@ static void brought(const cli_pull *ask, const adv_pull_repo *r, int first, int 
     uint64_t bytes = 0;
     char w[32], rate[32];
     for (int i = first; i < first + n; i++) bytes += r->file[i].bytes == UINT64_MAX ? 0 : r->file[i].bytes;
-    char *path = n > 1 && r->file[first].path && (n == r->n_file && !r->n_set) ? q_strdup(dir) : q_printf("%s/%s", dir, r->file[first].path);
+    bool one = n == 1;                  /* a file, or the parts of a split model */
+    for (int i = 0; i < r->n_set; i++) one = one || (r->set[i].first == first && r->set[i].n == n);
+    char *path = one ? q_printf("%s/%s", dir, r->file[first].path) : q_strdup(dir);
     if (ask->json) {
         cJSON *o = cli_event("pulled");
         cJSON_AddStringToObject(o, "path", path);

@@ -7,7 +7,7 @@
 #include "kernels/cpu/dev.h"
 #include "kernels/cpu/kv.h"
 
-enum { ATT_QUERIES = 64 };         /* (row, head) queries that one task takes through a page */
+enum { ATT_QUERIES = 128 };         /* (row, head) queries that one task takes through a page */
 
 typedef struct cfg {               /* a ker_config with its arrays behind it */
     ker_config c;

@@ -118,7 +118,8 @@ static void rule_task(void *arg, int task, int worker)
         const float *q = c->delta.mix + r * all + (int64_t)key * m->key_dim, *k = q + (int64_t)m->n_key * m->key_dim;
         const float *v = c->delta.mix + r * all + 2 * (int64_t)m->n_key * m->key_dim + (int64_t)head * m->value_dim + v0;
         const float *g = c->delta.gates + (int64_t)r * 2 * m->n_value + head;
-        c->dev->v->delta(from, into, m->key_dim, wide, q, k, v, n_v, g[0], g[m->n_value], c->delta.o + ((int64_t)r * m->n_value + head) * m->value_dim + v0);
+        c->dev->v->delta(from, into, m->key_dim, wide, q, k, v, n_v, g[0], g[m->n_value], c->delta.o + ((int64_t)r * m->n_value + head) * m->value_dim + v0,
+                          from != into && c->delta.after[r] < 0);
     }
 }
 

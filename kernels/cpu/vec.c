@@ -27,6 +27,8 @@ static inline v16 v_above(v16 x, v16 lim, v16 v) { LANES(x.f[i] > lim.f[i] ? v.f
 static inline v16 v_half(const uint16_t *p) { LANES(ker_f16_to_f32(p[i])); }
 static inline v16 v_int8(const int8_t *p) { LANES((float)p[i]); }
 static inline void v_store(float *p, v16 a) { memcpy(p, a.f, sizeof a.f); }
+static inline void v_past(float *p, v16 a) { v_store(p, a); }
+static inline void v_past_end(void) { }
 static inline void v_storen(float *p, v16 a, int n) { memcpy(p, a.f, sizeof(float) * (size_t)n); }
 static inline void v_to_half(uint16_t *p, v16 a) { for (int i = 0; i < 16; i++) p[i] = ker_f32_to_f16(a.f[i]); }
 static inline float v_fold(v16 v)

@@ -42,8 +42,9 @@ typedef struct vec_ops {
     void (*conv)(const float *const *x, const float *w, int64_t apart, int taps, float *y, int n);
     /* One step of the gated delta rule (kernels.h, ker_delta) on some columns of a state: from[dim][wide] -> to (may be the same),
      * wide 16 or 32, of which n_v are in use. d = beta (v - g S^T k), S = g S + k d^T, o = S^T q; the two sums over dim are four
-     * each, of the rows i mod 4 = 0 .. 3 in rising order by fmaf, added as (0 + 1) + (2 + 3). */
-    void (*delta)(const float *from, float *to, int dim, int wide, const float *q, const float *k, const float *v, int n_v, float g, float beta, float *o);
+     * each, of the rows i mod 4 = 0 .. 3 in rising order by fmaf, added as (0 + 1) + (2 + 3). past: `to` is not `from` and not
+     * read again soon, so it is written past the caches where it is aligned: the same bits. */
+    void (*delta)(const float *from, float *to, int dim, int wide, const float *q, const float *k, const float *v, int n_v, float g, float beta, float *o, bool past);
     int few;                       /* up to so many queries the _f16 pair beats decoding the page once */
 } vec_ops;
 

@@ -15,6 +15,8 @@ enum { VEC_QB = 1 };
 static inline v16 v_set(float a) { return (v16){ _mm256_set1_ps(a), _mm256_set1_ps(a) }; }
 static inline v16 v_load(const float *p) { return (v16){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) }; }
 static inline void v_store(float *p, v16 v) { _mm256_storeu_ps(p, v.a); _mm256_storeu_ps(p + 8, v.b); }
+static inline void v_past(float *p, v16 v) { _mm256_stream_ps(p, v.a); _mm256_stream_ps(p + 8, v.b); }
+static inline void v_past_end(void) { _mm_sfence(); }
 static inline v16 v_loadn(const float *p, int n) { float t[16] = { 0 }; memcpy(t, p, sizeof(float) * (size_t)n); return v_load(t); }
 static inline void v_storen(float *p, v16 v, int n) { float t[16]; v_store(t, v); memcpy(p, t, sizeof(float) * (size_t)n); }
 static inline v16 v_add(v16 x, v16 y) { return (v16){ _mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b) }; }

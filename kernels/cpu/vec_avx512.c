@@ -15,6 +15,8 @@ enum { VEC_QB = 4 };
 static inline v16 v_set(float a) { return _mm512_set1_ps(a); }
 static inline v16 v_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_store(float *p, v16 v) { _mm512_storeu_ps(p, v); }
+static inline void v_past(float *p, v16 v) { _mm512_stream_ps(p, v); }
+static inline void v_past_end(void) { _mm_sfence(); }
 static inline v16 v_loadn(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
 static inline void v_storen(float *p, v16 v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
 static inline v16 v_add(v16 x, v16 y) { return _mm512_add_ps(x, y); }

@@ -2,7 +2,9 @@
  * defined v16 (16 float lanes) and v_load, v_loadn, v_store, v_storen, v_set, v_add, v_sub, v_mul, v_div,
  * v_fma, v_max (a > b ? a : b), v_fold (the sum of the lanes, the upper half added to the lower, 16->8->4->2->1),
  * v_most (the largest, likewise by v_max), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
- * v_int8, v_whole (no lane is NaN) and VEC_QB (queries held in registers at once). Never included elsewhere. */
+ * v_int8, v_whole (no lane is NaN), v_past and v_past_end (a store past the caches to an address that is a multiple of 64, and
+ * what makes such stores seen by other threads; or v_store and nothing) and VEC_QB (queries held in registers at once). Never
+ * included elsewhere. */
 
 /* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
 #if defined(__clang__)
@@ -360,9 +362,9 @@ static void vec_conv(const float *const *x, const float *w, int64_t apart, int t
     v_storen(y + i, v_silu(s), n - i);
 }
 
-/* The widths are constants where this is inlined, so that the sums stay in registers. */
+/* The widths are constants where this is inlined, so that the sums stay in registers. past: `to` is not read again soon. */
 static inline __attribute__((always_inline)) void delta_step(const float *from, float *to, int dim, int nv, const float *q, const float *k, const float *v, int n_v,
-                                                             float g, float beta, float *o)
+                                                             float g, float beta, float *o, bool past)
 {
     v16 p[4][2], u[4][2], d[2], decay = v_set(g), b = v_set(beta);
     V_UNROLL
@@ -394,7 +396,8 @@ static inline __attribute__((always_inline)) void delta_step(const float *from, 
             for (int j = 0; j < nv; j++) {
                 int at = (i + t) * 16 * nv + 16 * j;
                 v16 s = v_fma(f, d[j], v_mul(decay, v_load(from + at)));
-                v_store(to + at, s);
+                if (past) v_past(to + at, s);
+                else v_store(to + at, s);
                 u[t][j] = v_fma(s, e, u[t][j]);
             }
         }
@@ -412,12 +415,15 @@ static inline __attribute__((always_inline)) void delta_step(const float *from, 
         if (left >= 16) v_store(o + 16 * j, sum);
         else if (left > 0) v_storen(o + 16 * j, sum, left);
     }
+    if (past) v_past_end();
 }
 
-static void vec_delta(const float *from, float *to, int dim, int wide, const float *q, const float *k, const float *v, int n_v, float g, float beta, float *o)
+static void vec_delta(const float *from, float *to, int dim, int wide, const float *q, const float *k, const float *v, int n_v, float g, float beta, float *o, bool past)
 {
-    if (wide == 32) delta_step(from, to, dim, 2, q, k, v, n_v, g, beta, o);
-    else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o);
+    past = past && (uintptr_t)to % 64 == 0;
+    if (wide == 32 && past) delta_step(from, to, dim, 2, q, k, v, n_v, g, beta, o, true);
+    else if (wide == 32) delta_step(from, to, dim, 2, q, k, v, n_v, g, beta, o, false);
+    else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o, false);
 }
 
 #define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \

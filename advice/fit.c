@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { MIB = 1 << 20, DEFAULT_CONTEXT = 8192, MOST_CONTEXT = 1 << 20, CELLS = 256 /* before the token whose time is foretold */ };
+enum { MIB = 1 << 20, DEFAULT_CONTEXT = 8192, MOST_CONTEXT = 1 << 20, CELLS = 64 /* before the token whose time is foretold */ };
 static const uint64_t cpu_room = 700ull * MIB;       /* program, vocabulary, buffers of a pass */
 static const uint64_t gpu_room = 1200ull * MIB;      /* a driver's context and a pass's buffers, each GPU */
 

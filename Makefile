@@ -190,6 +190,11 @@ test-serve: all
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
 TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve pull
+# Training folders by their trainers' own parsers, and three steps that train experts: needs python3-venv, the network, 12 GB (VENVS=DIR keeps them).
+.PHONY: test-trainers
+test-trainers: all
+	@BUILD='$(BUILD)' VENVS='$(VENVS)' sh tests/course/trainers.sh
+
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -214,6 +219,8 @@ install: all
 	install -m 644 advice/machines.ini $(SHARE)/advice
 	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
 	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
+	install -d $(SHARE)/advice/desk
+	install -m 644 $(wildcard advice/desk/*.py) $(SHARE)/advice/desk
 	$(Q)for f in $(wildcard docs/*.1); do echo install $$f; install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man1/$${f##*/} || exit 1; done
 	$(Q)for l in $(LANGS); do echo install $$l.po; install -D -m 644 $(BUILD)/locale/$$l/LC_MESSAGES/quorum.mo \
 	    $(DESTDIR)$(PREFIX)/share/locale/$$l/LC_MESSAGES/quorum.mo || exit 1; done
@@ -293,6 +300,7 @@ help:
 	@echo 'make import-kills     an import killed at 1000 of its writes, or its disk full from there on (KILLS=)'
 	@echo 'make test-servers     servers against llama.cpp with a small model (LLAMA_SERVER=FILE GGUF=FILE)'
 	@echo 'make test-serve       quorum serve by the openai package, lm-eval and llm (needs the network; GGUF=FILE)'
+	@echo 'make test-trainers    training folders by TRL, axolotl, LLaMA-Factory, accelerate and DeepSpeed (needs the network)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'

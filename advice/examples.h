@@ -40,7 +40,8 @@ adv_said *adv_example_add(adv_example *, enum adv_speaker, const char *text, siz
 bool adv_example_same(const adv_example *, const adv_example *);           /* but for `lost` */
 
 /* What a form, or reading, cannot hold. A sentence for each: adv_loss_words. */
-enum adv_loss { ADV_LOST_SYSTEM, ADV_LOST_TOOLS /* definitions */, ADV_LOST_CALLS, ADV_LOST_RESULTS, ADV_LOST_THINKING /* left out because it was asked for */, ADV_LOST_TAGS /* thinking stands in the text, between tags */,
+enum adv_loss { ADV_LOST_SYSTEM, ADV_LOST_TOOLS /* definitions */, ADV_LOST_CALLS, ADV_LOST_RESULTS, ADV_LOST_THINKING /* left out because it was asked for */,
+                ADV_LOST_TAGS /* thinking stands in the text, between tags */,
                 ADV_LOST_ROLES /* roles became words in a text */, ADV_LOST_REJECTED, ADV_LOST_JOINED /* messages of one speaker in a row */,
                 ADV_LOST_TAIL /* a question without an answer */, ADV_LOST_PARTS /* pictures, sounds */, ADV_LOST_FIELDS /* that quorum does not know */, ADV_LOST_IDS /* of calls */,
                 ADV_LOST_WEIGHTS /* of messages in the loss */, ADV_LOSSES };
@@ -77,5 +78,30 @@ void adv_tally_say(const adv_tally *, q_buf *out);   /* a sentence a line; what 
 /* Files into one, written beside and renamed, mode 0600; over one that is there only with force. go (may be NULL): false: Q_CANCEL. */
 typedef struct adv_convert { enum adv_form from, to; bool drop_thinking, force; bool (*go)(void *user); void *user; } adv_convert;
 int adv_convert_files(const char *const *path, int n, const char *out, const adv_convert *, adv_tally *, char *err);
+
+/* ================= out of memory ================= */
+/* What the person released (memory.h: mem_conversation_release), never what was forgotten, and of what is there only what was said: no passages
+ * that were fed, no documents, no calls of tools with their results. Of each conversation the branch that is shown, up to an answer that is bad, failed
+ * or was stopped; only_good: up to each last good answer of every branch. Pairs: two answers to one question, of which one is good and the other is not, or
+ * (where none is marked) one was gone on with and the other was not. */
+struct mem_store;
+typedef struct adv_export {
+    enum adv_form to;
+    const char *dir;                    /* made; Q_RANGE where it is there already */
+    bool all;                           /* also what was not released */
+    bool only_good, redact, drop_thinking;
+    double heldout;                     /* share of the conversations, 0 to .5: which ones does not change with what else there is */
+    const char *const *name; int n_name;        /* further names for redact */
+    bool (*go)(void *user); void *user; /* may be NULL; false: Q_CANCEL */
+} adv_export;
+typedef struct adv_exported {           /* adv_exported_free */
+    int64_t chats, used, train, heldout /* examples */, same, near /* duplicates left out */, by_mark, by_going_on /* pairs */, bad /* branches cut at an answer */, tools /* answers whose calls were left out */;
+    int64_t lost[ADV_LOSSES];
+    char *report, *json;                /* report.md, report.json */
+} adv_exported;
+void adv_exported_free(adv_exported *);
+/* dir with train.jsonl, heldout.jsonl (where something is held out), report.md, report.json, mode 0600: all of it or nothing. Q_NOTFOUND: nothing is
+ * released, or nothing fits; err says what to do. */
+int adv_export_memory(struct mem_store *, const adv_export *, adv_exported *out, char *err);
 
 #endif

@@ -194,7 +194,7 @@ int lines_begin(lines_out *o, const char *path, bool force, char *err)
 
 int lines_put(lines_out *o, const q_buf *line, char *err)
 {
-    if (fwrite(line->p, 1, line->len, o->f) == line->len && putc('\n', o->f) != EOF) return Q_OK;
+    if (fwrite(line->p, 1, line->len, o->f) == line->len && fwrite("\n", 1, 1, o->f) == 1) return Q_OK;
     return q_fail(err, Q_IO, _("%s could not be written: %s"), o->path, strerror(errno));
 }
 

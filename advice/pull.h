@@ -16,7 +16,7 @@
 #ifndef QUORUM_ADVICE_PULL_H
 #define QUORUM_ADVICE_PULL_H
 
-#include "base/base.h"
+#include "advice/advice.h"
 
 enum { ADV_PULL_LINES = 8 };             /* at once, at most */
 
@@ -36,6 +36,8 @@ typedef struct adv_pull_repo {
     adv_pull_file *file; int n_file;     /* by path */
     adv_pull_set *set; int n_set;        /* GGUF models, smallest first */
     int refused;                         /* files whose names no file here may have */
+    const eng_known *known;              /* the catalogue's row of it, and which of its variants; NULL */
+    const eng_variant *variant;
     struct pull_source *source;          /* private */
 } adv_pull_repo;
 
@@ -61,11 +63,13 @@ typedef struct adv_pull_way {            /* 0 and NULL: the default in brackets 
  * no such thing, or a hub that is not reached; Q_RANGE: a token is wanted, or one is not safe. [any] */
 int adv_pull_list(const char *what, const adv_pull_way *, adv_pull_repo **out, char *err);
 void adv_pull_free(adv_pull_repo *);
-/* Which files what meant: from *first on, *n of them. memory: bytes that may be taken, for :auto (UINT64_MAX: any). Q_RANGE: several models
- * are meant, err names them with sizes; Q_NOTFOUND: none, err names what there is. */
-int adv_pull_choose(const adv_pull_repo *, uint64_t memory, int *first, int *n, char *err);
-/* A set with a small cache beside it fits into so much memory. */
-bool adv_pull_fits(const adv_pull_set *, uint64_t memory);
+/* Where a set would lie on a machine: by its own bytes, and where the catalogue knows the model by its experts, cells and states; else as something
+ * dense with 512 MiB beside it. *context_max: as adv_fit has it, 0 where the model is not known; may be NULL. [pure] */
+enum adv_place adv_pull_place(const adv_pull_repo *, const adv_pull_set *, const adv_machine *, int *context_max);
+bool adv_pull_fits(enum adv_place);      /* all of it in memory, a GPU's or the machine's */
+/* Which files what meant: from *first on, *n of them; the machine is asked by :auto alone. Q_RANGE: several models are meant, err names them with
+ * sizes; Q_NOTFOUND: none, err names what there is. */
+int adv_pull_choose(const adv_pull_repo *, const adv_machine *, int *first, int *n, char *err);
 /* Where they go without a folder named: quorum's own, models/OWNER/NAME; malloc'ed, NULL without a home. */
 char *adv_pull_folder(const adv_pull_repo *);
 /* Brings these files into dir, made where there is none. A file that is there with the same hash (or, where none is known, the same size) is

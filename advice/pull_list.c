@@ -1,4 +1,4 @@
-/* advice/pull_list: what a hub has of a model, and which of it is meant. See pull.h. Any thread. */
+/* advice/pull_list: what a hub has of a model. See pull.h. Any thread. */
 #include "advice/pull.h"
 #include "advice/pull_ask.h"
 #include "advice/pull_name.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FILES_MOST = 200000, PAGES_MOST = 1000, PAGE_BYTES = 64 << 20, LIST_TRIES = 4, NESTED_MOST = 32, NAMED_MOST = 12 };
+enum { FILES_MOST = 200000, PAGES_MOST = 1000, PAGE_BYTES = 64 << 20, LIST_TRIES = 4, NESTED_MOST = 32 };
 
 /* ---- asking ---- */
 static bool take(void *user, const net_reply *so_far, const char *p, size_t n)
@@ -147,6 +147,39 @@ static void find_sets(adv_pull_repo *r)
         qsort(r->set, (size_t)r->n_set, sizeof *r->set, by_bytes);
 }
 
+/* The catalogue's row of this repository, of weights or of GGUFs. */
+static void find_known(adv_pull_repo *r)
+{
+    char err[Q_ERRLEN];
+    const eng_known *all;
+    int n;
+    if (r->source->kind == PULL_URL || eng_catalog(&all, &n, err) < 0)
+        return;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < all[i].n_variant; k++)
+            if (!r->known && (strcasecmp(all[i].variant[k].gguf, r->title) == 0 || strcasecmp(all[i].variant[k].repo, r->title) == 0)) {
+                r->known = &all[i];
+                r->variant = &all[i].variant[k];
+            }
+}
+
+/* What may be meant by a name that says no hub: the address of its GGUFs, behind the sentence. */
+static void hint(const char *what, char *err)
+{
+    char why[Q_ERRLEN];
+    const eng_known *known;
+    const eng_variant *v = NULL;
+    size_t name = strcspn(what, ":"), at = strlen(err);
+    char *part = q_strndup(what, name);
+    bool found = !strstr(what, "://") && *part && eng_catalog_find(part, &known, &v, why) == Q_OK;
+    for (int i = 0; found && !v && i < known->n_variant; i++)    /* a whole row: what one talks with */
+        v = *known->variant[i].gguf ? &known->variant[i] : NULL;
+    if (found && v) {
+        snprintf(err + at, Q_ERRLEN - at, _("; perhaps hf:%s%s"), *v->gguf ? v->gguf : v->repo, what + name);
+    }
+    free(part);
+}
+
 /* ---- the pages ---- */
 /* A following page is asked of this hub, wherever a mirror's copy of the header leads. */
 static char *next_page(const char *hub, const char *at, const char *more)
@@ -244,6 +277,8 @@ int adv_pull_list(const char *what, const adv_pull_way *given, adv_pull_repo **o
     *out = NULL;
     int rc = pull_source_read(what, r->source, err);
     const pull_source *s = r->source;
+    if (rc < 0 && s->kind == PULL_URL && !s->url)
+        hint(what, err);
     if (rc == Q_OK) {
         r->what = s->kind == PULL_URL ? q_strdup(s->url) : q_printf("%s:%s/%s", s->kind == PULL_MS ? "ms" : "hf", s->owner, s->name);
         r->title = s->kind == PULL_URL ? net_host(s->url) : q_printf("%s/%s", s->owner, s->name);
@@ -264,6 +299,7 @@ int adv_pull_list(const char *what, const adv_pull_way *given, adv_pull_repo **o
         return rc;
     }
     find_sets(r);
+    find_known(r);
     *out = r;
     return Q_OK;
 }
@@ -285,135 +321,10 @@ void adv_pull_free(adv_pull_repo *r)
     free(r);
 }
 
-/* ---- which ---- */
-bool adv_pull_fits(const adv_pull_set *s, uint64_t memory)
-{
-    const uint64_t room = (uint64_t)512 << 20;           /* a small cache, and what a run takes beside it */
-    return memory >= room && s->bytes <= memory - room;
-}
-
 char *adv_pull_folder(const adv_pull_repo *r)
 {
     const pull_source *s = r->source;
     char *below = s->kind == PULL_URL ? q_strdup("models") : q_printf("models/%s/%s", s->owner, s->name), *out = q_user_path(Q_DIR_DATA, below);
     free(below);
     return out;
-}
-
-/* "Q4_K_M (17.3 GiB), Q8_0 (30.3 GiB), ...": those that hit. */
-static char *names(const adv_pull_repo *r, bool (*hit)(const adv_pull_set *, const char *), const char *quant, bool paths)
-{
-    q_buf b = { 0 };
-    char w[32];
-    int n = 0;
-    q_buf_puts(&b, "");
-    for (int i = 0; i < r->n_set; i++) {
-        const adv_pull_set *s = &r->set[i];
-        if (hit && !hit(s, quant))
-            continue;
-        if (n++ < NAMED_MOST && b.len < Q_ERRLEN / 2)
-            q_buf_say(&b, "%s%s (%s)", n > 1 ? ", " : "", *s->quant && !paths ? s->quant : s->n > 1 ? s->name : r->file[s->first].path, q_bytes_words(s->bytes, w));
-        else if (n == NAMED_MOST + 1 || b.p[b.len - 1] != '.')
-            q_buf_puts(&b, ", ...");
-    }
-    return q_buf_take(&b);
-}
-
-static bool same_quant(const adv_pull_set *s, const char *quant) { return strcasecmp(s->quant, quant) == 0; }
-static bool near_quant(const adv_pull_set *s, const char *quant) { return strncmp(s->quant, "UD-", 3) == 0 && strcasecmp(s->quant + 3, quant) == 0; }
-static bool named_so(const adv_pull_set *s, const char *name) { return strcmp(s->name, name) == 0; }
-
-/* Of how many sets `hit` says yes; *set: the first of them. */
-static int count(const adv_pull_repo *r, bool (*hit)(const adv_pull_set *, const char *), const char *x, const adv_pull_set **set)
-{
-    int n = 0;
-    for (int i = 0; i < r->n_set; i++)
-        if (hit(&r->set[i], x) && !n++)
-            *set = &r->set[i];
-    return n;
-}
-
-static int choose_quant(const adv_pull_repo *r, const char *quant, const adv_pull_set **set, char *err)
-{
-    bool (*hit)(const adv_pull_set *, const char *) = same_quant;
-    int n = count(r, hit, quant, set);
-    if (!n)
-        n = count(r, hit = near_quant, quant, set);
-    if (n == 1)
-        return Q_OK;
-    char *there = names(r, n ? hit : NULL, quant, n > 0);
-    int rc = n ? q_fail(err, Q_RANGE, _("%s has several models in %s: name one with /FILE: %s"), r->what, quant, there)
-               : q_fail(err, Q_NOTFOUND, _("%s has no %s: it has %s"), r->what, quant, there);
-    free(there);
-    return rc;
-}
-
-static int choose_auto(const adv_pull_repo *r, uint64_t memory, const adv_pull_set **set, char *err)
-{
-    char a[32], b[32];
-    for (int i = 0; i < r->n_set; i++)
-        if (adv_pull_fits(&r->set[i], memory))
-            *set = &r->set[i];
-    return *set ? Q_OK : q_fail(err, Q_NOTFOUND, _("nothing of %s fits into the memory that is free (%s): the smallest takes %s; name it with :QUANT if it is to come all the same"), r->what,
-                                q_bytes_words(memory, a), q_bytes_words(r->set[0].bytes, b));
-}
-
-/* A file by its path, or by its last part where that is the only one; any part of a split model means all of it. */
-static int choose_file(const adv_pull_repo *r, const char *file, int *first, int *n, const adv_pull_set **set, char *err)
-{
-    int hit = -1, hits = 0;
-    for (int i = 0; i < r->n_file; i++) {
-        const char *slash = strrchr(r->file[i].path, '/');
-        if (strcmp(r->file[i].path, file) == 0) {
-            hit = i;
-            hits = 1;
-            break;
-        }
-        if (slash && strcmp(slash + 1, file) == 0 && !hits++)
-            hit = i;
-    }
-    if (!hits && count(r, named_so, file, set) == 1)
-        return Q_OK;
-    if (hits != 1)
-        return q_fail(err, Q_NOTFOUND, hits ? _("%s has several files called %s: write the whole path; --list shows them") : _("%s has no file %s: --list shows those it has"), r->what, file);
-    for (int i = 0; i < r->n_set && !*set; i++)
-        if (hit >= r->set[i].first && hit < r->set[i].first + r->set[i].n)
-            *set = &r->set[i];
-    *first = hit;
-    *n = 1;
-    return Q_OK;
-}
-
-int adv_pull_choose(const adv_pull_repo *r, uint64_t memory, int *first, int *n, char *err)
-{
-    const pull_source *s = r->source;
-    const adv_pull_set *set = NULL;
-    int rc = Q_OK;
-    *first = 0;
-    *n = r->n_file;
-    if (s->quant && strcasecmp(s->quant, "all") == 0)
-        return r->n_file ? Q_OK : q_fail(err, Q_NOTFOUND, _("%s holds no files that can be taken: check the name and the revision"), r->what);
-    if (s->file && s->kind != PULL_URL)
-        rc = choose_file(r, s->file, first, n, &set, err);
-    else if (s->kind == PULL_URL)
-        *n = 1;
-    else if (!r->n_set)
-        rc = q_fail(err, Q_NOTFOUND, _("%s holds no GGUF files: take a repository of GGUFs, or :all for all %d files as they are"), r->what, r->n_file);
-    else if (s->quant && strcasecmp(s->quant, "auto") == 0)
-        rc = choose_auto(r, memory, &set, err);
-    else if (s->quant)
-        rc = choose_quant(r, s->quant, &set, err);
-    else if (r->n_set == 1)
-        set = r->set;
-    else {
-        char *there = names(r, NULL, NULL, false);
-        rc = q_fail(err, Q_RANGE, _("%s has several: %s; write one of them behind a colon, as %s:%s, or :auto for the largest that fits"), r->what, there, r->what,
-                    *r->set[0].quant ? r->set[0].quant : "Q4_K_M");
-        free(there);
-    }
-    if (rc < 0 || !set)
-        return rc;
-    *first = set->first;
-    *n = set->n;
-    return set->n == set->of ? Q_OK : q_fail(err, Q_NOTFOUND, _("%s has only %d of the %d parts of %s: whoever put it there has to mend that"), r->what, set->n, set->of, set->name);
 }

@@ -9,7 +9,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from csource import ROOMS, VECTOR, load, sources, table_of_functions
 
-PUBLIC = {"base": "base.h, say.h, knob.h, child.h, seccomp.h", "engine": "engine.h, text.h, models.h, embed.h", "cli": "none"}
+PUBLIC = {"base": "base.h, say.h, knob.h, child.h, seccomp.h", "engine": "engine.h, text.h, models.h, embed.h", "cli": "none", "tools": "tools.h, sandbox.h"}
 
 
 def row(room):

@@ -21,7 +21,16 @@ const cli_command cli_bench = { "bench", N_(
     "quorum bench memory --search N [--mode lexical|hybrid|graph] [-m F] [--json]\n"
     "    the median of whole searches of N made-up passages\n"
     "quorum bench embed [-m F] [-p 32] [-n 194] [-t THREADS] [-r REPEAT] [--json]\n"
-    "    how fast an embedding model reads: -p passages of -n tokens, the best of REPEAT runs, and one question"), cmd_bench };
+    "    how fast an embedding model reads: -p passages of -n tokens, the best of REPEAT runs, and one question"
+    "\n"
+    "quorum bench reasoning [-m A]... [--against SETTINGS]... [--tasks LIST] [--level 1..5] [-n N] [--seed N] [--lang en|ru]\n"
+    "                       [--base] [--shots N] [--think on|off] [--max-tokens N] [--streams N] [--set NAME=VALUE]... [--json]\n"
+    "                       [--html FILE [--force]] [--vote 4,8,16] [--lm-eval TASKS]\n"
+    "    N questions of each task, made from the seed, graded exactly; models (also @SERVER/MODEL), and the first one under other settings\n"
+    "    (a brain, or k=4), compared in pairs; --base: by examples, for models that know no conversation;\n"
+    "    --vote: the majority of these experts.k beside that of as many samples at its own k; --lm-eval: lm_eval's tasks, through quorum serve\n"
+    "quorum bench latency [-m F] [-p 32,256] [--users 1,2,4] [-n 32] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
+    "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users"), cmd_bench };
 
 static const size_t MEASURED = (size_t)256 << 20;      /* beyond any cache that a few threads share */
 
@@ -162,6 +171,10 @@ int cmd_bench(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "memory") == 0)
         return cli_bench_memory(&cli_bench, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "reasoning") == 0)
+        return cli_bench_reasoning(&cli_bench, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "latency") == 0)
+        return cli_bench_latency(&cli_bench, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "embed") == 0)
         return cli_bench_embed(&cli_bench, argc - 1, argv + 1);
     const char *model = NULL;

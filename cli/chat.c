@@ -391,9 +391,20 @@ static void plain_event(const agt_event *e, said *s)
 }
 
 /* One question, one answer. */
+/* Once the model is there: one without a template gets the question in a plain frame, which it may only go on with. */
+static bool told_of_no_template(agt *a)
+{
+    agt_status st;
+    agt_get_status(a, &st);
+    if (!st.loaded || st.chat_template || st.model[0] == '@')           /* a server frames its own */
+        return st.loaded;
+    q_say(stderr, _("quorum: this file has no chat template: it may be a base model, which continues texts rather than answers; --base lets it\n"));
+    return true;
+}
+
 static int one_shot(agt *a, const options *o, const char *text)
 {
-    bool stopping = false;
+    bool stopping = false, told = o->show;
     said s = { .newline = true };
     struct sigaction sa = { .sa_handler = on_interrupt };
     sigaction(SIGINT, &sa, NULL);
@@ -408,6 +419,7 @@ static int one_shot(agt *a, const options *o, const char *text)
     while (!s.ended) {
         agt_event e;
         while (!s.ended && agt_next(a, &e)) {
+            told = told || told_of_no_template(a);
             bool again = e.kind == AGT_EV_NOTE && s.note && strcmp(s.note, e.text) == 0;
             if (e.kind == AGT_EV_NOTE && !again) {
                 free(s.note);

@@ -11,8 +11,8 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv);      /* argv[0] is the subcommand; returns the exit status */
 } cli_command;
 /* Each in its own file, beside what it does. */
-extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_doctor, cli_compare, cli_sweep,
-    cli_trace, cli_routing, cli_embed, cli_template, cli_serve;
+extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_export, cli_doctor, cli_compare, cli_sweep,
+    cli_trace, cli_routing, cli_embed, cli_template, cli_serve, cli_train_config, cli_train_plan, cli_launch;
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
 int cli_usage(const cli_command *c, const char *problem);
@@ -36,6 +36,8 @@ int cmd_detokenize(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cli_bench_embed(const cli_command *as, int argc, char **argv);      /* embed.c: argv[0] is "embed" */
 int cli_bench_memory(const cli_command *as, int argc, char **argv);     /* recall.c: argv[0] is "memory" */
+int cli_bench_reasoning(const cli_command *as, int argc, char **argv);  /* reason.c: argv[0] is "reasoning" */
+int cli_bench_latency(const cli_command *as, int argc, char **argv);    /* latency.c: argv[0] is "latency" */
 int cmd_model(int argc, char **argv);
 typedef struct cli_map { const char *file, *svg, **set; int n_set; bool json, force; } cli_map;
 int cli_model_map(const cli_map *);         /* map.c */
@@ -43,6 +45,7 @@ int cli_model_guard(const char *file, const char *db, bool json);      /* guard.
 typedef struct cli_pull { const char *what, *to, *token_file; int lines, stall; bool list, force, json; } cli_pull;     /* 0: not said */
 int cli_model_pull(const cli_pull *);       /* pull.c */
 int cmd_memory(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_sweep(int argc, char **argv);
@@ -51,6 +54,9 @@ int cmd_routing(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_template(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
+int cmd_launch(int argc, char **argv);
+int cmd_train_config(int argc, char **argv);       /* train.c */
+int cmd_train_plan(int argc, char **argv);
 int cmd_chat(int argc, char **argv);        /* no subcommand: full screen, --repl, -p */
 
 #endif

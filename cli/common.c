@@ -6,9 +6,11 @@
 #include "engine/embed.h"
 #include "engine/models.h"
 #include "lab/lab.h"
+#include "provider/provider.h"
 #include "rag/rag.h"
 
 #include <cjson/cJSON.h>
+#include <ini.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,4 +180,25 @@ int cli_put_picture(const char *path, bool force, const char *like, const q_buf 
     int rc = q_no_folder(path, like, err);
     if (rc == Q_OK && !force && access(path, F_OK) == 0) rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path);
     return rc == Q_OK ? (force ? q_write_file_atomic : q_write_file_new)(path, picture->p, picture->len, err) : rc;
+}
+
+static int server_row(void *user, const char *section, const char *name, const char *value)
+{
+    char why[Q_ERRLEN];
+    if (!strncmp(section, "server.", 7) && prov_servers_put(user, section + 7, name, value, why) < 0)
+        q_say(stderr, _("quorum: config.ini, [%s]: %s\n"), section, why);
+    return 1;
+}
+
+int cli_servers(prov_servers **out, char *err)
+{
+    char *path = q_user_path(Q_DIR_CONFIG, "config.ini");
+    q_buf text = { 0 };
+    int rc = Q_OK;
+    *out = prov_servers_new();
+    if (path && access(path, F_OK) == 0) rc = q_read_file(path, &text, (size_t)1 << 20, err);
+    if (rc == Q_OK && text.len) ini_parse_string(text.p, server_row, *out);
+    q_buf_free(&text);
+    free(path);
+    return rc;
 }

@@ -27,6 +27,9 @@ int cli_embedder(const char *m, int threads, struct eng_embedder **, char *err);
 /* The same as rag takes it; lives as long as the embedder. */
 struct rag_embedder;
 void cli_lend(struct eng_embedder *, struct rag_embedder *out);
+/* The [server.NAME] sections of the person's config.ini, for "@NAME/MODEL". A line that cannot be used is said on standard error. */
+struct prov_servers;
+int cli_servers(struct prov_servers **, char *err);
 /* A line of --json: {"v":1,"event":NAME}, to be added to; and out with it, at once. */
 struct cJSON;
 struct cJSON *cli_event(const char *name);

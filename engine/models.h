@@ -77,6 +77,7 @@ typedef struct eng_known {
     const char *note;                    /* what a person should know: "no Base of this size is published; take 14B or 30B-A3B"; N_() words */
     double params_b, active_b;           /* thousand millions, counted from the shape */
     int n_layer, n_expert, n_used, n_ctx;
+    int n_head, n_kv;                    /* heads of queries, and of keys; n_kv 1 with latent attention */
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
     const char *source, *date;           /* of the shape */
@@ -107,6 +108,9 @@ typedef struct eng_energy {
     char name[128], type[32];                /* clean text */
 } eng_energy;
 int eng_energy_read(const char *path, eng_energy *out, char *err);                       /* a header only; any GGUF model */
+/* The same with a head behind the layers that foretells one token further (nextn; draft=mtp): of hybrids. */
+int eng_synth_foretelling(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+                          void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
 /* Of the file that eng_synth would write. arch NULL: the one that is known under this name. */
 int eng_energy_like(const char *arch, const char *like, const char *type, int n_layer, eng_energy *out, char *err);
 /* For k experts in every routed layer (clamped to what is there), attending to `cells`. */

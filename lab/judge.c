@@ -57,6 +57,16 @@ lab_interval judge_mean(const double *value, const int *block, int n, int blocks
     return out;
 }
 
+lab_interval lab_mean_of(const double *value, int n)
+{
+    int *own = q_alloc(sizeof *own * (size_t)n);
+    for (int i = 0; i < n; i++)
+        own[i] = i;
+    lab_interval out = judge_mean(value, own, n, n);
+    free(own);
+    return out;
+}
+
 double judge_log_sum(const float *x, int n)
 {
     float max = x[0];

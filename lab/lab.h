@@ -208,6 +208,8 @@ bool lab_spec_begins(const char *s);
 int lab_spec_lists(const q_knob *knob, const char *setting, char **out, char *err);
 
 typedef struct lab_interval { double mean, low, high; } lab_interval;  /* 95%, by bootstrap over blocks of text (lab/judge.c) */
+/* Of the mean of n values, each drawn for itself; n > 0. Any thread. */
+lab_interval lab_mean_of(const double *value, int n);
 typedef struct lab_token {               /* one predicted token */
     int32_t id;
     float dlogp;                         /* log-probability under B less that under A, nats */

@@ -18,7 +18,8 @@
  * kernel; modes of what lies outside, where nobody may read what another process says (ptrace_scope 2 and 3) or where somebody around us
  * listens to calls already.
  *
- * Threads: a sandbox is read-only once it is found, any thread may run a job. Private to tools/. */
+ * Threads: a sandbox is read-only once it is found, any thread may run a job. tools/ asks it for what a model wants to do, exam/ for programs
+ * that it grades. */
 #ifndef TOOLS_SANDBOX_H
 #define TOOLS_SANDBOX_H
 

@@ -44,7 +44,7 @@ static eng_known *new_row(reader *r, const char *like)
     r->c->row = q_realloc(r->c->row, (size_t)(r->c->n + 1) * sizeof *r->c->row);
     eng_known *k = &r->c->row[r->c->n++];
     *k = (eng_known){.like = s->like, .arch = s->arch, .family = "", .title = "", .note = "", .source = "", .date = "", .released = "", .n_layer = s->n_layer,
-                     .n_expert = s->n_expert, .n_used = s->n_used, .n_ctx = s->n_ctx};
+                     .n_expert = s->n_expert, .n_used = s->n_used, .n_ctx = s->n_ctx, .n_head = s->n_head, .n_kv = s->n_kv};
     return k;
 }
 

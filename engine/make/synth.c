@@ -285,7 +285,7 @@ static void put_vocab(gguf_writer *w, int n_vocab)
 }
 
 /* ---- the file ---- */
-static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
+static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer, int next)
 {
     char key[96];
     const ker_latent *t = &s->more.latent;
@@ -297,7 +297,7 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
     free(name);
     gguf_put_str(w, "general.size_label", s->size_label);
     const struct { const char *key; int v; } counts[] = {
-        {"block_count", n_layer}, {"context_length", s->n_ctx}, {"embedding_length", s->n_embd}, {"feed_forward_length", s->n_ff},
+        {"block_count", n_layer + next}, {"nextn_predict_layers", next}, {"context_length", s->n_ctx}, {"embedding_length", s->n_embd}, {"feed_forward_length", s->n_ff},
         {"attention.head_count", s->n_head}, {"attention.head_count_kv", s->n_kv}, {"attention.key_length", s->d_head},
         {"attention.value_length", t->kv_rank ? t->kv_rank : s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
         {"expert_feed_forward_length", s->n_ff_exp}, {"leading_dense_block_count", s->more.leading}, {"expert_shared_count", s->more.shared},
@@ -350,7 +350,7 @@ typedef struct builder {               /* a file to be written, or only counted 
     eng_energy *count;                 /* not NULL: nothing is written */
     const shape *shape;
     const mix *mix;
-    int n_layer;
+    int n_layer, next;                 /* next: layers of a head that foretells, behind them */
     bool hollow;                       /* zeros for weights */
 } builder;
 
@@ -459,42 +459,53 @@ static void put_delta(builder *b, const shape *s, int i)
     put_matrix(b, BLK("ssm_out"), out, s->n_embd, 1);
 }
 
+/* A layer; the one behind the last is the head's that foretells, which attends. */
+static void put_layer(builder *b, int i)
+{
+    const shape *s = b->shape;
+    char name[96];
+    put_norm(b, BLK("attn_norm"), s->n_embd);
+    const bool hybrid = s->more.delta.n_key > 0;
+    if (s->more.latent.kv_rank) put_latent(b, s, i);
+    else if (i < b->n_layer && shape_recurrent(s, i)) put_delta(b, s, i);
+    else put_attention(b, s, i);
+    if (hybrid || strcmp(s->arch, "glm4moe") == 0) put_norm(b, BLK("post_attention_norm"), s->n_embd);
+    else if (!(s->more.has & SYN_OSS)) put_norm(b, BLK("ffn_norm"), s->n_embd);
+    if (s->more.has & SYN_POST) put_norm(b, BLK("post_ffw_norm"), s->n_embd);
+    if (s->more.has & SYN_OSS) put_biases(b, s, i);
+    if (s->n_expert && i >= s->more.leading) {
+        const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
+        if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
+        put_exact(b, BLK("ffn_gate_inp"), s->n_embd, s->n_expert);
+        put_matrix(b, BLK("ffn_gate_exps"), s->n_embd, s->n_ff_exp, s->n_expert);
+        put_matrix(b, BLK("ffn_up_exps"), s->n_embd, s->n_ff_exp, s->n_expert);
+        put_matrix(b, BLK("ffn_down_exps"), s->n_ff_exp, s->n_embd, s->n_expert);
+        if (shared && hybrid) put_exact(b, BLK("ffn_gate_inp_shexp"), s->n_embd, 1);
+        if (shared) {
+            put_matrix(b, BLK("ffn_gate_shexp"), s->n_embd, shared, 1);
+            put_matrix(b, BLK("ffn_up_shexp"), s->n_embd, shared, 1);
+            put_matrix(b, BLK("ffn_down_shexp"), shared, s->n_embd, 1);
+        }
+    } else {
+        put_matrix(b, BLK("ffn_gate"), s->n_embd, s->n_ff, 1);
+        put_matrix(b, BLK("ffn_up"), s->n_embd, s->n_ff, 1);
+        put_matrix(b, BLK("ffn_down"), s->n_ff, s->n_embd, 1);
+    }
+}
+
 static void put_tensors(builder *b)
 {
     const shape *s = b->shape;
-    const int n_layer = b->n_layer;
     char name[96];
     put_matrix(b, "token_embd.weight", s->n_embd, s->n_vocab, 1);
     put_norm(b, "output_norm.weight", s->n_embd);
     if (!s->tied) put_matrix(b, "output.weight", s->n_embd, s->n_vocab, 1);
-    for (int i = 0; i < n_layer; i++) {
-        put_norm(b, BLK("attn_norm"), s->n_embd);
-        const bool hybrid = s->more.delta.n_key > 0;
-        if (s->more.latent.kv_rank) put_latent(b, s, i);
-        else if (shape_recurrent(s, i)) put_delta(b, s, i);
-        else put_attention(b, s, i);
-        if (hybrid || strcmp(s->arch, "glm4moe") == 0) put_norm(b, BLK("post_attention_norm"), s->n_embd);
-        else if (!(s->more.has & SYN_OSS)) put_norm(b, BLK("ffn_norm"), s->n_embd);
-        if (s->more.has & SYN_POST) put_norm(b, BLK("post_ffw_norm"), s->n_embd);
-        if (s->more.has & SYN_OSS) put_biases(b, s, i);
-        if (s->n_expert && i >= s->more.leading) {
-            const int64_t shared = (int64_t)s->n_ff_exp * s->more.shared;
-            if (s->more.sigmoid) put(b, (snprintf(name, sizeof name, "blk.%d.exp_probs_b.bias", i), name), KER_F32, s->n_expert, 1, 1, 0, .01f);
-            put_exact(b, BLK("ffn_gate_inp"), s->n_embd, s->n_expert);
-            put_matrix(b, BLK("ffn_gate_exps"), s->n_embd, s->n_ff_exp, s->n_expert);
-            put_matrix(b, BLK("ffn_up_exps"), s->n_embd, s->n_ff_exp, s->n_expert);
-            put_matrix(b, BLK("ffn_down_exps"), s->n_ff_exp, s->n_embd, s->n_expert);
-            if (shared && hybrid) put_exact(b, BLK("ffn_gate_inp_shexp"), s->n_embd, 1);
-            if (shared) {
-                put_matrix(b, BLK("ffn_gate_shexp"), s->n_embd, shared, 1);
-                put_matrix(b, BLK("ffn_up_shexp"), s->n_embd, shared, 1);
-                put_matrix(b, BLK("ffn_down_shexp"), shared, s->n_embd, 1);
-            }
-        } else {
-            put_matrix(b, BLK("ffn_gate"), s->n_embd, s->n_ff, 1);
-            put_matrix(b, BLK("ffn_up"), s->n_embd, s->n_ff, 1);
-            put_matrix(b, BLK("ffn_down"), s->n_ff, s->n_embd, 1);
-        }
+    for (int i = 0; i < b->n_layer + b->next; i++) put_layer(b, i);
+    for (int i = b->n_layer; i < b->n_layer + b->next; i++) {
+        put_matrix(b, BLK("nextn.eh_proj"), 2 * (int64_t)s->n_embd, s->n_embd, 1);
+        put_norm(b, BLK("nextn.enorm"), s->n_embd);
+        put_norm(b, BLK("nextn.hnorm"), s->n_embd);
+        put_norm(b, BLK("nextn.shared_head_norm"), s->n_embd);
     }
 #undef BLK
 #undef BIAS
@@ -507,8 +518,12 @@ static int find_shape(const char *arch, const char *like, const char *type, int 
     const mix *m = mix_named(type), *known_mix;
     q_buf known = {0};
     int rc = Q_OK;
-    for (int i = 0; !s && (row = shape_at(i)); i++) q_buf_printf(&known, "%s%s (%s)", i ? ", " : "", row->like, row->arch);
-    if (!s && arch) rc = q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
+    bool of_arch = false;              /* there are shapes of that architecture: only they are named */
+    for (int i = 0; arch && (row = shape_at(i)); i++) of_arch |= strcmp(row->arch, arch) == 0;
+    for (int i = 0; !s && (row = shape_at(i)); i++)
+        if (!of_arch || strcmp(row->arch, arch) == 0) q_buf_printf(&known, "%s%s (%s)", known.len ? ", " : "", row->like, row->arch);
+    if (!s && !*like) rc = q_fail(err, Q_RANGE, _("say whose shapes (--like): known are %s"), known.p);
+    else if (!s && arch) rc = q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
     else if (!s) rc = q_fail(err, Q_RANGE, _("no shapes of %s; known are %s"), like, known.p);
     q_buf_clear(&known);
     for (int i = 0; !m && (known_mix = mix_at(i)); i++) q_buf_printf(&known, "%s%s", i ? ", " : "", known_mix->name);
@@ -523,15 +538,17 @@ static int find_shape(const char *arch, const char *like, const char *type, int 
     return Q_OK;
 }
 
-static int make(bool hollow, const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+static int make(bool hollow, int next, const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
                 void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
     const shape *s;
     const mix *m;
     int rc = find_shape(arch, like, type, &n_layer, &s, &m, err);
     if (rc) return rc;
-    builder b = {.w = gguf_writer_new(), .seed = seed, .shape = s, .mix = m, .n_layer = n_layer, .hollow = hollow};
-    put_meta(b.w, s, m, n_layer);
+    if (next && !s->more.delta.n_key)
+        return q_fail(err, Q_RANGE, _("files of %s keep no head that foretells: take shapes of a hybrid, such as 3.6-35b-a3b or next-80b"), s->arch);
+    builder b = {.w = gguf_writer_new(), .seed = seed, .shape = s, .mix = m, .n_layer = n_layer, .next = next, .hollow = hollow};
+    put_meta(b.w, s, m, n_layer, next);
     put_tensors(&b);
     rc = gguf_write(b.w, out, progress, user, err);
     gguf_writer_free(b.w);
@@ -543,10 +560,16 @@ static int make(bool hollow, const char *arch, const char *like, const char *typ
 int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
-    return make(false, arch, like, type, n_layer, seed, out, progress, user, err);
+    return make(false, 0, arch, like, type, n_layer, seed, out, progress, user, err);
 }
 
-int synth_hollow(const char *like, const char *type, const char *out, char *err) { return make(true, NULL, like, type, 0, 1, out, NULL, NULL, err); }
+int eng_synth_foretelling(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+                          void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
+{
+    return make(false, 1, arch, like, type, n_layer, seed, out, progress, user, err);
+}
+
+int synth_hollow(const char *like, const char *type, const char *out, char *err) { return make(true, 0, NULL, like, type, 0, 1, out, NULL, NULL, err); }
 
 int eng_energy_like(const char *arch, const char *like, const char *type, int n_layer, eng_energy *out, char *err)
 {

@@ -18,7 +18,6 @@ typedef struct arch_attn {
     bool scales;                       /* the file's attention.scale, embedding_scale, residual_scale, logit_scale (logits are divided) */
     bool embd_root;                    /* embedded rows times the root of their width                 */
     int wide_layers;                   /* with so many layers scores are scaled by the width a head, not by the head's own; 0: never */
-    bool yarn_exact;                   /* YaRN's range is not rounded to whole dimensions             */
 } arch_attn;
 
 typedef struct arch_delta {

@@ -32,7 +32,7 @@ int draft_rows(draft_pays *d)
     if (d->rest > 0 || !(d->plain > 0) || d->steps % STEPS_PLAIN == STEPS_PLAIN - 1)
         return 0;
     if (d->rows < 1)
-        d->rows = ROWS_FIRST;
+        d->rows = d->dear ? 1 : ROWS_FIRST;
     return d->rows;
 }
 
@@ -56,7 +56,7 @@ void draft_tried(draft_pays *d, int drafted, int accepted, double seconds)
     if (accepted == drafted)
         d->rows = d->rows * 2 + 1 < DRAFT_MAX ? d->rows * 2 + 1 : DRAFT_MAX;
     else
-        d->rows = accepted + 2 < d->rows ? accepted + 2 : d->rows;
+        d->rows = accepted + (d->dear ? 1 : 2) < d->rows ? accepted + (d->dear ? 1 : 2) : d->rows;
     if (d->steps < STEPS_JUDGED)
         return;
     if (d->all.gain >= 1) {

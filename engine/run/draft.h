@@ -19,6 +19,7 @@ typedef struct draft_pays {
     int steps;                         /* of them since the last rest                                 */
     int rest, pause;                   /* plain steps until the next try; how many the last rest had  */
     int rows;                          /* tokens of the next draft at most                            */
+    bool dear;                         /* each token of a draft costs a search: one is tried first, and one more than was said last */
     eng_drafts all;                    /* since the timeline began                                    */
 } draft_pays;
 

@@ -74,7 +74,7 @@ X(original, NUM, INT, "rope.original_context", "original_max_position_embeddings
   1, 16777216, NULL, 16777216, m->defaults.rope_original, v->scaling >= SCALING_YARN, \
   N_("context that YaRN starts from; longrope changes factors when context.length is above; cached cells are evaluated anew")) \
 X(yarn_range, NUM, CHOICE, "rope.yarn_range", NULL, "yarn range", POSITION, 0, \
-  0, 0, "rounded,exact", 1, m->arch && m->arch->attn.yarn_exact, v->scaling == SCALING_YARN, \
+  0, 0, "rounded,exact", 1, 0, v->scaling == SCALING_YARN, \
   N_("whether YaRN's range is rounded to whole dimensions; gpt-oss was trained with exact; cached cells are evaluated anew")) \
 X(context, NUM, INT, "context.length", "max_position_embeddings,n_ctx", "context", ALLOCATION, K_UNSAID, \
   16, 16777216, NULL, 16777216, first_context(m), true, \

@@ -200,6 +200,7 @@ static int ahead_find(eng_session *s, int32_t token, int32_t *out)
     int room = KER_PAGE - 1 - s->n_tokens % KER_PAGE, left = s->context - 1 - s->n_tokens;
     if (s->config->v.draft == DRAFT_OFF || (s->config->v.draft == DRAFT_MTP && !foretells(s)))
         return 0;
+    s->drafts.dear = s->config->v.draft == DRAFT_MTP;
     int most = draft_rows(&s->drafts);
     most = most > DRAFT_STATES && kv_has_states(s->cache->pool) ? DRAFT_STATES : most;
     most = most > room ? room : most;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum { SHORT = 32 };              /* symbols up to which a plain search is quicker than a heap */
-enum { NO_RANK = INT32_MAX };
 
 typedef struct slot { int32_t left, right, rank, id; } slot;     /* left < 0: empty */
 struct bpe { slot *t; size_t mask; uint64_t salt; };
@@ -47,27 +46,27 @@ void bpe_add(bpe *b, int32_t left, int32_t right, int32_t rank, int32_t id)
     if (s->left < 0) *s = (slot){left, right, rank, id};
 }
 
-static int32_t rank_of(const bpe *b, int32_t left, int32_t right, int32_t *id)
+static int32_t listed(const void *of, int32_t left, int32_t right, int32_t *id)
 {
-    const slot *s = find(b, left, right);
-    if (s->left < 0) return NO_RANK;
+    const slot *s = find(of, left, right);
+    if (s->left < 0) return BPE_APART;
     *id = s->id;
     return s->rank;
 }
 
-static size_t merge_short(const bpe *b, int32_t *sym, size_t n)
+static size_t merge_short(const bpe_pairs *b, int32_t *sym, size_t n)
 {
     int32_t rank[SHORT], id[SHORT];               /* of the pair (i, i+1) */
-    for (size_t i = 0; i + 1 < n; i++) rank[i] = rank_of(b, sym[i], sym[i + 1], &id[i]);
+    for (size_t i = 0; i + 1 < n; i++) rank[i] = b->pair(b->of, sym[i], sym[i + 1], &id[i]);
     while (n > 1) {
         size_t at = 0;
         for (size_t i = 1; i + 1 < n; i++) if (rank[i] < rank[at]) at = i;
-        if (rank[at] == NO_RANK) break;
+        if (rank[at] == BPE_APART) break;
         sym[at] = id[at];
         n--;
         for (size_t i = at + 1; i < n; i++) { sym[i] = sym[i + 1]; rank[i - 1] = rank[i]; id[i - 1] = id[i]; }
-        if (at + 1 < n) rank[at] = rank_of(b, sym[at], sym[at + 1], &id[at]);
-        if (at > 0) rank[at - 1] = rank_of(b, sym[at - 1], sym[at], &id[at - 1]);
+        if (at + 1 < n) rank[at] = b->pair(b->of, sym[at], sym[at + 1], &id[at]);
+        if (at > 0) rank[at - 1] = b->pair(b->of, sym[at - 1], sym[at], &id[at - 1]);
     }
     return n;
 }
@@ -104,19 +103,19 @@ static item pop(item *h, size_t *n)
 
 /* A pair is looked up anew whenever one of its sides changes; the old entry stays in the heap and is known
  * by a rank that no longer agrees. Pushes: at most n-1 at first and two a merge, so 3n entries suffice. */
-static void rate(const bpe *b, node *v, uint32_t i, item *heap, size_t *nh)
+static void rate(const bpe_pairs *b, node *v, uint32_t i, item *heap, size_t *nh)
 {
-    v[i].rank = v[i].next == END ? NO_RANK : rank_of(b, v[i].sym, v[v[i].next].sym, &v[i].id);
-    if (v[i].rank != NO_RANK) push(heap, nh, (item){v[i].rank, i});
+    v[i].rank = v[i].next == END ? BPE_APART : b->pair(b->of, v[i].sym, v[v[i].next].sym, &v[i].id);
+    if (v[i].rank != BPE_APART) push(heap, nh, (item){v[i].rank, i});
 }
 
-static size_t merge_long(const bpe *b, int32_t *sym, size_t n)
+static size_t merge_long(const bpe_pairs *b, int32_t *sym, size_t n)
 {
     node *v = q_alloc(n * sizeof *v);
     item *heap = q_alloc(3 * n * sizeof *heap);
     size_t nh = 0;
     for (size_t i = 0; i < n; i++)
-        v[i] = (node){sym[i], NO_RANK, 0, i ? (uint32_t)i - 1 : END, i + 1 < n ? (uint32_t)i + 1 : END};
+        v[i] = (node){sym[i], BPE_APART, 0, i ? (uint32_t)i - 1 : END, i + 1 < n ? (uint32_t)i + 1 : END};
     for (size_t i = 0; i + 1 < n; i++) rate(b, v, (uint32_t)i, heap, &nh);
     while (nh) {
         item t = pop(heap, &nh);
@@ -125,7 +124,7 @@ static size_t merge_long(const bpe *b, int32_t *sym, size_t n)
         uint32_t gone = x->next;
         x->sym = x->id;
         x->next = v[gone].next;
-        v[gone].rank = NO_RANK;
+        v[gone].rank = BPE_APART;
         if (x->next != END) v[x->next].prev = t.at;
         rate(b, v, t.at, heap, &nh);
         if (x->prev != END) rate(b, v, x->prev, heap, &nh);
@@ -137,7 +136,9 @@ static size_t merge_long(const bpe *b, int32_t *sym, size_t n)
     return w;
 }
 
-size_t bpe_merge(const bpe *b, int32_t *sym, size_t n)
+size_t bpe_merge_by(const bpe_pairs *b, int32_t *sym, size_t n)
 {
     return n < 2 ? n : n <= SHORT ? merge_short(b, sym, n) : merge_long(b, sym, n);
 }
+
+size_t bpe_merge(const bpe *b, int32_t *sym, size_t n) { return bpe_merge_by(&(bpe_pairs){ listed, b }, sym, n); }

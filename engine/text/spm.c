@@ -13,8 +13,9 @@ enum { LONGEST_PIECE = 1024, LONGEST_ALL = 1 << 28 };      /* bytes of one, and 
 
 typedef struct spm {
     sentence text;
-    bpe *merges;                   /* over ids; a character that is no token counts as n + its code point, a byte as n + LONE + it */
-    int n;                         /* tokens */
+    int32_t *rank;                 /* [n] of a piece among all by score; -1: nothing is joined to it */
+    size_t longest;                /* bytes of a piece */
+    int n;                         /* tokens; a character that is none counts as n + its code point, a byte as n + LONE + it */
     bool words;                    /* no piece has a "▁" behind something else: words can be joined one by one */
 } spm;
 enum { LONE = 0x110000 };
@@ -24,7 +25,7 @@ static void spm_free(void *own)
     spm *v = own;
     if (!v) return;
     sentence_free(&v->text);
-    bpe_free(v->merges);
+    free(v->rank);
     free(v);
 }
 
@@ -38,33 +39,6 @@ static int32_t symbol(const names *nm, const char *s, size_t n, size_t *len)
     return nm->n + (*len == 1 && (unsigned char)*s >= 0x80 ? LONE + (unsigned char)*s : (int32_t)cp);
 }
 
-/* Part of a piece: a token, or a single character. -1: neither, so that no joining gets there. */
-static int32_t side(const names *nm, const char *s, size_t n)
-{
-    size_t len;
-    int32_t id = names_find(nm, s, n);
-    if (id >= 0 && sentence_piece(nm, id)) return id;
-    id = symbol(nm, s, n, &len);
-    return len == n ? id : -1;
-}
-
-typedef struct pairs { struct pair { int32_t left, right, id; } *at; size_t n, cap; } pairs;
-
-/* Adds what joins to piece i. */
-static void add_pairs(pairs *p, const names *nm, int32_t i)
-{
-    const char *s = names_of(nm, i);
-    size_t n = names_len(nm, i), len;
-    uint32_t cp;
-    for (size_t at = (size_t)q_utf8_next(s, n, &cp); at < n; at += len) {
-        len = (size_t)q_utf8_next(s + at, n - at, &cp);
-        int32_t left = side(nm, s, at), right = left < 0 ? -1 : side(nm, s + at, n - at);
-        if (right < 0) continue;
-        if (p->n == p->cap) p->at = q_realloc(p->at, (p->cap = 2 * p->cap + 1024) * sizeof *p->at);
-        p->at[p->n++] = (struct pair){left, right, i};
-    }
-}
-
 static int by_score(const void *x, const void *y, void *ctx)
 {
     const float *score = ctx;
@@ -72,37 +46,31 @@ static int by_score(const void *x, const void *y, void *ctx)
     return score[a] != score[b] ? (score[a] < score[b] ? 1 : -1) : (a > b) - (a < b);
 }
 
-static int load_merges(spm *v, const names *nm, float *score, char *err)
+static int load_ranks(spm *v, const names *nm, float *score, char *err)
 {
-    int32_t *order = q_alloc((size_t)nm->n * sizeof *order);
-    size_t *from = q_alloc((size_t)nm->n * sizeof *from), n = 0, total = 0;       /* where the pairs of a piece begin */
-    pairs p = {0};
+    int32_t *order = q_alloc((size_t)nm->n * sizeof *order), rank = 0;
+    size_t n = 0, total = 0;
     int rc = Q_OK;
     v->words = true;
+    v->rank = q_alloc((size_t)nm->n * sizeof *v->rank);
     for (int i = 0; i < nm->n && !rc; i++) {
         const char *s = names_of(nm, i);
         size_t len = names_len(nm, i);
+        v->rank[i] = -1;
         if (!sentence_piece(nm, i) || names_find(nm, s, len) != i) continue;
         if (len > LONGEST_PIECE || (total += len) > LONGEST_ALL) {
             rc = q_fail(err, Q_FORMAT, _("token %d is %zu bytes long: a vocabulary of such pieces is beyond reason"), i, len);
             continue;
         }
         if (sentence_word(s, len, 0) < len) v->words = false;
-        from[i] = p.n;
-        add_pairs(&p, nm, i);
+        v->longest = len > v->longest ? len : v->longest;
         order[n++] = i;
     }
-    if (!rc) {
-        qsort_r(order, n, sizeof *order, by_score, score);
-        v->merges = bpe_new(p.n);
-        int32_t rank = 0;
-        for (size_t k = 0; k < n; k++) {
-            rank += k && score[order[k]] != score[order[k - 1]];
-            for (size_t j = from[order[k]]; j < p.n && p.at[j].id == order[k]; j++) bpe_add(v->merges, p.at[j].left, p.at[j].right, rank, p.at[j].id);
-        }
+    if (!rc) qsort_r(order, n, sizeof *order, by_score, score);
+    for (size_t k = 0; k < n && !rc; k++) {
+        rank += k && score[order[k]] != score[order[k - 1]];
+        v->rank[order[k]] = rank;
     }
-    free(p.at);
-    free(from);
     free(order);
     return rc;
 }
@@ -115,7 +83,7 @@ static int spm_load(const gguf_file *f, const names *nm, void **own, char *err)
     v->text.prefix = true;
     int rc = sentence_load(f, nm, &v->text, err);
     if (!rc) rc = sentence_scores(f, nm, &score, err);
-    if (!rc) rc = load_merges(v, nm, score, err);
+    if (!rc) rc = load_ranks(v, nm, score, err);
     free(score);
     if (rc) { spm_free(v); return rc; }
     *own = v;
@@ -128,6 +96,34 @@ static size_t spm_decode(const void *own, const names *nm, int32_t id, char *dst
 
 /* ---- text to ids ---- */
 typedef struct scratch { int32_t *sym; size_t cap; bool unknown; } scratch;
+typedef struct joins { const spm *v; const names *nm; } joins;
+
+/* The bytes of a symbol, at most 4 of them in buf. */
+static const char *spelt(const joins *j, int32_t sym, char buf[4], size_t *n)
+{
+    int32_t lone = sym - j->v->n;
+    *n = lone < 0 ? names_len(j->nm, sym) : 1;
+    if (lone < 0) return names_of(j->nm, sym);
+    if (lone >= LONE) *buf = (char)(lone - LONE);
+    else *n = (size_t)q_utf8_put(buf, (uint32_t)lone);
+    return buf;
+}
+
+/* What two neighbours are together is looked up when they meet: to list every cut of every piece would cost the square of its length. */
+static int32_t together(const void *of, int32_t left, int32_t right, int32_t *id)
+{
+    const joins *j = of;
+    char both[LONGEST_PIECE], a[4], b[4];
+    size_t n, m;
+    const char *l = spelt(j, left, a, &n), *r = spelt(j, right, b, &m);
+    if (n + m > j->v->longest) return BPE_APART;
+    memcpy(both, l, n);
+    memcpy(both + n, r, m);
+    int32_t i = names_find(j->nm, both, n + m);
+    if (i < 0 || j->v->rank[i] < 0) return BPE_APART;
+    *id = i;
+    return j->v->rank[i];
+}
 
 static void put(const spm *v, int32_t sym, scratch *x, eng_tokens *out)
 {
@@ -149,7 +145,7 @@ static void encode_word(const spm *v, const names *nm, const char *s, size_t n, 
     size_t k = 0, len;
     if (n > x->cap) x->sym = q_realloc(x->sym, (x->cap = n * 2) * sizeof *x->sym);
     for (size_t i = 0; i < n; i += len) x->sym[k++] = symbol(nm, s + i, n - i, &len);
-    k = bpe_merge(v->merges, x->sym, k);
+    k = bpe_merge_by(&(bpe_pairs){ together, &(joins){ v, nm } }, x->sym, k);
     for (size_t i = 0; i < k; i++) put(v, x->sym[i], x, out);
 }
 

@@ -62,6 +62,14 @@ static void rests_where_it_does_not_pay(void)
     CHECK_MSG(d.all.rests >= 4 && tries < 60, "%d tries in 2000 steps, %d rests", tries, (int)d.all.rests);
     for (int i = 0; i < 1200 && !draft_rows(&d); i++) draft_plain(&d, .010);
     CHECK(draft_rows(&d) > 0);                                 /* it is tried again */
+    d = (draft_pays){ .plain = 1, .dear = true };
+    CHECK_INT(draft_rows(&d), 1);
+    draft_tried(&d, 1, 1, 1);
+    CHECK_INT(draft_rows(&d), 3);
+    draft_tried(&d, 3, 1, 1);
+    CHECK_INT(draft_rows(&d), 2);
+    draft_tried(&d, 2, 0, 1);
+    CHECK_INT(draft_rows(&d), 1);
 }
 
 /* ---- the same text ---- */

@@ -334,7 +334,7 @@ static void what_is_meant_is_chosen(void)
         "{\"type\":\"file\",\"path\":\"b-Q4_K_M.gguf\",\"size\":4000000000},{\"type\":\"file\",\"path\":\"mmproj-F16.gguf\",\"size\":7},{\"type\":\"directory\",\"path\":\"UD\",\"size\":0}]";
     static const uint64_t GB = 1000000000;
     static const struct { const char *behind; uint64_t gb; int rc; const char *first; int n; } row[] = { { "", 99, Q_RANGE, NULL, 0 }, { ":Q8_0", 0, Q_OK, "a-Q8_0.gguf", 1 }, { ":Q4_K_M", 99, Q_RANGE, NULL, 0 },
-        { ":Q2_K", 99, Q_OK, "UD/a-UD-Q2_K-00001-of-00002.gguf", 2 }, { ":auto", 99, Q_OK, "a-Q8_0.gguf", 1 }, { ":auto", 6, Q_OK, "a-Q4_K_M.gguf", 1 }, { ":AUTO", 5, Q_OK, "b-Q4_K_M.gguf", 1 }, { ":auto", 0, Q_NOTFOUND, NULL, 0 },
+        { ":Q2_K", 99, Q_OK, "UD/a-UD-Q2_K-00001-of-00002.gguf", 2 }, { ":auto", 99, Q_OK, "a-Q8_0.gguf", 1 }, { ":auto", 7, Q_OK, "a-Q4_K_M.gguf", 1 }, { ":AUTO", 6, Q_OK, "b-Q4_K_M.gguf", 1 }, { ":auto", 0, Q_NOTFOUND, NULL, 0 },
         { ":Q3_K", 99, Q_NOTFOUND, NULL, 0 }, { "/a-UD-Q2_K-00002-of-00002.gguf", 0, Q_OK, "UD/a-UD-Q2_K-00001-of-00002.gguf", 2 }, { "/UD/a-UD-Q2_K", 0, Q_OK, "UD/a-UD-Q2_K-00001-of-00002.gguf", 2 },
         { "/mmproj-F16.gguf", 0, Q_OK, "mmproj-F16.gguf", 1 }, { "/x.gguf", 0, Q_NOTFOUND, NULL, 0 }, { ":all", 0, Q_OK, "UD/a-UD-Q2_K-00001-of-00002.gguf", 6 } };
     play *p = play_open(answer_list, list, NULL);
@@ -344,7 +344,7 @@ static void what_is_meant_is_chosen(void)
         adv_pull_repo *r = NULL;
         int first = -1, n = -1;
         CHECK_INT(adv_pull_list(what, NULL, &r, err), Q_OK);
-        int rc = r ? adv_pull_choose(r, row[i].gb * GB, &first, &n, err) : Q_ERR;
+        int rc = r ? adv_pull_choose(r, &(adv_machine){ .ram_free = row[i].gb * GB }, &first, &n, err) : Q_ERR;
         CHECK_MSG(rc == row[i].rc, "%s: %d %s", what, rc, err);
         if (rc == Q_OK && row[i].rc == Q_OK) {
             CHECK_STR(r->file[first].path, row[i].first);
@@ -355,6 +355,42 @@ static void what_is_meant_is_chosen(void)
     }
     unsetenv("QUORUM_HUB");
     play_close(p);
+}
+
+/* What the catalogue knows of a model decides with its bytes: of 30B-A3B routed experts may lie in RAM beside a small GPU, or on the disk; of a stranger's
+ * file of the same size nobody knows that. Numbers: catalogue's shape of 30b-a3b, 48 layers, 128 experts, 96 KiB a token in f16. */
+static void what_fits_is_known_by_shape(void)
+{
+    static const char *const title[] = { "Qwen/Qwen3-30B-A3B-GGUF", "o/stranger" };
+    static char list[] = "[{\"type\":\"file\",\"path\":\"x-Q4_K_M.gguf\",\"size\":18556689568},{\"type\":\"file\",\"path\":\"x-UD-Q5_K_XL.gguf\",\"size\":21740000000}]";
+    static const uint64_t GIB = (uint64_t)1 << 30;
+    static const struct { uint64_t ram, gpu; enum adv_place known, stranger; } row[] = { { 64, 0, ADV_RAM, ADV_RAM }, { 12, 0, ADV_DISK, ADV_NOWHERE }, { 16, 8, ADV_SPLIT, ADV_SPLIT },
+        { 4, 32, ADV_GPU, ADV_GPU }, { 1, 0, ADV_NOWHERE, ADV_NOWHERE } };
+    play *p = play_open(answer_list, list, NULL);
+    setenv("QUORUM_HUB", p->url, 1);
+    for (int t = 0; t < 2; t++) {
+        char err[Q_ERRLEN] = "", *what = q_printf("hf:%s", title[t]);
+        adv_pull_repo *r = NULL;
+        CHECK_INT(adv_pull_list(what, NULL, &r, err), Q_OK);
+        CHECK(r && (r->known != NULL) == !t && (r->variant != NULL) == !t);
+        for (size_t i = 0; r && i < sizeof row / sizeof *row; i++) {
+            adv_machine m = { .ram_free = row[i].ram * GIB, .n_gpu = row[i].gpu > 0, .gpu[0].free = row[i].gpu * GIB };
+            int context;
+            for (int k = 0; k < r->n_set; k++) {
+                enum adv_place got = adv_pull_place(r, &r->set[k], &m, &context);
+                CHECK_MSG(got == (t ? row[i].stranger : row[i].known), "%s, %d GiB: %d", r->set[k].quant, (int)row[i].ram, (int)got);
+                CHECK((context > 0) == (!t && got != ADV_NOWHERE));
+            }
+        }
+        adv_pull_free(r);
+        free(what);
+    }
+    unsetenv("QUORUM_HUB");
+    play_close(p);
+    char err[Q_ERRLEN] = "";
+    adv_pull_repo *r;
+    CHECK_INT(adv_pull_list("Qwen3-4B-Instruct-2507:Q4_K_M", NULL, &r, err), Q_FORMAT);
+    CHECK_MSG(strstr(err, "hf:unsloth/Qwen3-4B-Instruct-2507-GGUF:Q4_K_M") != NULL, "%s", err);
 }
 
 int main(void)
@@ -376,6 +412,7 @@ int main(void)
     RUN(odd_answers_end_in_a_sentence_or_a_file);
     RUN(several_lines_bring_the_same_bytes);
     RUN(what_is_meant_is_chosen);
+    RUN(what_fits_is_known_by_shape);
     char *rm = q_printf("rm -rf '%s'", dir);
     if (system(rm))
         return 1;

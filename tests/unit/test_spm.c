@@ -283,6 +283,39 @@ static void small_vocabularies(void)
     }
 }
 
+/* Thousands of long pieces, every cut of which is two pieces: to list all that joins would be the square of their bytes. The text is the
+ * longest one, which is reached by joining. */
+static void pieces_of_pieces(void)
+{
+    enum { N = 6000, LONG = 1000 };
+    char **name = q_alloc(N * sizeof *name);
+    uint32_t *type = q_alloc(N * sizeof *type);
+    float *score = q_alloc(N * sizeof *score);
+    for (int i = 0; i < N; i++) {                          /* "a", "aa", ...; then the same between two others */
+        int len = i % LONG + 1, kind = i / LONG;
+        name[i] = q_alloc((size_t)LONG + 4);
+        memset(name[i], 'a', (size_t)len);
+        if (kind) name[i][0] = (char)('a' + kind);
+        type[i] = 1;
+        score[i] = (float)len;
+    }
+    free(name[N - 1]);
+    name[N - 1] = q_strdup("\xE2\x96\x81");
+    opened o;
+    CHECK_MSG(small(&o, (const char *const *)name, type, N, score, N) == Q_OK, "%s", err);
+    for (int kind = 0; o.v && kind < 2; kind++) {
+        char *text = name[kind * LONG + LONG / 2];
+        eng_tokens t = ids_of(o.v, text, strlen(text), false);
+        CHECK_MSG(t.n == 2 && t.id[0] == N - 1 && t.id[1] == kind * LONG + LONG / 2, "%d tokens, %d and %d", t.n, t.id[0], t.n > 1 ? t.id[1] : -1);
+        eng_tokens_free(&t);
+    }
+    shut(&o);
+    for (int i = 0; i < N; i++) free(name[i]);
+    free(name);
+    free(type);
+    free(score);
+}
+
 int main(void)
 {
     RUN(a_space_goes_first);
@@ -293,5 +326,6 @@ int main(void)
     RUN(templates_chat);
     RUN(long_runs);
     RUN(small_vocabularies);
+    RUN(pieces_of_pieces);
     return TEST_END();
 }

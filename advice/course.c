@@ -1,0 +1,136 @@
+/* advice/course: a training folder is written: everything is made in memory first, then data, then the small files, the script last. */
+#include "advice/course_recipe.h"
+#include "advice/course_data.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MOST_TEXT = 1 << 20 };
+
+void adv_coursed_free(adv_coursed *d)
+{
+    free(d->said);
+    *d = (adv_coursed){ .examples = 0 };
+}
+
+int course_put(const char *dir, const char *name, const q_buf *b, bool runs, char *err)
+{
+    char *path = q_printf("%s/%s", dir, name);
+    int rc = q_write_file_atomic(path, b->p ? b->p : "", b->len, err);
+    if (!rc && runs && chmod(path, 0755) != 0)
+        rc = q_fail(err, Q_IO, _("%s: %s"), path, strerror(errno));
+    free(path);
+    return rc;
+}
+
+/* A script that ships with quorum (advice/desk), copied: the folder goes to another machine. */
+int course_put_shipped(const char *dir, const char *name, char *err)
+{
+    char *from = q_printf("advice/desk/%s", name), *path = q_share_path(from);
+    q_buf b = { 0 };
+    int rc = path ? q_read_file(path, &b, MOST_TEXT, err) : q_fail(err, Q_NOTFOUND, _("%s is not beside quorum: install it again (make install)"), from);
+    if (!rc)
+        rc = course_put(dir, name, &b, false, err);
+    q_buf_free(&b);
+    free(from);
+    free(path);
+    return rc;
+}
+
+/* An earlier folder of ours has README.md and run.sh; nothing else is written over. */
+int course_folder(const char *dir, bool force, char *err)
+{
+    char *mark = q_printf("%s/run.sh", dir);
+    struct stat st;
+    bool there = lstat(dir, &st) == 0, ours = there && S_ISDIR(st.st_mode) && access(mark, F_OK) == 0;
+    free(mark);
+    if (there && !S_ISDIR(st.st_mode))
+        return q_fail(err, Q_RANGE, _("%s is there and is no folder: name another with --out"), dir);
+    if (there && !(ours && force)) {
+        if (ours)
+            return q_fail(err, Q_RANGE, _("%s is there already: --force writes it anew, what was trained in it stays"), dir);
+        if (rmdir(dir) != 0 && errno != EBUSY && errno != EPERM)       /* an empty one will do */
+            return q_fail(err, Q_RANGE, _("%s is there and holds something else: name a new folder with --out"), dir);
+    }
+    char *data = q_printf("%s/data", dir);
+    int rc = q_mkdirs(data, err);
+    free(data);
+    return rc;
+}
+
+/* Takes away a folder that nothing came into. */
+static void leave(const char *dir)
+{
+    char *data = q_printf("%s/data", dir);
+    if (rmdir(data) == 0)
+        rmdir(dir);
+    free(data);
+}
+
+static void choose_rate(course_recipe *r)
+{
+    if (!(r->c.rate > 0))
+        r->c.rate = (r->task == ADV_PAIRS ? 1e-6 : 2e-5) * (r->c.method == ADV_FULL ? 1 : 10);
+}
+
+static int put_trainer(const course_recipe *r, const char *dir, char *err)
+{
+    q_buf config = { 0 }, second = { 0 };
+    int rc = 0;
+    if (r->c.trainer == ADV_TRL) {
+        course_trl(r, &config, &second);
+        rc = course_put(dir, "desk.json", &second, false, err);
+        if (!rc) rc = course_put_shipped(dir, "trl_train.py", err);
+    } else if (r->c.trainer == ADV_AXOLOTL) {
+        course_axolotl(r, &config);
+    } else {
+        course_llamafactory(r, &config, &second);
+        rc = course_put(dir, "data/dataset_info.json", &second, false, err);
+    }
+    if (!rc) rc = course_put(dir, "config.yaml", &config, false, err);
+    q_buf_clear(&second);
+    course_accelerate(r, &second);
+    if (!rc && (r->c.trainer != ADV_LLAMAFACTORY || r->c.shard == ADV_FSDP)) rc = course_put(dir, "accelerate.yaml", &second, false, err);
+    q_buf_clear(&second);
+    course_deepspeed(r, &second);
+    if (!rc && (r->c.shard == ADV_ZERO2 || r->c.shard == ADV_ZERO3)) rc = course_put(dir, "deepspeed.json", &second, false, err);
+    if (!rc && r->c.method != ADV_FULL) rc = course_put_shipped(dir, "merge.py", err);
+    q_buf_free(&config);
+    q_buf_free(&second);
+    return rc;
+}
+
+int adv_course_write(const adv_course *c, const char *dir, bool force, adv_coursed *out, char *err)
+{
+    course_recipe r;
+    q_buf said = { 0 }, text = { 0 };
+    *out = (adv_coursed){ .examples = 0 };
+    int rc = course_resolve(c, &r, err);
+    course_data d = { .least = 0 };
+    if (!rc) rc = course_data_look(&r.c, &d, &r.task, err);
+    if (!rc) rc = course_folder(dir, force, err);
+    if (!rc && (rc = course_data_write(&r.c, &d, r.task, dir, out, &said, err)) != 0) leave(dir);
+    if (!rc) {
+        r.eval = out->heldout > 0;
+        choose_rate(&r);
+        course_load(&r, &out->load);
+        out->task = r.task;
+        course_warn(&r, &out->load, &said);
+        rc = put_trainer(&r, dir, err);
+    }
+    if (!rc) {
+        course_readme(&r, &out->load, said.p, &text);
+        rc = course_put(dir, "README.md", &text, false, err);
+        q_buf_clear(&text);
+        course_run(&r, &text);
+        if (!rc) rc = course_put(dir, "run.sh", &text, true, err);
+    }
+    out->said = rc ? NULL : q_buf_take(&said);
+    q_buf_free(&said);
+    q_buf_free(&text);
+    return rc;
+}

@@ -1,0 +1,115 @@
+/* cli/latency: `quorum bench latency`: time to the first token and between tokens, over lengths of prompts and numbers of users. */
+#include "base/say.h"
+#include "cli/common.h"
+#include "exam/exam.h"
+#include "provider/provider.h"
+
+#include <cjson/cJSON.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 12 };
+typedef struct args { const char *model; int prompt[MOST], n_prompt, users[MOST], n_users, rounds, tokens; cli_sets sets; bool json; } args;
+
+static volatile sig_atomic_t interrupted;
+static void on_signal(int sig) { interrupted = sig; }
+static bool go(void *user)
+{
+    (void)user;
+    return !interrupted;
+}
+
+static bool numbers(const char *text, int min, int max, int out[MOST], int *n)
+{
+    char *list = q_strdup(text), *save = NULL;
+    bool good = true;
+    *n = 0;
+    for (char *p = strtok_r(list, ",", &save); p && good; p = strtok_r(NULL, ",", &save))
+        good = *n < MOST && cli_int(p, min, max, &out[(*n)++]);
+    free(list);
+    return good && *n > 0;
+}
+
+static int parse(const cli_command *as, int argc, char **argv, args *a)
+{
+    *a = (args){ .prompt = { 32, 256 }, .n_prompt = 2, .users = { 1, 2, 4 }, .n_users = 3, .rounds = 3, .tokens = 32 };
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        bool good = true;
+        if ((v = cli_opt(argc, argv, &i, "-m"))) a->model = v;
+        else if ((v = cli_opt(argc, argv, &i, "-p"))) good = numbers(v, 1, 1 << 20, a->prompt, &a->n_prompt);
+        else if ((v = cli_opt(argc, argv, &i, "--users"))) good = numbers(v, 1, PROV_STREAMS, a->users, &a->n_users);
+        else if ((v = cli_opt(argc, argv, &i, "-r"))) good = cli_int(v, 1, 1000, &a->rounds);
+        else if ((v = cli_opt(argc, argv, &i, "-n"))) good = cli_int(v, 2, 1 << 16, &a->tokens);
+        else if ((v = cli_opt(argc, argv, &i, "--set"))) good = a->sets.n < CLI_MAX_SETS && (a->sets.item[a->sets.n++] = v);
+        else if (!strcmp(argv[i], "--json")) a->json = true;
+        else good = false;
+        if (!good) return cli_usage_take(as, q_printf(_("bench latency does not know \"%s\", or its value is wrong or missing"), argv[i]));
+    }
+    return 0;
+}
+
+static void times_json(cJSON *o, const char *name, const exam_times *t)
+{
+    cJSON *one = cJSON_AddObjectToObject(o, name);
+    cJSON_AddNumberToObject(one, "p50_ms", 1e3 * t->p50);
+    cJSON_AddNumberToObject(one, "p90_ms", 1e3 * t->p90);
+    cJSON_AddNumberToObject(one, "p99_ms", 1e3 * t->p99);
+    cJSON_AddNumberToObject(one, "mean_ms", 1e3 * t->mean);
+    cJSON_AddNumberToObject(one, "n", t->n);
+}
+
+static void tell(const args *a, const exam_pace *x)
+{
+    if (a->json) {
+        cJSON *o = cli_event("latency");
+        cJSON_AddNumberToObject(o, "prompt", x->prompt);
+        cJSON_AddNumberToObject(o, "users", x->users);
+        cJSON_AddNumberToObject(o, "prompt_tokens", x->prompt_tokens);
+        times_json(o, "first", &x->first);
+        times_json(o, "between", &x->between);
+        cJSON_AddNumberToObject(o, "tokens_per_s", x->tokens_per_s);
+        cJSON_AddNumberToObject(o, "failed", x->failed);
+        cli_say_event(o);
+        return;
+    }
+    q_say(stdout, "%6d %5d  %8.1f %8.1f %8.1f  %8.1f %8.1f %8.1f  %8.1f", x->prompt_tokens, x->users, 1e3 * x->first.p50, 1e3 * x->first.p90, 1e3 * x->first.p99, 1e3 * x->between.p50,
+          1e3 * x->between.p90, 1e3 * x->between.p99, x->tokens_per_s);
+    if (x->failed) q_say(stdout, _("   failed: %d"), x->failed);
+    q_say(stdout, "\n");
+    fflush(stdout);
+}
+
+int cli_bench_latency(const cli_command *as, int argc, char **argv)
+{
+    args a;
+    char err[Q_ERRLEN];
+    prov_servers *servers = NULL;
+    prov *p = NULL;
+    int status = parse(as, argc, argv, &a), streams = 1, longest = 0;
+    if (status) return status;
+    for (int i = 0; i < a.n_users; i++) streams = a.users[i] > streams ? a.users[i] : streams;
+    for (int i = 0; i < a.n_prompt; i++) longest = a.prompt[i] > longest ? a.prompt[i] : longest;
+    const exam_sheet none = { .n_item = 0 };
+    int rc = cli_servers(&servers, err);
+    const exam_open o = { .model = a.model, .servers = servers, .set = a.sets.item, .n_set = a.sets.n, .streams = streams, .room = 2 * longest + a.tokens + 128 };
+    if (rc == Q_OK) rc = exam_seat_open(&none, &o, &p, err);
+    struct sigaction s = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND }, was;
+    sigaction(SIGINT, &s, &was);
+    if (rc == Q_OK && !a.json) {
+        q_say(stdout, "%s\n", prov_about(p)->name);
+        q_say_text(stdout, _("prompt users  first, ms:                    between tokens, ms:         tokens/s\n"
+                             "tokens             p50      p90      p99       p50      p90      p99    of all\n"));
+    }
+    exam_pace x;
+    if (rc == Q_OK) rc = exam_latency(p, 8, 1, 1, 2, &x, go, NULL, err);       /* weights into memory */
+    for (int i = 0; i < a.n_prompt * a.n_users && rc == Q_OK; i++) {
+        rc = exam_latency(p, a.prompt[i / a.n_users], a.users[i % a.n_users], a.rounds, a.tokens, &x, go, NULL, err);
+        if (rc == Q_OK) tell(&a, &x);
+    }
+    sigaction(SIGINT, &was, NULL);
+    prov_close(p);
+    prov_servers_free(servers);
+    return rc < 0 ? cli_fail(err) : 0;
+}

@@ -1,0 +1,152 @@
+/* exam: benchmarks of reasoning and latency. Questions are made on the spot from a seed, so that nobody has trained on them; their answers
+ * are known exactly and are graded without a judge. Who is asked is a prov (provider/provider.h); what of a difference is more than chance
+ * is said by paired statistics over the same questions.
+ *
+ * A question depends on its task, level, language, seed and number alone: the same bytes on every machine. Owns nothing global. Threads: making,
+ * grading, statistics and reports are pure, any thread; exam_run starts threads of its own and ends them. Errors: base.h. It never stores anything. */
+#ifndef QUORUM_EXAM_H
+#define QUORUM_EXAM_H
+
+#include "base/base.h"
+
+struct prov;
+struct prov_config;
+struct cJSON;
+
+/* ================= questions ================= */
+enum exam_lang { EXAM_EN, EXAM_RU };
+enum exam_kind {                         /* how an answer is read */
+    EXAM_NUMBER,                         /* a whole number */
+    EXAM_WORDS,                          /* a short text: case, quotes and full stops do not count */
+    EXAM_LIST,                           /* such texts in order, parted by commas */
+    EXAM_CODE,                           /* a program in a fence, run on several inputs */
+    EXAM_FORM                            /* a text that meets conditions which can be counted */
+};
+enum { EXAM_RUNS = 4, EXAM_LEVELS = 5 };
+typedef struct exam_form {               /* conditions; 0 and NULL: none */
+    int lines, words;                    /* exactly so many lines that are not empty; words in each */
+    const char *prefix;                  /* each line begins so; static */
+    char *keyword; int times;            /* this word so many times in all */
+    bool no_digits;                      /* without figures */
+} exam_form;
+typedef struct exam_item {
+    const char *task;                    /* "arithmetic"; static */
+    int level, number;                   /* 1 to EXAM_LEVELS; from 0 */
+    enum exam_lang lang;
+    enum exam_kind kind;
+    char *question;                      /* with how to answer in its last line */
+    char *answer;                        /* what is right; of EXAM_CODE and EXAM_FORM "" */
+    char *sample;                        /* a whole reply that is right: for few-shot prompts and tests */
+    char *in[EXAM_RUNS], *out[EXAM_RUNS];/* EXAM_CODE: what a program is given and must say */
+    exam_form form;
+} exam_item;
+typedef struct exam_task { const char *name, *help; void (*make)(exam_item *, uint64_t random[4]); } exam_task;
+const exam_task *exam_tasks(int *n);     /* in the order for lists; help is N_() */
+/* Makes question `number` of a task. Q_NOTFOUND: there is no such task, err lists them; Q_RANGE: of the level. */
+int exam_make(const char *task, int level, enum exam_lang lang, uint64_t seed, int number, exam_item *out, char *err);
+void exam_item_free(exam_item *);        /* contents, not the struct */
+
+/* ================= grading ================= */
+enum exam_mark {
+    EXAM_WRONG, EXAM_RIGHT,
+    EXAM_UNREAD,                         /* no answer can be read from it: counts as not right, and apart */
+    EXAM_CUT,                            /* likewise, and it was cut at the limit of tokens */
+    EXAM_FAILED,                         /* whoever was asked failed, or the question never fits its context */
+    EXAM_SKIPPED                         /* nothing here can check it (no sandbox, no python3) */
+};
+/* Where programs are run: NULL where there is no sandbox or no python3, why says so. */
+typedef struct exam_bench exam_bench;
+exam_bench *exam_bench_new(char *why /* [Q_ERRLEN] */);
+void exam_bench_free(exam_bench *);      /* NULL is fine */
+/* reply: all that was said, with its thought where it is part of the text. read (may be NULL): what was taken for the answer, malloc'ed or NULL. */
+enum exam_mark exam_grade(const exam_item *, const char *reply, const exam_bench *, char **read);
+
+/* ================= statistics of pairs (exam/stats.c) ================= */
+typedef struct exam_rate { int right, n; double share, low, high; } exam_rate;       /* 95%, Wilson */
+exam_rate exam_rate_of(int right, int n);
+typedef struct exam_pair {
+    int n, both, only_a, only_b, neither;
+    double difference, low, high;        /* share right of B less that of A; 95%, bootstrap over questions */
+    double p;                            /* McNemar's exact test, two-sided */
+    bool different;                      /* p < .05 and the interval leaves out 0 */
+    int need;                            /* questions to find this difference (or, where it is 0, one of 5 points) with power .8; 0: unknown */
+} exam_pair;
+/* a, b: [n] right or not, of the same questions. */
+exam_pair exam_compare(const bool *a, const bool *b, int n);
+double exam_mcnemar(int only_a, int only_b);
+int exam_need(double discordant, double difference);
+
+/* ================= a run (exam/run.c) ================= */
+typedef struct exam_reply {
+    enum exam_mark mark;
+    char *text, *read;                   /* malloc'ed; read NULL: nothing */
+    int prompt_tokens, tokens;
+    double seconds, first_s;             /* of all; until the first piece */
+} exam_reply;
+typedef struct exam_seat {               /* who is asked: a model under a configuration */
+    char *label;                         /* for people; the caller's */
+    struct prov *p; const struct prov_config *config;      /* the caller's; config NULL: the present one */
+    uint64_t bytes_a_token;              /* weights read; 0: unknown */
+    exam_reply *reply;                   /* [n_item], filled by exam_run */
+    int done;                            /* of n_item, in order: all before it are done */
+    double seconds;
+} exam_seat;
+typedef struct exam_sheet {              /* what is asked, and of whom */
+    exam_item *item; int n_item;
+    exam_seat *seat; int n_seat;
+    const exam_bench *bench;
+    bool base;                           /* few-shot completion, for models that know no conversation */
+    int shots;                           /* with base: examples before each question */
+    int max_tokens;
+    uint64_t seed;
+    const char *think;                   /* "on", "off" or NULL */
+    bool (*go)(void *user, const exam_seat *, int done, int n);      /* asked between tokens and questions, one caller at a time; false: it ends */
+    void *user;
+} exam_sheet;
+/* Asks every seat every question, several at once where who answers can. Q_CANCEL: go said so; what is there stands, and `done` says how far
+ * every seat came. */
+int exam_run(const exam_sheet *, int at_once, char *err);
+/* Majority of n members that were asked the same questions (exam/vote.c): out gets its replies, tokens and seconds of all members together, and bytes a
+ * token as they weigh. Of programs and forms nothing is counted: skipped. Members stay the caller's. Q_RANGE: of n. */
+enum { EXAM_VOTERS = 16 };
+int exam_vote(const exam_sheet *, exam_seat *const *member, int n, exam_seat *out, char *err);
+void exam_seat_free(const exam_sheet *, exam_seat *);    /* its replies */
+char *exam_prompt(const exam_sheet *, int item);         /* with base: the text that goes on; malloc'ed */
+
+/* ---- opening (exam/seat.c) ---- */
+struct prov_servers;
+typedef struct exam_open {
+    const char *model;                   /* as prov_find_model takes it */
+    const struct prov_servers *servers;
+    const char *const *set; int n_set;   /* NAME=VALUE; without one of them sampler.temperature is 0 and context.length what the questions need */
+    int streams;
+    int room;                            /* tokens of the longest request; 0: what the questions need */
+} exam_open;
+int exam_seat_open(const exam_sheet *, const exam_open *, struct prov **out, char *err);
+int exam_set(struct prov_config *, const char *set, char *err);      /* NAME=VALUE */
+/* The present configuration with spec over it: a brain's name, or settings as lab_spec takes them. *out: freed by the caller, on failure too. */
+int exam_config_of(struct prov *, const char *spec, struct prov_config **out, char *err);
+
+/* ================= reports (exam/report.c, exam/html.c) ================= */
+typedef struct exam_about { const char *command; uint64_t seed; const char *version, *date; } exam_about;
+int exam_asked(const exam_sheet *);      /* questions that every seat was asked */
+void exam_report_text(const exam_sheet *, q_buf *out);
+struct cJSON *exam_report_json(const exam_sheet *, const exam_about *);
+/* One page, both languages, plots as SVG, no script, nothing from elsewhere. */
+void exam_report_html(const exam_sheet *, const exam_about *, q_buf *out);
+
+/* ================= latency (exam/latency.c) ================= */
+typedef struct exam_times { double p50, p90, p99, mean; int n; } exam_times;     /* seconds */
+typedef struct exam_pace {               /* one cell of the table */
+    int prompt, users;                   /* tokens asked for (about, of a server); at once */
+    int prompt_tokens;                   /* mean of what it was */
+    exam_times first, between;           /* until the first token; from one to the next */
+    double tokens_per_s;                 /* of all users together */
+    int failed;
+} exam_pace;
+/* Each user asks `rounds` questions of one prompt length, one after the other, and is answered `tokens` tokens; every prompt is another one, so
+ * that nothing is served from a cache. go as above with what is done of all requests. */
+int exam_latency(struct prov *, int prompt, int users, int rounds, int tokens, exam_pace *out, bool (*go)(void *user), void *user, char *err);
+exam_times exam_times_of(double *seconds /* sorted in place */, int n);
+
+#endif

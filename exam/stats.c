@@ -1,0 +1,56 @@
+/* exam/stats: what of two results on the same questions is more than chance. Pure; any thread.
+ * Wilson's interval: Wilson 1927. McNemar's exact test: the binomial of the discordant pairs at 1/2 (McNemar 1947). The size that a paired
+ * comparison needs: Connor 1987, two-sided 5%, power 80%. The bootstrap is lab/judge.c's, over questions. */
+#include "exam/exam.h"
+#include "lab/lab.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const double Z = 1.959963984540054, Z_POWER = 0.8416212335729143, WORTH = 0.05;
+
+exam_rate exam_rate_of(int right, int n)
+{
+    if (n <= 0) return (exam_rate){ .low = 0, .high = 1 };
+    double p = (double)right / n, z2 = Z * Z, mid = (p + z2 / (2 * n)) / (1 + z2 / n), half = Z * sqrt(p * (1 - p) / n + z2 / (4.0 * n * n)) / (1 + z2 / n);
+    return (exam_rate){ right, n, p, right == 0 ? 0 : mid - half, right == n ? 1 : mid + half };
+}
+
+double exam_mcnemar(int a, int b)
+{
+    int n = a + b, low = a < b ? a : b;
+    double sum = 0;
+    for (int k = 0; k <= low; k++) sum += exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) - n * log(2));
+    return n == 0 || 2 * sum > 1 ? 1 : 2 * sum;
+}
+
+int exam_need(double discordant, double difference)
+{
+    double d = fabs(difference) > 0 ? fabs(difference) : WORTH, p = discordant < d ? d : discordant;
+    double n = pow(Z * sqrt(p) + Z_POWER * sqrt(p - d * d > 0 ? p - d * d : 0), 2) / (d * d);
+    return discordant <= 0 ? 0 : n > 1e9 ? 1000000000 : (int)ceil(n);
+}
+
+exam_pair exam_compare(const bool *a, const bool *b, int n)
+{
+    exam_pair out = { .n = n, .p = 1 };
+    double *d = q_alloc(sizeof *d * (size_t)(n + 1));
+    for (int i = 0; i < n; i++) {
+        out.both += a[i] && b[i];
+        out.only_a += a[i] && !b[i];
+        out.only_b += b[i] && !a[i];
+        out.neither += !a[i] && !b[i];
+        d[i] = b[i] - a[i];
+    }
+    if (n > 0) {
+        lab_interval x = lab_mean_of(d, n);
+        out.difference = x.mean;
+        out.low = x.low;
+        out.high = x.high;
+        out.p = exam_mcnemar(out.only_a, out.only_b);
+        out.different = out.p < 0.05 && (out.low > 0 || out.high < 0);
+        out.need = exam_need((double)(out.only_a + out.only_b) / n, out.difference);
+    }
+    free(d);
+    return out;
+}

@@ -1,0 +1,208 @@
+/* exam: questions are the same bytes everywhere and have their answers, samples are graded right and spoilt ones wrong, a hundred replies are graded
+ * as a person graded them, and the statistics are those of tables and of simulation. No model. */
+#include "exam/parts.h"
+#include "tests/test.h"
+
+static char err[Q_ERRLEN];
+
+/* Of every task, level and language, questions 0 to 3 under seed 1, in the order of the list. A change of a task changes every number that
+ * was measured with it: then this is renewed, and CHANGELOG.md says so. */
+static const char all_questions[] = "41776bec4a9dee899a8d014619fcf91e67d10b873d0162f06638689dad7927f4";
+
+static void test_same_bytes(void)
+{
+    int n;
+    const exam_task *t = exam_tasks(&n);
+    q_buf all = { 0 };
+    for (int i = 0; i < n; i++)
+        for (int level = 1; level <= EXAM_LEVELS; level++)
+            for (int lang = 0; lang < 2; lang++)
+                for (int k = 0; k < 4; k++) {
+                    exam_item q;
+                    CHECK_INT(exam_make(t[i].name, level, (enum exam_lang)lang, 1, k, &q, err), Q_OK);
+                    CHECK(q_utf8_valid(q.question, strlen(q.question)));
+                    q_buf_puts(&all, q.question);
+                    q_buf_puts(&all, q.answer);
+                    for (int r = 0; r < EXAM_RUNS; r++) q_buf_puts(&all, q.out[r] ? q.out[r] : "");
+                    exam_item_free(&q);
+                }
+    char hex[65];
+    q_sha256(all.p, all.len, hex);
+    CHECK_STR(hex, all_questions);
+    q_buf_free(&all);
+}
+
+static void test_samples_are_right(void)
+{
+    int n;
+    const exam_task *t = exam_tasks(&n);
+    exam_bench *b = exam_bench_new(err);
+    if (!b) SKIP("exam_code", err);
+    for (int i = 0; i < n; i++)
+        for (int level = 1; level <= EXAM_LEVELS; level++)
+            for (int k = 0; k < (strcmp(t[i].name, "code") ? 20 : 2); k++) {
+                exam_item q;
+                exam_make(t[i].name, level, k % 2 ? EXAM_RU : EXAM_EN, 7, k, &q, err);
+                char *read = NULL, *spoilt = q_printf(q.kind == EXAM_FORM ? "%s\nand one line more 7" : "%s", q.sample);
+                enum exam_mark m = exam_grade(&q, q.sample, b, &read);
+                CHECK_MSG(m == EXAM_RIGHT || (q.kind == EXAM_CODE && !b && m == EXAM_SKIPPED), "%s level %d number %d: %d, read \"%s\" of:\n%s\n", q.task, level, k, m, read ? read : "", q.sample);
+                free(read);
+                if (q.kind == EXAM_FORM) CHECK_INT(exam_grade(&q, spoilt, b, NULL), EXAM_WRONG);
+                if (q.kind == EXAM_NUMBER) {
+                    free(spoilt);
+                    spoilt = q_printf("Answer: %lld", atoll(q.answer) + 1);
+                    CHECK_INT(exam_grade(&q, spoilt, b, NULL), EXAM_WRONG);
+                }
+                if (q.kind == EXAM_CODE && b) CHECK_INT(exam_grade(&q, "```python\nprint(-1)\n```", b, NULL), EXAM_WRONG);
+                free(spoilt);
+                exam_item_free(&q);
+            }
+    exam_bench_free(b);
+}
+
+static void test_refused(void)
+{
+    exam_item q;
+    CHECK_INT(exam_make("grids", 1, EXAM_EN, 1, 0, &q, err), Q_NOTFOUND);
+    CHECK(strstr(err, "arithmetic") && strstr(err, "form"));
+    CHECK_INT(exam_make("grid", 6, EXAM_EN, 1, 0, &q, err), Q_RANGE);
+}
+
+static void test_russian_forms(void)
+{
+    static const struct { int n; const char *word; } row[] = { { 1, "яблоко" }, { 2, "яблока" }, { 4, "яблока" }, { 5, "яблок" }, { 11, "яблок" }, { 12, "яблок" }, { 14, "яблок" }, { 21, "яблоко" },
+                                                               { 22, "яблока" }, { 25, "яблок" }, { 100, "яблок" }, { 101, "яблоко" }, { 111, "яблок" }, { 112, "яблок" }, { 0, "яблок" } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) CHECK_STR(draw_form(row[i].n, "яблоко", "яблока", "яблок"), row[i].word);
+    q_buf b = { 0 };
+    put_count(&b, EXAM_RU, 21, &draw_things[1]);
+    CHECK_STR(b.p, "21 грушу");
+    q_buf_free(&b);
+}
+
+/* Replies as models give them, and the mark that a careful person gives under the rule that the question states. */
+typedef struct graded { int kind; const char *want, *reply; int mark; } graded;
+enum { N = EXAM_NUMBER, W = EXAM_WORDS, L = EXAM_LIST };
+enum { OK = EXAM_RIGHT, NO = EXAM_WRONG, UN = EXAM_UNREAD };
+static const graded by_hand[] = {
+    { N, "42", "Answer: 42", OK }, { N, "42", "answer: 42.", OK }, { N, "42", "**Answer:** 42", OK }, { N, "42", "**Answer: 42**", OK }, { N, "42", "Answer: **42**", OK },
+    { N, "42", "ANSWER: 42", OK }, { N, "42", "Answer: 43", NO }, { N, "42", "Answer: $42$", OK }, { N, "42", "Answer: \\boxed{42}", OK }, { N, "42", "So we get \\boxed{42}.", OK },
+    { N, "42", "The total is 42.", OK }, { N, "42", "40 + 2 = 42", OK }, { N, "42", "First 40, then 2 more.\nAnswer: 42 apples", OK }, { N, "42", "Answer: 40 + 2 = 42", OK }, { N, "42", "Answer: forty-two", UN },
+    { N, "42", "I do not know.", UN }, { N, "42", "", UN }, { N, "42", "Answer:", UN }, { N, "42", "Answer:\n42", OK }, { N, "42", "Answer:\n\n**42**", OK },
+    { N, "42", "Answer: 41\nWait, that is wrong.\nAnswer: 42", OK }, { N, "42", "Answer: 42\nWait, let me check.\nAnswer: 41", NO }, { N, "42", "Answer: 41 or 42", UN }, { N, "42", "Answer: 42.0", OK }, { N, "42", "Answer: 42.5", NO },
+    { N, "1234", "Answer: 1,234", OK }, { N, "1234", "Answer: 1 234", OK }, { N, "1234", "Ответ: 1\u00A0234", OK }, { N, "1234567", "Answer: 1,234,567", OK }, { N, "1234", "Answer: 1234", OK },
+    { N, "1234", "Answer: 1.234", NO }, { N, "-7", "Answer: -7", OK }, { N, "-7", "Answer: \u22127", OK }, { N, "7", "Answer: -7", NO }, { N, "-7", "Answer: 7", NO },
+    { N, "7", "Answer: 10-3=7", OK }, { N, "42", "Answer: 42/1", UN }, { N, "0", "Answer: 0", OK }, { N, "0", "Answer: none", UN }, { N, "42", "The answer is 42.", OK },
+    { N, "42", "The answer is: 42", OK }, { N, "42", "My answer — 42", OK }, { N, "42", "<think>maybe 17\nAnswer: 17</think>\nAnswer: 42", OK }, { N, "42", "<think>Answer: 42</think>\nI am not sure.", UN }, { N, "42", "Answer: 42 (that is 40 + 2)", UN },
+    { N, "42", "Ответ: 42", OK }, { N, "42", "ответ: 42", OK }, { N, "42", "**Ответ:** 42.", OK }, { N, "42", "Ответ — 42", OK }, { N, "42", "Ответ: 42 яблока", OK },
+    { N, "42", "Ответ: сорок два", UN }, { N, "42", "Ответ: 24", NO }, { N, "42", "Ответ: 42 = 42", OK }, { N, "42", "Сначала было 40, потом 42.", OK }, { N, "42", "Всего 42, из них 2 новых.", NO },
+    { N, "42", "«Ответ: 42»", OK }, { N, "42", "Не знаю", UN }, { N, "42", "Ответ:\n42", OK }, { N, "3500", "Ответ: 3 500", OK }, { N, "42", "### Answer: 42", OK },
+    { N, "42", "> Answer: 42", OK }, { N, "42", "Step 1: 40.\nStep 2: 42.", OK }, { N, "42", "Answer: x = 42", OK }, { N, "42", "Answer: 42!", OK }, { N, "42", "Answer: 4 2", UN },
+    { W, "blue", "Answer: blue", OK }, { W, "blue", "Answer: Blue.", OK }, { W, "blue", "Answer: **blue**", OK }, { W, "blue", "Answer: \"blue\"", OK }, { W, "blue", "Answer: the blue", OK },
+    { W, "blue", "Answer: red", NO }, { W, "blue", "blue", OK }, { W, "blue", "Blue.", OK }, { W, "blue", "First red, then blue, and the cups are exchanged.\nI think it is blue at the end.", UN }, { W, "blue", "Answer: blue or red", NO },
+    { W, "Anna", "Answer: Anna", OK }, { W, "Anna", "Answer: ANNA", OK }, { W, "Anna", "Answer: Anna lives there", NO }, { W, "Anna", "", UN }, { W, "Anna", "Answer:", UN },
+    { W, "зелёный", "Ответ: зелёный", OK }, { W, "зелёный", "Ответ: зеленый", OK }, { W, "зелёный", "Ответ: «Зелёный».", OK }, { W, "зелёный", "Ответ: зелёного", NO }, { W, "Дарья", "Ответ: Дарья", OK },
+    { W, "Дарья", "Ответ: это Дарья", OK }, { W, "Дарья", "Дарья", OK }, { W, "Дарья", "Ответ: Борис", NO }, { W, "olleh", "Answer: olleh", OK }, { W, "olleh", "Answer: o-l-l-e-h", NO },
+    { L, "12, 34", "Answer: 12, 34", OK }, { L, "12, 34", "Answer: 12,34", OK }, { L, "12, 34", "Answer: 34, 12", NO }, { L, "12, 34", "Answer: 12 and 34", OK }, { L, "12, 34", "Answer: 12", NO },
+    { L, "12, 34", "Ответ: 12, 34.", OK }, { L, "12, 34", "Ответ: 12 и 34", OK }, { L, "12, 34", "Ответ: 12; 34", OK }, { L, "12, 34, 56", "Answer: 12, 34, and 56", OK }, { L, "12, 34", "12, 34", OK },
+    { L, "12, 34", "The first code is 12.\nThe second code is 34, I believe.", UN }, { L, "12, 34", "Answer: 12, 34, 56", NO },
+};
+
+static void test_graded_by_hand(void)
+{
+    int n = sizeof by_hand / sizeof *by_hand;
+    CHECK(n >= 100);
+    for (int i = 0; i < n; i++) {
+        const exam_item q = { .task = "x", .kind = (enum exam_kind)by_hand[i].kind, .answer = (char *)by_hand[i].want };
+        char *read = NULL;
+        int m = (int)exam_grade(&q, by_hand[i].reply, NULL, &read);
+        CHECK_MSG(m == by_hand[i].mark, "%d: \"%s\" for %s: %d, by hand %d, read \"%s\"\n", i, by_hand[i].reply, by_hand[i].want, m, by_hand[i].mark, read ? read : "");
+        free(read);
+    }
+}
+
+static void test_statistics(void)
+{
+    /* McNemar exact: 2 * P(Bin(n, 1/2) <= min). */
+    CHECK(fabs(exam_mcnemar(1, 9) - 22.0 / 1024) < 1e-12);
+    CHECK(fabs(exam_mcnemar(0, 5) - 0.0625) < 1e-12);
+    CHECK(exam_mcnemar(0, 0) == 1 && exam_mcnemar(5, 5) == 1);
+    /* Wilson for 8 of 10: .4902 to .9433 (Brown, Cai and DasGupta 2001, formula 4). */
+    exam_rate r = exam_rate_of(8, 10);
+    CHECK(fabs(r.low - 0.4902) < 5e-4 && fabs(r.high - 0.9433) < 5e-4);
+    r = exam_rate_of(0, 0);
+    CHECK(r.low == 0 && r.high == 1);
+    CHECK_INT(exam_need(0, 0), 0);
+    CHECK(exam_need(0.2, 0.1) > 150 && exam_need(0.2, 0.1) < 160 && exam_need(0.2, 0.05) > 3.5 * exam_need(0.2, 0.1));
+}
+
+/* A really better side is found in most of 20 runs, two equal ones hardly ever. */
+static void test_planted(void)
+{
+    enum { Q = 400, SEEDS = 20 };
+    static bool a[Q], b[Q], c[Q];
+    int found = 0, chance = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        uint64_t random[4] = { seed, 2, 3, 4 };
+        for (int i = 0; i < 32; i++) q_random(random);
+        for (int i = 0; i < Q; i++) {
+            int easy = draw(random, 0, 99);
+            a[i] = draw(random, 0, 99) < (easy < 50 ? 80 : 40);
+            b[i] = draw(random, 0, 99) < (easy < 50 ? 60 : 20);
+            c[i] = draw(random, 0, 99) < (easy < 50 ? 80 : 40);
+        }
+        exam_pair p = exam_compare(a, b, Q), same = exam_compare(a, c, Q), self = exam_compare(a, a, Q);
+        found += p.different && p.high < 0 && p.difference >= p.low && p.difference <= p.high;
+        chance += same.different;
+        CHECK(!self.different && self.p == 1 && self.low == 0 && self.high == 0 && self.need == 0);
+        CHECK(p.both + p.only_a + p.only_b + p.neither == Q);
+    }
+    CHECK_MSG(found == SEEDS, "%d of 20\n", found);
+    CHECK_MSG(chance <= 3, "%d of 20\n", chance);
+}
+
+static void test_percentiles(void)
+{
+    double v[100];
+    for (int i = 0; i < 100; i++) v[i] = 100 - i;
+    exam_times t = exam_times_of(v, 100);
+    CHECK(t.p50 == 50 && t.p90 == 90 && t.p99 == 99 && fabs(t.mean - 50.5) < 1e-9);
+    t = exam_times_of(v, 1);
+    CHECK(t.p50 == 1 && t.p99 == 1);
+    t = exam_times_of(v, 0);
+    CHECK(t.n == 0);
+}
+
+/* A page of a run that was made up: whole, nothing from elsewhere, names that would be tags are text. */
+static void test_page(void)
+{
+    exam_item q[2];
+    exam_reply r[2][2] = { { { .mark = EXAM_RIGHT, .text = (char *)"x", .tokens = 3 }, { .mark = EXAM_UNREAD, .text = (char *)"y" } }, { { .mark = EXAM_RIGHT, .text = (char *)"x" }, { .mark = EXAM_RIGHT, .text = (char *)"y" } } };
+    exam_seat seat[2] = { { .label = (char *)"A<script>", .reply = r[0], .done = 2 }, { .label = (char *)"B", .reply = r[1], .done = 2 } };
+    exam_make("state", 1, EXAM_EN, 1, 0, &q[0], err);
+    exam_make("story", 1, EXAM_EN, 1, 0, &q[1], err);
+    const exam_sheet s = { .item = q, .n_item = 2, .seat = seat, .n_seat = 2 };
+    const exam_about about = { "quorum bench reasoning -m 'a & b'", 1, "0", "2026-01-01" };
+    q_buf page = { 0 }, text = { 0 };
+    exam_report_html(&s, &about, &page);
+    CHECK(!strstr(page.p, "<script") && !strstr(page.p, "http") && strstr(page.p, "A&lt;script&gt;") && strstr(page.p, "a &amp; b") && strstr(page.p, "Рассуждения") && strstr(page.p, "</html>"));
+    exam_report_text(&s, &text);
+    CHECK(strstr(text.p, "1 of 2 right, 50.0%") && strstr(text.p, "2 of 2 right") && strstr(text.p, "only the second: 1"));
+    q_buf_free(&page);
+    q_buf_free(&text);
+    exam_item_free(&q[0]);
+    exam_item_free(&q[1]);
+}
+
+int main(void)
+{
+    RUN(test_same_bytes);
+    RUN(test_samples_are_right);
+    RUN(test_refused);
+    RUN(test_russian_forms);
+    RUN(test_graded_by_hand);
+    RUN(test_statistics);
+    RUN(test_planted);
+    RUN(test_percentiles);
+    RUN(test_page);
+    return TEST_END();
+}

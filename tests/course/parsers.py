@@ -52,15 +52,11 @@ def axolotl(folder):
 
 def accelerate(folder):
     from accelerate.commands.config.config_args import load_config_from_file
-    if os.path.exists("accelerate.yaml"):
-        c = load_config_from_file("accelerate.yaml")
-        assert c.num_processes >= 1
+    assert load_config_from_file("accelerate.yaml").num_processes >= 1
 
 
 def deepspeed(folder):
     os.environ["DS_ACCELERATOR"] = "cpu"
-    if not os.path.exists("deepspeed.json"):
-        return
     from deepspeed.runtime.config import DeepSpeedConfig
     config = json.load(open("deepspeed.json"))
     known = json.load(open(os.path.join(HERE, "keys.json")))["deepspeed"]

@@ -36,12 +36,13 @@ import json, sys
 assert json.load(open("tests/course/keys.json"))[sys.argv[1]] == json.load(open(sys.argv[2]))
 P
 }
+with() { for f in $folders; do [ ! -e "$f/$1" ] || echo "$f"; done; }
 of() { for f in $folders; do case ${f##*/} in "$1"-*) echo "$f";; esac; done; }
 venv trl trl==1.16.0 peft==0.21.2 accelerate==1.15.0 transformers==5.24.0 torch==2.13.0 datasets && trl=1
-[ "${trl:-}" ] && parse trl trl $(of trl) && parse accelerate trl $folders
+[ "${trl:-}" ] && parse trl trl $(of trl) && parse accelerate trl $(with accelerate.yaml)
 venv axolotl axolotl==0.19.0 && parse axolotl axolotl $(of axolotl)
 venv llamafactory llamafactory==0.9.5 torch==2.11.0 torchaudio==2.11.0 && parse llamafactory llamafactory $(of llamafactory)
-deepspeed_venv && parse deepspeed deepspeed $folders
+deepspeed_venv && parse deepspeed deepspeed $(with deepspeed.json)
 if [ "${trl:-}" ]; then
     "$venvs/venv-trl/bin/python" tests/course/tiny.py "$t/model" > /dev/null 2>&1
     (. "$venvs/venv-trl/bin/activate" && HF_HUB_OFFLINE=1 "$t/trl-cpu/run.sh" train && "$t/trl-cpu/run.sh" merge) > "$t/log" 2>&1

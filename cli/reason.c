@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
+#include "cli/lm_eval.h"
 #include "exam/exam.h"
 #include "provider/provider.h"
 
@@ -14,7 +15,8 @@
 
 enum { MOST_MODELS = 8, MOST_SEATS = 24, MOST_TASKS = 16 };
 typedef struct args {
-    const char *model[MOST_MODELS], *against[MOST_SEATS], *tasks, *html, *think;
+    const char *model[MOST_MODELS], *against[MOST_SEATS], *tasks, *html, *think, *vote, *lm_eval;
+    char **more; int n_more;             /* behind --, for lm_eval */
     int n_model, n_against, level, n, seed, streams, max_tokens, shots;
     enum exam_lang lang;
     cli_sets sets;
@@ -42,6 +44,19 @@ static bool go(void *user, const exam_seat *seat, int done, int n)
     return !interrupted;
 }
 
+static bool on(void) { return !interrupted; }
+
+static int lm_eval(const args *a)
+{
+    char err[Q_ERRLEN];
+    struct sigaction s = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND }, was;
+    const cli_lm_eval w = { .model = a->model[0], .tasks = a->lm_eval, .set = a->sets.item, .n_set = a->sets.n, .more = a->more, .n_more = a->n_more, .streams = a->streams, .go = on };
+    sigaction(SIGINT, &s, &was);
+    int rc = cli_run_lm_eval(&w, err);
+    sigaction(SIGINT, &was, NULL);
+    return rc < 0 ? cli_fail(err) : 0;
+}
+
 static int parse(const cli_command *as, int argc, char **argv, args *a)
 {
     *a = (args){ .level = 2, .n = 20, .seed = 1, .streams = 4, .max_tokens = 512, .shots = 3 };
@@ -51,6 +66,13 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         if ((v = cli_opt(argc, argv, &i, "-m"))) good = a->n_model < MOST_MODELS && (a->model[a->n_model++] = v);
         else if ((v = cli_opt(argc, argv, &i, "--against"))) good = a->n_against + MOST_MODELS < MOST_SEATS && (a->against[a->n_against++] = v);
         else if ((v = cli_opt(argc, argv, &i, "--tasks"))) a->tasks = v;
+        else if ((v = cli_opt(argc, argv, &i, "--vote"))) a->vote = v;
+        else if ((v = cli_opt(argc, argv, &i, "--lm-eval"))) a->lm_eval = v;
+        else if (!strcmp(argv[i], "--") && a->lm_eval) {
+            a->more = argv + i + 1;
+            a->n_more = argc - i - 1;
+            break;
+        }
         else if ((v = cli_opt(argc, argv, &i, "--level"))) good = cli_int(v, 1, EXAM_LEVELS, &a->level);
         else if ((v = cli_opt(argc, argv, &i, "-n"))) good = cli_int(v, 1, 10000, &a->n);
         else if ((v = cli_opt(argc, argv, &i, "--seed"))) good = cli_int(v, 0, 1 << 30, &a->seed);
@@ -69,6 +91,7 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         else good = false;
         if (!good) return cli_usage_take(as, q_printf(_("bench reasoning does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
+    if (a->vote && (a->n_against || a->n_model > 1)) return cli_usage(as, _("--vote is about one model: leave --against and further -m out"));
     if (a->n_model == 0) a->model[a->n_model++] = NULL;
     return 0;
 }
@@ -111,21 +134,22 @@ static char *command_of(int argc, char **argv)
 }
 
 /* ---- one model, under its own configuration and under those it is held against ---- */
-static int sit(run *r, prov *p, const char *spec, char *err)
+typedef struct chair { const char *spec; char *label; uint64_t seed; } chair;      /* label: taken */
+static int sit(run *r, prov *p, const chair *x, exam_seat *seat, char *err)
 {
     const args *a = r->a;
-    exam_seat *seat = &r->seat[r->n_seat];
     prov_config *c = NULL;
-    int rc = spec ? exam_config_of(p, spec, &c, err) : Q_OK;
-    if (rc == Q_OK && spec && !(prov_about(p)->can & (PROV_PER_REQUEST | PROV_LIVE))) rc = q_fail(err, Q_RANGE, _("%s takes no settings of a request: --against wants a model of this machine"), prov_about(p)->name);
+    *seat = (exam_seat){ .label = x->label, .p = p };
+    int rc = x->spec ? exam_config_of(p, x->spec, &c, err) : Q_OK;
+    if (rc == Q_OK && x->spec && !(prov_about(p)->can & (PROV_PER_REQUEST | PROV_LIVE))) rc = q_fail(err, Q_RANGE, _("%s takes no settings of a request: --against wants a model of this machine"), prov_about(p)->name);
     if (rc == Q_OK) {
         prov_config *now = prov_present(p);
-        *seat = (exam_seat){ .label = spec ? q_printf("%s [%s]", prov_about(p)->name, spec) : q_strdup(prov_about(p)->name), .p = p, .config = c };
+        seat->config = c;
         seat->bytes_a_token = prov_config_cost(c ? c : now).bytes;
         prov_config_free(now);
-        r->n_seat++;
         r->sheet.seat = seat;
         r->sheet.n_seat = 1;
+        r->sheet.seed = x->seed;
         if (!a->json) q_say(stderr, "%s\n", seat->label);
         cli_progress_start(&r->progress, _("asking"));
         rc = exam_run(&r->sheet, a->streams, err);
@@ -141,6 +165,45 @@ static int sit(run *r, prov *p, const char *spec, char *err)
     return rc;
 }
 
+static int sit_further(run *r, prov *p, const char *spec, char *err)
+{
+    const chair x = { spec, spec ? q_printf("%s [%s]", prov_about(p)->name, spec) : q_strdup(prov_about(p)->name), (uint64_t)r->a->seed };
+    return sit(r, p, &x, &r->seat[r->n_seat++], err);
+}
+
+static void rise(run *r, exam_seat *seat)
+{
+    exam_seat_free(&r->sheet, seat);
+    free(seat->label);
+}
+
+/* As many samples of the model's own k as there are values of k; each of these once, at temperature 0; and the majority of either. */
+static int sit_voting(run *r, prov *p, char *err)
+{
+    exam_seat voter[2 * EXAM_VOTERS], *side[2][EXAM_VOTERS];
+    char *k[EXAM_VOTERS], *list = q_strdup(r->a->vote), *save = NULL;
+    int n = 0, done = 0, rc = Q_OK;
+    for (char *v = strtok_r(list, ",", &save); v && n < EXAM_VOTERS; v = strtok_r(NULL, ",", &save)) k[n++] = v;
+    if (n < 2) rc = q_fail(err, Q_RANGE, _("--vote wants two to %d values of experts.k, as in 4,8,16"), EXAM_VOTERS);
+    for (int i = 0; i < 2 * n && rc == Q_OK && !r->stopped; i++) {
+        bool sweep = i >= n;
+        char *spec = sweep ? q_printf("experts.k=%s", k[i - n]) : q_strdup("sampler.temperature=0.7");
+        const chair x = { spec, sweep ? q_strdup(spec) : q_printf(_("sample %d"), i + 1), (uint64_t)r->a->seed + (sweep ? 0 : (uint64_t)i + 1) * 7919 };
+        side[sweep][i - (sweep ? n : 0)] = &voter[i];
+        rc = sit(r, p, &x, &voter[i], err);
+        done++;
+        free(spec);
+    }
+    for (int s = 0; s < 2 && rc == Q_OK && done == 2 * n; s++) {
+        exam_seat *out = &r->seat[r->n_seat++];
+        *out = (exam_seat){ .label = s ? q_printf(_("majority of k = %s"), r->a->vote) : q_printf(_("majority of %d samples"), n) };
+        rc = exam_vote(&r->sheet, side[s], n, out, err);
+    }
+    for (int i = 0; i < done; i++) rise(r, &voter[i]);
+    free(list);
+    return rc;
+}
+
 static int ask_model(run *r, int m, char *err)
 {
     const args *a = r->a;
@@ -150,8 +213,8 @@ static int ask_model(run *r, int m, char *err)
     if (rc == Q_OK && !a->base && !prov_about(p)->chat && !(a->model[m] && *a->model[m] == '@'))
         rc = q_fail(err, Q_RANGE, _("%s knows no conversation: give --base, which asks by examples"), prov_about(p)->name);
     if (rc == Q_OK && a->base && !(prov_about(p)->can & PROV_RAW)) rc = q_fail(err, Q_RANGE, _("%s cannot go on with a plain text: leave --base out"), prov_about(p)->name);
-    if (rc == Q_OK) rc = sit(r, p, NULL, err);
-    for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK && !r->stopped; i++) rc = sit(r, p, a->against[i], err);
+    if (rc == Q_OK) rc = a->vote ? sit_voting(r, p, err) : sit_further(r, p, NULL, err);
+    for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK && !r->stopped; i++) rc = sit_further(r, p, a->against[i], err);
     prov_close(p);
     return rc;
 }
@@ -188,6 +251,7 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     char err[Q_ERRLEN], why[Q_ERRLEN];
     int status = parse(as, argc, argv, &a);
     if (status) return status;
+    if (a.lm_eval) return lm_eval(&a);
     run r = { .a = &a, .command = command_of(argc, argv) };
     r.sheet = (exam_sheet){ .base = a.base, .shots = a.shots, .max_tokens = a.max_tokens, .seed = (uint64_t)a.seed, .think = a.think, .go = go, .user = &r };
     int rc = make_items(&a, &r.sheet, err);
@@ -202,11 +266,9 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     sigaction(SIGINT, &s, &was);
     for (int m = 0; m < a.n_model && rc == Q_OK && !r.stopped; m++) rc = ask_model(&r, m, err);
     sigaction(SIGINT, &was, NULL);
+    if (rc == Q_OK && r.n_seat == 0) rc = q_fail(err, Q_CANCEL, _("stopped before there was anything to compare"));
     if (rc == Q_OK) rc = report(&r, err);
-    for (int i = 0; i < r.n_seat; i++) {
-        exam_seat_free(&r.sheet, &r.seat[i]);
-        free(r.seat[i].label);
-    }
+    for (int i = 0; i < r.n_seat; i++) rise(&r, &r.seat[i]);
     for (int i = 0; i < r.sheet.n_item; i++) exam_item_free(&r.sheet.item[i]);
     free(r.sheet.item);
     exam_bench_free(bench);

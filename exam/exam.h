@@ -106,6 +106,10 @@ typedef struct exam_sheet {              /* what is asked, and of whom */
 /* Asks every seat every question, several at once where who answers can. Q_CANCEL: go said so; what is there stands, and `done` says how far
  * every seat came. */
 int exam_run(const exam_sheet *, int at_once, char *err);
+/* Majority of n members that were asked the same questions (exam/vote.c): out gets its replies, tokens and seconds of all members together, and bytes a
+ * token as they weigh. Of programs and forms nothing is counted: skipped. Members stay the caller's. Q_RANGE: of n. */
+enum { EXAM_VOTERS = 16 };
+int exam_vote(const exam_sheet *, exam_seat *const *member, int n, exam_seat *out, char *err);
 void exam_seat_free(const exam_sheet *, exam_seat *);    /* its replies */
 char *exam_prompt(const exam_sheet *, int item);         /* with base: the text that goes on; malloc'ed */
 

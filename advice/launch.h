@@ -32,7 +32,7 @@ enum { ADV_LAUNCH_FLAGS = 24 };
 typedef struct adv_launch_flag { const char *flag, *words, *source; char value[512]; bool bare; /* takes no value */ } adv_launch_flag;
 typedef struct adv_launch_size {
     uint64_t weights, kv, state, room;   /* bytes of all: tensors; all conversations' cells; recurrent states; the estimate of the rest */
-    uint64_t each, has;                  /* bytes on each GPU in use, or in RAM where there is none in use; and there are */
+    uint64_t each, has;                  /* bytes on each GPU in use, or in RAM where there is none in use; and there are (free) */
     uint64_t in_ram;                     /* bytes of weights in RAM beside GPUs */
     double share;                        /* of a GPU's memory that is taken at the start; 0: no such flag */
 } adv_launch_size;
@@ -56,10 +56,5 @@ int adv_launch_plan(const adv_launch_wish *, const eng_known *, const eng_varian
 /* Adds a script for sh, or a unit for systemd --user; words in the language of the program. */
 void adv_launch_script(const adv_launch *, q_buf *out);
 void adv_launch_unit(const adv_launch *, q_buf *out);
-/* Every row of the table, for whoever checks it: NULL behind the last. */
-typedef struct adv_launch_row { const char *server, *flag, *words, *source; } adv_launch_row;
-const adv_launch_row *adv_launch_row_at(int i);
-/* Values that the table gives a flag for some family: "tool", "reasoning", "quantization" of a server. NULL behind the last. */
-const char *adv_launch_value_at(const char *server, const char *kind, int i);
 
 #endif

@@ -158,27 +158,3 @@ void launch_flags(adv_launch *p)
         snprintf(f->value, sizeof f->value, "%s", v);
     }
 }
-
-const adv_launch_row *adv_launch_row_at(int i)
-{
-    static const adv_launch_row all[] = {
-#define server_name(s) ((s) == VLLM ? "vllm" : (s) == SGLANG ? "sglang" : (s) == LLAMA ? "llama-server" : "quorum")
-#define ADV_FLAG(server, meaning, flag, words, source) {server_name(server), flag, words, source},
-#include "advice/launch_flags.def"
-#undef ADV_FLAG
-#undef server_name
-    };
-    return i >= 0 && i < N_ROW ? &all[i] : NULL;
-}
-
-const char *adv_launch_value_at(const char *server, const char *kind, int i)
-{
-    int s = strcmp(server, "vllm") == 0 ? VLLM : strcmp(server, "sglang") == 0 ? SGLANG : -1;
-    if (s < 0 || i < 0) return NULL;
-    if (strcmp(kind, "quantization") == 0) {
-        for (const launch_type *t = launch_types; t->name; t++)
-            if (t->flag[s] && i-- == 0) return t->flag[s];
-        return NULL;
-    }
-    return i >= N_FAMILY ? NULL : strcmp(kind, "tool") == 0 ? families[i].tool[s] : strcmp(kind, "reasoning") == 0 ? families[i].thought[s] : NULL;
-}

@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Estimates: what a server of safetensors keeps for activations, graphs and the driver on each GPU (vLLM and SGLang say it in their log at the
- * start), and what llama-server's and our own buffers take there; what the system needs of RAM. */
-enum { ROOM_TORCH_MIB = 2048, ROOM_GGUF_MIB = 1024, SYSTEM_MIB = 2048, USERS_MOST = 1024, SHARE_PERCENT = 90 };
+ * start), and what llama-server's and our own buffers take there. */
+enum { ROOM_TORCH_MIB = 2048, ROOM_GGUF_MIB = 1024, USERS_MOST = 1024, SHARE_PERCENT = 90 };
 #define MIB(n) ((uint64_t)(n) << 20)
 
 typedef struct look {                    /* what one look at a type goes by */
@@ -21,6 +21,8 @@ typedef struct look {                    /* what one look at a type goes by */
     const char *path;
     const adv_machine *m;
 } look;
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static uint64_t sum(const uint64_t part[ENG_ENERGY_PARTS])
 {
@@ -54,17 +56,20 @@ static bool on_gpus(const look *l, const eng_energy *e, adv_launch *p)
     adv_launch_size *s = &p->size;
     for (int tp = 1; tp <= l->m->n_gpu; tp++) {
         if (!divides(l, tp)) continue;
-        uint64_t has = UINT64_MAX, router = 2 * e->params[ENG_ENERGY_ROUTER], copies = (uint64_t)(tp > l->known->n_kv ? tp / l->known->n_kv : 1);
-        for (int i = 0; i < tp; i++)
-            if (l->m->gpu[i].bytes < has) has = l->m->gpu[i].bytes;
-        uint64_t budget = has / 100 * SHARE_PERCENT, room = MIB(ROOM_TORCH_MIB), n = (uint64_t)tp;
+        uint64_t has = UINT64_MAX, free = UINT64_MAX, router = 2 * e->params[ENG_ENERGY_ROUTER], copies = (uint64_t)(tp > l->known->n_kv ? tp / l->known->n_kv : 1);
+        for (int i = 0; i < tp; i++) {
+            has = least(has, l->m->gpu[i].bytes);
+            free = least(free, l->m->gpu[i].free);
+        }
+        uint64_t percent = least(SHARE_PERCENT, has ? free * 100 / has : 0), budget = has / 100 * percent, room = MIB(ROOM_TORCH_MIB), n = (uint64_t)tp;
         uint64_t each = (s->weights - router) / n + router + s->kv * copies / n + s->state / n + room;
         p->gpus = tp;
         s->each = each;
         s->has = has;
         s->room = room * n;
-        s->share = (double)(launch_of(p) == SGLANG ? (int)((double)(budget - room) * 100 / (double)has) : SHARE_PERCENT) / 100;
-        if (budget > room && each <= budget) return true;
+        if (budget <= room || each > budget) continue;
+        s->share = (double)(launch_of(p) == SGLANG ? (budget - room) * 100 / has : percent) / 100;
+        return true;
     }
     return false;
 }
@@ -74,11 +79,11 @@ static bool in_ram(const look *l, adv_launch *p)
 {
     adv_launch_size *s = &p->size;
     s->room = MIB(ROOM_GGUF_MIB);
-    s->has = l->m->ram;
+    s->has = l->m->ram_free;
     s->each = s->weights + s->kv + s->state + s->room;
     p->gpus = 0;
     p->layers = l->m->n_gpu > 0 ? 0 : LAUNCH_UNSAID;
-    return s->each + MIB(SYSTEM_MIB) <= s->has;
+    return s->each <= s->has;
 }
 
 /* GPUs of one program: llama-server's are all, ours is one, and that for what kernels/cuda/dev.cu computes. */
@@ -97,8 +102,8 @@ static bool whole(const look *l, adv_launch *p)
     adv_launch_size *s = &p->size;
     uint64_t need = s->weights + s->kv + s->state, sum_has = 0, has = UINT64_MAX;
     for (int g = 1; g <= gpus_of(l, p); g++) {
-        uint64_t bytes = l->m->gpu[g - 1].bytes;
-        has = bytes < has ? bytes : has;
+        uint64_t bytes = l->m->gpu[g - 1].free;
+        has = least(bytes, has);
         sum_has += bytes > MIB(ROOM_GGUF_MIB) ? bytes - MIB(ROOM_GGUF_MIB) : 0;
         uint64_t cut = (uint64_t)(g - 1) * (need / (uint64_t)p->n_layer);
         if (need + cut > sum_has) continue;
@@ -119,8 +124,8 @@ static bool split(const look *l, const eng_energy *e, adv_launch *p)
     int g = gpus_of(l, p);
     uint64_t budget = 0, has = UINT64_MAX, experts = e->bytes[ENG_ENERGY_EXPERTS], rest = s->weights - experts + s->kv + s->state;
     for (int i = 0; i < g; i++) {
-        uint64_t bytes = l->m->gpu[i].bytes;
-        has = bytes < has ? bytes : has;
+        uint64_t bytes = l->m->gpu[i].free;
+        has = least(bytes, has);
         budget += bytes > MIB(ROOM_GGUF_MIB) ? bytes - MIB(ROOM_GGUF_MIB) : 0;
     }
     if (g == 0 || (!e->n_routed && launch_of(p) == QUORUM)) return false;
@@ -136,7 +141,7 @@ static bool split(const look *l, const eng_energy *e, adv_launch *p)
     s->has = has;
     s->room = MIB(ROOM_GGUF_MIB) * (uint64_t)g;
     s->each = (fixed + there * unit) / (uint64_t)g + MIB(ROOM_GGUF_MIB);
-    return s->in_ram + MIB(SYSTEM_MIB) <= l->m->ram;
+    return s->in_ram <= l->m->ram_free;
 }
 
 /* ---- one type ---- */
@@ -241,7 +246,7 @@ static int refuse(const look *l, const adv_launch *p, char *err)
     }
     return q_fail(err, Q_NOMEM, _("%s in %s needs %s and %s has %s: %s"), p->name, p->type,
                   q_bytes_words(p->size.weights + p->size.kv + p->size.state + p->size.room, need), l->m->title,
-                  q_bytes_words(p->server->gguf || !l->m->n_gpu ? l->m->ram : l->m->gpu[0].bytes * (uint64_t)l->m->n_gpu, has),
+                  q_bytes_words(p->server->gguf || !l->m->n_gpu ? l->m->ram_free : l->m->gpu[0].free * (uint64_t)l->m->n_gpu, has),
                   *all ? all : _("take a smaller model"));
 }
 

@@ -69,6 +69,11 @@ for s, m, x in CASES:
             unknown.append("%s %s: %s %s" % (s, m, f["flag"], f.get("value")))
     if o["each"] > o["has"] or (o["gpus"] and o["gpus"] * o["each"] < (o["weights"] - o["in_ram"]) * .99):
         over.append("%s %s on %s: %d of %d on %d" % (s, m, x, o["each"], o["has"], o["gpus"]))
+for s in ("vllm", "sglang"):
+    for kind in ("BF16", "FP8", "AWQ", "GPTQ"):
+        o = launch(s, "--model", "Qwen3-30B-A3B-Instruct-2507", "--machine", "2xh100", "--type", kind, "--weights", "a/b")
+        v = {f["flag"]: f.get("value") for f in o["flags"]}.get("--quantization")
+        unknown += [] if v in VALUES[s]["quantization"] or (v is None and kind == "BF16") else ["%s: --quantization %s" % (s, v)]
 result("launch_values_are_taken", unknown + ([] if len(plans) > len(CASES) / 2 else ["only %d of %d fit" % (len(plans), len(CASES))]))
 result("launch_fits_what_there_is", over)
 result("launch_refuses_in_one_sentence", refused + ([] if len(plans) < len(CASES) else ["nothing was refused"]))

@@ -3,7 +3,7 @@
  * A token's time is what it reads divided by how fast that is read: weights (engine/models.h counts them exactly), the cells before it,
  * and a recurrent model's states, read and written. What lies on a GPU is read at the GPU's speed, the rest at the memory's; several
  * GPUs hold layers one after another, so that their speeds do not add up. Shares of the measured speed that decoding reaches were measured
- * on synthetic files (SPEED.md, "advise"): see share. Prefill: multiply-adds divided by how many are done a second. */
+ * on synthetic files (SPEED.md, "what the adviser foretells"): see share. Prefill: multiply-adds divided by how many are done a second. */
 #include "advice/room.h"
 
 #include <string.h>

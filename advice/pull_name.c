@@ -213,7 +213,7 @@ char *pull_address(const pull_source *s, const char *path)
 /* ---- names of files ---- */
 static bool part_safe(const char *p, size_t n)
 {
-    static const char *const ours[] = { ".part", ".part.log" };
+    static const char *const ours[] = { ".part", ".part.log", ".part.log.new" };
     if (!n || n > 200 || *p == '.' || *p == '-' || *p == '~')
         return false;
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {

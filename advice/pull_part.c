@@ -59,9 +59,17 @@ void pull_part_close(pull_part *p)
     *p = (pull_part){ .fd = -1, .log_fd = -1 };
 }
 
+static void forget_log(const pull_part *p)
+{
+    char *fresh = q_printf("%s.new", p->log);
+    unlink(fresh);
+    unlink(p->log);
+    free(fresh);
+}
+
 void pull_part_drop(pull_part *p)
 {
-    unlink(p->log);
+    forget_log(p);
     unlink(p->part);
 }
 
@@ -139,6 +147,28 @@ uint64_t pull_part_peek(const char *path, const pull_mark *m)
 
 static int cannot(const char *path, char *err) { return q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)); }
 
+static int put_all(int fd, const q_buf *text)
+{
+    for (size_t at = 0; at < text->len;) {
+        ssize_t w = write(fd, text->p + at, text->len - at);
+        if (w < 0 && errno != EINTR)
+            return -1;
+        at += w > 0 ? (size_t)w : 0;
+    }
+    return 0;
+}
+
+/* A fresh journal in the place of the old one. Beside it under one name, whoever writes: only who has the lock does, and a kill leaves no litter. */
+static int fresh_log(pull_part *p, const q_buf *text, char *err)
+{
+    char *fresh = q_printf("%s.new", p->log);
+    unlink(fresh);
+    p->log_fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int rc = p->log_fd >= 0 && put_all(p->log_fd, text) == 0 && fdatasync(p->log_fd) == 0 && rename(fresh, p->log) == 0 ? Q_OK : cannot(p->log, err);
+    free(fresh);
+    return rc;
+}
+
 int pull_part_begin(pull_part *p, const pull_mark *m, bool anew, uint64_t *had, char *err)
 {
     struct stat st;
@@ -167,10 +197,8 @@ int pull_part_begin(pull_part *p, const pull_mark *m, bool anew, uint64_t *had, 
     for (int i = 0; i < p->n; i++)
         if (p->noted[i])
             q_buf_printf(&text, "%d %llu\n", i, (unsigned long long)p->noted[i]);
-    int rc = q_write_file_atomic(p->log, text.p, text.len, err);
+    int rc = fresh_log(p, &text, err);
     q_buf_free(&text);
-    if (rc == Q_OK && (p->log_fd = open(p->log, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW)) < 0)
-        rc = cannot(p->log, err);
     return rc;
 }
 
@@ -187,12 +215,8 @@ int pull_part_note(pull_part *p, char *err)
     int rc = Q_OK;
     if (text.len && fdatasync(p->fd) != 0)
         rc = cannot(p->part, err);
-    for (size_t at = 0; rc == Q_OK && at < text.len;) {
-        ssize_t w = write(p->log_fd, text.p + at, text.len - at);
-        if (w < 0 && errno != EINTR)
-            rc = cannot(p->log, err);
-        at += w > 0 ? (size_t)w : 0;
-    }
+    if (rc == Q_OK && put_all(p->log_fd, &text) < 0)
+        rc = cannot(p->log, err);
     if (rc == Q_OK && text.len)
         fdatasync(p->log_fd);
     q_buf_free(&text);
@@ -212,7 +236,7 @@ int pull_part_put(pull_part *p, bool force, char *err)
     }
     if (bad)
         return errno == EEXIST ? q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, --force does"), p->path) : cannot(p->path, err);
-    unlink(p->log);
+    forget_log(p);
     char *folder = q_strdup(p->path), *slash = strrchr(folder, '/');
     if (slash)
         *slash = 0;

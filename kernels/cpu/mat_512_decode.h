@@ -92,10 +92,14 @@ INLINE int64_t ahead(const mat *w, int64_t o, int64_t o1)
     if (w->row_bytes * 16 > 512 << 10) return 1024;
     return o + 16 >= o1 && w->next ? (int64_t)((uintptr_t)w->next - (uintptr_t)(w->data + o * w->row_bytes)) : w->row_bytes * 16;
 }
-INLINE void fetch(const uint8_t *p, int bytes)
+/* The lines, counted from the row's first byte, that begin within `bytes` at `at` of a row; p is the place there. None is asked for twice. */
+INLINE void fetch(const uint8_t *p, int64_t at, const int bytes)
 {
-    for (int i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T1);
+    const int64_t skip = -at & 63;
+    UNROLL for (int i = 0; i + 64 <= bytes; i += 64)
+        _mm_prefetch((const char *)p + skip + i, _MM_HINT_T1);
+    if (bytes % 64 && skip < bytes % 64)
+        _mm_prefetch((const char *)p + skip + bytes / 64 * 64, _MM_HINT_T1);
 }
 
 #define EACH(r) UNROLL for (int r = 0; r < nr; r++)
@@ -168,7 +172,7 @@ INLINE void dec_k45(const mat *w, const void *act, int64_t act_stride, const int
                 const __m512i at0 = _mm512_load_si512(k_scale_at[q][0]), at1 = _mm512_load_si512(k_scale_at[q][1]);
                 UNROLL for (int g = 0; g < 4; g++) {
                     const uint8_t *s = row[4 * q + g] + at;
-                    fetch(s + far, bytes);
+                    fetch(s + far, at, bytes);
                     __m512i x0 = load64(s + bytes - 128), x1 = load64(s + bytes - 64);
                     __m512i v[4] = { _mm512_and_si512(x0, nib), _mm512_and_si512(_mm512_srli_epi16(x0, 4), nib),
                                      _mm512_and_si512(x1, nib), _mm512_and_si512(_mm512_srli_epi16(x1, 4), nib) };
@@ -236,7 +240,7 @@ INLINE void dec_q6k(const mat *w, const void *act, int64_t act_stride, const int
                     __m512i sc = _mm512_cvtepi8_epi16(_mm256_set_m128i(load16(row[4 * q + g + 1] + at + 192), load16(row[4 * q + g] + at + 192)));
                     UNROLL for (int e = 0; e < 2; e++) {
                         const uint8_t *s = row[4 * q + g + e] + at;
-                        fetch(s + far, 210);
+                        fetch(s + far, at, 210);
                         EACH(r) p[r][g + e] = z;
                         UNROLL for (int h = 0; h < 2; h++) {
                             __m512i x = load64(s + 64 * h), hi = _mm512_broadcast_i64x4(load32(s + 128 + 32 * h));
@@ -288,7 +292,7 @@ INLINE void dec_iq4xs(const mat *w, const void *act, int64_t act_stride, const i
                 __m512i p[4][4];
                 UNROLL for (int g = 0; g < 4; g++) {
                     const uint8_t *s = row[4 * q + g] + at;
-                    fetch(s + far, 136);
+                    fetch(s + far, at, 136);
                     __m256i low = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(dword_bits(s + 4)), by4), _mm256_set1_epi32(15));
                     __m256i high = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(half_bits(s + 2)), by2), _mm256_set1_epi32(3));
                     __m512i sc = _mm512_castsi256_si512(_mm256_sub_epi32(_mm256_or_si256(low, _mm256_slli_epi32(high, 4)), _mm256_set1_epi32(32)));
@@ -332,7 +336,7 @@ INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int
             }
             if (at % 64 < 34)
                 UNROLL for (int i = 0; i < 16; i++)
-                    fetch(row[i] + at + far, 64);
+                    _mm_prefetch((const char *)row[i] + at + far, _MM_HINT_T1);
             UNROLL for (int i = 0; i < 8; i++) {
                 int k = i % 4 + i / 4 * 8;               /* rows k and k + 4 */
                 __m512i v = _mm512_xor_si512(two32(row[k] + at + 2, row[k + 4] + at + 2), flip);
@@ -394,7 +398,8 @@ INLINE void mxfp4_group(const uint8_t *const row[16], int64_t at, int64_t far, c
         __m512i p[4][4], x[4];
         UNROLL for (int g = 0; g < 4; g++) {
             const uint8_t *s = row[4 * q + g] + at;
-            fetch(s + far, 68);
+            UNROLL for (int i = 0; i < 68; i += 64)           /* less work than to tell the lines apart */
+                _mm_prefetch((const char *)s + far + i, _MM_HINT_T1);
             x[g] = _mm512_permutexvar_epi8(order, load64(s));
         }
         e[q] = _mm512_unpackhi_epi64(_mm512_unpackhi_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[2], x[3]));
@@ -453,7 +458,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
             }
             if (at % 64 < bytes)
                 UNROLL for (int i = 0; i < 16; i++)
-                    fetch(row[i] + at + far, 64);
+                    _mm_prefetch((const char *)row[i] + at + far, _MM_HINT_T1);
             UNROLL for (int g = 0; g < 4; g++) {
                 const int64_t q = at + bytes - 16;
                 __m512i x = four16(row[g] + q, row[4 + g] + q, row[8 + g] + q, row[12 + g] + q);

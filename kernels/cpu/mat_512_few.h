@@ -65,7 +65,7 @@ INLINE void dec_q2k(const mat *w, const void *act, int64_t act_stride, const int
                     EACH(r) low[r][2 * q + g / 2] = _mm512_madd_epi16(mn, sums[r]);
                     UNROLL for (int e = 0; e < 2; e++) {
                         const uint8_t *s = row[4 * q + g + e] + at;
-                        fetch(s + far, 84);
+                        fetch(s + far, at, 84);
                         __m512i x = load64(s + 16), s0 = _mm512_permutexvar_epi16(_mm512_load_si512(few_scale_at[e][0]), sc);
                         __m512i s1 = _mm512_permutexvar_epi16(_mm512_load_si512(few_scale_at[e][1]), sc);
                         __m512i v[4] = { _mm512_and_si512(x, pair), _mm512_and_si512(_mm512_srli_epi16(x, 2), pair),
@@ -120,7 +120,7 @@ INLINE void dec_q3k(const mat *w, const void *act, int64_t act_stride, const int
                     __m512i sc = _mm512_cvtepi8_epi16(g ? _mm512_extracti64x4_epi64(bytes, 1) : _mm512_castsi512_si256(bytes));
                     UNROLL for (int e = 0; e < 2; e++) {
                         const uint8_t *s = row[4 * q + g + e] + at;
-                        fetch(s + far, 110);
+                        fetch(s + far, at, 110);
                         __m512i x = load64(s + 32), hi = _mm512_broadcast_i64x4(load32(s)), v[4];
                         UNROLL for (int k = 0; k < 4; k++)
                             v[k] = _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_srli_epi16(x, (unsigned)(2 * k)), pair), _mm512_rolv_epi32(hi, rot[k]), third, 0xf8);

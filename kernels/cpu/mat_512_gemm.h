@@ -422,7 +422,7 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
                 for (int b = 0; b < p.n_block; b++, to += tile_bytes) {
                     if (t + 1 < n_tile)
                         UNROLL for (int i = 0; i < 16; i++)
-                            fetch(row[i] + 16 * w->row_bytes + (b0 + b) * bytes, bytes);
+                            fetch(row[i] + 16 * w->row_bytes + (b0 + b) * bytes, (b0 + b) * bytes, bytes);
                     if (block == 256)
                         unpack256((tile256 *)(void *)to, row, (b0 + b) * bytes);
                     else

@@ -259,6 +259,11 @@ bench-memory: all
 	$(BUILD)/quorum bench memory $(EVALS) $(A)
 	-$(BUILD)/quorum bench memory $(EVALS) $(if $(ACROSS),--across $(ACROSS)) --mode hybrid $(M:%=-m %) $(A)
 
+# What quorum advise foretells of decoding beside what is measured, on synthetic files (20 GB in FOLDER): make bench-advise FOLDER=DIR
+.PHONY: bench-advise
+bench-advise: all
+	@python3 bench/advise.py $(BUILD)/quorum '$(if $(FOLDER),$(FOLDER),$(BUILD)/advise)' $(A)
+
 .PHONY: bench-mat
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
@@ -306,6 +311,7 @@ help:
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
+	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'

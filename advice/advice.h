@@ -52,4 +52,28 @@ typedef struct adv_fit {
 int adv_fit_known(const eng_known *, const adv_wish *, const adv_machine *, adv_fit *out, char *err);
 int adv_fit_file(const char *path, const adv_wish *, const adv_machine *, adv_fit *out, char *err);     /* its own type; wish.type is ignored */
 
+/* ================= which one ================= */
+enum { ADV_PACE = 8 /* tokens a second: below that an answer comes slower than one reads; a line that we drew */,
+       ADV_NEW = 18 /* months before the newest model of the list: what is older comes after what is not */ };
+enum adv_why { ADV_BEST, ADV_FITS /* runs well, has fewer weights */, ADV_OLD, ADV_SLOW, ADV_BIG /* lies nowhere, or on the disk */ };
+typedef struct adv_ask { const char *family, *want; int context, users; } adv_ask;      /* NULL, 0: all, whatever answers, 8192, 1 */
+typedef struct adv_choice {
+    const eng_known *known;
+    const eng_variant *variant;
+    const char *type;                    /* of the file: static */
+    adv_fit fit;
+    int k[3];                            /* experts: 1, 8, 16 as far as there are so many; 0: dense, or fewer */
+    double decode[3];                    /* tokens a second at each; 0 unknown */
+    enum adv_why why;
+} adv_choice;
+/* The best first: of the models that run at ADV_PACE or faster in memory and are not old, the one with most weights: that more weights
+ * answer better is a rule of thumb, which `quorum bench reasoning` checks. *out malloc'ed. Q_NOTFOUND: no such family, or nothing of it
+ * is published as wanted. That nothing fits is no error: no row is ADV_BEST then. */
+int adv_choose(const adv_ask *, const adv_machine *, adv_choice **out, int *n, char *err);
+/* What was chosen and why, the others and why not, the table; width in columns. */
+void adv_say(const adv_ask *, const adv_machine *, const adv_choice *, int n, int width, q_buf *out);
+void adv_json(const adv_ask *, const adv_machine *, const adv_choice *, int n, q_buf *out);
+/* The same of one file on this machine: what k costs, what else would fit. name: what it is called. Either of text and json may be NULL. */
+int adv_say_file(const char *path, const char *name, const adv_machine *, q_buf *text, q_buf *json, char *err);
+
 #endif

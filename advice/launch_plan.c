@@ -247,7 +247,7 @@ static int refuse(const look *l, const adv_launch *p, char *err)
     return q_fail(err, Q_NOMEM, _("%s in %s needs %s and %s has %s: %s"), p->name, p->type,
                   q_bytes_words(p->size.weights + p->size.kv + p->size.state + p->size.room, need), l->m->title,
                   q_bytes_words(p->server->gguf || !l->m->n_gpu ? l->m->ram_free : l->m->gpu[0].free * (uint64_t)l->m->n_gpu, has),
-                  *all ? all : _("take a smaller model"));
+                  *all ? all : _("take a smaller model: quorum advise --machine says which fits"));
 }
 
 /* ---- what is asked for ---- */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static const double gib = 1 << 30;
+enum { TRIES = 4, LONG_NS = 1500000000 };
 
 /* ---- here ---- */
 static int cores_here(void)
@@ -54,7 +55,11 @@ void adv_machine_here(bool measure, adv_machine *out)
     free(home);
     snprintf(out->title, sizeof out->title, "%s", out->cpu);
     if (!measure) return;
-    out->ram_bandwidth = eng_read_bandwidth();
+    int64_t until = q_now_ns() + LONG_NS;
+    for (int i = 0; i < TRIES && (i == 0 || q_now_ns() < until); i++) {       /* the best: what a neighbour took of one is no property of the machine */
+        double rate = eng_read_bandwidth();
+        if (rate > out->ram_bandwidth) out->ram_bandwidth = rate;
+    }
     out->madds = ker_cpu_madds(out->cores, .3);
     out->measured = out->ram_bandwidth > 0;
 }

@@ -12,6 +12,8 @@ typedef struct place { const char *p; size_t n, at; } place;       /* a text and
 static int at(const place *x, size_t i) { return x->at + i < x->n ? (unsigned char)x->p[x->at + i] : 0; }
 static int before(const place *x) { return x->at ? (unsigned char)x->p[x->at - 1] : 0; }
 
+enum { HEAD_MOST = 1024, VALUE_LOOK = 4096 };      /* of what may be looked at once more from every place */
+
 /* Is the byte at i (of the whole text) of a letter, a digit or a line below? What is beyond ASCII counts from À on, but for punctuation. */
 static bool of_word(const place *x, size_t i)
 {
@@ -45,11 +47,17 @@ static size_t private_key(const place *x)
     return close ? (size_t)(close + 5 - x->p) - x->at : x->n - x->at;       /* cut off: all that is left of it */
 }
 
+/* What makers say of their own keys' form; public scanners of secrets (gitleaks' and GitHub's lists of patterns) know the same. */
 static const struct { const char *prefix, *beside; size_t least; } keys[] = {
     { "sk-ant-", "-_", 20 }, { "sk-", "-_", 20 }, { "sk_live_", "", 16 }, { "sk_test_", "", 16 }, { "rk_live_", "", 16 }, { "pk_live_", "", 16 }, { "whsec_", "", 20 }, { "ghp_", "", 30 },
     { "gho_", "", 30 }, { "ghu_", "", 30 }, { "ghs_", "", 30 }, { "ghr_", "", 30 }, { "github_pat_", "_", 22 }, { "glpat-", "-_", 16 }, { "xoxb-", "-", 16 }, { "xoxp-", "-", 16 },
     { "xoxa-", "-", 16 }, { "xoxs-", "-", 16 }, { "xapp-", "-", 16 }, { "AKIA", "", 16 }, { "ASIA", "", 16 }, { "AIza", "-_", 30 }, { "ya29.", "-_.", 20 }, { "hf_", "", 20 }, { "npm_", "", 30 },
-    { "pypi-", "-_", 30 }, { "dop_v1_", "", 40 }, { "shpat_", "", 24 }, { "SG.", "-_.", 30 }, { "AGE-SECRET-KEY-", "", 40 }, { "gsk_", "", 30 }, { "r8_", "", 30 }, { "dckr_pat_", "-_", 20 } };
+    { "pypi-", "-_", 30 }, { "dop_v1_", "", 40 }, { "shpat_", "", 24 }, { "SG.", "-_.", 30 }, { "AGE-SECRET-KEY-", "", 40 }, { "gsk_", "", 30 }, { "r8_", "", 30 }, { "dckr_pat_", "-_", 20 },
+    { "GOCSPX-", "-_", 24 }, { "1//0", "-_", 40 }, { "hvs.", "-_", 20 }, { "hvb.", "-_", 20 }, { "nvapi-", "-_", 40 }, { "pplx-", "", 32 }, { "xai-", "", 40 }, { "csk-", "", 40 }, { "tvly-", "-", 24 },
+    { "rpa_", "", 30 }, { "fw_", "", 20 }, { "jina_", "_", 40 }, { "lsv2_pt_", "_", 32 }, { "lsv2_sk_", "_", 32 }, { "dapi", "-", 32 }, { "lin_api_", "", 32 }, { "ntn_", "", 40 }, { "secret_", "", 43 },
+    { "glsa_", "_", 32 }, { "glc_", "-_=", 32 }, { "sbp_", "", 40 }, { "PMAK-", "-", 50 }, { "NRAK-", "", 24 }, { "figd_", "-_", 32 }, { "xoxe-", "-", 16 }, { "SK", "", 32 }, { "tskey-", "-", 24 },
+    { "ATATT", "-_=", 60 }, { "ATCTT", "-_=", 60 }, { "rk_test_", "", 16 }, { "shpss_", "", 24 }, { "shpca_", "", 24 }, { "shppa_", "", 24 }, { "glptt-", "-_", 16 }, { "gldt-", "-_", 16 },
+    { "glrt-", "-_", 16 }, { "sq0csp-", "-_", 40 }, { "sq0atp-", "-_", 20 }, { "xkeysib-", "-", 60 }, { "pul-", "", 40 }, { "phx_", "", 40 }, { "doo_v1_", "", 40 }, { "dor_v1_", "", 40 }, { "sntrys_", "-_=+/", 40 } };
 
 static size_t known_key(const place *x)
 {
@@ -63,11 +71,12 @@ static size_t known_key(const place *x)
     return 0;
 }
 
-/* Three parts in base64url; the first is JSON. */
+/* Three parts in base64url; the first is JSON, of a few fields. */
 static size_t web_token(const place *x)
 {
     if (word_before(x) || !starts(x, 0, "eyJ")) return 0;
-    size_t a = run(x, 0, "-_"), b, c;
+    const place first = { x->p, x->n - x->at < HEAD_MOST ? x->n : x->at + HEAD_MOST, x->at };
+    size_t a = run(&first, 0, "-_"), b, c;
     if (a < 10 || at(x, a) != '.' || (b = run(x, a + 1, "-_")) < 10 || at(x, a + 1 + b) != '.') return 0;
     c = run(x, a + b + 2, "-_");
     return c < 10 ? 0 : a + b + c + 2;
@@ -77,8 +86,8 @@ static size_t web_token(const place *x)
 static size_t bot_token(const place *x)
 {
     size_t k = 0;
-    if (word_before(x)) return 0;
-    while (isdigit(at(x, k))) k++;
+    if (word_before(x) && !(x->at >= 4 && memcmp(x->p + x->at - 4, "/bot", 4) == 0)) return 0;
+    while (isdigit(at(x, k)) && k <= 10) k++;
     return k >= 8 && k <= 10 && at(x, k) == ':' && run(x, k + 1, "-_") == 35 ? k + 36 : 0;
 }
 
@@ -86,19 +95,62 @@ static size_t bot_token(const place *x)
 static size_t in_url(const place *x)
 {
     if (x->at < 3 || memcmp(x->p + x->at - 3, "://", 3) != 0) return 0;
-    size_t k = 0, colon = 0;
+    size_t k = 0, colon = SIZE_MAX;
     for (int c; (c = at(x, k)) != 0 && !isspace(c) && !strchr("/@<>\"'", c); k++)
-        if (c == ':' && !colon) colon = k;
-    return at(x, k) == '@' && colon && k > colon + 1 ? k : 0;
+        if (c == ':' && colon == SIZE_MAX) colon = k;
+    return at(x, k) == '@' && colon != SIZE_MAX && k > colon + 1 ? k : 0;
 }
 
-static const char *const secret_words[] = { "password", "passwd", "passphrase", "pwd", "secret", "token", "api_key", "apikey", "api-key", "api key", "access_key", "secret_key", "private_key", "client_secret",
-                                            "auth_token", "access_token", "пароль", "Пароль", "токен", "Токен", "секрет", "Секрет", "ключ API", "API-ключ" };
+/* Addresses whose last parts are all that one needs to write there. */
+static size_t webhook(const place *x, size_t *skip)
+{
+    static const char *const hooks[] = { "hooks.slack.com/services/", "hooks.slack.com/workflows/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/", "outlook.office.com/webhook/" };
+    for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++) {
+        size_t k = starts_any_case(x, 0, hooks[i]) ? strlen(hooks[i]) : 0, m = k ? run(x, k, "-_/@") : 0;
+        *skip = k;
+        if (m >= 16) return m;
+    }
+    return 0;
+}
+
+/* Words before a secret. A line below within stands for one of "_", "-", a blank, or nothing; at the beginning for itself. spoken: people write of
+ * it in sentences, with words between it and the colon, or none. least: bytes of the value, where the word alone says little. */
+static const struct { const char *word; bool spoken; size_t least; } secret_words[] = {
+    { "password", true, 0 }, { "passwort", true, 0 }, { "passwd", true, 0 }, { "pass_phrase", true, 0 }, { "pass_code", true, 0 }, { "pwd", false, 0 }, { "_pass", false, 0 }, { "db_pass", false, 0 },
+    { "user_pass", false, 0 }, { "secret", false, 0 }, { "secret_key", false, 0 }, { "secret_key_base", false, 0 }, { "secret_access_key", false, 0 }, { "client_secret", false, 0 }, { "token", false, 0 },
+    { "auth_token", false, 0 }, { "access_token", false, 0 }, { "api_key", false, 0 }, { "auth_key", false, 0 }, { "access_key", false, 0 }, { "account_key", false, 0 }, { "private_key", false, 0 },
+    { "encryption_key", false, 0 }, { "signing_key", false, 0 }, { "master_key", false, 0 }, { "session_id", false, 0 }, { "sess_id", false, 0 }, { "_key", false, 20 }, { "signature", false, 20 },
+    { "пароль", true, 0 }, { "Пароль", true, 0 }, { "ПАРОЛЬ", true, 0 }, { "токен", false, 0 }, { "Токен", false, 0 }, { "секрет", false, 0 }, { "Секрет", false, 0 }, { "ключ API", false, 0 },
+    { "API-ключ", false, 0 } };
+
+/* How many bytes of the text are this word; 0: none. */
+static size_t word_here(const place *x, const char *w)
+{
+    size_t k = 0;
+    for (const char *p = w; *p; p++) {
+        if (*p == '_' && p > w) k += at(x, k) && strchr("_- ", at(x, k)) ? 1 : 0;
+        else if (tolower(at(x, k)) == tolower((unsigned char)*p)) k++;
+        else return 0;
+    }
+    return k;
+}
+
+/* A call, an index, a place to be filled in: something opens and closes. */
+static bool encloses(const char *v, size_t n)
+{
+    static const char pair[] = "()<>{}[]";
+    for (size_t i = 0; i < sizeof pair - 1; i += 2) {
+        const char *open = memchr(v, pair[i], n);
+        if (open && memchr(open, pair[i + 1], n - (size_t)(open - v))) return true;
+    }
+    return n && strchr("<{[(", *v);
+}
 
 /* Would somebody choose it as a password, or a machine make it? Not a word of prose, a call, a variable, a row of stars. */
-static bool secretive(const char *v, size_t n, bool tight)
+enum told { BARE, LOOSE, TIGHT };            /* nothing between the word and it; a colon or words; no blank at all */
+static bool secretive(const char *v, size_t n, enum told how)
 {
-    bool digit = false, sign = false, upper = false, lower = false, same = true;
+    bool digit = false, sign = false, upper = false, lower = false, same = true, tight = how == TIGHT;
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)v[i];
         digit |= isdigit(c) != 0;
@@ -106,39 +158,78 @@ static bool secretive(const char *v, size_t n, bool tight)
         lower |= islower(c) != 0;
         sign |= strchr("!@#$%^&*+=/?~", c) != NULL;
         same &= c == (unsigned char)v[0];
-        if (strchr("()<>{}[];\\", c)) return false;
+        if (c == '\\') return false;
     }
-    if (same || n < 4 || *v == '$' || strncasecmp(v, "your", 4) == 0 || strncasecmp(v, "null", 4) == 0 || strncasecmp(v, "none", 4) == 0 || strncasecmp(v, "true", 4) == 0 || strncasecmp(v, "http", 4) == 0) return false;
+    if (same || n < 4 || *v == '$' || encloses(v, n) || strncasecmp(v, "your", 4) == 0 || strncasecmp(v, "null", 4) == 0 || strncasecmp(v, "none", 4) == 0 || strncasecmp(v, "true", 4) == 0 || strncasecmp(v, "http", 4) == 0) return false;
+    if (how == BARE) return n >= 8 && digit && (upper || lower) && (sign || (upper && lower));
     return digit ? n >= 6 || (tight && lower) : n >= 6 && (sign || (tight && (upper || lower)) || (upper && lower && n >= 10));
 }
 
-/* password = VALUE, "token": "VALUE", пароль: VALUE. Only the value goes. */
+/* What joins a word with its value, from k on: how, and where the value begins, its quote included. 0: nothing does. */
+static size_t joined(const place *x, size_t k, bool spoken, enum told *how)
+{
+    bool option = x->at >= 2 && memcmp(x->p + x->at - 2, "--", 2) == 0, tag = x->at && before(x) == '<';
+    size_t word = k, words = 0;
+    if (at(x, k) == '\\' && at(x, k + 1) == '"') k++;
+    if (at(x, k) == '"' || at(x, k) == '\'') k++;
+    *how = at(x, k) == ' ' ? LOOSE : TIGHT;
+    if (tag && at(x, k) == '>') return k + 1;
+    while (at(x, k) == ' ') k++;
+    if (starts(x, k, "is ") || starts(x, k, "— ")) k += starts(x, k, "is ") ? 3 : 4, *how = LOOSE;
+    else if (starts(x, k, ":=") || starts(x, k, "=>")) k += 2, *how = LOOSE;
+    else if (at(x, k) == ':' || at(x, k) == '=') *how = *how == TIGHT && at(x, k) == '=' ? TIGHT : LOOSE, k++;
+    else if (option && *how == LOOSE) return *how = TIGHT, k;
+    else if (!spoken || k != word + 1) return 0;
+    else {                                   /* "for the mail: X", or X itself */
+        size_t m = k;
+        while (m < k + 48 && (wordy(x, m) || (at(x, m) == ' ' && ++words < 5))) m++;
+        *how = at(x, m) == ':' && at(x, m + 1) == ' ' ? LOOSE : BARE;
+        if (*how == LOOSE) k = m + 1;
+    }
+    while (at(x, k) == ' ') k++;
+    return k;
+}
+
+/* password = VALUE, "token": "VALUE", пароль: VALUE, <password>VALUE, --password VALUE. Only the value goes. */
 static size_t assigned(const place *x, size_t *skip)
 {
-    size_t k = 0;
-    for (size_t i = 0; i < sizeof secret_words / sizeof *secret_words && !k; i++)
-        if (starts_any_case(x, 0, secret_words[i])) k = strlen(secret_words[i]);
-    if (!k) return 0;
-    bool tight = true, quoted = false;
-    if (at(x, k) == '"' || at(x, k) == '\'') k++;
-    while (at(x, k) == ' ') k++, tight = false;
-    if (starts(x, k, "is ") || starts(x, k, "— ")) k += starts(x, k, "is ") ? 3 : 4, tight = false;
-    else if (at(x, k) == ':' || at(x, k) == '=') tight = tight && at(x, k) == '=', k++;
-    else return 0;
-    while (at(x, k) == ' ') k++;
+    size_t k = 0, least = 0;
+    bool spoken = false, quoted = false;
+    enum told how;
+    for (size_t i = 0; i < sizeof secret_words / sizeof *secret_words; i++) {        /* the longest: secret_key is no secret with a key behind */
+        size_t w = word_here(x, secret_words[i].word);
+        if (w > k) k = w, least = secret_words[i].least, spoken = secret_words[i].spoken;
+    }
+    if (!k || !(k = joined(x, k, spoken, &how))) return 0;
+    if (at(x, k) == '\\' && at(x, k + 1) == '"') k++;
     int q = at(x, k);
     if (q == '"' || q == '\'' || q == '`') quoted = true, k++;
-    size_t v = k;
-    for (int c; (c = at(x, k)) != 0 && !isspace(c) && c != '"' && c != '\'' && c != '`' && c != ',' && !(tight && c == '&'); k++) {}
-    while (!quoted && k > v && strchr(".;:?)", at(x, k - 1))) k--;
-    if (k - v > 4096 || !secretive(x->p + x->at + v, k - v, tight || (quoted && k - v >= 8))) return 0;
+    size_t v = k, look;
+    for (int c; (c = at(x, k)) != 0 && !isspace(c) && !strchr("\"'`,", c) && !(c == '\\' && at(x, k + 1) == '"') && !(how == TIGHT && strchr("&;<", c)); k++)
+        if (k - v == VALUE_LOOK && !secretive(x->p + x->at + v, VALUE_LOOK, how)) return 0;
+    while (!quoted && k > v && strchr(".;:?)", at(x, k - 1)) && !(at(x, k - 1) == ')' && memchr(x->p + x->at + v, '(', k - v))) k--;
+    if (quoted && how == LOOSE && k - v >= 8) how = TIGHT;
+    look = k - v < VALUE_LOOK ? k - v : VALUE_LOOK;
+    if (look < least || !secretive(x->p + x->at + v, look, how)) return 0;
     *skip = v;
     return k - v;
 }
 
+/* curl -u NAME:VALUE */
+static size_t of_user(const place *x, size_t *skip)
+{
+    size_t k = starts(x, 0, " -u ") ? 4 : starts(x, 0, " --user ") ? 8 : 0, v = 0;
+    if (!k) return 0;
+    k += at(x, k) == '"' || at(x, k) == '\'';
+    for (int c; (c = at(x, k)) != 0 && k < 256 && !isspace(c) && c != '"' && c != '\''; k++)
+        if (c == ':' && !v) v = k + 1;
+    *skip = v;
+    return v && v + 4 <= k ? k - v : 0;
+}
+
 static size_t bearer(const place *x, size_t *skip)
 {
-    size_t k = starts_any_case(x, 0, "bearer ") ? 7 : starts(x, 0, "Basic ") ? 6 : 0, m = k && !word_before(x) ? run(x, k, "-_.=+/~") : 0;
+    size_t k = starts_any_case(x, 0, "bearer ") ? 7 : starts_any_case(x, 0, "apikey ") ? 7 : starts(x, 0, "Basic ") || starts_any_case(x, 0, "token ") ? 6 : 0, m = k && !word_before(x) ? run(x, k, "-_.=+/~") : 0;
     bool digit = false;
     for (size_t i = 0; i < m; i++) digit |= isdigit(at(x, k + i)) != 0;
     *skip = k;
@@ -378,7 +469,8 @@ static size_t street_ru(const place *x)
 /* plain: from here on; ahead: so many bytes behind here; behind: it began so many bytes before. */
 static const struct { enum redact_kind kind; size_t (*plain)(const place *); size_t (*ahead)(const place *, size_t *skip); size_t (*behind)(const place *, size_t *back); } rules[] = {
     { RED_SECRET, private_key, NULL, NULL }, { RED_SECRET, known_key, NULL, NULL }, { RED_SECRET, web_token, NULL, NULL }, { RED_SECRET, bot_token, NULL, NULL }, { RED_SECRET, in_url, NULL, NULL },
-    { RED_SECRET, NULL, assigned, NULL }, { RED_SECRET, NULL, bearer, NULL }, { RED_EMAIL, NULL, NULL, email }, { RED_IBAN, iban, NULL, NULL }, { RED_ADDRESS, street_en, NULL, NULL },
+    { RED_SECRET, NULL, webhook, NULL },
+    { RED_SECRET, NULL, assigned, NULL }, { RED_SECRET, NULL, bearer, NULL }, { RED_SECRET, NULL, of_user, NULL }, { RED_EMAIL, NULL, NULL, email }, { RED_IBAN, iban, NULL, NULL }, { RED_ADDRESS, street_en, NULL, NULL },
     { RED_ADDRESS, street_ru, NULL, NULL }, { RED_NUMBER, NULL, told_number, NULL }, { RED_NUMBER, formed_number, NULL, NULL }, { RED_CARD, card, NULL, NULL }, { RED_IP, four_bytes, NULL, NULL },
     { RED_IP, eight_groups, NULL, NULL }, { RED_PHONE, phone, NULL, NULL } };
 

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_MODELS = 8, MOST_SEATS = 24, MOST_TASKS = 16 };
+enum { MOST_MODELS = 8, MOST_SEATS = 24, MOST_TASKS = 16, LABEL = 40 };
 typedef struct args {
     const char *model[MOST_MODELS], *against[MOST_SEATS], *tasks, *html, *think, *vote, *lm_eval;
     char **more; int n_more;             /* behind --, for lm_eval */
@@ -116,6 +116,14 @@ static int make_items(const args *a, exam_sheet *s, char *err)
     return rc;
 }
 
+static int list_tasks(void)
+{
+    int n;
+    const exam_task *t = exam_tasks(&n);
+    for (int i = 0; i < n; i++) q_say(stdout, "%-11s %s\n", t[i].name, _(t[i].help));
+    return 0;
+}
+
 /* The line that runs this again, quoted for a shell. */
 static char *command_of(int argc, char **argv)
 {
@@ -167,7 +175,10 @@ static int sit(run *r, prov *p, const chair *x, exam_seat *seat, char *err)
 
 static int sit_further(run *r, prov *p, const char *spec, char *err)
 {
-    const chair x = { spec, spec ? q_printf("%s [%s]", prov_about(p)->name, spec) : q_strdup(prov_about(p)->name), (uint64_t)r->a->seed };
+    size_t n = spec ? strlen(spec) : 0;
+    bool cut = n > LABEL;                /* a list of bans would fill the screen; the command below has it whole */
+    n = cut ? q_utf8_whole(spec, LABEL) : n;
+    const chair x = { spec, spec ? q_printf("%s [%.*s%s]", prov_about(p)->name, (int)n, spec, cut ? "…" : "") : q_strdup(prov_about(p)->name), (uint64_t)r->a->seed };
     return sit(r, p, &x, &r->seat[r->n_seat++], err);
 }
 
@@ -251,6 +262,7 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     char err[Q_ERRLEN], why[Q_ERRLEN];
     int status = parse(as, argc, argv, &a);
     if (status) return status;
+    if (a.tasks && !strcmp(a.tasks, "list")) return list_tasks();
     if (a.lm_eval) return lm_eval(&a);
     run r = { .a = &a, .command = command_of(argc, argv) };
     r.sheet = (exam_sheet){ .base = a.base, .shots = a.shots, .max_tokens = a.max_tokens, .seed = (uint64_t)a.seed, .think = a.think, .go = go, .user = &r };

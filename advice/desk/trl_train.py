@@ -39,17 +39,23 @@ def count(model, parts):
     return out
 
 
-def samples(model):
-    """A few numbers of each trained parameter. Adapters begin with a B of zeros, so any change is seen there."""
-    return {n: p.detach().flatten()[:256].float().cpu().clone() for n, p in model.named_parameters() if p.requires_grad}
+def print_of(p):
+    """Two sums over all numbers of a parameter that lie on this device: any change is seen, also of one row of an embedding or one expert."""
+    p = p.detach()
+    p = p.to_local() if hasattr(p, "to_local") else p
+    return (p.sum(dtype=torch.float64).item(), torch.linalg.vector_norm(p, dtype=torch.float64).item()) if p.numel() else None
+
+
+def prints(model):
+    return {n: print_of(p) for n, p in model.named_parameters() if p.requires_grad}
 
 
 def moved(model, before, parts):
     out = {}
     for n, p in model.named_parameters():
-        if n in before and before[n].numel():
+        if before.get(n):                                # ZeRO-3 has nothing here outside of a step
             part = next((part for part, pattern in parts.items() if re.search(pattern, n)), "other")
-            out[part] = out.get(part, False) or not torch.equal(before[n], p.detach().flatten()[:256].float().cpu())
+            out[part] = out.get(part, False) or print_of(p) != before[n]
     return out
 
 
@@ -91,10 +97,10 @@ def main():
     if empty or wrong:
         sys.exit("what is trained is not what desk.json asks for: nothing of %s, something of %s; transformers may have renamed these parts: compare "
                  "the patterns in desk.json with the model's parameters" % (", ".join(empty) or "none is missing", ", ".join(wrong) or "none is too many"))
-    before = samples(trainer.model)
+    before = prints(trainer.model)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir) if os.path.isdir(args.output_dir) else None)
     changed = moved(trainer.model, before, parts)
-    if trainer.state.global_step and any(part in changed and not changed[part] for part in desk["trained"]):
+    if trainer.state.global_step > 1 and any(part in changed and not changed[part] for part in desk["trained"]):
         sys.exit("no number of %s changed: the learning rate may be 0, or too small for the type" % ", ".join(p for p in desk["trained"] if not changed.get(p, True)))
     trainer.save_model(args.output_dir)
     if trainer.accelerator.is_main_process:

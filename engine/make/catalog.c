@@ -151,6 +151,8 @@ int catalog_read(const char *text, const char *name, catalog *out, char *err)
         else rc = eng_energy_like(k->arch, k->like, "F16", 0, &e, err);
         if (rc) break;
         uint64_t all = 0;
+        for (int j = 0; j < k->n_variant; j++)
+            if (k->variant[j].context > k->n_ctx) k->n_ctx = k->variant[j].context;      /* later models of a shape take more */
         for (int p = 0; p < ENG_ENERGY_PARTS; p++) all += e.params[p];
         k->params_b = (double)all / 1e9;
         k->active_b = (double)eng_energy_active(&e, k->n_used) / 1e9;

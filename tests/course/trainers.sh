@@ -57,5 +57,9 @@ a = safe_open(t + "/trl-cpu/output/adapter_model.safetensors", "pt")
 b = [k for k in a.keys() if ".experts." in k and "lora_B" in k]
 assert len(b) == 4 and all(a.get_tensor(k).abs().max() > 0 for k in b), b      # B begins as zeros
 P
+    for f in full parts; do
+        (. "$venvs/venv-trl/bin/activate" && cd "$t/trl-$f" && HF_HUB_OFFLINE=1 python trl_train.py --use_cpu true --max_steps 2 --gradient_accumulation_steps 1 --eval_strategy no) > "$t/log" 2>&1 &&
+            grep -q '"experts": true' "$t/trl-$f/output/trained.json" && ok "trains_$f" || bad "trains_$f" "$(tail -2 "$t/log")"
+    done
 fi
 exit $failed

@@ -1,0 +1,288 @@
+/* advice/say: the answer in words and as JSON. See advice.h. */
+#include "advice/room.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double gib = 1 << 30;
+static const char *const place_key[] = {"gpu", "split", "ram", "disk", "nowhere"};
+static const char *const place_words[] = {N_("GPU"), N_("GPU+RAM"), N_("RAM"), N_("disk"), N_("too large")};
+static const char *const why_key[] = {"best", "fits", "old", "slow", "large"};
+
+static void wrap(q_buf *out, const char *text, int width)
+{
+    int column = 0;
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, " ");
+        int cells = 0;
+        for (size_t i = 0; i < n; i++) cells += ((unsigned char)p[i] & 0xc0) != 0x80;
+        if (column && column + 1 + cells > width) q_buf_putc(out, '\n'), column = 0;
+        if (column) q_buf_putc(out, ' '), column++;
+        q_buf_add(out, p, n);
+        column += cells;
+        p += n + strspn(p + n, " ");
+    }
+    q_buf_putc(out, '\n');
+}
+
+static void wrap_take(q_buf *out, char *text, int width)
+{
+    wrap(out, text, width);
+    free(text);
+}
+
+static void cell(q_buf *out, const char *text, int width, bool right)
+{
+    int cells = 0;
+    for (const char *p = text; *p; p++) cells += ((unsigned char)*p & 0xc0) != 0x80;
+    for (int i = cells; right && i < width; i++) q_buf_putc(out, ' ');
+    q_buf_puts(out, text);
+    for (int i = cells; !right && i < width; i++) q_buf_putc(out, ' ');
+}
+
+static const char *number(char out[16], double v)
+{
+    snprintf(out, 16, v <= 0 ? "-" : v < 10 ? "%.1f" : "%.0f", v);
+    return out;
+}
+
+static void say_machine(const adv_machine *m, int width, q_buf *out)
+{
+    q_buf b = {0};
+    q_buf_printf(&b, _("Machine: %s; %.1f of %.1f GiB of memory free"), *m->title ? m->title : m->name, (double)m->ram_free / gib, (double)m->ram / gib);
+    if (m->ram_bandwidth > 0) q_buf_printf(&b, m->measured ? _(", read at %.1f GiB/s (measured now)") : _(", read at %.1f GiB/s (not measured)"), m->ram_bandwidth / gib);
+    if (*m->isa) q_buf_printf(&b, _("; %d cores, %s"), m->cores, m->isa);
+    for (int i = 0; i < m->n_gpu; i++)
+        q_buf_printf(&b, _("; %s with %.1f GiB, %.0f GiB/s"), m->gpu[i].name, (double)m->gpu[i].free / gib, m->gpu[i].bandwidth / gib);
+    if (!m->n_gpu) q_buf_puts(&b, _("; no GPU"));
+    if (*m->source) q_buf_printf(&b, _(" (%s, %s)"), m->source, m->date);
+    q_buf_putc(&b, '.');
+    wrap(out, b.p, width);
+    q_buf_free(&b);
+}
+
+static char *why_not(const adv_choice *c, const adv_choice *best)
+{
+    char rate[16];
+    number(rate, c->fit.decode);
+    double needs = (double)(c->fit.weights + c->fit.kv + c->fit.state) / gib;
+    switch (c->why) {
+    case ADV_FITS:
+        return best && c->fit.decode > best->fit.decode ? q_printf(_("%s in %s: %s tokens/s, faster, with fewer weights (%.1fB)"), c->variant->name, c->type, rate, c->known->params_b)
+                                                        : q_printf(_("%s in %s: %s tokens/s, and fewer weights (%.1fB)"), c->variant->name, c->type, rate, c->known->params_b);
+    case ADV_OLD: return q_printf(_("%s in %s: %s tokens/s, but of %s: newer ones of its size answer better as a rule"), c->variant->name, c->type, rate, c->known->released);
+    case ADV_SLOW: return q_printf(_("%s in %s: %s tokens/s, below %d"), c->variant->name, c->type, rate, ADV_PACE);
+    case ADV_BIG:
+        return c->fit.place == ADV_DISK ? q_printf(_("%s: even in %s it needs %.1f GiB; experts would be read from the disk as they are asked for"), c->variant->name, c->type, needs)
+                                        : q_printf(_("%s: needs %.1f GiB in %s, more than there is"), c->variant->name, needs, c->type);
+    case ADV_BEST: break;
+    }
+    return q_strdup(c->variant->name);
+}
+
+static void say_best(const adv_ask *ask, const adv_choice *list, int n, int width, q_buf *out)
+{
+    const adv_choice *c = &list[0];
+    char rate[16];
+    if (c->why != ADV_BEST) {
+        const adv_choice *least = c;
+        for (int i = 0; i < n; i++)
+            if (list[i].fit.decode > least->fit.decode || (least->fit.decode <= 0 && list[i].known->params_b < least->known->params_b)) least = &list[i];
+        if (least->fit.place <= ADV_RAM)
+            wrap_take(out, q_printf(_("Nothing of this reaches %d tokens/s here; %s in %s comes nearest with %s. A shorter context (--context), a smaller model (--family all) or a faster machine would do."),
+                                    ADV_PACE, least->variant->name, least->type, number(rate, least->fit.decode)), width);
+        else
+            wrap_take(out, q_printf(_("Nothing of this fits here: the smallest, %s, needs %.1f GiB. Free memory, ask for less context (--context), or look for a smaller one (--family all)."),
+                                    least->variant->name, (double)(least->fit.weights + least->fit.kv + least->fit.state) / gib), width);
+        return;
+    }
+    wrap_take(out, q_printf(_("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it has most weights (%.1fB, %.1fB of them a token), and %d tokens of context fit."),
+                            c->variant->name, c->type, (double)c->fit.weights / gib, _(place_words[c->fit.place]), number(rate, c->fit.decode), ADV_PACE, c->known->params_b,
+                            c->known->active_b, c->fit.context_max), width);
+    if (*c->variant->gguf) wrap_take(out, q_printf(_("Get it: quorum model pull hf:%s:%s (%s%s)"), c->variant->gguf, c->type, c->variant->licence, c->variant->gated ? _("; asks for an agreement first") : ""), width);
+    else wrap_take(out, q_printf(_("Its weights: hf:%s (%s%s); no GGUF of it is in the list: convert it with llama.cpp's convert_hf_to_gguf.py"), c->variant->repo, c->variant->licence,
+                                 c->variant->gated ? _("; asks for an agreement first") : ""), width);
+    if (*c->variant->sampling) wrap_take(out, q_printf(_("Its makers' sampling: %s"), c->variant->sampling), width);
+    if (*c->known->note) wrap_take(out, q_printf(_("Note: %s."), _(c->known->note)), width);
+    if (ask->context > c->fit.context_max) wrap_take(out, q_printf(_("%d tokens of context are more than it takes here."), ask->context), width);
+}
+
+enum { SHOWN = 24, OTHERS = 5 };
+
+static void say_table(const adv_choice *list, int n, int width, q_buf *out)
+{
+    const bool wide = width >= 100;
+    const struct { const char *head; int width; bool narrow, left; } columns[] = {
+        {_("model"), wide ? 36 : 29, true, true}, {_("type"), 6, true, true}, {_("GiB"), 5, true, false},   {_("KV KiB"), 7, false, false}, {_("where"), 7, true, true},
+        {_("context"), 8, false, false},          {"k=1", 5, true, false},     {"k=8", 5, true, false},      {"k=16", 5, true, false},        {_("own k"), 5, true, false},
+    };
+    enum { N = sizeof columns / sizeof *columns };
+    for (int row = -1; row < n && row < SHOWN; row++) {
+        char text[N][64];
+        const adv_choice *c = row < 0 ? NULL : &list[row];
+        for (int j = 0; j < N; j++) snprintf(text[j], sizeof text[j], "%s", columns[j].head);
+        if (c) {
+            snprintf(text[0], sizeof text[0], "%.*s", columns[0].width, c->variant->name);
+            snprintf(text[1], sizeof text[1], "%s", c->type);
+            snprintf(text[2], sizeof text[2], "%.1f", (double)c->fit.weights / gib);
+            snprintf(text[3], sizeof text[3], "%.0f", (double)c->fit.kv_token / 1024);
+            snprintf(text[4], sizeof text[4], "%s", _(place_words[c->fit.place]));
+            snprintf(text[5], sizeof text[5], c->fit.context_max ? "%d" : "-", c->fit.context_max);
+            for (int j = 0; j < 3; j++) number(text[6 + j], c->decode[j]);
+            number(text[9], c->fit.decode);
+        }
+        for (int j = 0; j < N; j++)
+            if (wide || columns[j].narrow) {
+                if (j) q_buf_putc(out, ' ');
+                cell(out, text[j], columns[j].width, !columns[j].left);
+            }
+        while (out->len && out->p[out->len - 1] == ' ') out->p[--out->len] = 0;
+        q_buf_putc(out, '\n');
+    }
+}
+
+void adv_say(const adv_ask *ask, const adv_machine *m, const adv_choice *list, int n, int width, q_buf *out)
+{
+    say_best(ask, list, n, width, out);
+    q_buf_putc(out, '\n');
+    int from = list[0].why == ADV_BEST;
+    const adv_choice *best = from ? &list[0] : NULL;
+    if (n > from) q_buf_printf(out, "%s\n", _("Why not another:"));
+    for (int kind = ADV_FITS; kind <= ADV_BIG; kind++)
+        for (int i = from, said = 0; i < n && said < (kind == ADV_FITS ? 3 : 2); i++)
+            if ((int)list[i].why == kind) {
+                wrap_take(out, why_not(&list[i], best), width);
+                said++;
+            }
+    q_buf_putc(out, '\n');
+    say_table(list, n, width, out);
+    q_buf_putc(out, '\n');
+    say_machine(m, width, out);
+    wrap(out, _("Tokens a second are foretold from the bytes that a token reads (measured speeds beat printed ones; a GPU's is not measured). That more weights answer better is a rule of thumb: quorum bench reasoning -m A -m B measures it."), width);
+    wrap(out, _("Does a 30B-A3B with other settings (more experts a token, another brain) come near a dense 70B? No controlled study that we know shows it. Measured here: quorum bench reasoning -m MODEL --against experts.k=16, and quorum sweep experts.k 1..16 for perplexity."), width);
+}
+
+/* ---- JSON ---- */
+static cJSON *json_machine(const adv_machine *m)
+{
+    cJSON *j = cJSON_CreateObject(), *gpus = cJSON_AddArrayToObject(j, "gpus");
+    cJSON_AddStringToObject(j, "name", m->name);
+    cJSON_AddStringToObject(j, "title", m->title);
+    cJSON_AddNumberToObject(j, "ram", (double)m->ram);
+    cJSON_AddNumberToObject(j, "ram_free", (double)m->ram_free);
+    cJSON_AddNumberToObject(j, "ram_bandwidth", m->ram_bandwidth);
+    cJSON_AddNumberToObject(j, "multiply_adds", m->madds);
+    cJSON_AddNumberToObject(j, "cores", m->cores);
+    cJSON_AddBoolToObject(j, "measured", m->measured);
+    cJSON_AddStringToObject(j, "source", m->source);
+    for (int i = 0; i < m->n_gpu; i++) {
+        cJSON *g = cJSON_CreateObject();
+        cJSON_AddStringToObject(g, "name", m->gpu[i].name);
+        cJSON_AddNumberToObject(g, "bytes", (double)m->gpu[i].bytes);
+        cJSON_AddNumberToObject(g, "free", (double)m->gpu[i].free);
+        cJSON_AddNumberToObject(g, "bandwidth", m->gpu[i].bandwidth);
+        cJSON_AddItemToArray(gpus, g);
+    }
+    return j;
+}
+
+static void json_fit(cJSON *j, const adv_fit *f)
+{
+    const struct { const char *key; double v; } numbers[] = {
+        {"weights", (double)f->weights}, {"kv", (double)f->kv}, {"kv_token", (double)f->kv_token}, {"state", (double)f->state}, {"on_gpu", (double)f->on_gpu},
+        {"in_ram", (double)f->in_ram}, {"on_disk", (double)f->on_disk}, {"context_max", f->context_max}, {"decode", f->decode}, {"prefill", f->prefill},
+    };
+    cJSON_AddStringToObject(j, "place", place_key[f->place]);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) cJSON_AddNumberToObject(j, numbers[i].key, numbers[i].v);
+    cJSON_AddBoolToObject(j, "guess", f->guess);
+}
+
+static void put_json(cJSON *j, q_buf *out)
+{
+    char *s = cJSON_PrintUnformatted(j);
+    q_buf_puts(out, s ? s : "{}");
+    free(s);
+    cJSON_Delete(j);
+}
+
+void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, int n, q_buf *out)
+{
+    cJSON *j = cJSON_CreateObject(), *rows;
+    cJSON_AddItemToObject(j, "machine", json_machine(m));
+    cJSON_AddNumberToObject(j, "context", ask->context);
+    if (list[0].why == ADV_BEST) cJSON_AddStringToObject(j, "take", list[0].variant->name);
+    else cJSON_AddNullToObject(j, "take");
+    rows = cJSON_AddArrayToObject(j, "models");
+    for (int i = 0; i < n; i++) {
+        cJSON *r = cJSON_CreateObject(), *k = NULL;
+        const adv_choice *c = &list[i];
+        const struct { const char *key, *v; } texts[] = {
+            {"name", c->variant->name}, {"shape", c->known->like}, {"kind", c->variant->kind}, {"repo", c->variant->repo}, {"gguf", c->variant->gguf},
+            {"licence", c->variant->licence}, {"sampling", c->variant->sampling}, {"source", c->variant->source}, {"date", c->variant->date}, {"type", c->type},
+            {"why", why_key[c->why]}, {"note", c->known->note},
+        };
+        for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) cJSON_AddStringToObject(r, texts[t].key, texts[t].v);
+        cJSON_AddNumberToObject(r, "parameters_b", c->known->params_b);
+        cJSON_AddNumberToObject(r, "active_b", c->known->active_b);
+        cJSON_AddNumberToObject(r, "context", c->variant->context);
+        json_fit(r, &c->fit);
+        k = cJSON_AddObjectToObject(r, "decode_at_k");
+        for (int t = 0; t < 3; t++) {
+            char key[16];
+            snprintf(key, sizeof key, "%d", c->k[t]);
+            if (c->k[t]) cJSON_AddNumberToObject(k, key, c->decode[t]);
+        }
+        cJSON_AddItemToArray(rows, r);
+    }
+    put_json(j, out);
+}
+
+/* ---- one file ---- */
+enum { FILE_WIDTH = 78 };
+
+static void say_file(const char *name, const adv_machine *m, const adv_fit *f, const adv_fit at[3], const int k[3], q_buf *text)
+{
+    char rate[16], own[16];
+    wrap_take(text, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), name,
+                             _(place_words[f->place]), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), FILE_WIDTH);
+    for (int i = 0; i < 3; i++)
+        if (k[i]) q_buf_printf(text, _("  k = %-3d %7s tokens/s, %6.2f GiB read a token%s\n"), k[i], number(rate, at[i].decode), (double)eng_energy_bytes(&at[i].costs, k[i]) / gib,
+                               k[i] == f->costs.n_used ? _(" (the model's own)") : "");
+    if (f->costs.n_expert) wrap(text, _("Fewer experts a token are faster and answer worse, more are slower and seldom better: /sweep experts.k 1..16 measures both."), FILE_WIDTH);
+    adv_choice *list;
+    int n;
+    char err[Q_ERRLEN];
+    if (adv_choose(&(adv_ask){.context = 0}, m, &list, &n, err) != Q_OK) return;
+    if (list[0].why == ADV_BEST)
+        wrap_take(text, q_printf(_("Of the published models this machine runs best: %s in %s, some %s tokens/s (this one: %s). quorum advise shows all."), list[0].variant->name, list[0].type,
+                                 number(rate, list[0].fit.decode), number(own, f->decode)), FILE_WIDTH);
+    free(list);
+}
+
+int adv_say_file(const char *path, const char *name, const adv_machine *m, q_buf *text, q_buf *json, char *err)
+{
+    adv_fit f, at[3];
+    int k[3] = {1, 8, 16}, rc = adv_fit_file(path, &(adv_wish){.k = 0}, m, &f, err);
+    for (int i = 0; rc == Q_OK && i < 3; i++) {
+        if (k[i] > f.costs.n_expert) k[i] = 0;
+        else rc = adv_fit_file(path, &(adv_wish){.k = k[i]}, m, &at[i], err);
+    }
+    if (rc) return rc;
+    if (text) say_file(name, m, &f, at, k, text);
+    if (json) {
+        cJSON *j = cJSON_CreateObject(), *rates = NULL;
+        cJSON_AddStringToObject(j, "model", name);
+        cJSON_AddItemToObject(j, "machine", json_machine(m));
+        json_fit(j, &f);
+        rates = cJSON_AddObjectToObject(j, "decode_at_k");
+        for (int i = 0; i < 3; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "%d", k[i]);
+            if (k[i]) cJSON_AddNumberToObject(rates, key, at[i].decode);
+        }
+        put_json(j, json);
+    }
+    return Q_OK;
+}

@@ -69,13 +69,15 @@ typedef struct reader { adv_machine *v; int n; const char *name; char *err; int 
 
 static int value_of(reader *r, adv_machine *m, const char *key, const char *value)
 {
-    double number = strtod(value, NULL);
+    char *end;
+    double number = strtod(value, &end);
+    bool plain = number > 0 && number < 1e7 && !*end;      /* also "inf" is a number, and "64x" begins with one */
     adv_gpu *g = &m->gpu[0];
     if (strcmp(key, "title") == 0) snprintf(m->title, sizeof m->title, "%s", value);
     else if (strcmp(key, "source") == 0) m->source = q_strdup(value);
     else if (strcmp(key, "date") == 0) m->date = q_strdup(value);
     else if (strcmp(key, "gpu") == 0) snprintf(g->name, sizeof g->name, "%s", value), m->n_gpu = 1;
-    else if (!(number > 0)) return q_fail(r->err, Q_FORMAT, _("%s: [%s] %s = %s is not understood"), r->name, m->name, key, value);
+    else if (!plain) return q_fail(r->err, Q_FORMAT, _("%s: [%s] %s = %s is not understood"), r->name, m->name, key, value);
     else if (strcmp(key, "gpu_gb") == 0) g->bytes = (uint64_t)(number * gib), g->free = (uint64_t)(number * gib * .985);      /* the driver's share */
     else if (strcmp(key, "gpu_bandwidth") == 0) g->bandwidth = number * 1e9;
     else if (strcmp(key, "ram_gb") == 0) m->ram = (uint64_t)(number * gib), m->ram_free = (uint64_t)(number * gib * .9);      /* the system's share */

@@ -59,11 +59,18 @@ static int published(reader *r, eng_known *k, const char *value)
     return 0;
 }
 
+/* YYYY-MM: who reads it counts in months. */
+static bool is_month(const char *s)
+{
+    return strlen(s) == 7 && strspn(s, "0123456789") == 4 && s[4] == '-' && strspn(s + 5, "0123456789") == 2;
+}
+
 static int row_value(reader *r, eng_known *k, const char *name, const char *value)
 {
     const struct { const char *name; const char **to; } texts[] = {
         {"family", &k->family}, {"title", &k->title}, {"source", &k->source}, {"date", &k->date}, {"released", &k->released},
     };
+    if (strcmp(name, "released") == 0 && !is_month(value)) return -1;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
     if (strcmp(name, "published") == 0) return published(r, k, value);

@@ -38,6 +38,9 @@ static void test_a_machine_lacks_nothing(void)
         {"[a]\ntitle = A\nram_bandwidth = 50\nsource = https://x\ndate = 2026-01-01\n", "a lacks its ram_gb"},
         {"[a]\ngpu = G\nram_gb = 8\nram_bandwidth = 50\nsource = https://x\ndate = 2026-01-01\n", "a lacks its gpu_gb"},
         {"[a]\nram_gb = many\n", "ram_gb = many is not understood"},
+        {"[a]\nram_gb = inf\n", "ram_gb = inf is not understood"},
+        {"[a]\ngpu_gb = 1e300\n", "gpu_gb = 1e300 is not understood"},
+        {"[a]\nram_bandwidth = 64x\n", "ram_bandwidth = 64x is not understood"},
         {"[a]\nshoes = 2\n", "shoes = 2 is not understood"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -122,6 +122,8 @@ static void test_refuses_what_lacks_a_source(void)
     CHECK_INT(catalog_read("[nine]\nfamily = q\n", "x.ini", &c, err), Q_FORMAT);
     CHECK_INT(catalog_read("[8b]\ncolour = red\n", "x.ini", &c, err), Q_FORMAT);
     CHECK(strstr(err, "colour = red"));
+    CHECK_INT(catalog_read("[8b]\nreleased = 2147483648\n", "x.ini", &c, err), Q_FORMAT);
+    CHECK_MSG(strstr(err, "released = 2147483648 is not understood"), "%s", err);
     CHECK_INT(catalog_read("[8b]\nno sense at all\n", "x.ini", &c, err), Q_FORMAT);
     CHECK_MSG(strstr(err, "line 2"), "%s", err);
 }

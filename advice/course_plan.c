@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PLAN = 1 << 20 };
+enum { MOST_PLAN = 1 << 20, MOST_NAME = 40 };         /* inih keeps 49 bytes of what stands in brackets, and no word of the rest */
 struct adv_plan { adv_stage all, stage[ADV_STAGES]; int n; char *folder, *machine; char **text; int n_text; const char *path, *rest; int line; char *err; int rc; };
 
 /* Strings of a plan live as long as it. */
@@ -126,11 +126,16 @@ static int put_key(adv_plan *p, adv_stage *s, const char *key, const char *v)
 
 static adv_stage *stage_of(adv_plan *p, const char *section)
 {
-    const char *name = section + 6;
+    bool stage = strncmp(section, "stage ", 6) == 0;
+    const char *name = stage ? section + 6 : "";
     if (strcmp(section, "plan") == 0)
         return &p->all;
     size_t n = strlen(name);
-    if (strncmp(section, "stage ", 6) != 0 || !*name || n > 60 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != n) {
+    if (n > MOST_NAME) {
+        q_fail(p->err, Q_RANGE, _("%s, line %d: the name of a stage has %d letters at most: give it a shorter one"), p->path, p->line, MOST_NAME);
+        return NULL;
+    }
+    if (!*name || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != n) {
         q_fail(p->err, Q_FORMAT, _("%s, line %d: a part of a plan is [plan] or [stage NAME], NAME of letters, digits, - and _"), p->path, p->line);
         return NULL;
     }

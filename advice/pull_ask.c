@@ -207,6 +207,14 @@ void pull_answer_free(pull_answer *a)
 }
 
 /* ---- what now ---- */
+int pull_length(const char *what, uint64_t bytes, char *err)
+{
+    char words[32];
+    if (bytes == UINT64_MAX || bytes <= PULL_BYTES_MOST)
+        return Q_OK;
+    return q_fail(err, Q_FORMAT, _("%s is said to have %s, which no file has: check the address, or take another mirror"), what, q_bytes_words(bytes, words));
+}
+
 bool pull_again(int rc, const pull_answer *a)
 {
     if (rc == Q_IO)

@@ -17,6 +17,8 @@ typedef struct pull_hub {
 int pull_hub_open(pull_hub *, char *url, bool hugging_face, const char *token_file, char *err);
 void pull_hub_close(pull_hub *);
 
+#define PULL_BYTES_MOST (UINT64_C(1) << 46)      /* of one file, 64 TiB: chunks of it are counted in an int */
+
 typedef struct pull_question {
     const char *url;
     uint64_t from, to;                   /* bytes, both counted in; from > to: all, without a range */
@@ -40,6 +42,9 @@ typedef struct pull_answer {
 /* As net_run, which returns Q_OK whatever the status is. out: to be freed with pull_answer_free in every case. */
 int pull_ask(net *, const pull_hub *, const pull_question *, pull_answer *out, char *err);
 void pull_answer_free(pull_answer *);    /* contents */
+
+/* Q_FORMAT: a file says that it has more bytes than any has. UINT64_MAX: it does not say. */
+int pull_length(const char *what, uint64_t bytes, char *err);
 
 /* Is it worth asking again: a broken line, 408, 425, 429, 5xx. */
 bool pull_again(int rc, const pull_answer *);

@@ -409,7 +409,7 @@ static int probe(haul *h, char *err)
             if (h->file.bytes == UINT64_MAX || !pull_hash_known(&h->file))
                 h->file.bytes = bytes;
             memcpy(h->validator, a.validator, sizeof h->validator);
-            rc = Q_OK;
+            rc = pull_length(h->file.path, bytes, err);
         }
         int ms = !came && pull_again(rc, &a) ? pull_pause(tries, job->way->pause_ms, &a) : -1;
         if (ms < 0 && !came && rc == Q_OK)

@@ -26,7 +26,7 @@ static int room(const adv_pull_repo *r, int first, int n, const char *dir, char 
     for (int i = first; i < first + n; i++) {
         const adv_pull_file *f = &r->file[i];
         char *path = q_printf("%s/%s", dir, f->path);
-        if (f->bytes != UINT64_MAX && !there(path, f))
+        if (f->bytes != UINT64_MAX && !there(path, f) && need < UINT64_MAX / 4)        /* beyond it no disk has room */
             need += f->bytes - pull_part_peek(path, &(pull_mark){ f->bytes, f->sha256, NULL });
         free(path);
     }

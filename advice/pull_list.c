@@ -50,7 +50,7 @@ static bool asked_take(void *user, const net_reply *r, const char *p, size_t n) 
 /* ---- what it says ---- */
 static void add_file(adv_pull_repo *r, int *cap, const char *path, double bytes, const char *sha256, const char *git)
 {
-    if (!path || bytes < 0 || bytes > 9007199254740992.0 || !pull_path_safe(path)) {
+    if (!path || bytes < 0 || bytes > (double)PULL_BYTES_MOST || !pull_path_safe(path)) {
         r->refused += !path || !strrchr(path, '/') ? *(path ? path : "x") != '.' : strrchr(path, '/')[1] != '.';     /* .gitattributes is no loss */
         return;
     }
@@ -263,6 +263,7 @@ static int list_url(adv_pull_repo *r, net *n, const pull_hub *h, const adv_pull_
             memcpy(sha, got.linked + quoted, 64);
         add_file(r, &cap, s->file, 0, s->sha256 ? s->sha256 : sha, NULL);
         r->file[0].bytes = bytes;
+        rc = pull_length(s->url, bytes, err);
     }
     pull_answer_free(&got);
     return rc;

@@ -18,6 +18,7 @@ extern char **environ;
 
 static int start(const cli_lm_eval *w, const char *program, const char *address, const char *model, pid_t *pid, char *err)
 {
+    if (model[strcspn(model, ",= ")]) model = "default";      /* NAME=VALUE, and so on: a file's own name might add some; the server answers to this too */
     char *args = q_printf("model=%s,base_url=%s/v1/completions,tokenizer_backend=remote,num_concurrent=%d,max_length=%d", model, address, w->streams, ROOM);
     const char *argv[MOST_ARGS] = { program, "--model", "local-completions", "--tasks", w->tasks, "--model_args", args };
     int n = 7, out = dup(STDOUT_FILENO), said = dup(STDERR_FILENO);

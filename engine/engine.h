@@ -197,9 +197,10 @@ int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_polic
 int eng_session_reuse(eng_session *, const int32_t *tokens, int n, enum eng_policy p, char *err);
 /* Where tokens[0..n), which the timeline was just reused for, are to be come back to, if the model has recurrent layers: out, ascending; how
  * many. Who evaluates by eng_cache_step ends a step at each and marks it: what these layers remember at the timeline's end is kept, as
- * state.memory allows. One is before the last message, so that an answer is made again by reading a few tokens; the other, where there are 64
- * tokens to save, is where another text ended to be the same: the next that begins so goes on from there. */
-enum { ENG_BORDERS = 2 };
+ * state.memory allows. One is before the last message, so that an answer is made again by reading a few tokens. Where there are 64 tokens to
+ * save: one is where another text ended to be the same, and the next that begins so goes on from there; the others are the beginnings of
+ * earlier messages, the last ones that there is room for, so that each may be edited without reading what stands before it. */
+enum { ENG_BORDERS = 64 };
 int eng_session_borders(const eng_session *, const int32_t *tokens, int n, int out[ENG_BORDERS]);
 void eng_session_mark(eng_session *);
 /* Appends and evaluates one token (decode). */

@@ -100,7 +100,8 @@ typedef struct eng_energy {
     uint64_t flops[ENG_ENERGY_PARTS];        /* a token's: 2 a weight of a matrix; EXPERTS: for k = 1                     */
     uint64_t flops_cell;                     /* and for each cell it attends to: 4 a number of a head, in layers that see all */
     uint64_t flops_near;                     /* the same of layers that see the last `window` cells only                  */
-    int window;                              /* 0: there are none                                                         */
+    int window, n_near;                      /* 0: there are none; how many layers see no further                         */
+    int n_sinks;                             /* layers with attention sinks: their bytes count to ATTN                    */
     uint64_t kv_numbers;                     /* numbers of K and V kept a token, in all layers                            */
     uint64_t state_bytes;                    /* that recurrent layers remember: read and written for each token           */
     int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */
@@ -116,6 +117,7 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
 /* For k experts in every routed layer (clamped to what is there), attending to `cells`. */
 uint64_t eng_energy_active(const eng_energy *, int k);       /* parameters that take part, embedding and head whole */
 uint64_t eng_energy_bytes(const eng_energy *, int k);        /* of weights, read a token */
+uint64_t eng_energy_moved(const eng_energy *, int k);        /* and with the states, each read and written: what bounds tokens a second */
 uint64_t eng_energy_flops(const eng_energy *, int k, uint64_t cells);
 double eng_energy_kv_bytes(const eng_energy *, const char *kv_type);   /* a token; 0: no such type ("f32", "f16", "q8_0") */
 /* Bytes a second that this machine's threads read together, measured now (a third of a second, all cores). 0: no memory. */

@@ -202,7 +202,10 @@ static int words_in(const char *s, size_t n)
     bool in = false;
     for (size_t i = 0; i < n; i++) {
         bool w = wordly(s[i]) && strncmp(s + i, "—", 3) && strncmp(s + i, "–", 3);
-        if ((unsigned char)s[i] == 0xE2) i += 2;           /* dashes and quotes are no words */
+        if ((unsigned char)s[i] == 0xE2) {                 /* dashes and quotes are no words */
+            if (n - i < 3) break;                          /* cut within one */
+            i += 2;
+        }
         bool joined = (s[i] == '-' || s[i] == '\'') && in;
         words += w && !in && (unsigned char)s[i] != 0xE2;
         in = (w || joined) && s[i] != ' ';

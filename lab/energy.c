@@ -76,12 +76,13 @@ static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
         cJSON_AddNumberToObject(active, name, (double)eng_energy_active(e, k[i]));
         cJSON_AddNumberToObject(bytes, name, (double)eng_energy_bytes(e, k[i]));
         cJSON_AddNumberToObject(flops, name, (double)eng_energy_flops(e, k[i], 0));
-        if (ceiling && eng_energy_bytes(e, k[i]))
-            cJSON_AddNumberToObject(ceiling, name, bandwidth / (double)eng_energy_bytes(e, k[i]));
+        if (ceiling && eng_energy_moved(e, k[i]))
+            cJSON_AddNumberToObject(ceiling, name, bandwidth / (double)eng_energy_moved(e, k[i]));
     }
     cJSON_AddNumberToObject(j, "flops_per_cell", (double)e->flops_cell);
     if (e->window) {
         cJSON_AddNumberToObject(j, "window", e->window);
+        cJSON_AddNumberToObject(j, "window_layers", e->n_near);
         cJSON_AddNumberToObject(j, "flops_per_window_cell", (double)e->flops_near);
     }
     cJSON *kv = cJSON_AddObjectToObject(j, "kv_bytes_per_token");
@@ -99,6 +100,7 @@ static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
     cJSON_AddNumberToObject(j, "routed_layers", e->n_routed);
     cJSON_AddNumberToObject(j, "recurrent_layers", e->n_recurrent);
     cJSON_AddNumberToObject(j, "state_bytes", (double)e->state_bytes);
+    cJSON_AddNumberToObject(j, "sink_layers", e->n_sinks);
     cJSON_AddNumberToObject(j, "experts", e->n_expert);
     cJSON_AddNumberToObject(j, "experts_used", e->n_used);
     cJSON_AddStringToObject(j, "name", e->name);
@@ -129,7 +131,7 @@ static void table(const eng_energy *e, double bandwidth, q_buf *out)
     q_buf_say(out, "%-9s%12s%16s%8s%9s", e->n_expert ? "k" : "", _("parameters"), _("weights read"), "GFLOP", _("at 32k"));
     q_buf_say(out, bandwidth > 0 ? "%16s\n" : "%s\n", bandwidth > 0 ? _("max tokens/s") : "");
     for (int i = 0; i < n; i++) {
-        uint64_t bytes = eng_energy_bytes(e, k[i]);
+        uint64_t bytes = eng_energy_bytes(e, k[i]), moved = eng_energy_moved(e, k[i]);
         if (!e->n_expert)
             snprintf(name, sizeof name, "%s", _("dense"));
         else
@@ -137,7 +139,7 @@ static void table(const eng_energy *e, double bandwidth, q_buf *out)
         q_buf_say(out, "%-9s%12s%16s%8.2f%9.2f", name, count_words(eng_energy_active(e, k[i]), w1), q_bytes_words(bytes, w2),
                   (double)eng_energy_flops(e, k[i], 0) / 1e9, (double)eng_energy_flops(e, k[i], 32768) / 1e9);
         if (bandwidth > 0)
-            q_buf_say(out, "%16.1f", bandwidth / (double)(bytes ? bytes : 1));
+            q_buf_say(out, "%16.1f", bandwidth / (double)(moved ? moved : 1));
         q_buf_putc(out, '\n');
     }
 }
@@ -178,6 +180,10 @@ static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
     if (e->n_recurrent)
         q_buf_say(out, _("recurrent layers: %d of %d, which keep no cells but a state of %s, read and written for each token\n\n"), e->n_recurrent, e->n_layer,
                   q_bytes_words(e->state_bytes, w1));
+    if (e->window)
+        q_buf_say(out, _("window: %d layers of %d attend to the last %d tokens only\n\n"), e->n_near, e->n_layer, e->window);
+    if (e->n_sinks)
+        q_buf_say(out, _("attention sinks: in %d layers of %d, counted with attention\n\n"), e->n_sinks, e->n_layer);
     table(e, bandwidth, out);
     where(e, out);
     q_buf_say(out, _("\nCounted from the tensors, exactly. GFLOP: billions of operations a token,\n"
@@ -188,6 +194,8 @@ static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
         q_buf_say(out, _("The threads of this machine read %s/s together, measured now;\n"
                          "no token comes faster than its weights are read.\n"),
                   q_bytes_words((uint64_t)bandwidth, w1));
+    if (bandwidth > 0 && e->state_bytes)
+        q_buf_say(out, _("The states of recurrent layers, read and written, are counted there too.\n"));
 }
 
 int lab_energy(const lab_bill *b, q_buf *text, q_buf *json, char *err)
@@ -215,7 +223,7 @@ int lab_costs_read(const char *path, bool measure, lab_costs *o, char *err)
     if (rc)
         return rc;
     *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .flops_near = e.flops_near, .window = e.window,
-                      .n_recurrent = e.n_recurrent, .state_bytes = e.state_bytes,
+                      .n_near = e.n_near, .n_sinks = e.n_sinks, .n_recurrent = e.n_recurrent, .state_bytes = e.state_bytes,
                       .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
                       .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
     memcpy(o->name, e.name, sizeof o->name);
@@ -241,8 +249,8 @@ void lab_costs_at(lab_costs *o, int now)
     o->n_row = ks(o->n_expert, o->n_used, now < 1 ? 0 : o->k, k);
     o->part[ENG_ENERGY_EXPERTS].bytes = o->expert * (uint64_t)o->k;
     for (int i = 0; i < o->n_row; i++) {
-        uint64_t n = (uint64_t)k[i], bytes = o->base[1] + n * o->each[1];
+        uint64_t n = (uint64_t)k[i], bytes = o->base[1] + n * o->each[1], moved = bytes + 2 * o->state_bytes;
         o->row[i] = (lab_costs_row){ .k = k[i], .own = k[i] == o->n_used, .now = now >= 1 && k[i] == o->k, .params = o->base[0] + n * o->each[0],
-                                     .bytes = bytes, .flops = o->base[2] + n * o->each[2], .ceiling = bytes ? o->bandwidth / (double)bytes : 0 };
+                                     .bytes = bytes, .flops = o->base[2] + n * o->each[2], .ceiling = moved ? o->bandwidth / (double)moved : 0 };
     }
 }

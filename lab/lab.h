@@ -100,7 +100,7 @@ typedef struct lab_costs_row {
     int k;
     bool own, now;                       /* the model's own k; the present one */
     uint64_t params, bytes, flops;       /* of a token: that take part; read of weights; operations with an empty context */
-    double ceiling;                      /* tokens/s at most by the bandwidth; 0: not measured */
+    double ceiling;                      /* tokens/s at most by the bandwidth, states read and written counted; 0: not measured */
 } lab_costs_row;
 typedef struct lab_costs {               /* zero-initialise; nothing to free */
     char name[128], type[32];
@@ -109,7 +109,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     struct { const char *label; /* N_() */ uint64_t bytes; } part[LAB_COSTS_PARTS];    /* read a token at k */
     uint64_t flops_cell;                 /* operations more for each token of context */
     uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
-    int window;
+    int window, n_near, n_sinks;         /* layers that see no further; layers with attention sinks */
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
     int n_recurrent; uint64_t state_bytes;               /* recurrent layers, and what all of them remember, read and written a token */
     double bandwidth;                    /* bytes/s; 0: not measured */

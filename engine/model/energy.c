@@ -41,6 +41,7 @@ void energy_add(eng_energy *e, const char *name, size_t n, const int64_t ne[4], 
     e->flops[p] += matrix && !bias ? 2 * (numbers / parts) : 0;
     e->n_recurrent += memmem(name, n, "ssm_conv1d", 10) != NULL;
     e->n_routed += memmem(name, n, "ffn_down_exps.weight", 20) != NULL;
+    e->n_sinks += memmem(name, n, "attn_sinks", 10) != NULL;
 }
 
 static int small(uint64_t v) { return v < 1 << 30 ? (int)v : 1 << 30; }
@@ -69,6 +70,7 @@ void energy_windows(eng_energy *e, energy_cell cell, int near, int window)
 {
     if (near <= 0 || window <= 0 || near > e->n_layer) return;
     e->window = window;
+    e->n_near = near;
     e->flops_near = (uint64_t)near * cell.flops;
     e->flops_cell -= e->flops_near;
 }
@@ -143,6 +145,7 @@ static uint64_t sum(const uint64_t part[ENG_ENERGY_PARTS], uint64_t k)
 }
 
 uint64_t eng_energy_bytes(const eng_energy *e, int k) { return sum(e->read, experts(e, k)); }
+uint64_t eng_energy_moved(const eng_energy *e, int k) { return eng_energy_bytes(e, k) + 2 * e->state_bytes; }
 uint64_t eng_energy_flops(const eng_energy *e, int k, uint64_t cells)
 {
     uint64_t near = cells < (uint64_t)e->window ? cells : (uint64_t)e->window;

@@ -32,6 +32,8 @@ static void record(eng_session *s, const ker_out *o, const cache_row *rows, int 
     }
 }
 
+enum { NEAR = 64 };                    /* tokens that a state of recurrent layers has to save to be worth its memory */
+
 static uint64_t last_chain(const eng_session *s) { return s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : 0; }
 
 void step_logits(eng_session *s, const float *logits)
@@ -98,19 +100,48 @@ static int chunk_rows(const eng_session *s, bool watched, int left)
     return n < left ? n : left;
 }
 
+/* Where messages begin in tokens(from, to), by the control token that opens one (what ends one opens none): ascending, the last `most` of
+ * them. Not nearer to one another, and to both ends, than a state pays: it costs memory, and a batch is cut there. */
+static int openings(const eng_session *s, const int32_t *tokens, int from, int to, int most, int *out)
+{
+    const vocab *v = s->cache->m->vocab;
+    int n = 0;
+    for (int i = to - NEAR; n < most && i >= from + NEAR; i--)
+        if (vocab_control(v, tokens[i]) && !vocab_end(v, tokens[i])) {
+            out[most - ++n] = i;
+            i -= NEAR - 1;
+        }
+    memmove(out, out + most - n, sizeof *out * (size_t)n);
+    return n;
+}
+
+/* Messages' beginnings that state.memory has room for, beside those two that are always kept. */
+static int room_for(const eng_session *s)
+{
+    int count;
+    uint64_t each, n;
+    kv_state_bytes(s->cache->pool, &count, &each);
+    n = each ? ((uint64_t)s->config->v.state_memory << 20) / each : 0;
+    return n < 2 ? 0 : n < ENG_BORDERS ? (int)n - 2 : ENG_BORDERS - 2;
+}
+
 /* The last message is marked by a control token at its beginning; without one the last token, which is always read, is left. */
 int eng_session_borders(const eng_session *s, const int32_t *tokens, int n, int out[ENG_BORDERS])
 {
-    enum { NEAR = 64 };
-    int last = n - 1, from = s->line.n, count = 0;
+    int last = n - 1, from = s->line.n, met = s->line.met, count, at;
     if (n <= from || !kv_has_states(s->cache->pool))
         return 0;
     while (last > from && last >= n - NEAR && !vocab_control(s->cache->m->vocab, tokens[last]))
         last--;
     if (last <= from || last < n - NEAR)
         last = n - 1;
-    if (s->line.met >= from + NEAR && s->line.met < last)
-        out[count++] = s->line.met;
+    count = at = openings(s, tokens, from, last, room_for(s), out);
+    if (met >= from + NEAR && met < last) {
+        for (; at > 0 && out[at - 1] >= met; at--)
+            out[at] = out[at - 1];
+        out[at] = met;
+        count++;
+    }
     out[count++] = last;
     return count;
 }

@@ -3,6 +3,7 @@
 #ifndef QUORUM_CPU_BANDWIDTH_H
 #define QUORUM_CPU_BANDWIDTH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/cpu/pool.h"
@@ -13,7 +14,10 @@ extern const bandwidth_pattern bandwidth_patterns[BANDWIDTH_PATTERNS];
 
 /* Reads data[0..n) once, every number by one task, and returns the largest (so that nothing can be left out). */
 float bandwidth_pass(pool *, const bandwidth_pattern *, const float *data, int64_t n);
-/* Bytes a second of the best pass of every pattern, by this clock (nanoseconds); 0 for less than one block. */
+/* The same by a product as decoding makes it, of rows of this type: whatever bytes there are. How many bytes of them it read; 0: no memory. */
+size_t bandwidth_product(pool *, int type, const void *data, size_t bytes);
+/* Bytes a second of the best pass of every pattern, and of a product of every kind where there are more than a cache holds, by this
+ * clock (nanoseconds); 0 for less than one block. */
 double bandwidth_best(pool *, const float *data, int64_t n, int64_t (*now)(void *user), void *user);
 
 #endif

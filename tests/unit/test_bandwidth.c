@@ -73,6 +73,24 @@ static void the_best_pass_counts(void)
     pool_free(p);
 }
 
+/* A product reads whole rows of whatever is there, and counts as one more pass. */
+static void products_count_too(void)
+{
+    enum { BYTES = 8 << 20 };
+    pool *p = pool_new(2);
+    uint32_t *bits = aligned_alloc(64, BYTES);
+    for (int i = 0; i < BYTES / 4; i++) bits[i] = (uint32_t)q_mix64(1, (uint64_t)i);
+    CHECK_INT(bandwidth_product(p, KER_Q8_0, bits, BYTES), BYTES / (2048 / 32 * 34) * (2048 / 32 * 34));
+    CHECK_INT(bandwidth_product(p, KER_Q6_K, bits, 4000), 2048 / 256 * 210 * 2);
+    script s = { .best_at = -1 };
+    double rate = bandwidth_best(p, (const float *)(const void *)bits, BYTES / 4, scripted, &s);
+    CHECK_MSG(fabs(rate - BYTES / 1000e-9) < 1, "%g", rate);
+    bool plain = !strcmp(ker_cpu_features(), "scalar");
+    CHECK_INT(s.calls, 2 * (BANDWIDTH_PATTERNS + (plain ? 0 : 2)) * BANDWIDTH_ROUNDS);
+    free(bits);
+    pool_free(p);
+}
+
 typedef struct shown { const double *v; int n; } shown;
 static double next_value(void *user)
 {
@@ -102,6 +120,7 @@ int main(void)
     RUN(every_number_is_read);
     RUN(any_bytes_can_be_read);
     RUN(the_best_pass_counts);
+    RUN(products_count_too);
     RUN(a_bound_or_nothing);
     return TEST_END();
 }

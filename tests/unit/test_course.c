@@ -222,6 +222,12 @@ static void plans_are_read(void)
     wrong_plan("[plan]\nmodel = model\n[stage a]\nrate = fast\n", "line 4: rate cannot be \"fast\"");
     wrong_plan("[plan]\nmodel = model\n[stage a/b]\nrate = 1\n", "line 4: a part of a plan is");
     wrong_plan("[plan]\nmodel = model\n[stage a]\ndata = talk.jsonl\n[stage b]\ndata=x\n[stage a]\ndata = x\n", "two stages \"a\"");
+    char longs[256], a[41];
+    memset(a, 'x', 40);
+    a[40] = 0;
+    snprintf(longs, sizeof longs, "[plan]\nmodel = model\n[stage %sxxxx1]\ndata = talk.jsonl\n[stage %sxxxx2]\ndata = talk.jsonl\n", a, a);      /* not one stage of both */
+    wrong_plan(longs, "line 4: the name of a stage has 40 letters at most");
+    wrong_plan("[plan]\nmodel = model\n[a]\nrate = 0.1\n", "line 4: a part of a plan is");
     wrong_plan("[plan]\nmodel = model\n[stage a]\nrate = 0.1\n", "names no data");
     wrong_plan("[plan]\nmodel = model\n[stage a]\ndata = talk.jsonl\norder = easy-first\n", "names no judge");
     wrong_plan("[plan]\nmodel = model\n[stage a]\ntrainer = axolotl\n", "no key \"trainer\" here");

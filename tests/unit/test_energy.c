@@ -111,6 +111,29 @@ static void states_are_counted(void)
     CHECK(lab_costs_read(path, false, &c, err) == 0 && eng_energy_read(path, &e, err) == 0);
     CHECK_MSG(c.n_recurrent == e.n_recurrent && c.n_recurrent == 2 && c.state_bytes == e.state_bytes && c.state_bytes > 0, "%d layers, %llu bytes", c.n_recurrent,
               (unsigned long long)c.state_bytes);
+    CHECK_INT(eng_energy_moved(&e, e.n_used), eng_energy_bytes(&e, e.n_used) + 2 * e.state_bytes);
+    c.bandwidth = 1e9;                   /* no faster than weights are read, and states read and written */
+    lab_costs_at(&c, 0);
+    for (int i = 0; i < c.n_row; i++)
+        CHECK(c.row[i].ceiling * (double)(c.row[i].bytes + 2 * c.state_bytes) > 1e9 - 1 && c.row[i].ceiling * (double)(c.row[i].bytes + 2 * c.state_bytes) < 1e9 + 1);
+    unlink(path);
+    free(path);
+}
+
+/* Layers that see no further than a window, and those with sinks. */
+static void windows_and_sinks_are_counted(void)
+{
+    char err[Q_ERRLEN], *path = util_model("gpt-oss");
+    lab_costs c;
+    eng_energy e;
+    q_buf text = { 0 };
+    CHECK(lab_costs_read(path, false, &c, err) == 0 && eng_energy_read(path, &e, err) == 0);
+    CHECK_MSG(e.n_sinks == e.n_layer && e.n_near == (e.n_layer + 1) / 2 && e.window > 0, "%d sinks, %d near of %d, window %d", e.n_sinks, e.n_near, e.n_layer, e.window);
+    CHECK(c.n_sinks == e.n_sinks && c.n_near == e.n_near && c.window == e.window);
+    CHECK(lab_energy(&(lab_bill){ .path = path }, &text, NULL, err) == 0);
+    q_buf_putc(&text, 0);
+    CHECK_MSG(strstr(text.p, "attend to the last") && strstr(text.p, "attention sinks: in"), "%s", text.p);
+    q_buf_free(&text);
     unlink(path);
     free(path);
 }
@@ -124,5 +147,6 @@ int main(void)
     RUN(at_every_width);
     RUN(rows_are_counts);
     RUN(states_are_counted);
+    RUN(windows_and_sinks_are_counted);
     return TEST_END();
 }

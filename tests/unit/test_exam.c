@@ -79,6 +79,18 @@ static void test_russian_forms(void)
     q_buf_free(&b);
 }
 
+/* A reply that is cut within a character: nothing behind it is looked at, and words before it count. */
+static void test_a_cut_reply_is_read_to_its_end(void)
+{
+    static const char *const cut[] = { "one two \xE2", "one two \xE2\x80", "\xE2", "one two \xD0" };
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+        const exam_item q = { .task = "x", .kind = EXAM_FORM, .form = { .lines = 1, .words = 2, .keyword = (char *)"one", .times = 1 } };
+        char *reply = q_strdup(cut[i]);
+        CHECK_INT(exam_grade(&q, reply, NULL, NULL), i < 2 ? EXAM_RIGHT : EXAM_WRONG);
+        free(reply);
+    }
+}
+
 /* Replies as models give them, and the mark that a careful person gives under the rule that the question states. */
 typedef struct graded { int kind; const char *want, *reply; int mark; } graded;
 enum { N = EXAM_NUMBER, W = EXAM_WORDS, L = EXAM_LIST };
@@ -199,6 +211,7 @@ int main(void)
     RUN(test_samples_are_right);
     RUN(test_refused);
     RUN(test_russian_forms);
+    RUN(test_a_cut_reply_is_read_to_its_end);
     RUN(test_graded_by_hand);
     RUN(test_statistics);
     RUN(test_planted);

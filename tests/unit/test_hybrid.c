@@ -130,6 +130,41 @@ static void last_message(void)
     eng_model_free(m);
 }
 
+/* A conversation that is read anew has a border at each message: each is edited without reading what stands before it. */
+static void every_message(void)
+{
+    enum { MESSAGES = 3, ENDED = 150 };
+    static const int at[MESSAGES] = { 110, 222, 292 };
+    eng_model *m = model_of("qwen3next");
+    if (!m)
+        return;
+    eng_session *s = session_of(m, "64"), *none = session_of(m, "0");
+    int32_t t[600], edited[600];
+    char err[Q_ERRLEN];
+    eng_tokens c = { 0 };
+    CHECK(eng_tokenize(m, "<|im_start|><|im_end|>", 22, true, &c, err) == 0 && c.n == 2 && eng_token_end(m, c.id[1]) && eng_token_control(m, c.id[1]));
+    text(t, 0, N, 1);
+    t[ENDED] = c.n == 2 ? c.id[1] : 0;               /* what ends a message opens none */
+    for (int i = 0; i < MESSAGES; i++)
+        t[at[i]] = c.n ? c.id[0] : 0;
+    eng_tokens_free(&c);
+    CHECK_INT(reads(none, t, N), N);
+    CHECK_INT(reads(s, t, N), N);
+    CHECK(as_fresh(m, s));
+    for (int i = MESSAGES - 1; i >= 0; i--) {
+        memcpy(edited, t, sizeof t);
+        edited[at[i] + 3] ^= 1;
+        CHECK_INT(reads(s, edited, N), N - at[i]);
+        CHECK(as_fresh(m, s));
+        CHECK_INT(reads(none, edited, N), N);        /* without room none is kept */
+    }
+    CHECK_INT(reads(s, t, N), N - at[MESSAGES - 1]); /* and those of the former branch are there */
+    CHECK(as_fresh(m, s));
+    eng_session_free(s);
+    eng_session_free(none);
+    eng_model_free(m);
+}
+
 /* state.memory 0: no state but the one in use, and the same bytes. Then room for some: never more than that is kept. */
 static void bounded(void)
 {
@@ -300,6 +335,7 @@ int main(void)
 {
     RUN(borders);
     RUN(last_message);
+    RUN(every_message);
     RUN(bounded);
     RUN(saved);
     RUN(aside_and_masks);

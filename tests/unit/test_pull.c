@@ -239,7 +239,8 @@ static const char *const odd[] = {
     "HTTP/1.1 302 F\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 302 F\r\nLocation: \r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 302 F\r\nLocation: /\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 206 P\r\nContent-Range: bytes 5-3/9\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/99999999999999999999999\r\nContent-Length: 1\r\n\r\nx",
     "HTTP/1.1 206 P\r\nContent-Range: lines 0-0/9\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 206 P\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 200 O\r\nContent-Length: -5\r\n\r\n", "HTTP/1.1 200 O\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
-    "SSH-2.0-x\r\n", "HTTP/1.1 204 N\r\n\r\n", "HTTP/1.1 416 R\r\nContent-Range: bytes */0\r\nContent-Length: 0\r\n\r\n" };
+    "HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/36028797018963968\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/4611686018427387903\r\nContent-Length: 1\r\n\r\nx",
+    "HTTP/1.1 200 O\r\nContent-Length: 36028797018963968\r\n\r\nx", "SSH-2.0-x\r\n", "HTTP/1.1 204 N\r\n\r\n", "HTTP/1.1 416 R\r\nContent-Range: bytes */0\r\nContent-Length: 0\r\n\r\n" };
 
 static bool answer_odd(play *p, int fd, const char *request, const char *body, int number)
 {

@@ -149,6 +149,8 @@ static void context(pen *p, const agt_energy *e)
         words(p, q_printf(ngettext("%d recurrent layer remembers", "%d recurrent layers remember", (unsigned long)e->n_recurrent), e->n_recurrent), S_DIM);
         words(p, q_printf(_("%s, read and written a token"), q_bytes_words(e->state_bytes, a)), S_TEXT);
     }
+    if (e->window) words(p, q_printf(_("%d of the layers see %d tokens"), e->n_near, e->window), S_DIM);
+    if (e->n_sinks) words(p, q_printf(_("attention sinks in %d layers"), e->n_sinks), S_DIM);
     words(p, q_printf(_("GFLOP a token by context")), S_DIM);
     words(p, q_printf(_("0: %.2f   4k: %.2f   32k: %.2f"), gflop(e, 0), gflop(e, 4096), gflop(e, 32768)), S_TEXT);
 }

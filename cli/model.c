@@ -278,7 +278,8 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"pull", model_pull}, {"carve", model_carve}, {"convert", model_convert}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch},
+    {"pull", model_pull}, {"carve", model_carve}, {"convert", model_convert}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)

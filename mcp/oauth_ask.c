@@ -231,7 +231,8 @@ int oauth_ask(const oauth_line *l, const char *url, const char *type, const char
     if (header)
         lines[n++] = header;
     asking a = { &got, l };
-    net_request q = { .url = url, .header = lines, .n_header = n, .body = body, .n_body = body ? strlen(body) : 0, .ca_file = l->ca_file, .data = take, .go = asking_go, .user = &a, .public_only = l->reach == OAUTH_PUBLIC,
+    net_request q = { .url = url, .header = lines, .n_header = n, .body = body, .n_body = body ? strlen(body) : 0, .ca_file = l->ca_file,
+                      .data = take, .go = asking_go, .user = &a, .public_only = l->reach == OAUTH_PUBLIC,
                       .limit = { .connect_s = 15, .stall_s = ANSWER_S, .all_s = ANSWER_S, .body = ANSWER_MOST } };
     *out = NULL;
     *status = 0;

@@ -879,7 +879,8 @@ static void describe(remote *m)
     m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
     m->base.info = (prov_info){ .path = m->path, .name = m->name, .languages = "", .note = warning(m), .device = "",
-        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) | (wire_begins(m->of) ? PROV_BEGIN : 0) };
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true,
+        .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) | (wire_begins(m->of) ? PROV_BEGIN : 0) };
     if (routed) {
         m->base.info.n_layer = m->server.layers;
         m->base.info.n_expert = m->server.experts;

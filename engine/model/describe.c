@@ -132,9 +132,11 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) cJSON_AddStringToObject(j, words[i].key, words[i].v);
     const struct { const char *key; uint64_t v; } counts[] = {
         {"file_bytes", gguf_size(f)}, {"parts", (uint64_t)gguf_parts(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->shape.n_layer},
-        {"routed_layers", b->shape.n_moe_layer}, {"recurrent_layers", b->shape.n_recurrent}, {"state_bytes", b->shape.state_bytes}, {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
+        {"routed_layers", b->shape.n_moe_layer}, {"recurrent_layers", b->shape.n_recurrent}, {"state_bytes", b->shape.state_bytes},
+        {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
         {"experts", b->shape.n_expert}, {"experts_used", b->shape.n_used}, {"expert_neurons", b->shape.n_ff_exp}, {"neurons", b->shape.n_ff},
-        {"window", (uint64_t)b->shape.window}, {"window_layers", (uint64_t)b->shape.n_near}, {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
+        {"window", (uint64_t)b->shape.window}, {"window_layers", (uint64_t)b->shape.n_near}, {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab},
+        {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cJSON_AddNumberToObject(j, counts[i].key, (double)counts[i].v);
     put_number(j, "rope_theta", b->rope_theta);

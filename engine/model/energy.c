@@ -1,7 +1,8 @@
 /* engine/model/energy: what a token costs, counted from tensors. See engine/models.h and energy.h.
  *
  * flops: a weight of a matrix takes part in one multiplication and one addition a token; a cell of a head's K or V number
- * likewise, so 4 n_head head_dim a layer and cell; a number of a recurrent layer's state takes part in 7; of a latent cell a head takes all numbers for K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
+ * likewise, so 4 n_head head_dim a layer and cell; a number of a recurrent layer's state takes part in 7; of a latent cell a head takes all numbers for
+ * K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
 #include "engine/model/brief.h"
 #include "engine/run/arch.h"

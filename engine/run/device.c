@@ -24,6 +24,8 @@ int eng_device_choose(const eng_place *w, char *err)
     if (!(w->budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));
     if (w->rest == ENG_REST_FETCHED && w->gpu_layers >= 0)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
+    if (w->rest == ENG_REST_FETCHED && cpu)
+        return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with --device cpu none is used: leave one of the two out"));
     chosen.want = !cpu;
     chosen.must = cuda;
     chosen.index = (int)n;
@@ -237,7 +239,8 @@ int device_fall_back(eng_model *m, device *d, int rc, char *err)
     char *why = rc == Q_NOTFOUND ? NULL : without_advice(err);       /* no plugin or no GPU is no news */
     device_close(d);
     rc = open_cpu(m, d, err);
-    d->note = why ? q_printf(_("the CPU computes: %s"), why) : NULL;
+    d->note = why ? q_printf(_("the CPU computes: %s"), why)
+              : chosen.rest == ENG_REST_FETCHED ? q_strdup(_("the CPU computes: --gpu-experts fetch brings experts to a GPU, and there is none here; quorum doctor --gpu says why")) : NULL;
     free(why);
     return rc;
 }

@@ -84,7 +84,7 @@ X(kv, NUM, CHOICE, "kv.type", "cache_type", "kv", ALLOCATION, K_CELLS, \
   N_("number format of the cache; the cache is rebuilt")) \
 X(state_memory, NUM, INT, "state.memory", NULL, "state", SAMPLING, K_UNSAID | K_LOCAL, \
   0, 1048576, NULL, ker_state_floats(&m->ker) ? 1048576 : 0, ker_state_floats(&m->ker) ? 1024 : 0, true, \
-  N_("MiB for states of recurrent layers: turns are returned to without reading them again, replies never depend on it")) \
+  N_("MiB for states of recurrent layers: turns are returned to without reading them again")) \
 X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_LOCAL, \
   0, 1024, NULL, 1024, m->own_threads, true, \
   N_("processor threads; 0 is one for each core; results never depend on it")) \

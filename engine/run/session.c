@@ -135,6 +135,8 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         return rc;
     if (anew && (rc = rebuild(s, c, err)))
         return rc;
+    if (c->v.draft != s->config->v.draft)                     /* another kind keeps other things of each row */
+        step_ahead_drop(s);
     if (!anew && (seed != s->seed || policy == ENG_RECOMPUTE))
         kv_reuse(k->pool, &s->line, s->tokens, s->n_tokens, seed, hash, policy);
     if (context != s->context) {

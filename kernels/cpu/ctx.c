@@ -137,7 +137,9 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->out.logits = floats(n, m->n_vocab);
     c->out.hidden = floats(n, m->n_embd);
     if (m->next) c->next.pair = floats(n, 2 * m->n_embd);
-    bool ok = (!m->next || (c->next.pair && acts_make(&c->next.act, 1u << mat_kind(&dev_layer(d, -1)->w[KER_W_NEXT_PROJ]), n, 2 * m->n_embd))) && delta_make(&c->delta, d, n) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
+    bool ok = (!m->next || (c->next.pair && acts_make(&c->next.act, 1u << mat_kind(&dev_layer(d, -1)->w[KER_W_NEXT_PROJ]), n, 2 * m->n_embd))) &&
+              delta_make(&c->delta, d, n) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope &&
+              c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);

@@ -98,7 +98,7 @@ static void set(eng_config *c, const char *name, const char *value) { CHECK_MSG(
 static void disturb(eng_session *s, eng_config *c)
 {
     eng_session *other = NULL;
-    int n = eng_session_length(s), what = rnd(7);
+    int n = eng_session_length(s), what = rnd(8);
     int32_t last = eng_session_tokens(s)[n - 1];
     if (what == 0) CHECK(eng_session_keep(s) != NULL);
     if (what == 1) {                                           /* stopped in the middle, or before */
@@ -134,6 +134,11 @@ static void disturb(eng_session *s, eng_config *c)
         for (int i = 0; i < n; i++) eng_tokens_add(&t, eng_session_tokens(s)[i]);
         CHECK_INT(eng_session_sync(s, t.id, t.n, ENG_CONTINUE, NULL, NULL, err), 0);
         eng_tokens_free(&t);
+    }
+    if (what == 7) {                                           /* drafts of another kind from here on, with some ahead still */
+        static const char *const kinds[] = { "off", "ngram", "mtp" };
+        const char *other_kind = kinds[rnd(3)];
+        if (eng_config_set(c, "draft", other_kind, err) == 0) CHECK_INT(eng_session_config(s, c, ENG_CONTINUE, err), 0);
     }
 }
 
@@ -300,6 +305,44 @@ static void foretells_as_the_reference(void)
     }
 }
 
+/* The head turned on between two tokens, where n-grams have computed ahead or nothing has: it says the same after them. */
+static void turned_on_in_the_middle(void)
+{
+    char *path = util_model("qwen35");
+    CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
+    remove(path);
+    free(path);
+    size_t bytes = sizeof(float) * (size_t)eng_model_info(model)->n_vocab;
+    float *said[2] = { NULL, NULL };
+    for (int with = 0; with < 2; with++) {
+        eng_config *c = eng_config_new(model);
+        eng_session *s = NULL;
+        int32_t prompt[PROMPT];
+        for (int i = 0; i < PROMPT; i++) prompt[i] = 30 + i % 11;
+        set(c, "draft", with ? "ngram" : "off");
+        CHECK_MSG(eng_session_new(model, c, &s, err) == 0, "%s", err);
+        CHECK_INT(eng_session_sync(s, prompt, PROMPT, ENG_CONTINUE, NULL, NULL, err), 0);
+        s->drafts.plain = 1e6;
+        CHECK_INT(eng_session_push(s, 30 + PROMPT % 11, err), 0);
+        CHECK(with ? s->ahead.n > 0 : s->ahead.n == 0);
+        set(c, "draft", "mtp");
+        CHECK_INT(eng_session_config(s, c, ENG_CONTINUE, err), 0);
+        CHECK_INT(s->ahead.n, 0);
+        s->drafts.plain = 0;                                   /* a plain step */
+        CHECK_INT(eng_session_push(s, 30 + (PROMPT + 1) % 11, err), 0);
+        const float *got = next_logits(s->next, 30, s->logits_of);
+        CHECK(got != NULL);
+        if (got) said[with] = memcpy(q_alloc(bytes), got, bytes);
+        eng_session_free(s);
+        eng_config_free(c);
+    }
+    CHECK(said[0] && said[1] && memcmp(said[0], said[1], bytes) == 0);
+    free(said[0]);
+    free(said[1]);
+    eng_model_free(model);
+    model = NULL;
+}
+
 int main(void)
 {
     RUN(finds_what_stood_behind);
@@ -319,6 +362,7 @@ int main(void)
         model = NULL;
     }
     RUN(foretells_as_the_reference);
+    RUN(turned_on_in_the_middle);
     kind = "mtp";
     for (size_t i = 3; i < sizeof models / sizeof *models; i++) {
         char *path = util_model(models[i]);

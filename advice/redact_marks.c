@@ -160,7 +160,8 @@ static bool secretive(const char *v, size_t n, enum told how)
         same &= c == (unsigned char)v[0];
         if (c == '\\') return false;
     }
-    if (same || n < 4 || *v == '$' || encloses(v, n) || strncasecmp(v, "your", 4) == 0 || strncasecmp(v, "null", 4) == 0 || strncasecmp(v, "none", 4) == 0 || strncasecmp(v, "true", 4) == 0 || strncasecmp(v, "http", 4) == 0) return false;
+    if (same || n < 4 || *v == '$' || encloses(v, n) ||
+        strncasecmp(v, "your", 4) == 0 || strncasecmp(v, "null", 4) == 0 || strncasecmp(v, "none", 4) == 0 || strncasecmp(v, "true", 4) == 0 || strncasecmp(v, "http", 4) == 0) return false;
     if (how == BARE) return n >= 8 && digit && (upper || lower) && (sign || (upper && lower));
     return digit ? n >= 6 || (tight && lower) : n >= 6 && (sign || (tight && (upper || lower)) || (upper && lower && n >= 10));
 }

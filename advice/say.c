@@ -160,8 +160,10 @@ void adv_say(const adv_ask *ask, const adv_machine *m, const adv_choice *list, i
     say_table(list, n, width, out);
     q_buf_putc(out, '\n');
     say_machine(m, width, out);
-    wrap(out, _("Tokens a second are foretold from the bytes that a token reads (measured speeds beat printed ones; a GPU's is not measured). That more weights answer better is a rule of thumb: quorum bench reasoning -m A -m B measures it."), width);
-    wrap(out, _("Does a 30B-A3B with other settings (more experts a token, another brain) come near a dense 70B? No controlled study that we know shows it. Measured here: quorum bench reasoning -m MODEL --against experts.k=16, and quorum sweep experts.k 1..16 for perplexity."), width);
+    wrap(out, _("Tokens a second are foretold from the bytes that a token reads (measured speeds beat printed ones; a GPU's is not measured). "
+                "That more weights answer better is a rule of thumb: quorum bench reasoning -m A -m B measures it."), width);
+    wrap(out, _("Does a 30B-A3B with other settings (more experts a token, another brain) come near a dense 70B? "
+                "No controlled study that we know shows it. Measured here: quorum bench reasoning -m MODEL --against experts.k=16, and quorum sweep experts.k 1..16 for perplexity."), width);
 }
 
 /* ---- JSON ---- */

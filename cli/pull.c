@@ -135,7 +135,8 @@ static void list_words(const adv_pull_repo *r, const adv_machine *m)
         q_say(stdout, "%10s  %s\n", f->bytes == UINT64_MAX ? "?" : q_bytes_words(f->bytes, w), f->path);
     }
     if (r->n_set && r->n_file > in_sets)
-        q_say(stdout, ngettext("and %d other file: :all brings everything, /FILE one of them\n", "and %d other files: :all brings everything, /FILE one of them\n", (unsigned long)(r->n_file - in_sets)), r->n_file - in_sets);
+        q_say(stdout, ngettext("and %d other file: :all brings everything, /FILE one of them\n",
+                               "and %d other files: :all brings everything, /FILE one of them\n", (unsigned long)(r->n_file - in_sets)), r->n_file - in_sets);
     if (!r->n_set) q_say(stdout, ngettext("%d file, %s\n", "%d files, %s\n", (unsigned long)r->n_file), r->n_file, q_bytes_words(bytes, w));
 }
 
@@ -161,7 +162,8 @@ static void brought(const cli_pull *ask, const adv_pull_repo *r, int first, int 
         if (s->begun && seconds > 1)
             q_say(stderr, _("%s in %.0f seconds, %s a second\n"), q_bytes_words(came, w), seconds, q_bytes_brief((uint64_t)((double)came / seconds), rate));
         if (checked < n)
-            q_say(stderr, ngettext("the hub names no hash of %d file: its length is right, its bytes could not be checked\n", "the hub names no hash of %d files: their lengths are right, their bytes could not be checked\n", (unsigned long)(n - checked)), n - checked);
+            q_say(stderr, ngettext("the hub names no hash of %d file: its length is right, its bytes could not be checked\n",
+                                   "the hub names no hash of %d files: their lengths are right, their bytes could not be checked\n", (unsigned long)(n - checked)), n - checked);
         q_say_data(stdout, path, strlen(path));
         q_say(stdout, "\n");
     }

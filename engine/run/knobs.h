@@ -90,7 +90,7 @@ X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_L
   N_("processor threads; 0 is one for each core; results never depend on it")) \
 X(draft, NUM, CHOICE, "draft", "speculative,speculation", "draft", SAMPLING, K_UNSAID, \
   0, 0, "off,ngram,mtp", m->next.there ? DRAFT_MTP : DRAFT_NGRAM, DRAFT_OFF, true, \
-  N_("ngram: computes along what followed the same words before; mtp: what the file's own head foretells; rests where it does not pay; replies never depend on it")) \
+  N_("tries tokens ahead: those behind the same words before (ngram), or of the file's own head (mtp); replies stay the same")) \
 X(think, NUM, CHOICE, "think", "enable_thinking", "think", PROMPT, 0, \
   0, 0, "auto,on,off", 2, 0, true, \
   N_("thinking before the reply, for models that know it; auto is the model's own habit")) \

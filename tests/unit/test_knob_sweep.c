@@ -91,13 +91,15 @@ static values values_of(const eng_config *c, const q_knob *k)
     case Q_KNOB_CHOICE:
         for (const char *p = k->choices; *p;) {
             size_t w = strcspn(p, ",");
-            if (strncmp(p, "longrope", w) != 0)            /* these models hold no factors for it */
+            if (strncmp(p, "longrope", w) != 0 && strncmp(p, "mtp", w) != 0)       /* these models hold no factors and no head for them */
                 add(&a, q_strndup(p, w));
             p += w + (p[w] == ',');
         }
         a.n_in = a.n;
         if (strstr(k->choices, "longrope"))
             add(&a, q_strdup("longrope"));
+        if (strstr(k->choices, "mtp"))
+            add(&a, q_strdup("mtp"));
         add(&a, q_strdup("nonsense"));
         add(&a, q_strdup(""));
         break;

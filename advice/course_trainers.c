@@ -164,18 +164,24 @@ static void desk_json(const course_recipe *r, q_buf *out)
     cJSON_Delete(j);
 }
 
+/* An adapter's sizes and the parts that it stands at, which TRL and axolotl name alike. */
+static void adapter_parts(const course_recipe *r, const char *target, q_buf *b)
+{
+    yaml_int(b, "lora_r", r->c.rank);
+    yaml_int(b, "lora_alpha", 2 * r->c.rank);
+    yaml_note(b, _("PEFT's adapters of parameters know no dropout."));
+    yaml_num(b, "lora_dropout", 0);
+    yaml_list(b, "lora_target_modules", target);
+    if (r->c.trained & ADV_EXPERTS) yaml_list(b, "lora_target_parameters", r->family->experts);
+}
+
 static void trl_adapter(const course_recipe *r, q_buf *b)
 {
     q_buf target = { 0 }, whole = { 0 };
     modules(r, &target, &whole);
     note_experts(r, b);
     yaml_bool(b, "use_peft", true);
-    yaml_int(b, "lora_r", r->c.rank);
-    yaml_int(b, "lora_alpha", 2 * r->c.rank);
-    yaml_note(b, _("PEFT's adapters of parameters know no dropout."));
-    yaml_num(b, "lora_dropout", 0);
-    yaml_list(b, "lora_target_modules", target.p);
-    if (r->c.trained & ADV_EXPERTS) yaml_list(b, "lora_target_parameters", r->family->experts);
+    adapter_parts(r, target.p, b);
     if (whole.len) yaml_list(b, "lora_modules_to_save", whole.p);
     if (r->c.method == ADV_QLORA) {
         yaml_bool(b, "load_in_4bit", true);
@@ -238,20 +244,13 @@ static void axolotl_adapter(const course_recipe *r, q_buf *b)
             yaml_bool(b, "quantize_moe_experts", true);
         }
     }
-    yaml_int(b, "lora_r", r->c.rank);
-    yaml_int(b, "lora_alpha", 2 * r->c.rank);
-    yaml_note(b, _("PEFT's adapters of parameters know no dropout."));
-    yaml_num(b, "lora_dropout", 0);
-    yaml_list(b, "lora_target_modules", target.p);
-    if (r->c.trained & ADV_EXPERTS) {
-        yaml_list(b, "lora_target_parameters", r->family->experts);
-        for (int i = 0; i < 2 && r->c.rank_expert != r->c.rank; i++) {
-            cJSON *j = rank_pattern(r, 1 + i);
-            char *text = cJSON_PrintUnformatted(j);
-            q_buf_printf(b, "%s: %s\n", i ? "lora_alpha_pattern" : "lora_rank_pattern", text);
-            cJSON_free(text);
-            cJSON_Delete(j);
-        }
+    adapter_parts(r, target.p, b);
+    for (int i = 0; i < 2 && r->c.trained & ADV_EXPERTS && r->c.rank_expert != r->c.rank; i++) {
+        cJSON *j = rank_pattern(r, 1 + i);
+        char *text = cJSON_PrintUnformatted(j);
+        q_buf_printf(b, "%s: %s\n", i ? "lora_alpha_pattern" : "lora_rank_pattern", text);
+        cJSON_free(text);
+        cJSON_Delete(j);
     }
     if (whole.len) yaml_list(b, "lora_modules_to_save", whole.p);
     q_buf_free(&target);

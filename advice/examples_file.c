@@ -167,13 +167,6 @@ int adv_form_of(const char *path, enum adv_form *out, char *err)
 }
 
 /* ---- writing ---- */
-/* Not over what came there meanwhile, where the file system knows how. */
-static int in_place(const char *part, const char *path, bool force)
-{
-    if (!force && renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE) == 0) return 0;
-    return !force && errno != EINVAL && errno != ENOSYS ? -1 : rename(part, path);
-}
-
 int lines_begin(lines_out *o, const char *path, bool force, char *err)
 {
     *o = (lines_out){0};
@@ -203,7 +196,7 @@ int lines_end(lines_out *o, bool keep, bool force, char *err)
     int rc = Q_OK;
     if (keep && (fflush(o->f) != 0 || fsync(fileno(o->f)) != 0)) rc = q_fail(err, Q_IO, _("%s could not be written: %s"), o->path, strerror(errno));
     fclose(o->f);
-    if (keep && rc == Q_OK && in_place(o->part, o->path, force) != 0) rc = q_fail(err, errno == EEXIST ? Q_RANGE : Q_IO, "%s: %s", o->path, strerror(errno));
+    if (keep && rc == Q_OK && (force ? rename(o->part, o->path) : q_move_new(o->part, o->path)) != 0) rc = q_fail(err, errno == EEXIST ? Q_RANGE : Q_IO, "%s: %s", o->path, strerror(errno));
     if (!keep || rc != Q_OK) unlink(o->part);
     free(o->path);
     free(o->part);

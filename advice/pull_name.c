@@ -14,18 +14,13 @@ bool pull_hex(const char *s, size_t n)
 }
 
 /* ---- addresses ---- */
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 static char *decode(const char *s, size_t n)
 {
     char *out = q_alloc(n + 1), *p = out;
     for (size_t i = 0; i < n; i++) {
-        int hi = s[i] == '%' && i + 2 < n ? hex_digit(s[i + 1]) : -1, lo = hi >= 0 ? hex_digit(s[i + 2]) : -1;
-        if (lo >= 0 && hi * 16 + lo) {
-            *p++ = (char)(hi * 16 + lo);
+        int byte = q_percent(s + i, n - i);
+        if (byte > 0) {
+            *p++ = (char)byte;
             i += 2;
         } else
             *p++ = s[i];

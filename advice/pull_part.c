@@ -228,13 +228,7 @@ int pull_part_put(pull_part *p, bool force, char *err)
 {
     if (fsync(p->fd) != 0)
         return cannot(p->part, err);
-    int bad = force ? rename(p->part, p->path) : renameat2(AT_FDCWD, p->part, AT_FDCWD, p->path, RENAME_NOREPLACE);
-    if (bad && !force && (errno == EINVAL || errno == ENOSYS)) {         /* a file system that knows no such rename */
-        bad = link(p->part, p->path);
-        if (!bad)
-            unlink(p->part);
-    }
-    if (bad)
+    if (force ? rename(p->part, p->path) : q_move_new(p->part, p->path))
         return errno == EEXIST ? q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, --force does"), p->path) : cannot(p->path, err);
     forget_log(p);
     char *folder = q_strdup(p->path), *slash = strrchr(folder, '/');

@@ -12,18 +12,7 @@ static void advise(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *path = NULL;
     q_buf out = { 0 }, data = { 0 };
-    int rc = Q_OK;
-    if (j->text && *j->text) {
-        char *real = q_home_path(j->text);
-        rc = prov_find_model(real, &path, err);
-        free(real);
-    } else {
-        pthread_mutex_lock(&a->shown.mu);
-        path = a->shown.path ? q_strdup(a->shown.path) : NULL;
-        pthread_mutex_unlock(&a->shown.mu);
-        if (!path) rc = q_fail(err, Q_NOTFOUND, _("no model is loaded: /advise NAME takes a part of a name, and quorum advise says which to get"));
-    }
-    if (rc == Q_OK && *path == '@') rc = measure_local(path, err);
+    int rc = measure_file(a, j->text, _("no model is loaded: /advise NAME takes a part of a name, and quorum advise says which to get"), &path, err);
     if (rc == Q_OK) {
         adv_machine m;
         const char *slash = strrchr(path, '/');

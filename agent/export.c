@@ -41,8 +41,7 @@ static void run(agt *a, const job *j)
 
 static void look(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *name = rag_export_name(), *given = q_home_path(j->text && *j->text ? j->text : name), *here = *given == '/' ? NULL : realpath(".", NULL);
-    char *path = here ? q_printf("%s/%s", here[1] ? here : "", given) : q_strdup(given);
+    char err[Q_ERRLEN], *name = rag_export_name(), *path = q_whole_path(j->text && *j->text ? j->text : name);
     bool over;
     if (rag_export_place(path, &over, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
@@ -51,8 +50,6 @@ static void look(agt *a, const job *j)
     else
         desk_post(&a->desk, &job_exporting, 0, 0, path, NULL);
     free(path);
-    free(here);
-    free(given);
     free(name);
 }
 

@@ -168,22 +168,14 @@ static void energy(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *path = NULL;
     q_buf out = { 0 }, data = { 0 };
+    const char *name = j->text && strcmp(j->text, "text") != 0 ? j->text : NULL;
     uint64_t spared = 0;
-    int rc = Q_OK;
-    if (j->text && strcmp(j->text, "text") != 0) {
-        char *real = q_home_path(j->text);
-        rc = prov_find_model(real, &path, err);
-        free(real);
-    } else {
+    int rc = measure_file(a, name, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"), &path, err);
+    if (rc == Q_OK && !name) {
         pthread_mutex_lock(&a->shown.mu);
-        path = a->shown.path ? q_strdup(a->shown.path) : NULL;
         spared = a->shown.about.spared;
         pthread_mutex_unlock(&a->shown.mu);
-        if (!path)
-            rc = q_fail(err, Q_NOTFOUND, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"));
     }
-    if (rc == Q_OK && *path == '@')
-        rc = measure_local(path, err);
     if (rc == Q_OK)
         rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, &data, err);
     free(path);

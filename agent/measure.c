@@ -88,6 +88,26 @@ int measure_local(const char *name, char *err)
     return q_fail(err, Q_RANGE, _("%s runs on a server, and this looks into the model itself: /model takes one of this machine"), name);
 }
 
+int measure_file(agt *a, const char *name, const char *lacking, char **path, char *err)
+{
+    int rc = Q_OK;
+    *path = NULL;
+    if (name && *name) {
+        char *real = q_home_path(name);
+        rc = prov_find_model(real, path, err);
+        free(real);
+    } else {
+        pthread_mutex_lock(&a->shown.mu);
+        *path = a->shown.path ? q_strdup(a->shown.path) : NULL;
+        pthread_mutex_unlock(&a->shown.mu);
+        if (!*path)
+            rc = q_fail(err, Q_NOTFOUND, "%s", lacking);
+    }
+    if (rc == Q_OK && **path == '@')
+        rc = measure_local(*path, err);
+    return rc;
+}
+
 struct eng_cache *measure_cache(agt *a, char *err)
 {
     struct eng_cache *c = a->seat.who ? prov_cache(a->seat.who) : NULL;

@@ -119,6 +119,8 @@ int measure_most(agt *);                 /* tokens of an answer that is given as
 uint64_t measure_seed(agt *);            /* of the first of them */
 struct eng_cache;
 int measure_local(const char *name, char *err);          /* Q_RANGE: this model is a server's, and what is wanted looks into one */
+/* The file of the model whose name holds `name`, of the loaded one for NULL and ""; none: the sentence `lacking`. malloc'ed. Never a server's. Any thread. */
+int measure_file(agt *, const char *name, const char *lacking, char **path, char *err);
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
 typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;
 measuring measure_begin(agt *, const char *what);

@@ -107,3 +107,20 @@ int64_t q_wall_ms(void)
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
+
+int q_hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+int q_percent(const char *p, size_t n)
+{
+    int high = n > 2 && *p == '%' ? q_hex_digit(p[1]) : -1, low = high >= 0 ? q_hex_digit(p[2]) : -1;
+    return low >= 0 ? high << 4 | low : -1;
+}
+
+int q_by_number(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}

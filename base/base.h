@@ -82,6 +82,10 @@ uint64_t q_random(uint64_t s[4]);                            /* xoshiro256** (Bl
 int q_sha256_file(const char *path, char hex[65], char *err);
 void q_sha256(const void *p, size_t n, char hex[65]);
 
+int q_hex_digit(char c);                                    /* its value, -1: it is none */
+int q_percent(const char *p, size_t n);                       /* the byte that "%41" at the head of n bytes names, -1: no such thing stands there */
+int q_by_number(const void *a, const void *b);                /* of doubles, for qsort: the smallest first */
+
 /* ---- time ---- */
 int64_t q_now_ns(void);          /* monotonic */
 int64_t q_wall_ms(void);         /* Unix time in ms */
@@ -95,6 +99,8 @@ int q_file_check(int fd, const char *path, char *err);                   /* Q_IO
 int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
 int q_write_file_new(const char *path, const void *p, size_t n, char *err);     /* the same, but Q_RANGE where something is there by then */
+/* a gets the name b, never over what is there by then: 0, or -1 with errno (EEXIST). On one file system. */
+int q_move_new(const char *a, const char *b);
 /* Overwritten with zeros, as far as the disk lets that be, and removed. Q_OK too where there is none. */
 int q_file_erase(const char *path, char *err);
 void q_wipe_fd(int fd);                              /* the same of an open file, which keeps its length */
@@ -107,6 +113,7 @@ int q_mkdirs(const char *path, char *err);                               /* mode
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
 char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */
 char *q_home_path(const char *path);                 /* "~" and "~/x" with that in the place of ~; malloc'ed */
+char *q_whole_path(const char *path);                /* the same, a relative one below the present folder: found from any other; malloc'ed */
 char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + name; NULL without a home; malloc'ed */
 int q_no_home(char *err);                            /* the sentence for that; returns Q_NOTFOUND */
 /* A file that ships with quorum (themes/dark.ini, docs/…, engine/recipes/…): looked for beside the

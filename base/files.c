@@ -57,16 +57,19 @@ int q_read_input(const char *path, q_buf *out, size_t max, char *err)
     return rc;
 }
 
-/* In the place of `path`; 0, or errno. A link is made where nothing may be there: it never takes another's place, as a rename does. */
-static int put_in_place(const char *tmp, const char *path, bool fresh)
+/* Where the file system knows no such move, the new name is taken first, by an empty file. */
+int q_move_new(const char *a, const char *b)
 {
-    if (!fresh) return rename(tmp, path) == 0 ? 0 : errno;
-    if (link(tmp, path) == 0) return unlink(tmp), 0;
-    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) return errno;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);      /* no links there: the name is taken first */
-    if (fd < 0) return errno;
+    if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM) return -1;
+    int fd = open(b, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return -1;
     close(fd);
-    return rename(tmp, path) == 0 ? 0 : errno;
+    if (rename(a, b) == 0) return 0;
+    int why = errno;
+    unlink(b);
+    errno = why;
+    return -1;
 }
 
 static int write_file(const char *path, const void *p, size_t n, bool fresh, char *err)
@@ -89,7 +92,7 @@ static int write_file(const char *path, const void *p, size_t n, bool fresh, cha
     if (!bad && fsync(fd) != 0) bad = true;
     int e = errno;
     if (fd >= 0 && close(fd) != 0 && !bad) { bad = true; e = errno; }
-    if (!bad && (e = put_in_place(tmp, path, fresh)) != 0) bad = true;
+    if (!bad && (fresh ? q_move_new(tmp, path) : rename(tmp, path)) != 0) { bad = true; e = errno; }
     if (bad) {
         unlink(tmp);
         rc = fresh && e == EEXIST ? q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, give another name"), path)

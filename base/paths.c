@@ -30,6 +30,16 @@ char *q_home_path(const char *path)
     return out;
 }
 
+char *q_whole_path(const char *path)
+{
+    char *out = q_home_path(path), *here = *out == '/' ? NULL : realpath(".", NULL);
+    if (!here) return out;
+    char *whole = q_printf("%s/%s", here[1] ? here : "", out);
+    free(here);
+    free(out);
+    return whole;
+}
+
 int q_no_home(char *err)
 {
     return q_fail(err, Q_NOTFOUND, _("there is no home directory to keep anything in: set HOME to a folder of yours"));

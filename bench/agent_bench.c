@@ -11,12 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static double bare(eng_session *s, const eng_tokens *prompt, int n, const int32_t *tokens)
 {
     char err[Q_ERRLEN];
@@ -122,9 +116,9 @@ int main(int argc, char **argv)
         y[i] = answer(a, question, &got);
         ratio[i] = y[i] / x[i];
     }
-    qsort(x, (size_t)rounds, sizeof *x, by_value);
-    qsort(y, (size_t)rounds, sizeof *y, by_value);
-    qsort(ratio, (size_t)rounds, sizeof *ratio, by_value);
+    qsort(x, (size_t)rounds, sizeof *x, q_by_number);
+    qsort(y, (size_t)rounds, sizeof *y, q_by_number);
+    qsort(ratio, (size_t)rounds, sizeof *ratio, q_by_number);
     double us = statistics(eng_model_info(m), eng_config_k(c));
     printf("engine alone %.1f tokens/s, through the agent %.1f (%d tokens), ratio of pairs %.3f (median of %d)\n", x[rounds / 2], y[rounds / 2], got,
            ratio[rounds / 2], rounds);

@@ -428,8 +428,6 @@ static double cell_bytes(const rig *r, int cells)
 
 /* ---- speed ---- */
 
-static int by_value(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
-
 /* Seconds a token, the median of n decoded from cell `at` on under slot `first`, or `slots` from there in turn.
  * Negative: failed. */
 static double decode(rig *r, int at, int n, int first, int slots)
@@ -442,7 +440,7 @@ static double decode(rig *r, int at, int n, int first, int slots)
         if (i >= 0) t[i] = (double)(q_now_ns() - t0) / 1e9;
     }
     if (!rc) {
-        qsort(t, (size_t)i, sizeof *t, by_value);
+        qsort(t, (size_t)i, sizeof *t, q_by_number);
         v = t[i / 2];
     }
     free(t);

@@ -79,15 +79,9 @@ static made answer(agt *a, bool shown, int fd)
     return m;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void say(const char *what, double *x, int n)
 {
-    qsort(x, (size_t)n, sizeof *x, by_value);
+    qsort(x, (size_t)n, sizeof *x, q_by_number);
     printf("%s: %+.2f%% (quartiles %+.2f%% to %+.2f%%, %d pairs)\n", what, 100 * x[n / 2], 100 * x[n / 4], 100 * x[n - 1 - n / 4], n);
 }
 

@@ -12,6 +12,7 @@
 #include <cjson/cJSON.h>
 #include <ini.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,3 +203,14 @@ int cli_servers(prov_servers **out, char *err)
     free(path);
     return rc;
 }
+
+static volatile sig_atomic_t interrupted;
+static void on_interrupt(int sig) { interrupted = sig; }
+
+void cli_heed(int sig, int flags, struct sigaction *was)
+{
+    struct sigaction act = { .sa_handler = on_interrupt, .sa_flags = flags };
+    sigaction(sig, &act, was);
+}
+
+bool cli_go(void *user) { return !interrupted; }

@@ -30,6 +30,10 @@ void cli_lend(struct eng_embedder *, struct rag_embedder *out);
 /* The [server.NAME] sections of the person's config.ini, for "@NAME/MODEL". A line that cannot be used is said on standard error. */
 struct prov_servers;
 int cli_servers(struct prov_servers **, char *err);
+/* This signal asks a subcommand to end in its own way, with these flags of sigaction; was: what stood before, NULL: nobody wants it back. */
+struct sigaction;
+void cli_heed(int sig, int flags, struct sigaction *was);
+bool cli_go(void *user);                 /* false once one came; user is not looked at, so that it fits who asks */
 /* A line of --json: {"v":1,"event":NAME}, to be added to; and out with it, at once. */
 struct cJSON;
 struct cJSON *cli_event(const char *name);

@@ -7,7 +7,6 @@
 #include "cli/keep.h"
 #include "memory/memory.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,27 +23,12 @@ const cli_command cli_export = { "export", N_(
     "quorum export --convert FORM --out FILE [--thinking keep|drop] [--force] FILE...\n"
     "    examples of any of these forms, as lines of JSON or as an array, in one of them; what a form cannot hold is told"), cmd_export };
 
-static volatile sig_atomic_t interrupted;
-static void on_interrupt(int sig) { (void)sig; interrupted = 1; }
-static bool going_on(void *user) { return !interrupted; }
-
 enum { NAMES = 64, GIVEN = 256 };
 typedef struct ask {
     const char *train, *convert, *db, *out, *only, *thinking, *share, *name[NAMES], *file[GIVEN];
     int n_name, n_file;
     bool redact, all, yes, json, force;
 } ask;
-
-/* What memory notes down of copies outside must be found from any folder. malloc'ed. */
-static char *whole_path(const char *given)
-{
-    char here[PATH_MAX];
-    char *path = q_home_path(given);
-    if (*path == '/' || !realpath(".", here)) return path;
-    char *all = q_printf("%s/%s", here[1] ? here : "", path);
-    free(path);
-    return all;
-}
 
 static char *folder_name(void)
 {
@@ -58,7 +42,7 @@ static char *folder_name(void)
 static int train(const ask *a, enum adv_form form, char *err)
 {
     mem_store *s;
-    adv_export x = { .to = form, .all = a->all, .only_good = a->only != NULL, .redact = a->redact, .drop_thinking = a->thinking && strcmp(a->thinking, "drop") == 0, .name = a->name, .n_name = a->n_name, .go = going_on };
+    adv_export x = { .to = form, .all = a->all, .only_good = a->only != NULL, .redact = a->redact, .drop_thinking = a->thinking && strcmp(a->thinking, "drop") == 0, .name = a->name, .n_name = a->n_name, .go = cli_go };
     adv_exported out = {0};
     memory_ask asking = { .yes = a->yes };
     char *end = NULL;
@@ -66,9 +50,9 @@ static int train(const ask *a, enum adv_form form, char *err)
     if (a->share && (*end || end == a->share || !(x.heldout >= 0 && x.heldout <= .5))) return cli_usage(&cli_export, _("--heldout is a share of the conversations from 0 to 0.5"));
     if (a->all && !memory_agreed(&asking, _("All conversations leave as examples, also those that you did not release. Go on? [y/N] "))) return 1;
     if (mem_open(a->db, &s, err) != Q_OK) return cli_fail(err);
-    char *name = folder_name(), *dir = whole_path(a->out ? a->out : name);
-    x.dir = dir;
-    int rc = mem_tidy(s, going_on, NULL, err);          /* what was forgotten a moment ago does not leave */
+    char *name = folder_name(), *dir = q_whole_path(a->out ? a->out : name);
+    x.dir = dir;                                        /* memory notes it down: it must be found from any folder */
+    int rc = mem_tidy(s, cli_go, NULL, err);            /* what was forgotten a moment ago does not leave */
     if (rc == Q_OK) rc = adv_export_memory(s, &x, &out, err);
     mem_close(s);
     if (rc == Q_OK && a->json) q_say_json(stdout, out.json);
@@ -84,7 +68,7 @@ static int train(const ask *a, enum adv_form form, char *err)
 
 static int convert(const ask *a, enum adv_form form, char *err)
 {
-    adv_convert c = { .from = ADV_AS_FOUND, .to = form, .drop_thinking = a->thinking && strcmp(a->thinking, "drop") == 0, .force = a->force, .go = going_on };
+    adv_convert c = { .from = ADV_AS_FOUND, .to = form, .drop_thinking = a->thinking && strcmp(a->thinking, "drop") == 0, .force = a->force, .go = cli_go };
     adv_tally t;
     q_buf b = {0};
     int rc = adv_convert_files(a->file, a->n_file, a->out, &c, &t, err);
@@ -135,6 +119,6 @@ int cmd_export(int argc, char **argv)
     if (a.convert && (a.db || a.only || a.redact || a.n_name || a.share || a.all || a.yes || a.json)) return cli_usage(&cli_export, _("--convert takes --out, --thinking and --force, and nothing else"));
     if (a.train && (a.n_file || a.force)) return cli_usage(&cli_export, _("--train takes no files and writes over none: it is memory that leaves, into a new folder"));
     if (a.n_name && !a.redact) return cli_usage(&cli_export, _("--name goes with --redact"));
-    sigaction(SIGINT, &(struct sigaction){ .sa_handler = on_interrupt }, NULL);
+    cli_heed(SIGINT, 0, NULL);
     return a.train ? train(&a, form, err) : convert(&a, form, err);
 }

@@ -11,13 +11,10 @@
 #include <signal.h>
 #include <stdlib.h>
 
-static volatile sig_atomic_t interrupted;
-static void on_interrupt(int sig) { interrupted = sig; }
-
 static bool go_on(void *progress, int done, int total)
 {
     cli_progress_step(progress, (uint64_t)done, (uint64_t)total);
-    return !interrupted;
+    return cli_go(NULL);
 }
 
 static int guard(eng_model *m, mem_store *s, bool json, char *err)
@@ -26,7 +23,7 @@ static int guard(eng_model *m, mem_store *s, bool json, char *err)
     cli_progress p;
     q_buf out = { 0 };
     lab_guard_read(s, eng_model_info(m)->id, &g);
-    signal(SIGINT, on_interrupt);
+    cli_heed(SIGINT, SA_RESTART, NULL);
     cli_progress_start(&p, _("leaving out experts"));
     int rc = lab_guard_model(m, &(lab_guard_terms){ .store = s, .go_on = go_on, .user = &p }, &g, err);
     cli_progress_end(&p, rc == Q_OK);

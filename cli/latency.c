@@ -12,14 +12,6 @@
 enum { MOST = 12 };
 typedef struct args { const char *model; int prompt[MOST], n_prompt, users[MOST], n_users, rounds, tokens; cli_sets sets; bool json; } args;
 
-static volatile sig_atomic_t interrupted;
-static void on_signal(int sig) { interrupted = sig; }
-static bool go(void *user)
-{
-    (void)user;
-    return !interrupted;
-}
-
 static bool numbers(const char *text, int min, int max, int out[MOST], int *n)
 {
     char *list = q_strdup(text), *save = NULL;
@@ -95,17 +87,17 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     int rc = cli_servers(&servers, err);
     const exam_open o = { .model = a.model, .servers = servers, .set = a.sets.item, .n_set = a.sets.n, .streams = streams, .room = 2 * longest + a.tokens + 128 };
     if (rc == Q_OK) rc = exam_seat_open(&none, &o, &p, err);
-    struct sigaction s = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND }, was;
-    sigaction(SIGINT, &s, &was);
+    struct sigaction was;
+    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
     if (rc == Q_OK && !a.json) {
         q_say(stdout, "%s\n", prov_about(p)->name);
         q_say_text(stdout, _("prompt users  first, ms:                    between tokens, ms:         tokens/s\n"
                              "tokens             p50      p90      p99       p50      p90      p99    of all\n"));
     }
     exam_pace x;
-    if (rc == Q_OK) rc = exam_latency(p, 8, 1, 1, 2, &x, go, NULL, err);       /* weights into memory */
+    if (rc == Q_OK) rc = exam_latency(p, 8, 1, 1, 2, &x, cli_go, NULL, err);       /* weights into memory */
     for (int i = 0; i < a.n_prompt * a.n_users && rc == Q_OK; i++) {
-        rc = exam_latency(p, a.prompt[i / a.n_users], a.users[i % a.n_users], a.rounds, a.tokens, &x, go, NULL, err);
+        rc = exam_latency(p, a.prompt[i / a.n_users], a.users[i % a.n_users], a.rounds, a.tokens, &x, cli_go, NULL, err);
         if (rc == Q_OK) tell(&a, &x);
     }
     sigaction(SIGINT, &was, NULL);

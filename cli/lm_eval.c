@@ -1,6 +1,7 @@
 /* cli/lm_eval: `quorum bench reasoning --lm-eval TASKS`: the person's own lm_eval, asking a model of this machine through quorum's server for as long as it runs. */
 #include "base/child.h"
 #include "base/say.h"
+#include "cli/common.h"
 #include "cli/lm_eval.h"
 #include "exam/exam.h"
 #include "provider/provider.h"
@@ -33,13 +34,13 @@ static int start(const cli_lm_eval *w, const char *program, const char *address,
 }
 
 /* Until it ends by itself, or somebody presses Ctrl-C: its wait status. */
-static int until_ended(pid_t pid, serve *s, bool (*go)(void))
+static int until_ended(pid_t pid, serve *s)
 {
     int status = 0;
     for (int64_t ticked = q_now_ns();;) {
         pid_t done = waitpid(pid, &status, WNOHANG);
         if (done == pid || (done < 0 && errno != EINTR)) return status;
-        if (!go()) return q_child_end(pid, true);
+        if (!cli_go(NULL)) return q_child_end(pid, true);
         nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
         if (q_now_ns() - ticked > 1000000000) {
             serve_tick(s);
@@ -64,7 +65,7 @@ int cli_run_lm_eval(const cli_lm_eval *w, char *err)
     }
     if (rc == Q_OK) rc = start(w, program, serve_address(s), prov_about(p)->name, &pid, err);
     if (rc == Q_OK) {
-        int status = until_ended(pid, s, w->go);
+        int status = until_ended(pid, s);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) rc = q_fail(err, Q_ERR, _("lm_eval ended with status %d: its own words above say why"), WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     }
     if (s) serve_stop(s);

@@ -9,7 +9,6 @@ typedef struct cli_lm_eval {
     const char *const *set; int n_set;
     char **more; int n_more;             /* arguments for lm_eval itself */
     int streams;
-    bool (*go)(void);                    /* false: lm_eval is ended */
 } cli_lm_eval;
 /* What lm_eval prints goes where ours does. Q_NOTFOUND: it is not installed. */
 int cli_run_lm_eval(const cli_lm_eval *, char *err);

@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static volatile sig_atomic_t interrupted;
-static void on_interrupt(int sig) { (void)sig; interrupted = 1; }
-static bool going_on(void *user) { (void)user; return !interrupted; }
 
 int cli_memory_embedder(mem_store *s, const char *m, char **path, char *err)
 {
@@ -38,7 +35,7 @@ int cli_memory_second(const char *m, prov **out, char *err)
 
 static int embed(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *err)
 {
-    return prov_embedder_run(user, question, text, len, n, out, going_on, NULL, err);
+    return prov_embedder_run(user, question, text, len, n, out, cli_go, NULL, err);
 }
 
 static void step(void *progress, int64_t done, int64_t all) { cli_progress_step(progress, (uint64_t)done, (uint64_t)all); }
@@ -75,12 +72,11 @@ static void embed_said(const prov_embedder_info *i, int64_t made, int64_t left, 
 
 int cli_memory_embed(mem_store *s, const char *m, int limit, bool json, char *err)
 {
-    struct sigaction act = {.sa_handler = on_interrupt};
     char *path = NULL;
     prov_embedder *own = NULL;
     bool mine = false;
     int64_t made = 0, left = 0;
-    sigaction(SIGINT, &act, NULL);              /* what was made stays */
+    cli_heed(SIGINT, 0, NULL);                  /* what was made stays */
     int rc = cli_memory_embedder(s, m, &path, err);
     if (rc == Q_OK) rc = prov_embedder_open(path, 0, &own, err);
     if (rc == Q_OK) rc = mem_claim(s, MEM_CLAIM_EMBED, &mine, err);
@@ -89,7 +85,7 @@ int cli_memory_embed(mem_store *s, const char *m, int limit, bool json, char *er
         const prov_embedder_info *i = prov_embedder_about(own);
         cli_progress p;
         int64_t from = q_now_ns();
-        rag_embed_opts o = {.go = going_on, .progress = step, .user = &p, .most = limit};
+        rag_embed_opts o = {.go = cli_go, .progress = step, .user = &p, .most = limit};
         cli_progress_start(&p, _("making vectors"));
         rc = rag_embed_owed(s, &(rag_embedder){.id = i->id, .dim = i->dim, .embed = embed, .user = own}, &o, &made, err);
         cli_progress_end(&p, rc == Q_OK);

@@ -47,20 +47,16 @@ const cli_command cli_memory = { "memory", N_(
 
 enum { PREVIEW = 300 };                 /* bytes of a passage that a search shows */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig) { (void)sig; interrupted = 1; }
-
 /* One line that rewrites itself: what is longer than the terminal would leave its beginning above. The end of a path tells more. */
 static bool show_file(void *user, const rag_progress *p)
 {
     (void)user;
     struct winsize w = {0};
-    if (!isatty(2)) return !interrupted;
+    if (!isatty(2)) return cli_go(NULL);
     size_t room = ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col - 14u : 66, n = strlen(p->path), from = n > room ? n - room : 0;
     while (from && from < n && (p->path[from] & 0xC0) == 0x80) from++;
     q_say(stderr, "\r\033[K%d %s%s", p->seen, from ? "…" : "", p->path + from);
-    return !interrupted;
+    return cli_go(NULL);
 }
 
 /* Where there is no terminal, what takes long is told once. */
@@ -71,17 +67,14 @@ static void tell_beginning(const char *path)
     if (!isatty(2) && stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || st.st_size >= LONG)) q_say(stderr, _("adding %s ...\n"), path);
 }
 
-static bool going_on(void *user) { return !interrupted; }
-
 static int add(mem_store *s, const memory_ask *a, char *err)
 {
-    struct sigaction act = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &act, NULL);            /* what was added stays; the present file ends whole */
+    cli_heed(SIGINT, 0, NULL);                /* what was added stays; the present file ends whole */
     rag_progress all = {0};
     int rc = Q_OK, bad = 0;
-    for (int i = 0; i < a->n && !interrupted; i++) {
+    for (int i = 0; i < a->n && cli_go(NULL); i++) {
         rag_progress p;
-        rag_add_opts o = {.progress = show_file, .go = going_on, .again = a->again};
+        rag_add_opts o = {.progress = show_file, .go = cli_go, .again = a->again};
         tell_beginning(a->rest[i]);
         int one = rag_add(s, a->rest[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
@@ -213,7 +206,7 @@ static void search_words(const rag_result *r, const memory_ask *a)
 
 static const char *const memory_of[MEMORY_OF] = {"--since", "--until", "--by"};
 
-static bool judging_on(void *user, int done, int total) { return !interrupted; }
+static bool judging_on(void *user, int done, int total) { return cli_go(NULL); }
 
 /* As memory.rerank does before an answer, in as much time as it takes. */
 static int second_look(const char *model, const char *question, const rag_config *c, const rag_scope *scope, rag_result *r, char *err)
@@ -280,7 +273,7 @@ static int map(mem_store *s, const memory_ask *a, char *err)
 {
     q_buf b = {0};
     char *json = NULL;
-    int rc = rag_map(s, going_on, NULL, a->json ? NULL : &b, a->json ? &json : NULL, err);
+    int rc = rag_map(s, cli_go, NULL, a->json ? NULL : &b, a->json ? &json : NULL, err);
     if (rc == Q_OK && a->json) q_say_json(stdout, json);
     else if (rc == Q_OK) q_say_text(stdout, b.p);
     free(json);
@@ -336,7 +329,7 @@ static bool export_row(void *user, const char *table, const mem_export_value *v,
     char *line = rag_export_line(table, v, n);
     if (line) q_say_json(stdout, line);
     free(line);
-    return !interrupted && !ferror(stdout);
+    return cli_go(NULL) && !ferror(stdout);
 }
 
 /* Read-only and without opening the store: also a file that was refused. */
@@ -354,9 +347,8 @@ static int export(const memory_ask *a, char *err)
 /* --markdown: a folder that a person can read. */
 static int export_folder(mem_store *s, const memory_ask *a, char *err)
 {
-    struct sigaction act = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &act, NULL);
-    return memory_export(s, a, going_on, err);
+    cli_heed(SIGINT, 0, NULL);
+    return memory_export(s, a, cli_go, err);
 }
 
 static int drop(mem_store *s, const memory_ask *a, char *err)
@@ -394,7 +386,7 @@ static int on_store(const struct act *act, const memory_ask *a, char *err)
     if (mem_open(a->db, &s, err) != Q_OK) return cli_fail(err);
     int status = rag_manual(s, err) != Q_OK ? cli_fail(err) : act->run(s, a, err);
     /* an error is said once: what made the act fail would make the tidying fail too */
-    if (status == 0 && mem_tidy(s, going_on, NULL, err) < 0 && !interrupted) status = cli_fail(err);
+    if (status == 0 && mem_tidy(s, cli_go, NULL, err) < 0 && cli_go(NULL)) status = cli_fail(err);
     char *said = mem_note(s);
     if (said) q_say(stderr, "quorum: %s\n", said);
     free(said);

@@ -10,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static volatile sig_atomic_t stopped;
-static void on_signal(int sig) { stopped = 1; }
-static bool go(void *user) { return !stopped; }
-
 typedef struct show {
     bool json, open;                    /* open: the progress line stands */
     char *path;                         /* that it is of */
@@ -190,11 +186,9 @@ int cli_model_pull(const cli_pull *ask)
 {
     char err[Q_ERRLEN];
     int first, n;
-    struct sigaction act = {.sa_handler = on_signal};
-    sigemptyset(&act.sa_mask);
-    sigaction(SIGINT, &act, NULL);      /* what came stays, and the same command goes on from there */
-    sigaction(SIGTERM, &act, NULL);
-    adv_pull_way way = {.lines = ask->lines, .stall_s = ask->stall, .token_file = ask->token_file, .force = ask->force, .go = go};
+    cli_heed(SIGINT, 0, NULL);          /* what came stays, and the same command goes on from there */
+    cli_heed(SIGTERM, 0, NULL);
+    adv_pull_way way = {.lines = ask->lines, .stall_s = ask->stall, .token_file = ask->token_file, .force = ask->force, .go = cli_go};
     adv_pull_repo *r = NULL;
     adv_machine here;
     adv_machine_here(false, &here);

@@ -33,25 +33,20 @@ typedef struct run {
     bool stopped;
 } run;
 
-static volatile sig_atomic_t interrupted;
-static void on_signal(int sig) { interrupted = sig; }
-
 static bool go(void *user, const exam_seat *seat, int done, int n)
 {
     run *r = user;
     (void)seat;
     cli_progress_step(&r->progress, (uint64_t)done, (uint64_t)n);
-    return !interrupted;
+    return cli_go(NULL);
 }
-
-static bool on(void) { return !interrupted; }
 
 static int lm_eval(const args *a)
 {
     char err[Q_ERRLEN];
-    struct sigaction s = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND }, was;
-    const cli_lm_eval w = { .model = a->model[0], .tasks = a->lm_eval, .set = a->sets.item, .n_set = a->sets.n, .more = a->more, .n_more = a->n_more, .streams = a->streams, .go = on };
-    sigaction(SIGINT, &s, &was);
+    struct sigaction was;
+    const cli_lm_eval w = { .model = a->model[0], .tasks = a->lm_eval, .set = a->sets.item, .n_set = a->sets.n, .more = a->more, .n_more = a->n_more, .streams = a->streams };
+    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
     int rc = cli_run_lm_eval(&w, err);
     sigaction(SIGINT, &was, NULL);
     return rc < 0 ? cli_fail(err) : 0;
@@ -162,7 +157,7 @@ static int sit(run *r, prov *p, const chair *x, exam_seat *seat, char *err)
         cli_progress_start(&r->progress, _("asking"));
         rc = exam_run(&r->sheet, a->streams, err);
         cli_progress_end(&r->progress, rc == Q_OK);
-        if (rc == Q_CANCEL && interrupted) {
+        if (rc == Q_CANCEL && !cli_go(NULL)) {
             r->stopped = true;
             rc = Q_OK;
         }
@@ -274,8 +269,8 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     r.sheet.bench = bench;
     if (rc == Q_OK && a.html && !a.force && access(a.html, F_OK) == 0) rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), a.html);
     if (rc == Q_OK) rc = cli_servers(&r.servers, err);
-    struct sigaction s = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND }, was;
-    sigaction(SIGINT, &s, &was);
+    struct sigaction was;
+    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
     for (int m = 0; m < a.n_model && rc == Q_OK && !r.stopped; m++) rc = ask_model(&r, m, err);
     sigaction(SIGINT, &was, NULL);
     if (rc == Q_OK && r.n_seat == 0) rc = q_fail(err, Q_CANCEL, _("stopped before there was anything to compare"));

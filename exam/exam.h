@@ -67,13 +67,12 @@ exam_rate exam_rate_of(int right, int n);
 typedef struct exam_pair {
     int n, both, only_a, only_b, neither;
     double difference, low, high;        /* share right of B less that of A; 95%, bootstrap over questions */
-    double p;                            /* McNemar's exact test, two-sided */
+    double p;                            /* McNemar's exact test, two-sided: lab_sign_test */
     bool different;                      /* p < .05 and the interval leaves out 0 */
     int need;                            /* questions to find this difference (or, where it is 0, one of 5 points) with power .8; 0: unknown */
 } exam_pair;
 /* a, b: [n] right or not, of the same questions. */
 exam_pair exam_compare(const bool *a, const bool *b, int n);
-double exam_mcnemar(int only_a, int only_b);
 int exam_need(double discordant, double difference);
 
 /* ================= a run (exam/run.c) ================= */

@@ -23,19 +23,13 @@ typedef struct shared {
 typedef struct one { shared *s; int who; } one;
 typedef struct hearing { shared *s; int64_t start, last; double *gap; int n; } hearing;
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double rank(const double *v, int n, int percent) { return v[(n * percent + 99) / 100 - 1]; }
 
 exam_times exam_times_of(double *v, int n)
 {
     if (n == 0) return (exam_times){ 0 };
     exam_times t = { .n = n };
-    qsort(v, (size_t)n, sizeof *v, by_value);
+    qsort(v, (size_t)n, sizeof *v, q_by_number);
     for (int i = 0; i < n; i++) t.mean += v[i] / n;
     t.p50 = rank(v, n, 50);
     t.p90 = rank(v, n, 90);

@@ -1,6 +1,6 @@
 /* exam/stats: what of two results on the same questions is more than chance. Pure; any thread.
- * Wilson's interval: Wilson 1927. McNemar's exact test: the binomial of the discordant pairs at 1/2 (McNemar 1947). The size that a paired
- * comparison needs: Connor 1987, two-sided 5%, power 80%. The bootstrap is lab/judge.c's, over questions. */
+ * Wilson's interval: Wilson 1927. McNemar's exact test (McNemar 1947) is lab_sign_test of the discordant pairs. The size
+ * that a paired comparison needs: Connor 1987, two-sided 5%, power 80%. The bootstrap is lab/judge.c's, over questions. */
 #include "exam/exam.h"
 #include "lab/lab.h"
 
@@ -14,14 +14,6 @@ exam_rate exam_rate_of(int right, int n)
     if (n <= 0) return (exam_rate){ .low = 0, .high = 1 };
     double p = (double)right / n, z2 = Z * Z, mid = (p + z2 / (2 * n)) / (1 + z2 / n), half = Z * sqrt(p * (1 - p) / n + z2 / (4.0 * n * n)) / (1 + z2 / n);
     return (exam_rate){ right, n, p, right == 0 ? 0 : mid - half, right == n ? 1 : mid + half };
-}
-
-double exam_mcnemar(int a, int b)
-{
-    int n = a + b, low = a < b ? a : b;
-    double sum = 0;
-    for (int k = 0; k <= low; k++) sum += exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) - n * log(2));
-    return n == 0 || 2 * sum > 1 ? 1 : 2 * sum;
 }
 
 int exam_need(double discordant, double difference)
@@ -47,7 +39,7 @@ exam_pair exam_compare(const bool *a, const bool *b, int n)
         out.difference = x.mean;
         out.low = x.low;
         out.high = x.high;
-        out.p = exam_mcnemar(out.only_a, out.only_b);
+        out.p = lab_sign_test(out.only_a, out.only_b);
         out.different = out.p < 0.05 && (out.low > 0 || out.high < 0);
         out.need = exam_need((double)(out.only_a + out.only_b) / n, out.difference);
     }

@@ -11,8 +11,6 @@ static const made_shape big = { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0
                                 KER_GATE_SOFTMAX, 1, 0, NULL };
 static const made_shape tiny = { "tiny", 256, 4, 2, 64, 64, 8, 256, 0, 0, 512, 2, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, NULL };
 
-static int by_value(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
-
 typedef struct feed { int32_t token[CHUNK], cell[CHUNK], page[CHUNK / KER_PAGE]; uint8_t want[CHUNK]; ker_seq seq; } feed;
 
 static int pass(made_side *s, const made_model *m, feed *f, int at, int n, bool with_head, char *err)
@@ -32,7 +30,7 @@ static int decode(made_side *s, const made_model *m, feed *f, bool with_head, do
         rc = pass(s, m, f, i + WARM, 1, with_head, err);
         if (i >= 0) t[i] = (double)(q_now_ns() - from) / 1e9;
     }
-    qsort(t, TOKENS, sizeof *t, by_value);
+    qsort(t, TOKENS, sizeof *t, q_by_number);
     *out = t[TOKENS / 2];
     return rc;
 }

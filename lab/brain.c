@@ -319,21 +319,6 @@ static int there(const char *name, char **path, char *err)
     return rc;
 }
 
-/* Never over another one. Where the file system knows no such move, the new name is taken first, by an empty file. */
-static bool moved(const char *a, const char *b)
-{
-    if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_NOREPLACE) == 0) return true;
-    if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP && errno != EPERM) return false;
-    int fd = open(b, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return false;
-    close(fd);
-    if (rename(a, b) == 0) return true;
-    int why = errno;
-    unlink(b);
-    errno = why;
-    return false;
-}
-
 int lab_brain_rename(const char *from, const char *to, char *err)
 {
     char *a = NULL, *b = NULL;
@@ -342,7 +327,7 @@ int lab_brain_rename(const char *from, const char *to, char *err)
         rc = own_name(to, err);
     if (rc == Q_OK && !(b = path_of(to, err)))
         rc = Q_NOTFOUND;
-    if (rc == Q_OK && !moved(a, b))
+    if (rc == Q_OK && q_move_new(a, b) != 0)
         rc = errno == EEXIST ? q_fail(err, Q_RANGE, _("there is a brain %s already: /brain delete %s makes room, or take another name"), to, to)
                              : q_fail(err, Q_IO, "%s: %s", b, strerror(errno));
     free(a);

@@ -181,14 +181,8 @@ void lab_columns_say(const lab_columns *c, q_buf *out)
 double lab_sign_test(int more, int less)
 {
     int n = more + less, k = more < less ? more : less;
-    double p = 0, term = exp(-n * log(2));                /* C(n, 0) / 2^n, then each from the one before */
-    if (n > 1000) {                                      /* the normal curve, where the sum's first terms are below any number */
-        double z = (fabs((double)(more - less)) - 1) / sqrt((double)n);
-        return erfc(z > 0 ? z / sqrt(2) : 0);
-    }
-    for (int i = 0; i <= k; i++) {
-        p += term;
-        term = term * (n - i) / (i + 1);
-    }
-    return 2 * p < 1 ? 2 * p : 1;
+    double p = 0;
+    for (int i = 0; i <= k; i++)
+        p += exp(lgamma(n + 1.0) - lgamma(i + 1.0) - lgamma(n - i + 1.0) - n * log(2));       /* C(n, i) / 2^n */
+    return n && 2 * p < 1 ? 2 * p : 1;
 }

@@ -11,12 +11,6 @@
 
 enum { DRAWS = 2000 };
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 lab_interval judge_ratio(const double *sum, const double *count, int blocks)
 {
     double *mean = q_alloc(sizeof *mean * DRAWS), all = 0, of = 0;
@@ -36,7 +30,7 @@ lab_interval judge_ratio(const double *sum, const double *count, int blocks)
         }
         mean[d] = c > 0 ? s / c : 0;
     }
-    qsort(mean, DRAWS, sizeof *mean, by_value);
+    qsort(mean, DRAWS, sizeof *mean, q_by_number);
     lab_interval out = { of > 0 ? all / of : 0, mean[DRAWS / 40], mean[DRAWS - 1 - DRAWS / 40] };
     free(mean);
     return out;

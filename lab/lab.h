@@ -352,7 +352,8 @@ void lab_columns_free(lab_columns *);    /* contents, not the struct */
 char *lab_column_numbers(const lab_column *);        /* what stands under it; malloc'ed */
 char *lab_columns_json(const lab_columns *);         /* malloc'ed; what blind answers must not tell is not in it */
 void lab_columns_say(const lab_columns *, q_buf *out);   /* for line mode; of one text the place of the first difference only */
-/* Two-sided sign test: how likely so uneven a count is where both are liked alike (Dixon and Mood 1946); ties are left out. */
+/* Two-sided sign test: how likely so uneven a count is where both are liked alike (Dixon and Mood 1946); ties are left out. Of the pairs that two
+ * models answer differently it is McNemar's exact test. */
 double lab_sign_test(int more, int less);
 
 /* A short answer as it is counted: letters small, without frame words, quotes and closing points, numbers in one form; from

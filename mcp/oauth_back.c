@@ -186,8 +186,6 @@ int oauth_back_wait(oauth_back *b, int seconds, const char *state, bool (*wait)(
 }
 
 /* ---- parameters ---- */
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
-
 char *oauth_back_value(const char *query, const char *name)
 {
     q_buf out = { 0 };
@@ -197,9 +195,9 @@ char *oauth_back_value(const char *query, const char *name)
         if (n > w && strncmp(p, name, w) == 0 && p[w] == '=' && ++found == 1) {
             q_buf_puts(&out, "");
             for (size_t i = w + 1; i < n; i++) {
-                int a = p[i] == '%' && i + 2 < n ? hex(p[i + 1]) : -1, b = a >= 0 ? hex(p[i + 2]) : -1;
-                q_buf_putc(&out, b >= 0 ? (char)(a << 4 | b) : p[i] == '+' ? ' ' : p[i]);
-                i += b >= 0 ? 2 : 0;
+                int byte = q_percent(p + i, n - i);
+                q_buf_putc(&out, byte >= 0 ? (char)byte : p[i] == '+' ? ' ' : p[i]);
+                i += byte >= 0 ? 2 : 0;
             }
         }
         p += n + (p[n] == '&');

@@ -277,16 +277,15 @@ int json_read(const char *text, size_t n, json **out, int *n_values, char *err)
 }
 
 /* ---- pointers ---- */
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
-
 /* One step of a pointer, its escapes undone. */
 static char *step_of(const char *p, size_t n)
 {
     q_buf b = { 0 };
     q_buf_puts(&b, "");
     for (size_t i = 0; i < n; i++) {
-        if (p[i] == '%' && i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
-            q_buf_putc(&b, (char)(hex(p[i + 1]) * 16 + hex(p[i + 2])));
+        int byte = q_percent(p + i, n - i);
+        if (byte >= 0) {
+            q_buf_putc(&b, (char)byte);
             i += 2;
         } else
             q_buf_putc(&b, p[i]);

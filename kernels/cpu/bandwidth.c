@@ -63,7 +63,7 @@ size_t bandwidth_product(pool *workers, int type, const void *data, size_t bytes
 {
     int64_t row = ker_row_bytes(type, PRODUCT_IN), rows = (int64_t)bytes / row;
     float *x = calloc(PRODUCT_IN, sizeof *x), *y = calloc((size_t)rows + 1, sizeof *y);
-    uint8_t *act = aligned_alloc(64, ((size_t)mat_act_bytes(type, PRODUCT_IN) + 63) / 64 * 64), *scratch = aligned_alloc(64, (size_t)MAT_SCRATCH * (size_t)pool_threads(workers));
+    uint8_t *act = aligned_alloc(64, (size_t)mat_act_bytes(type, PRODUCT_IN)), *scratch = aligned_alloc(64, (size_t)MAT_SCRATCH * (size_t)pool_threads(workers));
     bool room = x && y && act && scratch;
     for (int i = 0; room && i < PRODUCT_IN; i++) x[i] = (float)(i % 7 - 3);
     if (room) mat_act(type, x, PRODUCT_IN, act);

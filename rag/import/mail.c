@@ -28,14 +28,12 @@ static size_t bare(span l)              /* without its end */
 }
 
 /* ---- coded bytes ---- */
-static int hex(char c) { return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (c | 32) - 'a' + 10 : -1; }
-
 /* Quoted-printable; in a header _ is a blank. */
 static void from_quoted(span s, bool header, q_buf *out)
 {
     for (const char *p = s.p; p < s.end; p++) {
-        if (*p == '=' && s.end - p > 2 && hex(p[1]) >= 0 && hex(p[2]) >= 0) {
-            q_buf_putc(out, (char)(hex(p[1]) * 16 + hex(p[2])));
+        if (*p == '=' && s.end - p > 2 && q_hex_digit(p[1]) >= 0 && q_hex_digit(p[2]) >= 0) {
+            q_buf_putc(out, (char)(q_hex_digit(p[1]) * 16 + q_hex_digit(p[2])));
             p += 2;
         } else if (*p == '=' && !header) {              /* the line goes on */
             const char *q = p + 1;
@@ -183,11 +181,13 @@ static void file_name(span v, const char *name, q_buf *out)
             q_buf_free(&from);
             text = q2 + 1;
         }
-        for (; *text; text++)
-            if (coded && *text == '%' && hex(text[1]) >= 0 && hex(text[2]) >= 0) {
-                q_buf_putc(&bytes, (char)(hex(text[1]) * 16 + hex(text[2])));
+        for (; *text; text++) {
+            int byte = coded ? q_percent(text, 3) : -1;      /* a byte 0 ends it sooner */
+            if (byte >= 0) {
+                q_buf_putc(&bytes, (char)byte);
                 text += 2;
             } else q_buf_putc(&bytes, *text);
+        }
         if (i < 0) break;
     }
     if (!bytes.len && parameter(v, name, value, sizeof value)) {

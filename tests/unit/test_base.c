@@ -2,7 +2,9 @@
 #include "base/base.h"
 #include "base/knob.h"
 
+#include <errno.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/test.h"
@@ -210,6 +212,39 @@ static void links_are_not_written_through(void)
     free(trap);
 }
 
+/* A name that is taken stays what it was, and so does what was to get it. */
+static void nothing_is_moved_over(void)
+{
+    char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *a = q_printf("%s/a", dir), *b = q_printf("%s/b", dir), *c = q_printf("%s/c", dir);
+    q_buf got = { 0 };
+    CHECK_INT(q_write_file_new(a, "one", 3, err), Q_OK);
+    CHECK_INT(q_write_file_new(b, "two", 3, err), Q_OK);
+    CHECK_INT(q_write_file_new(b, "more", 4, err), Q_RANGE);
+    CHECK(q_move_new(a, b) != 0 && errno == EEXIST);
+    CHECK(q_read_file(a, &got, 100, err) == Q_OK && got.len == 3 && memcmp(got.p, "one", 3) == 0);
+    q_buf_clear(&got);
+    CHECK(q_read_file(b, &got, 100, err) == Q_OK && got.len == 3 && memcmp(got.p, "two", 3) == 0);
+    CHECK(q_move_new(a, c) == 0 && access(a, F_OK) != 0 && access(c, F_OK) == 0);
+    CHECK(q_move_new(a, b) != 0 && errno != 0 && access(b, F_OK) == 0);
+    unlink(b), unlink(c), rmdir(dir);
+    q_buf_free(&got);
+    free(a), free(b), free(c);
+}
+
+static void a_path_is_found_from_anywhere(void)
+{
+    char *here = realpath(".", NULL), *want = q_printf("%s/x/y", here), *got = q_whole_path("x/y");
+    CHECK_STR(got, want);
+    free(got);
+    CHECK_STR(got = q_whole_path("/x/y"), "/x/y");
+    free(got);
+    setenv("HOME", "/nobody", 1);
+    CHECK_STR(got = q_whole_path("~/x"), "/nobody/x");
+    free(got), free(want), free(here);
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -224,5 +259,7 @@ int main(void)
     RUN(numbers_of_knobs_are_read_back);
     RUN(pipes_are_no_files);
     RUN(links_are_not_written_through);
+    RUN(nothing_is_moved_over);
+    RUN(a_path_is_found_from_anywhere);
     return TEST_END();
 }

@@ -7,6 +7,7 @@
 #include "provider/provider.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,12 +120,13 @@ static int list_tasks(void)
     return 0;
 }
 
-/* The line that runs this again, quoted for a shell. */
+/* The line that runs this again, quoted for a shell: without the page, which is there by then. */
 static char *command_of(int argc, char **argv)
 {
     q_buf b = { 0 };
     q_buf_puts(&b, "quorum bench reasoning");
     for (int i = 1; i < argc; i++) {
+        if (cli_opt(argc, argv, &i, "--html") || !strcmp(argv[i], "--force")) continue;
         bool plain = *argv[i] && strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%") == strlen(argv[i]);
         q_buf_puts(&b, plain ? " " : " '");
         for (const char *p = argv[i]; *p; p++) {
@@ -138,13 +140,23 @@ static char *command_of(int argc, char **argv)
 
 /* ---- one model, under its own configuration and under those it is held against ---- */
 typedef struct chair { const char *spec; char *label; uint64_t seed; } chair;      /* label: taken */
+static int settings_of(prov *p, const char *spec, prov_config **out, char *err)
+{
+    int rc = exam_config_of(p, spec, out, err);
+    if (rc == Q_OK && !(prov_about(p)->can & (PROV_PER_REQUEST | PROV_LIVE))) {
+        prov_config_free(*out);
+        *out = NULL;
+        rc = q_fail(err, Q_RANGE, _("%s takes no settings of a request: --against wants a model of this machine"), prov_about(p)->name);
+    }
+    return rc;
+}
+
 static int sit(run *r, prov *p, const chair *x, exam_seat *seat, char *err)
 {
     const args *a = r->a;
     prov_config *c = NULL;
     *seat = (exam_seat){ .label = x->label, .p = p };
-    int rc = x->spec ? exam_config_of(p, x->spec, &c, err) : Q_OK;
-    if (rc == Q_OK && x->spec && !(prov_about(p)->can & (PROV_PER_REQUEST | PROV_LIVE))) rc = q_fail(err, Q_RANGE, _("%s takes no settings of a request: --against wants a model of this machine"), prov_about(p)->name);
+    int rc = x->spec ? settings_of(p, x->spec, &c, err) : Q_OK;
     if (rc == Q_OK) {
         prov_config *now = prov_present(p);
         seat->config = c;
@@ -219,9 +231,33 @@ static int ask_model(run *r, int m, char *err)
     if (rc == Q_OK && !a->base && !prov_about(p)->chat && !(a->model[m] && *a->model[m] == '@'))
         rc = q_fail(err, Q_RANGE, _("%s knows no conversation: give --base, which asks by examples"), prov_about(p)->name);
     if (rc == Q_OK && a->base && !(prov_about(p)->can & PROV_RAW)) rc = q_fail(err, Q_RANGE, _("%s cannot go on with a plain text: leave --base out"), prov_about(p)->name);
+    for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK; i++) {       /* a misspelt knob is told before hours of questions */
+        prov_config *c = NULL;
+        rc = settings_of(p, a->against[i], &c, err);
+        if (c) prov_config_free(c);
+    }
     if (rc == Q_OK) rc = a->vote ? sit_voting(r, p, err) : sit_further(r, p, NULL, err);
     for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK && !r->stopped; i++) rc = sit_further(r, p, a->against[i], err);
     prov_close(p);
+    return rc;
+}
+
+/* What can be known before the first question is asked: further models are there, the page can be written. */
+static int look_ahead(const args *a, char *err)
+{
+    char *what = NULL;
+    int rc = Q_OK;
+    for (int m = 1; m < a->n_model && rc == Q_OK; m++) {
+        rc = prov_find_model(a->model[m], &what, err);
+        free(what);
+        what = NULL;
+    }
+    if (rc || !a->html) return rc;
+    if (!a->force && access(a->html, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), a->html);
+    const char *slash = strrchr(a->html, '/');
+    char *dir = slash ? q_strndup(a->html, (size_t)(slash - a->html) + 1) : q_strdup(".");
+    if (access(dir, W_OK) != 0) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), a->html, strerror(errno));
+    free(dir);
     return rc;
 }
 
@@ -267,7 +303,7 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     exam_bench *bench = code ? exam_bench_new(why) : NULL;
     if (code && !bench) q_say(stderr, _("quorum: programs are skipped: %s\n"), why);
     r.sheet.bench = bench;
-    if (rc == Q_OK && a.html && !a.force && access(a.html, F_OK) == 0) rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), a.html);
+    if (rc == Q_OK) rc = look_ahead(&a, err);
     if (rc == Q_OK) rc = cli_servers(&r.servers, err);
     struct sigaction was;
     cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);

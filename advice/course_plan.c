@@ -7,6 +7,7 @@
  *   order = easy-first|hard-first   judge = FILE.gguf
  *   forget = 2%   gain = 0.5%            what the checks after a stage allow and ask for, of bits a byte
  * Each stage is a folder of adv_course_write whose weights are the stage before; run.sh goes through them and writes down what is done. */
+#include "advice/course_data.h"
 #include "advice/course_recipe.h"
 
 #include <ini.h>
@@ -318,11 +319,27 @@ static int check_heldout(const adv_plan *p, const adv_coursed *d, char *err)
     return 0;
 }
 
+/* All stages are looked at before anything is written: a folder that is half there would be in the way of the next try. */
+static int look_ahead(const adv_plan *p, char *err)
+{
+    int rc = 0;
+    for (int i = 0; !rc && i < p->n; i++) {
+        char why[Q_ERRLEN];
+        course_recipe r;
+        course_data d;
+        rc = course_resolve(&p->stage[i].course, &r, why);
+        if (!rc) rc = course_data_look(&r.c, &d, &r.task, why);
+        if (rc) q_fail(err, rc, _("stage %s: %s"), p->stage[i].name, why);
+    }
+    return rc;
+}
+
 int adv_plan_write(const adv_plan *p, const char *dir, bool force, adv_coursed *out, char *err)
 {
     q_buf text = { 0 };
     memset(out, 0, sizeof *out * (size_t)p->n);
-    int rc = course_folder(dir, force, err);
+    int rc = look_ahead(p, err);
+    if (!rc) rc = course_folder(dir, force, err);
     for (int i = 0; !rc && i < p->n; i++) {
         adv_course c = p->stage[i].course;
         char *sub = q_printf("%s/%s", dir, p->stage[i].dir), why[Q_ERRLEN];

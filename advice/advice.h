@@ -73,7 +73,8 @@ int adv_choose(const adv_ask *, const adv_machine *, adv_choice **out, int *n, c
 /* What was chosen and why, the others and why not, the table; width in columns. */
 void adv_say(const adv_ask *, const adv_machine *, const adv_choice *, int n, int width, q_buf *out);
 void adv_json(const adv_ask *, const adv_machine *, const adv_choice *, int n, q_buf *out);
-/* The same of one file on this machine: what k costs, what else would fit. name: what it is called. Either of text and json may be NULL. */
-int adv_say_file(const char *path, const char *name, const adv_machine *, q_buf *text, q_buf *json, char *err);
+/* The same of one file on this machine: what k costs, what else would fit. name: what it is called. width in columns; 0: a line a
+ * paragraph, for who breaks lines himself. Either of text and json may be NULL. */
+int adv_say_file(const char *path, const char *name, const adv_machine *, int width, q_buf *text, q_buf *json, char *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "advice/room.h"
 
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,7 +164,7 @@ void adv_say(const adv_ask *ask, const adv_machine *m, const adv_choice *list, i
     wrap(out, _("Tokens a second are foretold from the bytes that a token reads (measured speeds beat printed ones; a GPU's is not measured). "
                 "That more weights answer better is a rule of thumb: quorum bench reasoning -m A -m B measures it."), width);
     wrap(out, _("Does a 30B-A3B with other settings (more experts a token, another brain) come near a dense 70B? "
-                "No controlled study that we know shows it. Measured here: quorum bench reasoning -m MODEL --against experts.k=16, and quorum sweep experts.k 1..16 for perplexity."), width);
+                "No controlled study that we know shows it. Measured here: quorum bench reasoning -m MODEL --against experts.k=16, and quorum sweep -m MODEL experts.k 4..16/4 -f TEXT for perplexity."), width);
 }
 
 /* ---- JSON ---- */
@@ -242,28 +243,26 @@ void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, 
 }
 
 /* ---- one file ---- */
-enum { FILE_WIDTH = 78 };
-
-static void say_file(const char *name, const adv_machine *m, const adv_fit *f, const adv_fit at[3], const int k[3], q_buf *text)
+static void say_file(const char *name, const adv_machine *m, const adv_fit *f, const adv_fit at[3], const int k[3], int width, q_buf *text)
 {
     char rate[16], own[16];
     wrap_take(text, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), name,
-                             _(place_words[f->place]), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), FILE_WIDTH);
+                             _(place_words[f->place]), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), width);
     for (int i = 0; i < 3; i++)
         if (k[i]) q_buf_printf(text, _("  k = %-3d %7s tokens/s, %6.2f GiB read a token%s\n"), k[i], number(rate, at[i].decode), (double)eng_energy_bytes(&at[i].costs, k[i]) / gib,
                                k[i] == f->costs.n_used ? _(" (the model's own)") : "");
-    if (f->costs.n_expert) wrap(text, _("Fewer experts a token are faster and answer worse, more are slower and seldom better: /sweep experts.k 1..16 measures both."), FILE_WIDTH);
+    if (f->costs.n_expert) wrap(text, _("Fewer experts a token are faster and answer worse, more are slower and seldom better: /sweep experts.k 1..16 measures both."), width);
     adv_choice *list;
     int n;
     char err[Q_ERRLEN];
     if (adv_choose(&(adv_ask){.context = 0}, m, &list, &n, err) != Q_OK) return;
     if (list[0].why == ADV_BEST)
         wrap_take(text, q_printf(_("Of the published models this machine runs best: %s in %s, some %s tokens/s (this one: %s). quorum advise shows all."), list[0].variant->name, list[0].type,
-                                 number(rate, list[0].fit.decode), number(own, f->decode)), FILE_WIDTH);
+                                 number(rate, list[0].fit.decode), number(own, f->decode)), width);
     free(list);
 }
 
-int adv_say_file(const char *path, const char *name, const adv_machine *m, q_buf *text, q_buf *json, char *err)
+int adv_say_file(const char *path, const char *name, const adv_machine *m, int width, q_buf *text, q_buf *json, char *err)
 {
     adv_fit f, at[3];
     int k[3] = {1, 8, 16}, rc = adv_fit_file(path, &(adv_wish){.k = 0}, m, &f, err);
@@ -272,7 +271,7 @@ int adv_say_file(const char *path, const char *name, const adv_machine *m, q_buf
         else rc = adv_fit_file(path, &(adv_wish){.k = k[i]}, m, &at[i], err);
     }
     if (rc) return rc;
-    if (text) say_file(name, m, &f, at, k, text);
+    if (text) say_file(name, m, &f, at, k, width > 0 ? width : INT_MAX, text);
     if (json) {
         cJSON *j = cJSON_CreateObject(), *rates = NULL;
         cJSON_AddStringToObject(j, "model", name);

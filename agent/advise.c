@@ -17,7 +17,7 @@ static void advise(agt *a, const job *j)
         adv_machine m;
         const char *slash = strrchr(path, '/');
         adv_machine_here(!desk_answering(&a->desk), &m);
-        rc = adv_say_file(path, slash ? slash + 1 : path, &m, &out, &data, err);
+        rc = adv_say_file(path, slash ? slash + 1 : path, &m, 0, &out, &data, err);
     }
     free(path);
     if (rc == Q_OK) note_page(&a->events, "/advise", q_buf_take(&out), q_buf_take(&data));

@@ -75,7 +75,7 @@ static int of_file(const args *o, const adv_machine *m, q_buf *out, char *err)
     int rc = cli_model_path(o->model, &path, err);
     if (rc == Q_OK) {
         const char *slash = strrchr(path, '/');
-        rc = adv_say_file(path, slash ? slash + 1 : path, m, o->json ? NULL : out, o->json ? out : NULL, err);
+        rc = adv_say_file(path, slash ? slash + 1 : path, m, o->width ? o->width : terminal_width(), o->json ? NULL : out, o->json ? out : NULL, err);
     }
     free(path);
     return rc;

@@ -1,6 +1,6 @@
 /* exam/grade: what of a reply is its answer, and whether that is right. Strict: an answer is what stands behind the last answer mark ("Answer:",
  * "Ответ:"), or in the last \boxed{}; without either the last number of the reply, or a reply that is one short line alone. What holds
- * several different numbers and no sum to its end is not read. Pure; any thread. */
+ * several different numbers and no sum to its end is not read. LaTeX that only sets a text (\text{}, \,, {,}, $) is looked through. Pure; any thread. */
 #include "engine/text.h"
 #include "exam/parts.h"
 #include "lab/lab.h"
@@ -13,7 +13,8 @@ static const char *behind_thought(const char *reply)
 {
     const char *at, *from = reply;
     for (const char *p = reply; (at = strstr(p, eng_think_close)) != NULL; p = from) from = at + strlen(eng_think_close);
-    return from;
+    const char *open = from + strspn(from, " \t\r\n");
+    return strncmp(open, eng_think_open, strlen(eng_think_open)) ? from : open + strlen(open);     /* cut within a thought: nothing is said yet */
 }
 
 /* Letters, digits or the bytes of a character: does a word go on here? */
@@ -51,13 +52,50 @@ static char *boxed(const char *text)
     return NULL;
 }
 
+/* Past what only opens a formula: $$, \[, \(. */
+static const char *formula(const char *s)
+{
+    static const char *const opens[] = { "$$", "\\[", "\\(" };
+    for (size_t i = 0; i < sizeof opens / sizeof *opens; i++)
+        if (!strncmp(s, opens[i], 2)) return s + 2;
+    return s;
+}
+
 char *grade_behind(const char *reply)
 {
     const char *at = mark_end(reply);
     if (!at) return NULL;
     at += strspn(at, " \t*_`\"");
-    if (*at == '\n' || *at == '\r') at += strspn(at, " \t\r\n*_`\"");        /* on the next line */
+    for (const char *was = NULL; was != at && (*at == '\n' || *at == '\r' || formula(at) != at);) {        /* on the next line */
+        was = at;
+        at = formula(at);
+        at += strspn(at, " \t\r\n*_`\"");
+    }
     return q_strndup(at, strcspn(at, "\r\n"));
+}
+
+/* A text as it reads when LaTeX has set it: without the commands that only change its looks, and their brackets. */
+static char *looks_off(const char *text)
+{
+    static const char *const sets[] = { "\\text{", "\\textbf{", "\\textit{", "\\texttt{", "\\mathrm{", "\\mathbf{", "\\mbox{" }, *const gone[] = { "\\,", "\\!", "\\;", "\\ ", "$" };
+    char *out = q_strdup(text), *to = out;
+    int deep = 0, open = 0;              /* brackets, and the depths of those that go, a bit each */
+    for (const char *s = text; *s;) {
+        size_t n = 0;
+        for (size_t i = 0; !n && i < sizeof sets / sizeof *sets; i++)
+            if (deep < 30 && !strncmp(s, sets[i], strlen(sets[i]))) n = strlen(sets[i]), open |= 1 << deep++;
+        for (size_t i = 0; !n && i < sizeof gone / sizeof *gone; i++)
+            if (!strncmp(s, gone[i], strlen(gone[i]))) n = strlen(gone[i]);
+        if (!n && !strncmp(s, "{,}", 3)) n = 3, *to++ = ',';
+        if (!n && *s == '}' && deep && open >> (deep - 1) & 1) n = 1, open &= ~(1 << --deep);
+        if (!n) {
+            deep += *s == '{' && deep < 30 ? 1 : *s == '}' && deep ? -1 : 0;
+            *to++ = *s;
+        }
+        s += n ? n : 1;
+    }
+    *to = 0;
+    return out;
 }
 
 /* ---- numbers ---- */
@@ -78,7 +116,7 @@ static const char *read_number(const char *s, long long *value, bool *whole)
     long long v = 0;
     size_t lead = strspn(s, "0123456789");
     *whole = true;
-    for (bool groups = lead <= 3;;) {
+    for (bool groups = lead <= 3 && *s != '0';;) {          /* 0,125 is a decimal fraction */
         for (; isdigit((unsigned char)*s); s++) v = v > 100000000000000000LL ? v : v * 10 + (*s - '0');
         size_t n = groups ? group_blank(s) : 0;
         if (!n) break;
@@ -97,12 +135,31 @@ typedef struct numbers { int n; long long last, first; bool whole, several, frac
 
 static bool minus_before(const char *text, const char *at)
 {
+    static const char *const words[] = { "minus ", "Minus ", "минус ", "Минус " };
     const char *b = at;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t n = strlen(words[i]);
+        if ((size_t)(at - text) < n || strncmp(at - n, words[i], n)) continue;
+        for (b = at - n; b > text && b[-1] == ' ';) b--;
+        return b == text || !(isdigit((unsigned char)b[-1]) || b[-1] == ')');
+    }
     if (b > text && b[-1] == '-') b--;
     else if (b - text >= 3 && (!strncmp(b - 3, "−", 3) || !strncmp(b - 3, "–", 3))) b -= 3;
     else return false;
     while (b > text && b[-1] == ' ') b--;
     return b == text || !(wordly(b[-1]) || b[-1] == ')');    /* between two numbers it takes away */
+}
+
+/* .5, and 1e3: no whole numbers, whatever their digits say. */
+static bool point_before(const char *text, const char *at)
+{
+    return at > text && at[-1] == '.' && (at - 1 == text || strchr(" \t(-*", at[-2]));
+}
+
+static bool power_behind(const char *end)
+{
+    const char *p = *end == 'e' || *end == 'E' ? end + 1 : end;
+    return p > end && isdigit((unsigned char)p[*p == '-' || *p == '+']);
 }
 
 static numbers numbers_of(const char *text)
@@ -117,7 +174,7 @@ static numbers numbers_of(const char *text)
         bool whole;
         const char *end = read_number(s, &v, &whole);
         v = minus_before(text, s) ? -v : v;
-        x.fraction |= *end == '/' && isdigit((unsigned char)end[1]);
+        x.fraction |= (*end == '/' && isdigit((unsigned char)end[1])) || power_behind(end) || point_before(text, s);
         x.several |= x.n > 0 && v != x.first;
         x.first = x.n ? x.first : v;
         x.last = v;
@@ -285,14 +342,20 @@ enum exam_mark exam_grade(const exam_item *i, const char *reply, const exam_benc
         said = inner;
     }
     enum exam_mark m = EXAM_UNREAD;
-    if (i->kind == EXAM_NUMBER) m = judge_number(said, text, i->answer, read);
+    char *plain = looks_off(said ? said : text);
+    if (i->kind == EXAM_NUMBER) m = judge_number(said ? plain : NULL, plain, i->answer, read);
     else {
         const char *one = text + strspn(text, " \t\r\n");
         size_t n = strlen(one);
         while (n && strchr(" \t\r\n", one[n - 1])) n--;
         if (!said && n && n <= 80 && !memchr(one, '\n', n)) said = q_strndup(one, n);
-        if (said) m = i->kind == EXAM_LIST ? judge_list(said, i->answer, read) : judge_words(said, i->answer, read);
+        if (said) {
+            free(plain);
+            plain = looks_off(said);
+            m = i->kind == EXAM_LIST ? judge_list(plain, i->answer, read) : judge_words(plain, i->answer, read);
+        }
     }
+    free(plain);
     free(said);
     return m;
 }

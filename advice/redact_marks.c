@@ -252,15 +252,32 @@ static size_t email(const place *x, size_t *back)
     while (k > 1 && strchr(".-", at(x, k - 1))) k--;
     if (dot >= k) for (dot = k - 1; dot > 1 && at(x, dot) != '.'; dot--) {}
     if (!b || dot < 2 || k - dot < 3 || isdigit(at(x, dot + 1))) return 0;
+    if (b == 3 && memcmp(x->p + x->at - 3, "git", 3) == 0) return 0;         /* where code lies, and nobody's */
     *back = b;
     return b + k;
+}
+
+/* Four numbers that are a version, or a place in a text: by the word in front, or as package managers join them (foo-1.2.3.4, foo>=1.2.3.4). */
+static bool versions(const place *x, size_t k)
+{
+    static const char *const words[] = { "version", "Version", "VERSION", "ver", "Ver", "v", "release", "Release", "версия", "Версия", "версии", "версию", "OID", "section", "Section", "chapter", "Chapter", "раздел", "Раздел",
+                                         "раздела", "разделе", "пункт", "Пункт", "пункта" };
+    size_t from = x->at, skip = 0;
+    int b = before(x), c = from > 1 ? (unsigned char)x->p[from - 2] : 0;
+    if ((at(x, k) == '-' && isalpha(at(x, k + 1))) || (b && strchr("~^", b)) || (b == '-' && isalpha(c)) || (b == '=' && c && strchr("=<>~!", c))) return true;
+    while (from && skip < 4 && strchr(" .:=\"'", x->p[from - 1])) from--, skip++;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t m = strlen(words[i]);
+        if (skip && from >= m && memcmp(x->p + from - m, words[i], m) == 0 && !(from > m && of_word(x, from - m - 1))) return true;
+    }
+    return false;
 }
 
 static size_t four_bytes(const place *x)
 {
     int v[4], n = 0;
     size_t k = 0;
-    if (word_before(x) || before(x) == '.' || before(x) == '/' || !isdigit(at(x, 0))) return 0;
+    if (word_before(x) || before(x) == '.' || (before(x) == '/' && !(x->at > 1 && x->p[x->at - 2] == '/')) || !isdigit(at(x, 0))) return 0;
     for (; n < 4; n++) {
         size_t from = k;
         for (v[n] = 0; isdigit(at(x, k)) && k - from < 3; k++) v[n] = v[n] * 10 + at(x, k) - '0';
@@ -268,11 +285,7 @@ static size_t four_bytes(const place *x)
         if (n < 3 && at(x, k++) != '.') return 0;
     }
     if (wordy(x, k) || (at(x, k) == '.' && isdigit(at(x, k + 1)))) return 0;
-    static const char *const version[] = { "version ", "Version ", "версия ", "Версия ", "версии ", "release " };
-    for (size_t i = 0; i < sizeof version / sizeof *version; i++) {
-        size_t m = strlen(version[i]);
-        if (x->at >= m && memcmp(x->p + x->at - m, version[i], m) == 0) return 0;
-    }
+    if (versions(x, k)) return 0;
     bool nobodys = v[0] == 0 || v[0] == 10 || v[0] == 127 || v[0] >= 224 || (v[0] == 192 && v[1] == 168) || (v[0] == 172 && v[1] >= 16 && v[1] < 32);
     return nobodys ? 0 : k;
 }
@@ -366,12 +379,27 @@ static size_t phone(const place *x)
     if (c == '+') return n >= 10 ? k : 0;
     bool bracket = memchr(x->p + x->at, '(', k) != NULL;
     if (n == 11 && (d[0] == '8' || d[0] == '7') && strchr("3489", d[1])) return signs >= 2 || d[1] == '9' ? k : 0;
-    /* 555-123-4567, (555) 123-4567 */
+    if (n == 11 && d[0] == '1') return d[1] >= '2' && d[4] >= '2' && (bracket || (at(x, 5) == at(x, 9) && strchr("-.", at(x, 5)) && k == 14)) ? k : 0;
+    /* 555-223-4567, (555) 223-4567: an exchange begins with 2 to 9 */
     return n == 10 && d[0] >= '2' && d[3] >= '2' && (bracket || (at(x, 3) == at(x, 7) && strchr("-.", at(x, 3)) && k == 12)) ? k : 0;
 }
 
 static const char *const number_words[] = { "passport", "паспорт", "Паспорт", "ИНН", "СНИЛС", "SSN", "ssn", "social security", "Social Security", "account", "Account", "счёт", "счет", "Счёт", "полис", "Полис",
-                                            "driver's license", "driver's licence", "водительск", "licence no", "license no", "insurance", "policy", "tax id", "Tax ID", "VIN", "серия", "Серия", "IMEI" };
+                                            "driver's license", "driver's licence", "водительск", "licence no", "license no", "insurance", "policy", "tax id", "Tax ID", "VIN", "серия", "Серия", "серии", "IMEI" };
+
+/* "4510 номер 123456": where the second number begins; 0: there is none. */
+static size_t second_number(const place *x, size_t k)
+{
+    static const char *const joins[] = { "номер", "Номер", "№", "N", "No.", "no.", "number" };
+    while (at(x, k) && strchr(" ,", at(x, k))) k++;
+    for (size_t i = 0; i < sizeof joins / sizeof *joins; i++) {
+        size_t m = k + strlen(joins[i]);
+        if (!starts(x, k, joins[i])) continue;
+        while (at(x, m) && strchr(" :", at(x, m))) m++;
+        if (isdigit(at(x, m))) return m;
+    }
+    return 0;
+}
 
 /* A number behind a word that says what it is. */
 static size_t told_number(const place *x, size_t *skip)
@@ -385,6 +413,13 @@ static size_t told_number(const place *x, size_t *skip)
     for (size_t end = k + 40; k < end && at(x, k) && (!strchr(".!?\n;", at(x, k)) || (at(x, k) == '.' && k > 1 && starts_any_case(x, k - 2, "no"))); k++)
         if (isdigit(at(x, k)) && !wordy(x, k - 1) && (got = digits_at(x, k, " -", d, 22, &n)) != 0) break;
     *skip = k;
+    size_t next = got && n < 6 ? second_number(x, k + got) : 0;
+    if (next) {                          /* a series, then a number: both go */
+        int first = n;
+        got = digits_at(x, next, " -", d, 22, &n);
+        n = got ? n + first : 0;
+        got += next - k;
+    }
     return n >= 6 && !wordy(x, k + got) ? got : 0;
 }
 

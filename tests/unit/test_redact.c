@@ -84,6 +84,9 @@ static void what_stands_behind_a_word_goes(void)
         { "https://hooks.slack.com/services/T01234567/B01234567/vYIBzaQyylWP", "https://hooks.slack.com/services/[SECRET-1]" }, { "api.telegram.org/bot123456789:AAaa0123456789012345678901234567890/x", "api.telegram.org/bot[SECRET-1]/x" },
         { "?token=abc123def&x=1", "?token=[SECRET-1]&x=1" }, { "client_secret = \"x9Y8z7W6\"", "client_secret = \"[SECRET-1]\"" },
         { "my passport is 4509 123456", "my passport is [NUMBER-1]" }, { "паспорт 45 09 123456", "паспорт [NUMBER-1]" }, { "ИНН 7707083893", "ИНН [NUMBER-1]" }, { "СНИЛС 112-233-445 95", "СНИЛС [NUMBER-1]" },
+        { "паспорт серия 4510 номер 123456, выдан", "паспорт серия [NUMBER-1], выдан" }, { "Паспорт: серия 45 10 № 123456", "Паспорт: серия [NUMBER-1]" }, { "паспорт серии 4510 №123456", "паспорт серии [NUMBER-1]" },
+        { "серия 2, номер 15", "серия 2, номер 15" }, { "call 1-800-273-8255 or 1 (415) 555-2671", "call [PHONE-1] or [PHONE-2]" }, { "http://93.184.216.34/login from 8.8.4.4", "http://[IP-1]/login from [IP-2]" },
+        { "server: 8.8.4.4, 8.8.4.4-8.8.4.9, host=8.8.4.4", "server: [IP-1], [IP-1]-[IP-2], host=[IP-1]" },
         { "SSN: 078-05-1120", "SSN: [NUMBER-1]" }, { "078-05-1120", "[NUMBER-1]" }, { "account no. 12345678", "account no. [NUMBER-1]" }, { "счёт 40817810099910004312", "счёт [NUMBER-1]" },
         { "I live at 12 Baker Street.", "I live at [ADDRESS-1]." }, { "221B Baker Street, London", "[ADDRESS-1], London" }, { "1600 Pennsylvania Ave", "[ADDRESS-1]" },
         { "живу на улице Ленина, д. 5, кв. 12.", "живу на [ADDRESS-1]." }, { "ул. Большая Садовая, 10", "[ADDRESS-1]" }, { "проспект Мира, дом 3а", "[ADDRESS-1]" } };
@@ -128,7 +131,8 @@ static void people_go_and_are_the_same_everywhere(void)
 static void what_only_looks_alike_stays(void)
 {
     static const char *const rows[] = {
-        "Version 1.2.3.4 is out, v2.10.0.1 too.", "It is 12:30:45 now, on 2026-11-28.", "pi is 3.14159265358979", "1000000007 is prime, and 1700000000 is a time", "2^64 = 18446744073709551616",
+        "Version 1.2.3.4 is out, v2.10.0.1 too.", "libfoo-1.2.3.4.tar.gz", "pip install pkg==1.2.3.4 other>=1.2.3.4 third~=1.2.3.4", "ver. 1.2.3.4, v. 1.2.3.4, Ver 1.2.3.4", "\"version\": \"1.2.3.4\"", "version: 1.2.3.4-beta",
+        "OID 1.3.6.1, section 1.2.3.4, раздел 2.1.3.4", "git clone git@github.com:owner/repo.git", "1 200 300 4000", "It is 12:30:45 now, on 2026-11-28.", "pi is 3.14159265358979", "1000000007 is prime, and 1700000000 is a time", "2^64 = 18446744073709551616",
         "commit 4af3d8d3cf8b9a1d2e3f4a5b6c7d8e9f0a1b2c3d", "uuid 550e8400-e29b-41d4-a716-446655440000", "127.0.0.1 and 192.168.1.10 and 10.0.0.1", "ssh -p 2222 host", "a[i] = b[j] * 1234567890123",
         "May I ask? Will it rain? Mark my words.", "The rose is red, hope is near, and grace falls.", "Rose early, then went home.", "Python and Linux are old; Visual Studio Code is not.",
         "The password must be long.", "password: must be changed", "token = get_token(user)", "Your token is invalid", "secret: true", "the secret ingredient is salt", "PASSWORD=$SECRET_PASSWORD", "password=********", "api_key=<your key>",

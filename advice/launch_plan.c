@@ -31,13 +31,15 @@ static uint64_t sum(const uint64_t part[ENG_ENERGY_PARTS])
     return n;
 }
 
-/* The tensors in this type; e gets the counts of the shape. */
-static int weigh(const look *l, const launch_type *t, const char *type, eng_energy *e, uint64_t *bytes, char *err)
+/* The tensors in this type; e gets the counts of the shape. Of a repository in MXFP4 experts alone are quantised: the rest has two bytes a number
+ * there, where a GGUF has Q8_0 (openai/gpt-oss-120b: 65,248,815,744 bytes, github.com/alvarobartt/hf-mem/issues/60). */
+static int weigh(const look *l, const launch_type *t, const char *type, bool gguf, eng_energy *e, uint64_t *bytes, char *err)
 {
     bool counted = !t || t->bits == 0;
     int rc = l->path ? eng_energy_read(l->path, e, err) : eng_energy_like(l->known->arch, l->known->like, counted ? type : "BF16", 0, e, err);
     if (rc < 0) return rc;
     *bytes = sum(e->bytes);
+    if (!gguf && strcmp(type, "MXFP4") == 0) *bytes = e->bytes[ENG_ENERGY_EXPERTS] + 2 * (sum(e->params) - e->params[ENG_ENERGY_EXPERTS]);
     if (counted) return Q_OK;
     uint64_t plain = e->params[ENG_ENERGY_EMBED] + e->params[ENG_ENERGY_ROUTER] + e->params[ENG_ENERGY_HEAD];
     *bytes = 2 * plain + (uint64_t)((double)(sum(e->params) - plain) * t->bits / 8);
@@ -153,7 +155,7 @@ static int try_type(const look *l, const launch_type *t, const char *type, enum 
     eng_energy e;
     p->size = (adv_launch_size){.weights = 0};
     p->experts_cpu = 0;
-    int rc = weigh(l, t, type, &e, &p->size.weights, err);
+    int rc = weigh(l, t, type, p->server->gguf, &e, &p->size.weights, err);
     if (rc < 0) return rc;
     double kv = eng_energy_kv_bytes(&e, "f16") / (l->w->kv8 ? p->server->gguf ? 32.0 / 17 : 2 : 1);
     snprintf(p->type, sizeof p->type, "%s", l->path ? e.type : type);

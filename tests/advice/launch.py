@@ -106,6 +106,9 @@ def facts():
     yield flags(h)["--cache-type-k"] == flags(h)["--cache-type-v"] == "q8_0" and flags(h)["--ctx-size"] == "65536" and h["kv"] == int(48 * 4 * 128 * 2 * 34 / 32) * 65536, "cells of a byte: %s" % flags(h)
     i = launch("quorum", "--model", "gpt-oss-20b", "--machine", "4090")
     yield flags(i)["--device"] == "cpu" and i["gpus"] == 0, "no GPU of ours computes gpt-oss: %s" % flags(i)
+    o = launch("vllm", "--model", "gpt-oss-120b", "--machine", "h100")
+    # the repository's safetensors: github.com/alvarobartt/hf-mem/issues/60
+    yield o["type"] == "MXFP4" and abs(o["weights"] / 65248815744 - 1) < .005, "what is not experts is BF16 there: %s" % o["weights"]
     j = launch("vllm", "--model", "Qwen3-235B-A22B-Instruct-2507", "--machine", "8xh100")
     yield j["gpus"] in (7, 8) and j["gpus"] == 8 and j["type"] == "BF16", "8 cards: %s" % j["gpus"]
 

@@ -246,11 +246,17 @@ void adv_example_text(const adv_example *e, q_buf *out)
 /* ---- any ---- */
 static int (*const writers[ADV_FORMS])(writing *, cJSON *, char *err) = { put_chat, put_sharegpt, put_alpaca, put_openchat, put_completion, put_pair };
 
+/* Does it say anything that could be learnt? */
+static bool says(const adv_said *s)
+{
+    return s->who == ADV_SAYS_ASSISTANT && (s->n_use || *s->thinking || s->text[strspn(s->text, " \t\r\n")]);
+}
+
 int adv_example_write(const adv_example *e, enum adv_form f, bool think, q_buf *line, unsigned *lost, char *err)
 {
     writing w = { e, think, e->lost };
     bool answered = false;
-    for (int i = 0; i < e->n; i++) answered |= e->v[i].who == ADV_SAYS_ASSISTANT;
+    for (int i = 0; i < e->n; i++) answered |= says(&e->v[i]);
     if (!answered) return q_fail(err, Q_RANGE, _("it holds no answer"));
     if (e->n_other && f != ADV_AS_PAIRS) w.lost |= 1u << ADV_LOST_REJECTED;
     cJSON *o = cJSON_CreateObject();

@@ -125,6 +125,7 @@ static void random_text(q_buf *b, int least)
 static void random_answer(adv_example *e, bool other, bool tools, q_buf *b)
 {
     random_text(b, 1);
+    q_buf_puts(b, b->p[strspn(b->p, " \t\r\n")] ? "" : "a");      /* an answer of nothing is none */
     adv_said *s = adv_example_add(e, ADV_SAYS_ASSISTANT, b->p, b->len, other);
     if (below(3) == 0) {
         random_text(b, 1);
@@ -173,7 +174,9 @@ static void what_a_form_holds_comes_back(void)
         unsigned lost = 0, again = 0;
         if (f == ADV_AS_COMPLETION) {
             adv_example text = { .bare = true };
-            adv_example_add(&text, ADV_SAYS_ASSISTANT, e.v[0].text, strlen(e.v[0].text), false);
+            char *some = q_printf("a%s", e.v[0].text);
+            adv_example_add(&text, ADV_SAYS_ASSISTANT, some, strlen(some), false);
+            free(some);
             adv_example_free(&e);
             e = text;
         }
@@ -267,6 +270,24 @@ static void nothing_is_left_where_nothing_is_written(void)
     CHECK(strstr(err, "sharegpt") != NULL);
 }
 
+/* A model that learns from an empty answer learns to say nothing. */
+static void an_answer_of_nothing_is_none(void)
+{
+    static const struct { const char *json; int rc; } rows[] = {
+        { "{\"conversations\":[{\"from\":\"human\",\"value\":\"a\"},{\"from\":\"gpt\",\"value\":\"\"}]}", Q_RANGE }, { "{\"instruction\":\"a\",\"output\":\" \\n\"}", Q_RANGE },
+        { "{\"text\":\"\"}", Q_RANGE }, { "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"name\":\"f\"}]}]}", Q_OK },
+        { "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"b\"}]}", Q_OK } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        adv_example e = read_one(rows[i].json, ADV_AS_FOUND);
+        unsigned lost;
+        q_buf line = {0};
+        int rc = adv_example_write(&e, ADV_AS_MESSAGES, true, &line, &lost, err);
+        CHECK_MSG(rc == rows[i].rc && (rc == Q_OK || strstr(err, "no answer")), "%s: %d %s", rows[i].json, rc, err);
+        q_buf_free(&line);
+        adv_example_free(&e);
+    }
+}
+
 static void a_long_message_comes_whole(void)
 {
     size_t n = 2 << 20;
@@ -296,6 +317,7 @@ int main(void)
     RUN(what_a_form_holds_comes_back);
     RUN(broken_examples_cost_themselves_alone);
     RUN(nothing_is_left_where_nothing_is_written);
+    RUN(an_answer_of_nothing_is_none);
     RUN(a_long_message_comes_whole);
     return memory_end();
 }

@@ -52,8 +52,70 @@ static int visit_file(const visitor *v, const char *file, char *err)
     return rc;
 }
 
+/* ---- what a trainer takes ---- */
+static const char *text_of(const cJSON *j, const char *key)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
+    return cJSON_IsString(v) ? v->valuestring : NULL;
+}
+
+/* LLaMA-Factory reads a message's role and content alone: a thought stands in the text, as its templates have it. */
+static void think_aloud(cJSON *m)
+{
+    const char *thought = text_of(m, "reasoning_content"), *text = text_of(m, "content");
+    if (!thought) return;
+    char *both = q_printf("<think>\n%s\n</think>\n\n%s", thought, text ? text : "");
+    cJSON_ReplaceItemInObjectCaseSensitive(m, "content", cJSON_CreateString(both));
+    cJSON_DeleteItemFromObjectCaseSensitive(m, "reasoning_content");
+    free(both);
+}
+
+/* It takes a question and an answer in turn, of pairs up to the question, and skips any other example with a line in its log (its
+ * SharegptDatasetConverter, src/llamafactory/data/converter.py, commit 02e2fb3). NULL, or why it would. */
+static const char *in_turn(cJSON *list, bool pairs)
+{
+    int turn = 0;
+    cJSON *m;
+    cJSON_ArrayForEach(m, list) {
+        const char *role = text_of(m, "role");
+        if (m == list->child && role && strcmp(role, "system") == 0) continue;
+        if (!role || strcmp(role, "tool") == 0 || cJSON_GetObjectItemCaseSensitive(m, "tool_calls"))
+            return _("it calls tools, which only the folders for TRL and axolotl can hold");
+        if (strcmp(role, turn % 2 ? "assistant" : "user") != 0)
+            return _("questions and answers do not take turns, so LLaMA-Factory would skip it (quorum export --convert openchat joins what one speaker says in a row)");
+        think_aloud(m);
+        turn++;
+    }
+    return turn % 2 == pairs ? NULL : _("it does not end where LLaMA-Factory expects it to, with an answer, and would be skipped");
+}
+
+/* TRL's form is the one that examples are written in; axolotl and LLaMA-Factory name the prompt messages and take one answer a side. NULL, or why
+ * the example cannot be used. */
+static const char *as_trainer(const adv_course *c, example *e)
+{
+    static const char *const side[] = { "chosen", "rejected" };
+    bool factory = c->trainer == ADV_LLAMAFACTORY;
+    if (c->trainer == ADV_TRL || (e->task != ADV_PAIRS && !(factory && e->task == ADV_TALK)))
+        return NULL;
+    if (e->task == ADV_TALK)
+        return in_turn(cJSON_GetObjectItemCaseSensitive(e->json, "messages"), false);
+    cJSON_AddItemToObject(e->json, "messages", cJSON_DetachItemFromObjectCaseSensitive(e->json, "prompt"));
+    for (int i = 0; i < 2; i++) {
+        cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(e->json, side[i]), *one = cJSON_GetArraySize(list) == 1 ? cJSON_DetachItemFromArray(list, 0) : NULL;
+        cJSON_Delete(list);
+        if (!one)
+            return _("an answer of several messages, which TRL alone takes");
+        cJSON_AddItemToObject(e->json, side[i], one);
+        if (factory && cJSON_GetObjectItemCaseSensitive(one, "tool_calls"))
+            return _("it calls tools, which only the folders for TRL and axolotl can hold");
+        if (factory)
+            think_aloud(one);
+    }
+    return factory ? in_turn(cJSON_GetObjectItemCaseSensitive(e->json, "messages"), true) : NULL;
+}
+
 /* ---- the first pass: what they are ---- */
-typedef struct looking { course_data *d; enum adv_task task; long n, broken; const char *first; char why[Q_ERRLEN]; } looking;
+typedef struct looking { const adv_course *c; course_data *d; enum adv_task task; long n, broken; const char *first; char why[Q_ERRLEN]; } looking;
 
 static uint64_t hash_of(const example *e)
 {
@@ -76,20 +138,26 @@ static int look(void *user, const char *file, long line, example *e, const char 
             snprintf(l->why, sizeof l->why, "%s", why);
         return 0;
     }
-    if (l->n++ == 0) {
+    if (!l->first) {
         l->task = e->task;
         l->first = file;
     } else if (e->task != l->task)
         return q_fail(err, Q_FORMAT, _("%s, line %ld holds %s, %s held %s: train one kind at a time (a plan takes a stage for each)"), file, line, task_words(e->task), l->first,
                       task_words(l->task));
     uint64_t h = hash_of(e);
+    if ((why = as_trainer(l->c, e)) != NULL) {
+        if (!l->broken++)
+            snprintf(l->why, sizeof l->why, "%s:%ld: %s", file, line, why);
+        return 0;
+    }
+    l->n++;
     l->d->least = h < l->d->least ? h : l->d->least;
     return 0;
 }
 
 int course_data_look(const adv_course *c, course_data *d, enum adv_task *task, char *err)
 {
-    looking l = { .d = d };
+    looking l = { .c = c, .d = d };
     char *end = NULL;
     *d = (course_data){ .least = UINT64_MAX, .share = .05 };
     if (c->n_data < 1)
@@ -118,26 +186,6 @@ typedef struct writing {
     bool only_test;                      /* a file of what is held out */
 } writing;
 
-/* TRL's form is the one that examples are written in; axolotl and LLaMA-Factory name the prompt messages and take one answer a side. NULL, or why
- * the example cannot be used. */
-static const char *as_trainer(const writing *w, example *e)
-{
-    static const char *const side[] = { "chosen", "rejected" };
-    if (w->task != ADV_PAIRS || w->c->trainer == ADV_TRL)
-        return NULL;
-    cJSON_AddItemToObject(e->json, "messages", cJSON_DetachItemFromObjectCaseSensitive(e->json, "prompt"));
-    for (int i = 0; i < 2; i++) {
-        cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(e->json, side[i]);
-        bool one = cJSON_GetArraySize(list) == 1;
-        if (one)
-            cJSON_AddItemToObject(e->json, side[i], cJSON_DetachItemFromArray(list, 0));
-        cJSON_Delete(list);
-        if (!one)
-            return _("an answer of several messages, which TRL alone takes");
-    }
-    return NULL;
-}
-
 static void left_out(writing *w, const char *why)
 {
     if (w->out->broken++ < MOST_SAID)
@@ -158,7 +206,7 @@ static int write_one(void *user, const char *file, long line, example *e, const 
         return q_fail(err, Q_FORMAT, _("%s, line %ld holds %s, the examples are %s: hold out the same kind"), file, line, task_words(e->task), task_words(w->task));
     uint64_t h = hash_of(e);
     bool held = w->only_test || (w->d->share > 0 && (h == w->d->least || (double)(h >> 11) * 0x1p-53 < w->d->share));
-    if ((why = as_trainer(w, e)) != NULL) {
+    if ((why = as_trainer(w->c, e)) != NULL) {
         snprintf(text, sizeof text, "%s:%ld: %s", file, line, why);
         left_out(w, text);
         return 0;
@@ -229,12 +277,6 @@ int course_data_write(const adv_course *c, const course_data *d, enum adv_task t
 }
 
 /* ---- an example as plain text ---- */
-static const char *text_of(const cJSON *j, const char *key)
-{
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, key);
-    return cJSON_IsString(v) ? v->valuestring : NULL;
-}
-
 static void add_text(q_buf *out, const char *text)
 {
     if (!text)

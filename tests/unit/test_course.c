@@ -132,6 +132,35 @@ static void broken_lines_are_named(void)
     adv_coursed_free(&d);
 }
 
+/* What LLaMA-Factory skips with a line in its log is left out by name, and what it would not read of a thought stands in the text. */
+static void llamafactory_gets_what_it_reads(void)
+{
+    char err[Q_ERRLEN] = "";
+    adv_coursed d;
+    put("turns.jsonl", "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"one\"},{\"role\":\"assistant\",\"content\":\"b\",\"reasoning_content\":\"hm\"}]}\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"two\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
+        "{\"messages\":[{\"role\":\"assistant\",\"content\":\"three\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"four\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"}]}\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"five\"},{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"name\":\"f\"}]},{\"role\":\"tool\",\"content\":\"t\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"six\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"seven\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"},{\"role\":\"assistant\",\"content\":\"d\"}]}\n");
+    CHECK_INT(write_one((adv_course){ .trainer = ADV_LLAMAFACTORY, .trained = ADV_ATTENTION, .heldout = "0" }, "turns.jsonl", "turns", false, &d, err), 0);
+    CHECK_INT(d.examples, 2);
+    CHECK_INT(d.broken, 5);
+    char *text = get("turns/data/train.jsonl");
+    CHECK(strstr(text, "<think>\\nhm\\n</think>\\n\\nb") && strstr(text, "seven") && !strstr(text, "reasoning_content") && !strstr(text, "two") && !strstr(text, "tool"));
+    CHECK(d.said && strstr(d.said, "turns.jsonl:2: questions and answers do not take turns") && strstr(d.said, "turns.jsonl:4: it does not end") && strstr(d.said, "turns.jsonl:5: it calls tools"));
+    adv_coursed_free(&d);
+    free(text);
+    CHECK_INT(write_one((adv_course){ .trainer = ADV_TRL, .heldout = "0" }, "turns.jsonl", "turns", true, &d, err), 0);       /* TRL takes them all */
+    CHECK_INT(d.examples, 7);
+    adv_coursed_free(&d);
+    put("pairs.jsonl", "{\"prompt\":\"one\",\"chosen\":\"a\",\"rejected\":\"b\"}\n{\"prompt\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"user\",\"content\":\"two\"}],\"chosen\":\"a\",\"rejected\":\"b\"}\n");
+    CHECK_INT(write_one((adv_course){ .trainer = ADV_LLAMAFACTORY, .trained = ADV_ATTENTION, .heldout = "0" }, "pairs.jsonl", "pairs", false, &d, err), 0);
+    CHECK(d.examples == 1 && d.broken == 1);
+    adv_coursed_free(&d);
+}
+
 static void refused(adv_course c, const char *data, const char *words)
 {
     char err[Q_ERRLEN] = "";
@@ -265,6 +294,7 @@ int main(void)
     RUN(counts_are_exact);
     RUN(held_out_whatever_the_order);
     RUN(broken_lines_are_named);
+    RUN(llamafactory_gets_what_it_reads);
     RUN(what_cannot_be_is_refused);
     RUN(examples_in_their_order);
     RUN(plans_are_read);

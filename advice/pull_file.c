@@ -158,7 +158,10 @@ static bool after(line *l, int rc, char *err)
         ends(h, Q_IO, err);
         return false;
     }
-    if (l->other || l->a.status == 416 || (l->whole && l->a.length >= 0 && (uint64_t)l->a.length != h->file.bytes))
+    /* A range within the file that is not to be had: another length makes it another file, else a server that errs and is asked again. */
+    bool beyond = l->a.status == 416, shorter = beyond && l->a.ranges && l->a.total != UINT64_MAX && l->a.total != h->file.bytes;
+    l->wrong |= beyond;
+    if (l->other || shorter || (l->whole && l->a.length >= 0 && (uint64_t)l->a.length != h->file.bytes))
         return turns(h, CHANGED), false;
     if (l->whole)
         return turns(h, NO_RANGES), false;

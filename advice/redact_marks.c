@@ -260,7 +260,8 @@ static size_t email(const place *x, size_t *back)
 /* Four numbers that are a version, or a place in a text: by the word in front, or as package managers join them (foo-1.2.3.4, foo>=1.2.3.4). */
 static bool versions(const place *x, size_t k)
 {
-    static const char *const words[] = { "version", "Version", "VERSION", "ver", "Ver", "v", "release", "Release", "версия", "Версия", "версии", "версию", "OID", "section", "Section", "chapter", "Chapter", "раздел", "Раздел",
+    static const char *const words[] = { "version", "Version", "VERSION", "ver", "Ver", "v", "release", "Release", "версия", "Версия", "версии", "версию", "OID", "section", "Section", "chapter",
+        "Chapter", "раздел", "Раздел",
                                          "раздела", "разделе", "пункт", "Пункт", "пункта" };
     size_t from = x->at, skip = 0;
     int b = before(x), c = from > 1 ? (unsigned char)x->p[from - 2] : 0;

@@ -141,7 +141,8 @@ static void llamafactory_gets_what_it_reads(void)
         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"two\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
         "{\"messages\":[{\"role\":\"assistant\",\"content\":\"three\"},{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
         "{\"messages\":[{\"role\":\"user\",\"content\":\"four\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"}]}\n"
-        "{\"messages\":[{\"role\":\"user\",\"content\":\"five\"},{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"name\":\"f\"}]},{\"role\":\"tool\",\"content\":\"t\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"five\"},{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"name\":\"f\"}]},{\"role\":\"tool\",\"content\":\"t\"},"
+        "{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"system\",\"content\":\"six\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
         "{\"messages\":[{\"role\":\"user\",\"content\":\"seven\"},{\"role\":\"assistant\",\"content\":\"b\"},{\"role\":\"user\",\"content\":\"c\"},{\"role\":\"assistant\",\"content\":\"d\"}]}\n");
     CHECK_INT(write_one((adv_course){ .trainer = ADV_LLAMAFACTORY, .trained = ADV_ATTENTION, .heldout = "0" }, "turns.jsonl", "turns", false, &d, err), 0);

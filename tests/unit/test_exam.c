@@ -119,12 +119,16 @@ static const graded by_hand[] = {
     { L, "12, 34", "Ответ: 12, 34.", OK }, { L, "12, 34", "Ответ: 12 и 34", OK }, { L, "12, 34", "Ответ: 12; 34", OK }, { L, "12, 34, 56", "Answer: 12, 34, and 56", OK }, { L, "12, 34", "12, 34", OK },
     { L, "12, 34", "The first code is 12.\nThe second code is 34, I believe.", UN }, { L, "12, 34", "Answer: 12, 34, 56", NO },
     /* what graders of other programs were reported for: tests/reports.md */
-    { N, "9500", "\\boxed{\\$9{,}500}", OK }, { N, "9500", "The answer is $9{,}500$.", OK }, { N, "9500", "\\boxed{9\\,500}", OK }, { N, "10000", "\\boxed{10,\\!000}", OK }, { N, "72", "The total is 72 clips, altogether.", OK },
-    { N, "42", "**Answer:**\n\\[\n\\boxed{42}\n\\]", OK }, { N, "42", "**Answer:**\n$$\n42\n$$", OK }, { N, "42", "Answer: \\(42\\)", OK }, { N, "42", "Answer: \\boxed{\\text{42 apples}}", OK }, { N, "42", "Answer:\n\\[\n\\]", UN },
+    { N, "9500", "\\boxed{\\$9{,}500}", OK }, { N, "9500", "The answer is $9{,}500$.", OK }, { N, "9500", "\\boxed{9\\,500}", OK }, { N, "10000", "\\boxed{10,\\!000}", OK },
+    { N, "72", "The total is 72 clips, altogether.", OK },
+    { N, "42", "**Answer:**\n\\[\n\\boxed{42}\n\\]", OK }, { N, "42", "**Answer:**\n$$\n42\n$$", OK }, { N, "42", "Answer: \\(42\\)", OK }, { N, "42", "Answer: \\boxed{\\text{42 apples}}", OK },
+    { N, "42", "Answer:\n\\[\n\\]", UN },
     { N, "125", "Ответ: 0,125", NO }, { N, "500", "Answer: 0,500", NO }, { N, "5", "Answer: .5", UN }, { N, "1", "Answer: 1e3", UN }, { N, "1000", "Answer: 1,000", OK },
     { N, "-42", "Answer: minus 42", OK }, { N, "42", "Ответ: минус 42", NO }, { N, "42", "50 minus 8 is 42", OK }, { N, "8", "It is 50 minus 8", OK }, { N, "-8", "The answer is minus 8.", OK },
-    { N, "41", "<think>I guess 17, and the answer: 41", UN }, { N, "42", "<think>\nno</think>\n42", OK }, { W, "Anna", "<think>Anna", UN }, { W, "Anna", "\\boxed{\\text{Anna}}", OK }, { W, "Anna", "Answer: $\\textbf{Anna}$", OK },
-    { W, "Anna", "### Answer:\n\\[\n\\boxed{\\text{Anna}}\n\\]", OK }, { W, "Anna", "\\boxed{\\text{Bob}}", NO }, { W, "Anna", "Answer: \\text{Anna", OK }, { L, "12, 34", "Answer: \\boxed{\\text{12, 34}}", OK }, { L, "12, 34", "Answer: $12$, $34$", OK },
+    { N, "41", "<think>I guess 17, and the answer: 41", UN }, { N, "42", "<think>\nno</think>\n42", OK }, { W, "Anna", "<think>Anna", UN }, { W, "Anna", "\\boxed{\\text{Anna}}", OK },
+    { W, "Anna", "Answer: $\\textbf{Anna}$", OK },
+    { W, "Anna", "### Answer:\n\\[\n\\boxed{\\text{Anna}}\n\\]", OK }, { W, "Anna", "\\boxed{\\text{Bob}}", NO }, { W, "Anna", "Answer: \\text{Anna", OK },
+    { L, "12, 34", "Answer: \\boxed{\\text{12, 34}}", OK }, { L, "12, 34", "Answer: $12$, $34$", OK },
 };
 
 static void test_graded_by_hand(void)

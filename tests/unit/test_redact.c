@@ -131,8 +131,10 @@ static void people_go_and_are_the_same_everywhere(void)
 static void what_only_looks_alike_stays(void)
 {
     static const char *const rows[] = {
-        "Version 1.2.3.4 is out, v2.10.0.1 too.", "libfoo-1.2.3.4.tar.gz", "pip install pkg==1.2.3.4 other>=1.2.3.4 third~=1.2.3.4", "ver. 1.2.3.4, v. 1.2.3.4, Ver 1.2.3.4", "\"version\": \"1.2.3.4\"", "version: 1.2.3.4-beta",
-        "OID 1.3.6.1, section 1.2.3.4, раздел 2.1.3.4", "git clone git@github.com:owner/repo.git", "1 200 300 4000", "It is 12:30:45 now, on 2026-11-28.", "pi is 3.14159265358979", "1000000007 is prime, and 1700000000 is a time", "2^64 = 18446744073709551616",
+        "Version 1.2.3.4 is out, v2.10.0.1 too.", "libfoo-1.2.3.4.tar.gz", "pip install pkg==1.2.3.4 other>=1.2.3.4 third~=1.2.3.4", "ver. 1.2.3.4, v. 1.2.3.4, Ver 1.2.3.4",
+        "\"version\": \"1.2.3.4\"", "version: 1.2.3.4-beta",
+        "OID 1.3.6.1, section 1.2.3.4, раздел 2.1.3.4", "git clone git@github.com:owner/repo.git", "1 200 300 4000", "It is 12:30:45 now, on 2026-11-28.", "pi is 3.14159265358979",
+        "1000000007 is prime, and 1700000000 is a time", "2^64 = 18446744073709551616",
         "commit 4af3d8d3cf8b9a1d2e3f4a5b6c7d8e9f0a1b2c3d", "uuid 550e8400-e29b-41d4-a716-446655440000", "127.0.0.1 and 192.168.1.10 and 10.0.0.1", "ssh -p 2222 host", "a[i] = b[j] * 1234567890123",
         "May I ask? Will it rain? Mark my words.", "The rose is red, hope is near, and grace falls.", "Rose early, then went home.", "Python and Linux are old; Visual Studio Code is not.",
         "The password must be long.", "password: must be changed", "token = get_token(user)", "Your token is invalid", "secret: true", "the secret ingredient is salt", "PASSWORD=$SECRET_PASSWORD", "password=********", "api_key=<your key>",

@@ -2,7 +2,7 @@
  * examples.h. Single-threaded a call. */
 #include "advice/examples_file.h"
 #include "advice/redact.h"
-#include "advice/twins.h"
+#include "advice/doubles.h"
 #include "base/say.h"
 #include "memory/memory.h"
 
@@ -24,7 +24,7 @@ typedef struct leaving {
     char *part;                         /* where it is made: DIR.part */
     lines_out to[2]; bool open[2];
     redactor *r; bool learning;
-    twins *seen;
+    doubles *seen;
     mem_messages tree; signed char *mark;   /* of the conversation at hand */
     bool held;                          /* it is held out */
 } leaving;
@@ -116,13 +116,13 @@ static int open_out(leaving *l, int which, char *err)
 }
 
 /* Duplicates are found before words are put in the place of names: two letters to two people are two. */
-static int put(leaving *l, const adv_example *e, enum twin twin, char *err)
+static int put(leaving *l, const adv_example *e, enum doubled same, char *err)
 {
     q_buf line = {0};
     unsigned lost = 0;
     int which = l->held ? HELDOUT : TRAIN, rc = Q_OK;
-    if (twin == TWIN_SAME) l->out->same++;
-    else if (twin == TWIN_NEAR) l->out->near++;
+    if (same == DOUBLE_SAME) l->out->same++;
+    else if (same == DOUBLE_NEAR) l->out->near++;
     else {
         rc = adv_example_write(e, l->x->to, !l->x->drop_thinking, &line, &lost, err);
         if (rc == Q_RANGE) rc = Q_OK;
@@ -142,12 +142,12 @@ static int example(leaving *l, const int *path, int n, int rejected, char *err)
     q_buf b = {0};
     for (int i = 0; i < n; i++) q_buf_printf(&b, "%d %s\n", (int)l->tree.v[path[i]].role, l->tree.v[path[i]].text);
     if (rejected >= 0) q_buf_printf(&b, "! %s\n", l->tree.v[rejected].text);
-    enum twin twin = l->learning ? TWIN_NONE : twins_put(l->seen, b.p ? b.p : "", b.len);
+    enum doubled same = l->learning ? DOUBLE_NONE : doubles_put(l->seen, b.p ? b.p : "", b.len);
     q_buf_free(&b);
-    for (int i = 0; i < n && twin == TWIN_NONE; i++) add(l, &e, path[i], false);
+    for (int i = 0; i < n && same == DOUBLE_NONE; i++) add(l, &e, path[i], false);
     e.from = n - 1;
-    if (rejected >= 0 && twin == TWIN_NONE) add(l, &e, rejected, true);
-    int rc = l->learning ? Q_OK : put(l, &e, twin, err);
+    if (rejected >= 0 && same == DOUBLE_NONE) add(l, &e, rejected, true);
+    int rc = l->learning ? Q_OK : put(l, &e, same, err);
     adv_example_free(&e);
     return rc;
 }
@@ -193,6 +193,14 @@ static bool better(const leaving *l, int a, int b, bool *by_mark)
     return !l->x->only_good && l->mark[a] == 0 && gone_on_with(l, a) && !gone_on_with(l, b);
 }
 
+/* Is every answer before the last of a path one to learn from? */
+static bool good_before(const leaving *l, const int *path, int n)
+{
+    for (int i = 0; i + 1 < n; i++)
+        if (is_answer(l, path[i]) && !is_whole(l, path[i])) return false;
+    return true;
+}
+
 static int pairs(leaving *l, char *err)
 {
     int *path = q_alloc(sizeof *path * (size_t)(l->tree.n + 1)), rc = Q_OK;
@@ -203,7 +211,12 @@ static int pairs(leaving *l, char *err)
             if (a == b || x->parent != y->parent || !x->parent || !is_answer(l, a) || !is_answer(l, b) || !*x->text || !*y->text || strcmp(x->text, y->text) == 0) continue;
             if (x->status != MEM_DONE || y->status != MEM_DONE || !better(l, a, b, &by_mark)) continue;
             int64_t was = l->out->train + l->out->heldout;
-            rc = example(l, path, path_to(l, a, path), b, err);
+            int n = path_to(l, a, path);
+            if (!good_before(l, path, n)) {
+                if (!l->learning) l->out->bad++;
+                continue;
+            }
+            rc = example(l, path, n, b, err);
             if (l->out->train + l->out->heldout > was) *(by_mark ? &l->out->by_mark : &l->out->by_going_on) += 1;
         }
     free(path);
@@ -368,7 +381,7 @@ int adv_export_memory(mem_store *s, const adv_export *x, adv_exported *out, char
         return rc;
     }
     l.part = q_printf("%s.part", x->dir);
-    l.seen = twins_new();
+    l.seen = doubles_new();
     if (x->redact) l.r = redact_new(x->name, x->n_name);
     erase(l.part);                      /* what a killed one left */
     if (mkdir(l.part, 0700) != 0) rc = q_fail(err, Q_IO, "%s: %s", l.part, strerror(errno));
@@ -382,7 +395,7 @@ int adv_export_memory(mem_store *s, const adv_export *x, adv_exported *out, char
     }
     free(l.part);
     free(id);
-    twins_free(l.seen);
+    doubles_free(l.seen);
     redact_free(l.r);
     return rc;
 }

@@ -136,6 +136,20 @@ static void marks_choose(void)
     adv_exported_free(&o);
     OK(mem_answer_mark(s, liked, 0, err));
     OK(mem_answer_mark(s, disliked, 0, err));
+    /* A pair whose prompt holds an answer that is marked bad is none. */
+    int64_t id = chat("bad before"), wrong = answer(id, ask(id, 0, "How many legs has a spider of the usual kind?"), "Six of them, as every insect.", MEM_DONE);
+    int64_t under = ask(id, wrong, "And how many has an ant, then?"), better = answer(id, under, "Six, as an insect has.", MEM_DONE);
+    answer(id, under, "Eight or so, I would guess.", MEM_DONE);
+    OK(mem_conversation_release(s, id, true, err));
+    OK(mem_answer_mark(s, better, 1, err));
+    OK(mem_answer_mark(s, wrong, -1, err));
+    o = leave((adv_export){ .to = ADV_AS_PAIRS }, "marked", Q_NOTFOUND);
+    adv_exported_free(&o);
+    OK(mem_answer_mark(s, wrong, 0, err));
+    o = leave((adv_export){ .to = ADV_AS_PAIRS }, "marked", Q_OK);
+    CHECK(o.train == 1 && strstr(held("marked", "train.jsonl"), "spider"));
+    adv_exported_free(&o);
+    OK(mem_conversation_release(s, id, false, err));
 }
 
 static void duplicates_stay_out_and_what_is_held_out_is_so_again(void)

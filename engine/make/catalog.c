@@ -240,7 +240,7 @@ int eng_catalog_find(const char *what, const eng_known **out, const eng_variant 
         for (int j = 0; j < all[i].n_variant; j++) {
             const eng_variant *v = &all[i].variant[j];
             int f = of_variant(what, v);
-            if (f == 2 && !whole.k && ++equal) whole = (hit){&all[i], v};
+            if (f == 2 && !whole.v && ++equal) whole = (hit){&all[i], v};      /* of one name for a row and for a model in it, the model */
             if (f == 1 && ++parts) part = (hit){&all[i], v}, add_name(&several, v->name);
         }
     }

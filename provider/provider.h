@@ -59,6 +59,8 @@ typedef struct prov_info {              /* strings live as long as the prov */
     int n_group, n_group_used;          /* experts are chosen in the best of so many groups; 0: there are none, or unknown */
     int n_ctx_train, n_embd, n_head;    /* n_head 0: unknown */
     const uint8_t *recurrent;           /* [n_layer] 1: a layer with a state and without heads; NULL: none has, or unknown */
+    const int32_t *window;              /* [n_layer] the last tokens that a layer sees, 0: all; NULL: every layer sees all, or unknown */
+    bool sinks;                         /* attention has sinks */
     bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
 } prov_info;
 const prov_info *prov_about(const prov *);

@@ -177,9 +177,9 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
     s->about.shape.ctx_train = info->n_ctx_train;
     free(s->about.recurrent);
     free(s->about.window);
-    s->about.recurrent = copied(info->recurrent, sizeof *info->recurrent, info->n_layer);
-    s->about.window = copied(info->window, sizeof *info->window, info->n_layer);
-    s->about.sinks = info->sinks;
+    s->about.recurrent = copied(info->layers.recurrent, sizeof *info->layers.recurrent, info->n_layer);
+    s->about.window = copied(info->layers.window, sizeof *info->layers.window, info->n_layer);
+    s->about.sinks = info->layers.sinks;
     snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
     prov_config_free(s->own);
     s->own = plain;

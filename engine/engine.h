@@ -68,7 +68,6 @@ typedef struct eng_info {                             /* strings live as long as
     int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
     eng_groups groups;
     bool carved;                                      /* has quorum.router_scale */
-    bool sinks;                                       /* attention has sinks, in every layer */
     eng_frame frame;
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */
     double load_s;
@@ -77,8 +76,8 @@ const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
 /* [n_layer] 1: a recurrent layer, which has a state and no cells, and no heads that could be silenced; malloc'ed; NULL: there is none. */
 uint8_t *eng_recurrent_layers(const eng_model *);
-/* [n_layer] how many of the last tokens a layer sees, 0: all; malloc'ed; NULL: every layer sees all. */
-int32_t *eng_layer_windows(const eng_model *);
+/* [n_layer] how many of the last tokens a layer sees, 0: all; malloc'ed; NULL: every layer sees all. *sinks: attention has sinks. */
+int32_t *eng_layer_windows(const eng_model *, bool *sinks);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */

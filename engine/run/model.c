@@ -331,12 +331,14 @@ uint8_t *eng_recurrent_layers(const eng_model *m)
     return NULL;
 }
 
-int32_t *eng_layer_windows(const eng_model *m)
+int32_t *eng_layer_windows(const eng_model *m, bool *sinks)
 {
     int32_t *of = q_alloc(sizeof *of * ((size_t)m->ker.n_layer + 1));
-    bool any = false;
-    for (int i = 0; i < m->ker.n_layer; i++)
+    bool any = *sinks = false;
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        *sinks |= m->layers[i].sinks;
         any |= (of[i] = m->layers[i].window) != 0;
+    }
     if (any)
         return of;
     free(of);

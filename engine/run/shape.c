@@ -280,7 +280,6 @@ int shape_read(eng_model *m, char *err)
     m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
     m->info.groups = (eng_groups){ k->n_group, k->n_group_used };
     m->info.carved = k->router_scale > 0;
-    m->info.sinks = a->attn.sinks;
     char name[64];
     snprintf(name, sizeof name, "blk.%d.nextn.eh_proj.weight", k->n_layer);
     m->next.there = next_n > 0 && !a->latent && !m->info.carved && gguf_tensor_find(m->file, name);

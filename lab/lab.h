@@ -167,6 +167,8 @@ typedef struct lab_map {                 /* what it is drawn from; nothing owned
     const char *(*own)(void *user, const char *knob, q_buf *);   /* the model's own */
     void *user;
     const uint8_t *recurrent;            /* [n_layer] 1: a state stands where others have heads; NULL: none */
+    const int32_t *window;               /* [n_layer] the last tokens that a layer sees, 0: all; NULL: every layer sees all */
+    bool sinks;                          /* attention has sinks */
 } lab_map;
 void lab_map_text(const lab_map *, int columns /* 30 to 300 */, q_buf *out);
 void lab_map_svg(const lab_map *, q_buf *out);

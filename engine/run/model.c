@@ -331,6 +331,20 @@ uint8_t *eng_recurrent_layers(const eng_model *m)
     return NULL;
 }
 
+int32_t *eng_layer_windows(const eng_model *m, bool *sinks)
+{
+    int32_t *of = q_alloc(sizeof *of * ((size_t)m->ker.n_layer + 1));
+    bool any = *sinks = false;
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        *sinks |= m->layers[i].sinks;
+        any |= (of[i] = m->layers[i].window) != 0;
+    }
+    if (any)
+        return of;
+    free(of);
+    return NULL;
+}
+
 const void *eng_model_pages(const eng_model *m, int file, size_t *bytes) { return gguf_pages(m->file, file, bytes); }
 
 /* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By

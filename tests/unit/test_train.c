@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
+#include "train/step.h"
 #include "train/train.h"
 
 static char err[Q_ERRLEN];
@@ -92,19 +93,21 @@ static double gradients_apart(const eng_adapter *got, const eng_adapter *want)
     return worst;
 }
 
-/* Root mean square of the difference over that of what was wanted, of all A or all B. */
-static double rms_apart(const eng_adapter *got, const eng_adapter *want, bool b)
+/* Root mean square of the difference over that of how far training moved, of all A or all B. */
+static double rms_apart(const eng_adapter *got, const eng_adapter *want, const eng_adapter *init, bool b)
 {
     int n;
     double off = 0, all = 0;
     const eng_low *w = eng_adapter_lows(want, &n);
     for (int i = 0; i < n; i++) {
-        const eng_low *g = low_like(got, &w[i]);
-        int64_t count = g ? g->n_expert * g->rank * (b ? g->n_out : g->n_in) : 0;
-        const float *x = b ? g->b : g->a, *y = b ? w[i].b : w[i].a;
+        const eng_low *g = low_like(got, &w[i]), *first = low_like(init, &w[i]);
+        CHECK(g && first);
+        if (!g || !first) continue;
+        int64_t count = g->n_expert * g->rank * (b ? g->n_out : g->n_in);
+        const float *x = b ? g->b : g->a, *y = b ? w[i].b : w[i].a, *z = b ? first->b : first->a;
         for (int64_t k = 0; k < count; k++) {
             off += ((double)x[k] - (double)y[k]) * ((double)x[k] - (double)y[k]);
-            all += (double)y[k] * (double)y[k];
+            all += ((double)y[k] - (double)z[k]) * ((double)y[k] - (double)z[k]);
         }
     }
     return sqrt(off / all);
@@ -156,7 +159,7 @@ static void golden(const char *arch, int threads)
                 got = NULL;
                 want = read_adapter(m, dir, "final");
                 CHECK_INT(trn_adapter(t, "final", "", &got, err), 0);
-                double a = rms_apart(got, want, false), bb = rms_apart(got, want, true);
+                double a = rms_apart(got, want, init, false), bb = rms_apart(got, want, init, true);
                 CHECK_MSG(a < 5e-4 && bb < 5e-4, "%s: A differs by %.2g, B by %.2g (rms)", arch, a, bb);
                 if (getenv("SHOW")) printf("# %s: final A %.2g, B %.2g\n", arch, a, bb);
                 eng_adapter_free(got);
@@ -176,9 +179,264 @@ static void golden(const char *arch, int threads)
 static void pytorch_qwen3moe(void) { golden("qwen3moe", 2); }
 static void pytorch_llama(void) { golden("llama", 2); }
 
+/* ---- kinds of layers: differences of the loss ---- */
+
+static uint64_t seed;
+static float rnd(void)                                         /* [-1, 1) */
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (float)((double)(seed >> 33) / (double)(UINT64_C(1) << 30) - 1);
+}
+
+static const enum ker_role roles[] = { KER_W_Q, KER_W_K, KER_W_V, KER_W_O, KER_W_GATE, KER_W_UP, KER_W_DOWN, KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS,
+                                       KER_W_GATE_SH, KER_W_UP_SH, KER_W_DOWN_SH };
+enum { ROLES = sizeof roles / sizeof *roles, MOST = 256 };
+typedef struct change { eng_low low[MOST]; float *a[MOST], *b[MOST]; int n; } change;
+
+static bool idle(const eng_low *w, int e) { return w->n_expert > 1 && e % 3 == 1; }          /* an expert that is not taught */
+
+/* Every matrix that may be taught of layers [first, last]. */
+static void change_make(const ker_model *m, int first, int last, change *c)
+{
+    c->n = 0;
+    for (int l = first; l <= last; l++)
+        for (int i = 0; i < ROLES; i++) {
+            int64_t ne[3];
+            if (!ker_role_here(m, l, roles[i])) continue;
+            ker_role_shape(m, l, roles[i], ne);
+            int rank = 2 + i % 2, k = c->n++;
+            int64_t na = rank * ne[0], nb = ne[1] * rank;
+            c->a[k] = q_alloc(sizeof(float) * (size_t)(na * ne[2]));
+            c->b[k] = q_alloc(sizeof(float) * (size_t)(nb * ne[2]));
+            c->low[k] = (eng_low){ roles[i], l, (int)ne[2], ne[0], ne[1], rank, .5f + .25f * (float)(i % 3), c->a[k], c->b[k] };
+            for (int e = 0; e < ne[2]; e++) {
+                for (int64_t x = 0; x < na && !idle(&c->low[k], e); x++) c->a[k][e * na + x] = .3f * rnd() / sqrtf((float)ne[0]);
+                for (int64_t x = 0; x < nb && !idle(&c->low[k], e); x++) c->b[k][e * nb + x] = .3f * rnd();
+            }
+        }
+}
+
+static void change_free(change *c) { for (int i = 0; i < c->n; i++) free(c->a[i]), free(c->b[i]); }
+
+/* The loss with the change moved by h along dir (of the same shapes); dir NULL: as it is. grad NULL: not wanted. */
+static double loss_at(eng_model *m, const eng_config *c, const change *w, const eng_adapter *dir, double h, const batch *b, const trn_options *o, eng_adapter **grad)
+{
+    eng_adapter *a = NULL;
+    trn *t = NULL;
+    double loss = NAN;
+    change *moved = q_alloc(sizeof *moved);
+    moved->n = w->n;
+    for (int i = 0; i < w->n; i++) {
+        int64_t na = w->low[i].n_expert * w->low[i].rank * w->low[i].n_in, nb = w->low[i].n_expert * w->low[i].n_out * w->low[i].rank;
+        const eng_low *d = dir ? low_like(dir, &w->low[i]) : NULL;
+        moved->low[i] = w->low[i];
+        moved->low[i].a = moved->a[i] = q_alloc(sizeof(float) * (size_t)na);
+        moved->low[i].b = moved->b[i] = q_alloc(sizeof(float) * (size_t)nb);
+        for (int64_t x = 0; x < na; x++) moved->a[i][x] = (float)((double)w->a[i][x] + (d ? h * (double)d->a[x] : 0));
+        for (int64_t x = 0; x < nb; x++) moved->b[i][x] = (float)((double)w->b[i][x] + (d ? h * (double)d->b[x] : 0));
+    }
+    CHECK_MSG(eng_adapter_make(m, "moved", moved->low, moved->n, "", &a, err) == 0, "%s", err);
+    CHECK_MSG(a && trn_new(m, c, a, o, &t, err) == 0, "%s", err);
+    CHECK_MSG(t && trn_loss_of(t, b->e, b->n, grad != NULL, &loss, err) == 0, "%s", err);
+    if (grad && t) CHECK_INT(trn_gradients(t, grad, err), 0);
+    trn_free(t);
+    eng_adapter_free(a);
+    change_free(moved);
+    free(moved);
+    return loss;
+}
+
+static double dot_of(const eng_adapter *a, const eng_adapter *b)
+{
+    int n;
+    double sum = 0;
+    const eng_low *w = eng_adapter_lows(a, &n);
+    for (int i = 0; i < n; i++) {
+        const eng_low *o = low_like(b, &w[i]);
+        int64_t na = w[i].n_expert * w[i].rank * w[i].n_in, nb = w[i].n_expert * w[i].n_out * w[i].rank;
+        for (int64_t x = 0; x < na; x++) sum += (double)w[i].a[x] * (double)o->a[x];
+        for (int64_t x = 0; x < nb; x++) sum += (double)w[i].b[x] * (double)o->b[x];
+    }
+    return sum;
+}
+
+static batch random_batch(const ker_model *m, bool dpo)
+{
+    batch b = { .n = 3 };
+    for (int i = 0; i < b.n; i++)
+        for (int side = 0; side < 1 + dpo; side++) {
+            int n = 9 + 14 * i + 3 * side, at = b.n_text++;
+            b.token[at] = q_alloc(sizeof(int32_t) * (size_t)n);
+            b.mask[at] = q_alloc((size_t)n);
+            for (int k = 0; k < n; k++) b.token[at][k] = (int32_t)((rnd() + 1) / 2 * (float)m->n_vocab) % m->n_vocab, b.mask[at][k] = k > n / 3 && k < n - i;
+            trn_text x = { b.token[at], b.mask[at], n };
+            if (side) b.e[i].rejected = x;
+            else b.e[i].chosen = x;
+        }
+    return b;
+}
+
+/* Along the gradient and along a random direction, the loss changes as they say. */
+static void differences(const char *what, eng_model *m, const eng_config *c, bool dpo)
+{
+    const ker_model *k = eng_model_arithmetic(m);
+    trn_options o = { .loss = dpo ? TRN_DPO : TRN_SFT, .threads = 2, .dpo_beta = .3 };
+    change *w = q_alloc(sizeof *w), *r = q_alloc(sizeof *r);
+    batch b = random_batch(k, dpo);
+    change_make(k, 0, k->n_layer - 1, w);
+    change_make(k, 0, k->n_layer - 1, r);
+    eng_adapter *g = NULL, *dir = NULL;
+    loss_at(m, c, w, NULL, 0, &b, &o, &g);
+    CHECK_MSG(eng_adapter_make(m, "dir", r->low, r->n, "", &dir, err) == 0, "%s", err);
+    for (int i = 0; i < 2 && g && dir; i++) {
+        const eng_adapter *d = i ? dir : g;
+        double slope = dot_of(g, d), off = INFINITY, limit = 0, h = 3e-3 / sqrt(fmax(dot_of(d, d), 1e-12));
+        for (int step = 0; step < 4 && off > limit; step++, h /= 3) {              /* smaller where a choice of experts turns over between the two sides */
+            double up = loss_at(m, c, w, d, h, &b, &o, NULL), down = loss_at(m, c, w, d, -h, &b, &o, NULL);
+            off = fabs((up - down) / (2 * h) - slope);
+            limit = 1e-2 * fabs(slope) + 1.5e-6 * fabs(up) / h;                    /* the loss is summed in F32 */
+            if (getenv("SHOW")) printf("# %s %s %d: slope %.6g, off %.2g, limit %.2g\n", what, dpo ? "dpo" : "sft", i, slope, off, limit);
+        }
+        CHECK_MSG(off <= limit && (i || limit < .2 * fabs(slope)), "%s, %s along %s: the loss changes otherwise than the gradient's %.6g, by %.2g (limit %.2g)", what,
+                  dpo ? "DPO" : "SFT", i ? "a random direction" : "the gradient", slope, off, limit);
+    }
+    int n = 0;
+    const eng_low *all = g ? eng_adapter_lows(g, &n) : NULL;
+    for (int i = 0; i < n; i++)                                /* what is not taught has no gradient */
+        for (int e = 0; e < all[i].n_expert; e++)
+            for (int64_t x = 0; x < all[i].rank * all[i].n_in && idle(&all[i], e); x++) CHECK(all[i].a[e * all[i].rank * all[i].n_in + x] == 0);
+    eng_adapter_free(g);
+    eng_adapter_free(dir);
+    change_free(w), change_free(r);
+    free(w), free(r);
+    batch_free(&b);
+}
+
+/* What the engine says of the same text: its loss, and its choice of experts in every layer. */
+typedef struct said { const batch *b; double loss; int n_vocab, n_layer, max_k, n; uint16_t *ids; } said;
+static int on_row(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k)
+{
+    said *s = user;
+    const trn_text *x = &s->b->e[0].chosen;
+    if (!s->ids) s->ids = q_alloc(sizeof *s->ids * (size_t)(x->n * s->n_layer * (max_k + 1)));
+    s->max_k = max_k;
+    memcpy(s->ids + (int64_t)pos * s->n_layer * max_k, ids, sizeof *ids * (size_t)(s->n_layer * max_k));
+    if (pos + 1 >= x->n || !x->mask[pos + 1]) return 0;
+    double most = -INFINITY, sum = 0;
+    for (int i = 0; i < s->n_vocab; i++) most = fmax(most, (double)logits[i]);
+    for (int i = 0; i < s->n_vocab; i++) sum += exp((double)logits[i] - most);
+    s->loss += most + log(sum) - (double)logits[x->token[pos + 1]];
+    s->n++;
+    return 0;
+}
+
+static void as_engine(const char *what, eng_model *m, eng_config *c)
+{
+    const ker_model *k = eng_model_arithmetic(m);
+    eng_session *s = NULL;
+    change *w = q_alloc(sizeof *w);
+    batch b = random_batch(k, false);
+    eng_adapter *zero = NULL;
+    trn_options o = { .threads = 2 };
+    said e = { .b = &b, .n_vocab = k->n_vocab, .n_layer = k->n_layer };
+    CHECK_INT(eng_config_set(c, "kv.type", "f32", err), 0);
+    CHECK_MSG(eng_session_new(m, c, &s, err) == 0, "%s", err);
+    if (s) CHECK_MSG(eng_session_eval(s, b.e[0].chosen.token, b.e[0].chosen.n, 0, NULL, 0, on_row, &e, err) == 0, "%s", err);
+    eng_session_free(s);
+    for (int l = 0; l < k->n_layer; l++) {                     /* the way back ends in the lowest layer, and leaves its choice there */
+        trn *t = NULL;
+        double loss = 0;
+        change_make(k, l, l, w);
+        for (int i = 0; i < w->n; i++) memset(w->b[i], 0, sizeof(float) * (size_t)(w->low[i].n_expert * w->low[i].n_out * w->low[i].rank));
+        CHECK_MSG(eng_adapter_make(m, "zero", w->low, w->n, "", &zero, err) == 0, "%s", err);
+        CHECK_MSG(trn_new(m, c, zero, &o, &t, err) == 0, "%s", err);
+        CHECK_MSG(t && trn_loss_of(t, b.e, 1, true, &loss, err) == 0, "%s", err);
+        CHECK_MSG(fabs(loss - e.loss / e.n) < 2e-4, "%s: the loss is %.7f, the engine has %.7f", what, loss, e.loss / e.n);
+        int other = 0;
+        for (int r = 0; t && k->layer[l].moe && r < t->p.n; r++)
+            for (int x = 0; x < e.max_k; x++)
+                other += (x < t->p.max_k ? t->p.r.ids[r * t->p.max_k + x] : 0xFFFF) != e.ids[(r * k->n_layer + l) * e.max_k + x];
+        CHECK_MSG(other == 0, "%s: %d experts of layer %d are others than the engine's", what, other, l);
+        trn_free(t);
+        eng_adapter_free(zero);
+        change_free(w);
+    }
+    free(e.ids), free(w);
+    batch_free(&b);
+}
+
+/* A model of tests/golden/engine; refused: its layers have no way back. */
+static void kind_at(const char *name, char *path, const char *const *set, bool refused)
+{
+    eng_model *m = NULL;
+    eng_open_opts o = { .n_threads = 1 };
+    CHECK_MSG(eng_model_open(path, &o, &m, err) == 0, "%s", err);
+    if (m) {
+        eng_config *c = eng_config_new(m);
+        for (int i = 0; set && set[i]; i += 2) CHECK_MSG(eng_config_set(c, set[i], set[i + 1], err) == 0, "%s", err);
+        seed = q_hash64(name, strlen(name), 3);
+        if (!refused) {
+            differences(name, m, c, false);
+            differences(name, m, c, true);
+            as_engine(name, m, c);
+        } else {
+            change *w = q_alloc(sizeof *w);
+            eng_adapter *a = NULL;
+            trn *t = NULL;
+            const ker_model *k = eng_model_arithmetic(m);
+            change_make(k, 0, k->n_layer - 1, w);
+            CHECK_MSG(eng_adapter_make(m, "a", w->low, w->n, "", &a, err) == 0, "%s", err);
+            CHECK_INT(a ? trn_new(m, c, a, &(trn_options){ .threads = 1 }, &t, err) : 0, Q_RANGE);
+            CHECK_MSG(strstr(err, "train-config") != NULL, "%s", err);
+            eng_adapter_free(a);
+            change_free(w);
+            free(w);
+        }
+        eng_config_free(c);
+    }
+    eng_model_free(m);
+}
+
+static void kind(const char *name, const char *const *set, bool refused)
+{
+    char *path = util_model(name);
+    kind_at(name, path, set, refused);
+    unlink(path);
+    free(path);
+}
+
+/* Shared experts with a gate, norms of Q and K in dense layers. */
+static void of_shared(void)
+{
+    static const char *const name[] = { "qwen2moe", "qwen3", "glm4moe" };
+    for (int i = 0; i < 3; i++) {
+        char *path = q_printf("../shared/data/golden/%s/model.gguf", name[i]);
+        kind_at(name[i], path, NULL, false);
+        free(path);
+    }
+}
+
+static void routed_softmax(void) { kind("qwen3moe", NULL, false); kind("mixtral", NULL, false); }
+static void routed_sigmoid(void) { kind("glm4moe", NULL, false); kind("glm4moe-full", NULL, false); }
+static void scales_and_norms(void) { kind("granitemoe", NULL, false); kind("olmoe", NULL, false); kind("gemma3", NULL, false); }
+static void sinks_and_biases(void) { kind("gpt-oss", NULL, false); kind("qwen2", NULL, false); kind("phi3", NULL, false); }
+static void settings(void)
+{
+    static const char *const set[] = { "experts.k", "3", "experts.min_p", "0.3", "experts.temperature", "1.5", "ffn.width", "9", "attention.heads_off", "0:1", NULL };
+    kind("qwen3moe", set, false);
+}
+static void no_way_back(void) { kind("deepseek2-lite", NULL, true); kind("qwen35", NULL, true); }
+
 int main(void)
 {
+    RUN(routed_softmax);
+    RUN(routed_sigmoid);
+    RUN(scales_and_norms);
+    RUN(sinks_and_biases);
+    RUN(settings);
+    RUN(no_way_back);
     if (util_exists("../shared/data/lora/qwen3moe/train.json")) {
+        RUN(of_shared);
         RUN(pytorch_qwen3moe);
         RUN(pytorch_llama);
     } else SKIP("pytorch", "../shared/data/lora is not there");

@@ -83,8 +83,8 @@ const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVID
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
 /* The tensors as mapped, for measuring reads: of file 0, 1, ... that the model lies in; NULL: there is no such file. */
 const void *eng_model_pages(const eng_model *, int file, size_t *bytes);
-/* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
- * KV reads excluded). */
+/* Parameters that take part in one token under c (as eng_energy_active counts them: embedding and head whole), and bytes of
+ * weights read for it (layers and head apart; of the embedding a row, which counts as nothing; KV reads excluded). */
 typedef struct eng_cost { uint64_t params, bytes_layers, bytes_head; } eng_cost;
 eng_cost eng_model_cost(const eng_model *, const eng_config *c);
 

@@ -131,12 +131,26 @@ void next_close(next_head *h)
 
 /* ---- a timeline's ---- */
 
+static int pages(int context) { return context / KER_PAGE + 2; }
+uint64_t next_page(const eng_model *m) { return (uint64_t)ker_kv_head_bytes(&m->ker, KER_KV_F16) * (uint64_t)m->ker.n_kv_head; }
+
+int next_fits(const eng_model *m, int context, char *err)
+{
+    uint64_t have = q_mem_available(), need = next_page(m) * (uint64_t)pages(context);
+    char w1[32], w2[32];
+    return have == 0 || need <= have ? 0
+         : q_fail(err, Q_NOMEM, _("the head that drafts needs %s for its own cells, but %s of memory are free: set context.length lower, or draft to ngram or off"),
+                  q_bytes_words(need, w1), q_bytes_words(have, w2));
+}
+
 next_line *next_new(eng_model *m, int context, const atomic_int *cancel)
 {
-    next_line *l = q_alloc(sizeof *l);
     char ignored[Q_ERRLEN];
+    if (next_fits(m, context, ignored))
+        return NULL;
+    next_line *l = q_alloc(sizeof *l);
     l->h = m->next.head;
-    l->n_page = context / KER_PAGE + 2;
+    l->n_page = pages(context);
     l->page = q_alloc(sizeof *l->page * (size_t)l->n_page);
     for (int i = 0; i < l->n_page; i++)
         l->page[i] = i;

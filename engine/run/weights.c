@@ -168,6 +168,17 @@ int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *
     return 0;
 }
 
+uint64_t weights_made(const eng_model *m)
+{
+    uint64_t bytes = 0;
+    weight_view v;
+    char ignored[Q_ERRLEN];
+    for (int i = 0; i < m->ker.n_layer; i++)
+        if (m->layers[i].mixer == KER_MIX_MLA && weight_find(m, KER_W_K_B, i, &v, ignored) == 0 && v.across)
+            bytes += v.bytes;
+    return bytes;
+}
+
 /* ---- to the device ---- */
 
 static void count_bytes(eng_model *m, enum ker_role role, int layer, const weight_view *v)
@@ -177,8 +188,8 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const weigh
     if (layer < 0) {
         bool tied = role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight");
         if (role != KER_W_EMBD || tied) {
-            m->head_bytes += bytes;
-            m->head_params += n;
+            m->head.bytes += bytes;
+            m->head.params += n;
         }
         return;
     }

@@ -450,15 +450,18 @@ def forward(m, tokens, settings, forced=None):
 
 def foretold(m, tokens):
     """Logits [token - 1][vocabulary] of the head that predicts one token further (DeepSeek-V3, arXiv 2412.19437, equations 21 to 23):
-    row i has the hidden row of token i and the embedded token i + 1."""
+    row i has the hidden row of token i and the embedded token i + 1. Embedding, last norm and output are the head's own where the file has them
+    (GLM-4.5), else the model's."""
     h, _ = hidden(m, tokens, {})
     layer, eps = m.key("block_count") - m.key("nextn_predict_layers"), m.key("attention.layer_norm_rms_epsilon")
     w = lambda name: m.weight(layer, "nextn.%s.weight" % name)
+    own = lambda name, otherwise: m.tensor.get("blk.%d.nextn.%s.weight" % (layer, name), otherwise)
     f, scale = frequencies(m, {}, len(tokens))
-    x = np.concatenate([norm(m.tensor["token_embd.weight"][tokens[1:]], w("enorm"), eps), norm(h[:-1], w("hnorm"), eps)], -1) @ w("eh_proj").T
+    x = np.concatenate([norm(own("embed_tokens", m.tensor["token_embd.weight"])[tokens[1:]], w("enorm"), eps), norm(h[:-1], w("hnorm"), eps)], -1) @ w("eh_proj").T
     x = attention(m, layer, x, eps, f.astype(np.float32).astype(np.float64), scale, {})
     x = feed_forward(m, layer, x, eps, {}, None, {"ids": [], "weights": [], "lead": np.inf, "width": np.inf})
-    return norm(x, w("shared_head_norm"), eps) @ output(m)
+    head = own("shared_head_head", None)
+    return norm(x, own("shared_head_norm", m.tensor["output_norm.weight"]), eps) @ (output(m) if head is None else head.T)
 
 
 # ---- goldens ----

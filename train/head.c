@@ -9,7 +9,7 @@ typedef struct head_job { pass *p; const pass_target *t; int n; product w; int64
 
 static float factor(const ker_model *m) { return m->logit_scale != 0 ? m->logit_scale : 1; }
 
-static float *logits_of(const head_job *j, int worker) { return frozen_work(j->p->f, worker) + frozen_own(j->p->f, j->p->rows); }
+static float *logits_of(const head_job *j, int worker) { return frozen_work(j->p->f, worker) + frozen_own(j->p->f, j->p->size.rows); }
 
 /* Logits of n rows [o, o + n) of the head, n <= FRO_TILE: [targets][FRO_TILE], in the worker's scratch. The rows stay in its first floats. */
 static float *logits(head_job *j, int worker, int64_t o, int n)

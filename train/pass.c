@@ -16,8 +16,8 @@ int pass_open(pass *p, frozen *f, const ker_config *c, int lowest, char *err)
 
 static void drop(pass *p)
 {
-    for (int i = 0; i < p->n_own; i++) free(p->own[i]);
-    free(p->own);
+    for (int i = 0; i < p->own.n; i++) free(p->own.at[i]);
+    free(p->own.at);
     free(p->kept), free(p->between);
     *p = (pass){ .f = p->f, .c = p->c, .lowest = p->lowest, .max_k = p->max_k };
 }
@@ -61,7 +61,7 @@ static int arrays(pass *p, int64_t n, int64_t longest, int texts, room out[64])
 static void *take(pass *p, uint64_t bytes)
 {
     void *v = aligned_alloc(64, (bytes + 64) / 64 * 64);
-    if (v) p->own[p->n_own++] = v, p->bytes += bytes;
+    if (v) p->own.at[p->own.n++] = v, p->own.bytes += bytes;
     return v;
 }
 
@@ -79,8 +79,8 @@ int pass_room(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, 
 {
     room all[64];
     int layers = p->f->m->n_layer - p->lowest, stride = 1;
-    if (rows <= p->rows && longest <= p->longest && texts <= p->texts) return Q_OK;
-    rows = rows > p->rows ? rows : p->rows, longest = longest > p->longest ? longest : p->longest, texts = texts > p->texts ? texts : p->texts;
+    if (rows <= p->size.rows && longest <= p->size.longest && texts <= p->size.texts) return Q_OK;
+    rows = rows > p->size.rows ? rows : p->size.rows, longest = longest > p->size.longest ? longest : p->size.longest, texts = texts > p->size.texts ? texts : p->size.texts;
     drop(p);
     uint64_t input = (uint64_t)rows * (uint64_t)p->f->m->n_embd * sizeof(float), need = 0;
     int n = arrays(p, rows, longest, texts, all);
@@ -88,7 +88,7 @@ int pass_room(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, 
     while (stride < layers && need + input * (uint64_t)kept(layers, stride) > most && kept(layers, stride + 1) < kept(layers, stride)) stride++;
     need += input * (uint64_t)kept(layers, stride);
     if (need > most) return no_room(longest, need, most, err);
-    p->own = q_alloc(sizeof *p->own * (size_t)(n + kept(layers, stride) + 1));
+    p->own.at = q_alloc(sizeof *p->own.at * (size_t)(n + kept(layers, stride) + 1));
     p->kept = q_alloc(sizeof *p->kept * (size_t)(layers + 1));
     p->between = q_alloc(sizeof *p->between * (size_t)stride);
     bool there = true;
@@ -106,7 +106,7 @@ int pass_room(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, 
         drop(p);
         return no_room(longest, need, q_mem_available(), err);
     }
-    p->rows = rows, p->longest = longest, p->texts = texts, p->stride = stride;
+    p->size.rows = rows, p->size.longest = longest, p->size.texts = texts, p->size.stride = stride;
     return Q_OK;
 }
 
@@ -153,54 +153,6 @@ int pass_each(pass *p, pass_rows_fn fn, void *arg)
 {
     each e = { p, fn, arg };
     return team_run(p->f->team, (p->n + EACH - 1) / EACH, each_task, &e, p->f->stop);
-}
-
-static float *input_of(pass *p, int layer)
-{
-    int i = layer - p->lowest;
-    return i % p->stride ? p->between[i % p->stride] : p->kept[i / p->stride];
-}
-
-static void embed(pass *p, int r0, int r1, void *arg)
-{
-    const ker_model *m = p->f->m;
-    product e = { -1, KER_W_EMBD, 0, m->n_embd, m->n_vocab };
-    for (int r = r0; r < r1; r++) {
-        float *x = p->x + (int64_t)r * m->n_embd;
-        frozen_rows(p->f, e, p->token[r], 1, x);
-        for (int i = 0; m->embd_scale != 0 && i < m->n_embd; i++) x[i] *= m->embd_scale;
-    }
-}
-
-int pass_forward(pass *p, bool keep)
-{
-    size_t bytes = sizeof(float) * (size_t)p->n * (size_t)p->f->m->n_embd;
-    int rc = pass_each(p, embed, NULL);
-    for (int l = 0; l < p->f->m->n_layer && !rc; l++) {
-        bool here = keep && l >= p->lowest && (l - p->lowest) % p->stride == 0;
-        if (here) memcpy(input_of(p, l), p->x, bytes);
-        rc = pass_layer(p, l, p->x, p->x);
-    }
-    return rc ? rc : atomic_load(&p->f->broken);
-}
-
-int pass_backward(pass *p)
-{
-    size_t bytes = sizeof(float) * (size_t)p->n * (size_t)p->f->m->n_embd;
-    int rc = Q_OK, end = p->f->m->n_layer;
-    for (int i = p->n_kept - 1; i >= 0 && !rc; i--) {
-        int first = p->lowest + i * p->stride;
-        for (int l = first; l + 1 < end && !rc; l++) {                 /* the inputs between */
-            memcpy(p->between[l + 1 - first], input_of(p, l), bytes);
-            rc = pass_layer(p, l, p->between[l + 1 - first], p->between[l + 1 - first]);
-        }
-        for (int l = end - 1; l >= first && !rc; l--) {
-            rc = pass_layer(p, l, input_of(p, l), NULL);
-            if (!rc) rc = pass_layer_back(p, l, input_of(p, l));
-        }
-        end = first;
-    }
-    return rc ? rc : atomic_load(&p->f->broken);
 }
 
 /* ---- of rows ---- */

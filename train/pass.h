@@ -49,6 +49,9 @@ typedef struct pass_head {
     float *dl;                         /* [targets][HEAD_PANEL] gradients of logits                        */
 } pass_head;
 
+typedef struct pass_size { int64_t rows, longest /* of one text */; int texts, stride; } pass_size;      /* that there is room for */
+typedef struct pass_own { void **at; int n; uint64_t bytes; } pass_own;                                   /* all of a pass's arrays */
+
 typedef struct pass {
     frozen *f;
     const ker_config *c;
@@ -58,9 +61,8 @@ typedef struct pass {
     int *at;                           /* [n_text + 1] first row of each text                              */
     int32_t *token;                    /* [n]                                                              */
     int *pos;                          /* [n] place of a row in its text                                   */
-    /* room */
-    int64_t rows, longest;             /* there is room for so many; of one text                           */
-    int texts, stride, lowest;
+    int lowest;                        /* the first layer that is taught                                   */
+    pass_size size;
     float *x, *d;                      /* [n][n_embd] the stream; its gradient                             */
     float *mid, *dmid;                 /* [n][n_embd] between a layer's two parts                          */
     float *dn;                         /* [n][n_embd] gradient of a normed row, and scratch                */
@@ -72,9 +74,7 @@ typedef struct pass {
     pass_ffn s;
     pass_route r;
     pass_head h;
-    void **own;                        /* all of the above, for freeing                                    */
-    int n_own;
-    uint64_t bytes;
+    pass_own own;
 } pass;
 
 int pass_open(pass *, frozen *, const ker_config *, int lowest, char *err);

@@ -214,7 +214,7 @@ static int room_for(trn *t, const group *g, char *err)
         t->end = NULL;
     }
     if (!rc) t->end = q_realloc(t->end, sizeof *t->end * (size_t)g->n_text);
-    uint64_t bytes = fixed + t->p.bytes + t->f.bytes;
+    uint64_t bytes = fixed + t->p.own.bytes + t->f.bytes;
     if (bytes > t->used.bytes) t->used.bytes = bytes;
     return rc;
 }

@@ -112,6 +112,7 @@ static void say_best(const adv_ask *ask, const adv_choice *list, int n, int widt
                                  c->variant->gated ? _("; asks for an agreement first") : ""), width);
     if (*c->variant->sampling) wrap_take(out, q_printf(_("Its makers' sampling: %s"), c->variant->sampling), width);
     if (*c->known->note) wrap_take(out, q_printf(_("Note: %s."), _(c->known->note)), width);
+    if (c->known->partly) wrap_take(out, q_printf(_("Note: not every number of its shape was found in print (%s): sizes and speed are a guess."), c->known->source), width);
     if (ask->context > c->fit.context_max) wrap_take(out, q_printf(_("%d tokens of context are more than it takes here."), ask->context), width);
 }
 
@@ -233,6 +234,8 @@ void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, 
             {"why", why_key[c->why]}, {"note", c->known->note},
         };
         for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) cJSON_AddStringToObject(r, texts[t].key, texts[t].v);
+        cJSON_AddStringToObject(r, "shape_source", c->known->source);
+        cJSON_AddBoolToObject(r, "shape_partly_from_memory", c->known->partly);
         cJSON_AddNumberToObject(r, "parameters_b", c->known->params_b);
         cJSON_AddNumberToObject(r, "active_b", c->known->active_b);
         cJSON_AddNumberToObject(r, "context", c->variant->context);

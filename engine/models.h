@@ -81,6 +81,7 @@ typedef struct eng_known {
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
     const char *source, *date;           /* of the shape */
+    bool partly;                         /* the source lacks a number of the shape, which is as it is remembered */
     const char *released;                /* YYYY-MM of the first model in it */
 } eng_known;
 /* All rows, smallest first. Q_NOTFOUND: no catalogue beside the program; Q_FORMAT: a row that lacks something, err names line and key. */

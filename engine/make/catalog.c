@@ -73,6 +73,7 @@ static int row_value(reader *r, eng_known *k, const char *name, const char *valu
     if (strcmp(name, "released") == 0 && !is_month(value)) return -1;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
+    if (strcmp(name, "opened") == 0) return k->partly = true, strcmp(value, "partly") == 0 ? 0 : -1;
     if (strcmp(name, "published") == 0) return published(r, k, value);
     for (size_t i = 0; strcmp(name, "note") == 0 && i < sizeof notes / sizeof *notes; i++)
         if (strcmp(notes[i].name, value) == 0) return k->note = notes[i].words, 0;

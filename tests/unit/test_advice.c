@@ -172,7 +172,7 @@ static void test_a_mixture_counts_for_what_it_reads(void)
     adv_choice *list;
     int n;
     CHECK_MSG(adv_choose(&(adv_ask){0}, &m, &list, &n, err) == Q_OK, "%s", err);
-    CHECK_STR(list[0].variant->name, "Qwen3-4B-Instruct-2507");
+    CHECK_STR(list[0].variant->name, "Qwen3.5-4B");
     for (int i = 0; i < n; i++)
         if (strcmp(list[i].known->like, "olmoe-1b-7b") == 0) CHECK_INT(list[i].why, ADV_OLD);
     free(list);

@@ -341,6 +341,7 @@ static void close_local(prov *p)
     eng_config_free(l->c);
     eng_model_free(l->m);
     free(l->recurrent);
+    free(l->window);
     eng_tokens_free(&l->last.t);
     pthread_mutex_destroy(&l->last.mu);
     pthread_mutex_destroy(&l->mu);
@@ -368,13 +369,14 @@ static void describe(local *l)
 {
     const eng_info *e = eng_model_info(l->m);
     l->recurrent = eng_recurrent_layers(l->m);
+    l->window = eng_layer_windows(l->m, &l->sinks);
     const char *device = eng_model_device(l->m), *note = eng_model_device_note(l->m);
     snprintf(l->device, sizeof l->device, "%.*s", strcmp(device, "cpu") ? (int)strcspn(device, " ") : 0, device);
     l->base.info = (prov_info){ .device = l->device, .divided = *note ? note : NULL,
         .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .eos = eng_template_token(l->m, true), .id = e->id,
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_group = e->groups.n, .n_group_used = e->groups.used, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
-        .recurrent = l->recurrent, .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
+        .layers = { l->recurrent, l->window, l->sinks }, .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
         .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | (e->frame.tools ? PROV_TOOLS : 0) | PROV_GRAMMAR | PROV_PER_REQUEST };
 }
 

@@ -47,6 +47,11 @@ enum {                                  /* what this one can do */
     PROV_GRAMMAR = 1 << 11,             /* answers can be held to a grammar */
     PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo, anew and ids */
 };
+typedef struct prov_layers {            /* how they differ */
+    const uint8_t *recurrent;           /* [n_layer] 1: a layer with a state and without heads; NULL: none has, or unknown */
+    const int32_t *window;              /* [n_layer] the last tokens that a layer sees, 0: all; NULL: every layer sees all, or unknown */
+    bool sinks;                         /* attention has sinks */
+} prov_layers;
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
@@ -58,7 +63,7 @@ typedef struct prov_info {              /* strings live as long as the prov */
     int n_layer, n_expert, first_moe_layer, n_moe_layer;             /* 0: dense, or unknown */
     int n_group, n_group_used;          /* experts are chosen in the best of so many groups; 0: there are none, or unknown */
     int n_ctx_train, n_embd, n_head;    /* n_head 0: unknown */
-    const uint8_t *recurrent;           /* [n_layer] 1: a layer with a state and without heads; NULL: none has, or unknown */
+    prov_layers layers;
     bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
 } prov_info;
 const prov_info *prov_about(const prov *);

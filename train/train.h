@@ -10,6 +10,8 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
+
 struct eng_adapter;
 struct eng_config;
 struct eng_model;
@@ -61,6 +63,7 @@ typedef struct trn_run_terms {
     int every;                          /* steps between checkpoints (whole, then renamed; the last two stay); 0: about every half minute's worth, counted in steps fixed at the start */
     bool (*progress)(void *user, const trn_progress *);   /* after each step; false: stop, Q_CANCEL, to be gone on with */
     void *user;
+    const atomic_bool *stop;            /* set by any thread: the step that runs ends within a second, Q_CANCEL, to be gone on with; NULL */
 } trn_run_terms;
 /* name, note: of the adapter; the note gets the run's own provenance added (settings, hashes of data and base, curve). */
 int trn_run(struct eng_model *, const struct eng_config *, const struct eng_adapter *init, const trn_options *, const trn_run_terms *,

@@ -31,8 +31,6 @@ typedef struct brief {
 
 void brief_read(gguf_file *f, brief *out);     /* f: best of gguf_look, so that no file is beyond words */
 void brief_free(brief *);
-/* A tensor of a layer that is trained beside the model (MTP), behind its n_layer: no part of a pass. */
-bool brief_beside(const gguf_tensor *, uint64_t n_layer);
 /* n bytes of a file as text that a terminal can show; malloc'ed. */
 char *brief_text(const char *p, size_t n, size_t max);
 /* As model_memory. */

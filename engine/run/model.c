@@ -9,6 +9,7 @@
 #include "engine/run/weights.h"
 #include "engine/embed.h"
 #include "engine/file/keys.h"
+#include "engine/model/energy.h"
 
 #include <math.h>
 #include <sched.h>
@@ -71,6 +72,11 @@ static void describe(eng_model *m)
             n *= (uint64_t)t->ne[d];
         o->params += n;
     }
+    eng_energy counted = { .n_layer = 0 };
+    energy_tensors(&counted, f, (uint64_t)m->ker.n_layer);
+    counted.n_expert = m->ker.n_expert;
+    m->active.always = eng_energy_active(&counted, 0);
+    m->active.expert = counted.n_routed ? (eng_energy_active(&counted, 1) - m->active.always) / (uint64_t)counted.n_routed : 0;
     o->id = keys_fingerprint(f, q_hash64(o->arch, strlen(o->arch), o->file_bytes));
     o->n_layer = m->ker.n_layer;
     o->n_embd = m->ker.n_embd;
@@ -181,7 +187,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     if (!rc) rc = fill(m, o, err);
     if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) {    /* what the GPU could not take may still run here */
         memset(m->bytes, 0, sizeof *m->bytes * (size_t)m->ker.n_layer);
-        m->head_bytes = m->head_params = 0;
+        m->head.bytes = m->head.params = 0;
         rc = device_fall_back(m, &m->on, rc, err);
         if (!rc) rc = fill(m, o, err);
     }
@@ -331,6 +337,20 @@ uint8_t *eng_recurrent_layers(const eng_model *m)
     return NULL;
 }
 
+int32_t *eng_layer_windows(const eng_model *m, bool *sinks)
+{
+    int32_t *of = q_alloc(sizeof *of * ((size_t)m->ker.n_layer + 1));
+    bool any = *sinks = false;
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        *sinks |= m->layers[i].sinks;
+        any |= (of[i] = m->layers[i].window) != 0;
+    }
+    if (any)
+        return of;
+    free(of);
+    return NULL;
+}
+
 const void *eng_model_pages(const eng_model *m, int file, size_t *bytes) { return gguf_pages(m->file, file, bytes); }
 
 /* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By
@@ -344,14 +364,14 @@ static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
 
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
-    eng_cost o = { m->head_params, 0, m->head_bytes };
+    eng_cost o = { m->active.always, 0, m->head.bytes };
     if (m->vocab_only)
         return o;
     config_ker k;
     config_ker_build(c, &k);
     for (int i = 0; i < m->ker.n_layer; i++) {
         const model_bytes *b = &m->bytes[i];
-        o.params += b->always_params + (uint64_t)k.ks[i] * b->expert_params;
+        o.params += m->layers[i].moe ? (uint64_t)k.ks[i] * m->active.expert : 0;
         o.bytes_layers += b->always + (uint64_t)k.ks[i] * b->expert;
         bool moe = m->layers[i].moe;
         eng_cost one = spared(m, moe ? m->ker.n_ff_sh : m->layers[i].n_ff, k.width[i], b->row), of = spared(m, m->ker.n_ff_exp, k.narrow[i], b->expert_row);

@@ -57,7 +57,8 @@ struct eng_model {
     float *rope_factors;               /* [rope_dim/2] divisors of the frequencies (rope_freqs.weight), or NULL */
     float *rope_short, *rope_long;     /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
     model_bytes *bytes;                /* [n_layer] */
-    uint64_t head_bytes, head_params;  /* output norm and head; one row of the embedding counts as nothing */
+    struct { uint64_t always, expert; } active;  /* parameters that take part at every k; of one expert in one routed layer */
+    struct { uint64_t bytes, params; } head;  /* output norm and head; one row of the embedding counts as nothing */
     void **converted;                  /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */
     int n_converted;
 

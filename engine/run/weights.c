@@ -177,8 +177,8 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const weigh
     if (layer < 0) {
         bool tied = role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight");
         if (role != KER_W_EMBD || tied) {
-            m->head_bytes += bytes;
-            m->head_params += n;
+            m->head.bytes += bytes;
+            m->head.params += n;
         }
         return;
     }

@@ -150,6 +150,7 @@ void eng_session_mark(eng_session *s) { kv_border(s->cache->pool, &s->line); }
 
 int step_catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
 {
+    session_fresh(s);
     int first = s->line.n, total = s->n_tokens - first, border[ENG_BORDERS], borders = eng_session_borders(s, s->tokens, s->n_tokens, border), next = 0;
     if (progress && total > 0)
         progress(user, 0, total);
@@ -283,6 +284,7 @@ int step_push(eng_session *s, int32_t token, unsigned want, char *err)
 {
     ker_out out;
     int32_t draft[DRAFT_MAX];
+    session_fresh(s);
     int rc = s->n_tokens < s->context ? step_check_tokens(s, &token, 1, err) : no_room(s, err);
     bool logits = want == ENG_WANT_LOGITS;
     if (!rc && logits && s->ahead.n && atomic_load(&s->cache->cancel))

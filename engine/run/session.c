@@ -31,16 +31,6 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
     return s;
 }
 
-void session_fresh(eng_session *s)
-{
-    unsigned now = lora_version(s->cache->m);
-    if (now == s->adapters)
-        return;
-    s->adapters = now;
-    s->hash = eng_config_hash(s->config);
-    step_ahead_drop(s);
-}
-
 int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char *err)
 {
     if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
@@ -134,7 +124,7 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
 
 int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy policy, char *err)
 {
-    session_fresh(s);
+    step_fresh(s);
     eng_cache *k = s->cache;
     uint64_t hash = eng_config_hash(c), seed = config_position_hash(c);
     int context = (int)c->v.context, rc = 0;
@@ -176,7 +166,7 @@ eng_cache *eng_session_cache(const eng_session *s) { return s->cache; }
 /* A text is about to take the place of what stands there: it fits, its tokens are known, and what was ready for more is dropped. */
 static int begin_text(eng_session *s, const int32_t *tokens, int n, char *err)
 {
-    session_fresh(s);
+    step_fresh(s);
     if (n > s->context)
         return q_fail(err, Q_RANGE, _("%d tokens do not fit into the context of %d: raise context.length or shorten the text"), n, s->context);
     int rc = step_check_tokens(s, tokens, n, err);

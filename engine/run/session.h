@@ -38,7 +38,7 @@ bool step_logits_fit(const eng_session *);
 
 /* Adapters of the model may have come or gone since the last call: the hash of the configuration is that of what acts now. First of all in
  * a call. */
-void session_fresh(eng_session *);
+void step_fresh(eng_session *);
 
 /* What was evaluated ahead is let go, unjudged. Before the line or the cache's pages change. */
 void step_ahead_drop(eng_session *);

@@ -34,7 +34,7 @@ static int ask(net *n, const pull_hub *h, const adv_pull_way *w, pull_question *
             rc = Q_OK;                   /* we had enough of it */
         if (rc == Q_NOTFOUND && !a->status) {      /* nobody answered: what lies between here and the hub */
             char *why = q_strdup(err);
-            q_fail(err, rc, _("%s; look at the network, or name a mirror in QUORUM_HUB, or a proxy in https_proxy"), why);
+            q_fail(err, rc, _("%s (is there a network? QUORUM_HUB names a mirror, https_proxy a proxy)"), why);
             free(why);
         }
         if (ms < 0 || rc == Q_CANCEL)

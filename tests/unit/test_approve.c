@@ -272,6 +272,35 @@ static agt_message *marked(bool pinned, bool summed)
     return m;
 }
 
+/* An answer that is calls alone shows them, while it runs and when it is over. */
+static void calls_without_a_word(void)
+{
+    start(80, 24);
+    agt_message *m = fake_message(4, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    m->made = q_alloc(sizeof *m->made);
+    m->n_config = 1;
+    ev((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(3, AGT_USER, "What does it say?"), .n_messages = 1 });
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m, .n_messages = 1 });
+    agt_event e = { .kind = AGT_EV_CALL, .id = 4, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    e.message->call = q_alloc(sizeof *e.message->call);
+    *e.message->call = (agt_call){ .id = 9, .name = q_strdup("read_file"), .title = q_strdup("read_file a.txt"), .state = AGT_CALL_FAILED, .policy = q_strdup("malformed") };
+    e.message->n_call = 1;
+    ev(e);
+    ev((agt_event){ .kind = AGT_EV_WRITING, .id = 4, .text = q_strdup("{\"path\": \"sr"), .done = 12 });
+    tui_app_draw(&app);
+    CHECK(on_screen("⟨read_file\xC2\xA0" "a.txt\xC2\xA0✗⟩") && on_screen("writing a call, 12 bytes"));
+    m = fake_message(4, AGT_ASSISTANT, "");
+    m->made = q_alloc(sizeof *m->made);
+    m->n_config = 1;
+    m->call = q_alloc(sizeof *m->call);
+    m->call[m->n_call++] = (agt_call){ .id = 9, .name = q_strdup("read_file"), .title = q_strdup("read_file a.txt"), .state = AGT_CALL_FAILED, .policy = q_strdup("malformed") };
+    ev((agt_event){ .kind = AGT_EV_DONE, .id = 4, .message = m, .n_messages = 1 });
+    tui_app_draw(&app);
+    CHECK(on_screen("⟨read_file\xC2\xA0" "a.txt\xC2\xA0✗⟩") && !on_screen("writing a call"));
+    end();
+}
+
 static void steps(void)
 {
     for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
@@ -320,6 +349,7 @@ int main(void)
     RUN(it_goes_when_it_is_over);
     RUN(a_window_too_small_to_show_it_allows_nothing);
     RUN(long_ones_scroll);
+    RUN(calls_without_a_word);
     RUN(a_summary_and_a_call_that_is_written_are_seen);
     RUN(what_is_asked_is_seen_whole_in_both_languages);
     return TEST_END();

@@ -419,6 +419,11 @@ static void settle_blocks(tui_item *it)
 static void lay_tail(tui_item *it)
 {
     size_t from = it->laid.settled, n = it->text.len;
+    if (!n) {                            /* calls, and no word yet or at all */
+        tui_sign sign[TUI_SIGNS];
+        tui_markdown(&it->lay, "", 0, it->width, sign, signs_of(it, 0, 0, sign));
+        return;
+    }
     if (from >= n) return;
     if (it->laid.fence.open) {
         char ch = 0;
@@ -448,6 +453,13 @@ static void lay_tail(tui_item *it)
     q_buf_free(&b);
 }
 
+static bool has_sign(const tui_item *it)
+{
+    for (int i = 0; i < it->n_made; i++)
+        if (it->made[i].sign) return true;
+    return false;
+}
+
 void tui_item_lay(tui_item *it, int width)
 {
     if (width < 8) width = 8;
@@ -458,7 +470,7 @@ void tui_item_lay(tui_item *it, int width)
         if (it->role == AGT_USER) {
             tui_lay_clear(&it->lay);
             tui_lay_plain(&it->lay, it->text.p ? it->text.p : "", it->text.len, width, "", S_USER);
-        } else if (it->text.len) {
+        } else if (it->text.len || has_sign(it)) {
             tui_lay_back(&it->lay, it->laid.mark);
             settle_blocks(it);
             lay_tail(it);

@@ -109,7 +109,7 @@ static void draw_line(tui_app *app, tui_item *it, int line, int y, tui_box b, bo
         if (!it->text.len && !think) {
             /* Nothing said yet: what is being waited for. */
             const char *wait = app->work.loading ? _("waiting for the model") : app->work.pre_total ? _("reading") : "";
-            x = tui_put(g, y, x, end, wait, S_THINKING) + (*wait ? 1 : 0);
+            x = tui_put(g, y, x > b.x + TUI_INDENT ? x + 1 : x, end, wait, S_THINKING) + (*wait ? 1 : 0);
         }
         if (app->work.writing) {
             char *what = q_printf(ngettext("writing a call, %d byte", "writing a call, %d bytes", (unsigned long)app->work.writing), (int)app->work.writing);

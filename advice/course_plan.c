@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum { MOST_PLAN = 1 << 20, MOST_NAME = 40 };         /* inih keeps 49 bytes of what stands in brackets, and no word of the rest */
-struct adv_plan { adv_stage all, stage[ADV_STAGES]; int n; char *folder, *machine; char **text; int n_text; const char *path, *rest; int line; char *err; int rc; };
+struct adv_plan { adv_stage all, stage[ADV_STAGES]; int n; char *folder, *machine; char **text; int n_text; const char *path, *rest; int line, indent; char *err; int rc; };
 
 /* Strings of a plan live as long as it. */
 static char *keep(adv_plan *p, char *s)
@@ -158,13 +158,22 @@ static adv_stage *stage_of(adv_plan *p, const char *section)
     return s;
 }
 
-/* inih asks for a line at a time, so this counts them. */
+/* How far the first line that says something is set in: a plan that was copied out of a text is so as a whole. */
+static int set_in(const char *text)
+{
+    int n = 0;
+    for (; *text && strchr(" \t\r\n", *text); text++) n = *text == '\n' ? 0 : n + 1;
+    return n;
+}
+
+/* inih asks for a line at a time, so this counts them. A line that is set in further than the first goes on with the one before. */
 static char *next_line(char *out, int size, void *user)
 {
     adv_plan *p = user;
     int n = 0;
     if (!*p->rest)
         return NULL;
+    for (int i = 0; i < p->indent && (*p->rest == ' ' || *p->rest == '\t'); i++) p->rest++;
     while (n + 1 < size && *p->rest) {
         out[n++] = *p->rest++;
         if (out[n - 1] == '\n') break;
@@ -222,6 +231,7 @@ int adv_plan_read(const char *path, adv_plan **out, char *err)
     p->err = err;
     p->folder = slash ? q_strndup(path, (size_t)(slash - path)) : q_strdup(".");
     p->rest = text.p;
+    p->indent = set_in(text.p);
     int bad = ini_parse_stream(next_line, p, on_key, p);
     if (!p->rc && bad > 0)
         p->rc = q_fail(err, Q_FORMAT, _("%s, line %d is not NAME = VALUE"), path, bad);

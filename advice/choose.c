@@ -82,7 +82,14 @@ static int nothing(const adv_ask *ask, const eng_known *all, int n, char *err)
     q_buf known = {0};
     for (int i = 0; i < n; i++) {
         family = family || of_family(ask->family, all[i].family);
-        if (!known.p || !word_in(all[i].family, known.p)) q_buf_printf(&known, "%s%s", i ? " " : "", all[i].family);
+        for (const char *w = all[i].family; *w;) {             /* a row may be of several families */
+            char one[64];
+            const size_t n_word = strcspn(w, " ");
+            memcpy(one, w, n_word < sizeof one ? n_word : sizeof one - 1);
+            one[n_word < sizeof one ? n_word : sizeof one - 1] = 0;
+            if (*one && (!known.p || !word_in(one, known.p))) q_buf_printf(&known, "%s%s", known.len ? " " : "", one);
+            w += n_word + (w[n_word] != 0);
+        }
     }
     int rc = family ? q_fail(err, Q_NOTFOUND, _("nothing of %s is published as %s; leave --want or --family out, or take another"), ask->family ? ask->family : "all",
                              ask->want ? ask->want : "instruct, thinking, hybrid")

@@ -521,7 +521,7 @@ static int find_shape(const char *arch, const char *like, const char *type, int 
     bool of_arch = false;              /* there are shapes of that architecture: only they are named */
     for (int i = 0; arch && (row = shape_at(i)); i++) of_arch |= strcmp(row->arch, arch) == 0;
     for (int i = 0; !s && (row = shape_at(i)); i++)
-        if (!of_arch || strcmp(row->arch, arch) == 0) q_buf_printf(&known, "%s%s (%s)", known.len ? ", " : "", row->like, row->arch);
+        if (!of_arch || strcmp(row->arch, arch) == 0) q_buf_printf(&known, "%s%s", known.len ? ", " : "", row->like);
     if (!s && !*like) rc = q_fail(err, Q_RANGE, _("say whose shapes (--like): known are %s"), known.p);
     else if (!s && arch) rc = q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
     else if (!s) rc = q_fail(err, Q_RANGE, _("no shapes of %s; known are %s"), like, known.p);

@@ -209,11 +209,13 @@ static int parse_num(const eng_model *m, const knob_row *r, const char *value, d
 static int parse_choice(const q_knob *row, const char *value, int most, double *out, char *err)
 {
     int i = 0;
-    size_t n = strlen(value);
+    size_t n = strlen(value), has = 0;          /* has: so long is the part of the choices that this model has */
     for (const char *p = row->choices; *p; i++) {
         size_t w = strcspn(p, ",");
+        if (i == most)
+            has = (size_t)(p - row->choices) + w;
         if (w == n && strncasecmp(p, value, n) == 0 && i > most)
-            return q_fail(err, Q_RANGE, _("%s cannot be %s here: this model's file does not hold what that needs; take another of %s"), row->name, value, row->choices);
+            return q_fail(err, Q_RANGE, _("%s cannot be %s here: this model's file does not hold what that needs; take another of %.*s"), row->name, value, (int)has, row->choices);
         if (w == n && strncasecmp(p, value, n) == 0) {
             *out = i;
             return 0;

@@ -28,10 +28,9 @@ static bool number(const char *text, double most, double *out)
 
 static bool one_of(const char *text) { return strcmp(text, "base") == 0 || strcmp(text, "instruct") == 0 || strcmp(text, "thinking") == 0; }
 
-/* What an option takes; NULL behind the last. */
-static const struct { const char *name, *takes; } takes[] = {
+static const cli_takes takes[] = {
     { "--want", N_("--want takes base, instruct or thinking") }, { "--context", N_("--context takes a number of tokens, 256 to 1048576") }, { "--width", N_("--width takes a number of columns, 60 to 400") },
-    { "--ram", N_("--ram takes GiB, more than 0: 8, 64, 0.5") }, { "--vram", N_("--vram takes GiB: 24; 0 is no GPU") },
+    { "--ram", N_("--ram takes GiB, more than 0 and 1048576 at most: 8, 64, 0.5") }, { "--vram", N_("--vram takes GiB, 1048576 at most: 24; 0 is no GPU") },
     { "--bandwidth", N_("--bandwidth takes thousand millions of bytes a second, as makers print it: 1008") }, { "--machine", N_("--machine takes a name: 4090, 4x4090, h100, cpu-64g") },
     { "--family", N_("--family takes a name, qwen3, or all") }, { "-m", N_("-m takes a file or a part of a model's name") },
 };
@@ -52,9 +51,7 @@ static int parse(int argc, char **argv, args *o)
         else if ((v = cli_opt(argc, argv, &i, "--want"))) good = one_of(v), o->want = v;
         else if (strcmp(argv[i], "--json") == 0) o->json = true;
         else good = false;
-        for (size_t k = 0; !good && k < sizeof takes / sizeof *takes; k++)      /* cli_opt has gone on to the value */
-            if (strcmp(argv[i], takes[k].name) == 0 || strcmp(argv[i - 1], takes[k].name) == 0) return cli_usage(&cli_advise, _(takes[k].takes));
-        if (!good) return cli_usage_take(&cli_advise, q_printf(_("advise does not know \"%s\", or its value is wrong or missing"), argv[i]));
+        if (!good) return cli_wrong(&cli_advise, "advise", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     return 0;
 }

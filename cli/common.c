@@ -96,6 +96,25 @@ bool cli_int(const char *text, long min, long max, int *out)
     return true;
 }
 
+static const char *takes_of(const cli_takes *t, int n, const char *arg)
+{
+    for (int k = 0; k < n; k++) {
+        size_t len = strlen(t[k].name);
+        if (strncmp(arg, t[k].name, len) == 0 && (!arg[len] || (len > 2 && arg[len] == '='))) return t[k].takes;
+    }
+    return NULL;
+}
+
+int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, int n, char *const *argv, int i)
+{
+    static const cli_takes all[] = { { "--ctx", N_("--ctx takes a number of tokens, 16 to 16777216") }, { "-t", N_("-t takes a number of threads, 1 to 1024") },
+        { "--set", N_("--set takes NAME=VALUE, and stands 64 times at most") } };
+    const char *said = NULL;
+    for (int back = 0; !said && back < 2; back++)              /* cli_opt may have gone on to the value */
+        if (!(said = takes_of(takes, n, argv[i - back]))) said = takes_of(all, (int)(sizeof all / sizeof *all), argv[i - back]);
+    return said ? cli_usage(as, _(said)) : cli_usage_take(as, q_printf(_("%s does not know \"%s\", or its value is wrong or missing"), who, argv[i]));
+}
+
 int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err)
 {
     char *path = NULL;

@@ -13,6 +13,11 @@ typedef struct cli_sets { const char *item[CLI_MAX_SETS]; int n; } cli_sets;    
  * names; NULL when argv[*i] is something else or the value is missing. */
 const char *cli_opt(int argc, char **argv, int *i, const char *name);
 bool cli_int(const char *text, long min, long max, int *out);
+/* What an option takes, as a sentence for who gave it something else. */
+typedef struct cli_takes { const char *name, *takes; } cli_takes;
+/* cli_usage of an argument that the subcommand `who` does not take: argv[i], or the value at argv[i] that cli_opt went on to. Its option is looked up
+ * in takes[n], then among those that all have (--ctx, -t, --set). Returns 2. */
+int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, int n, char *const *argv, int i);
 /* Opens the model that -m names (NULL: the default) and makes its configuration with the sets applied. */
 int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err);
 /* A file of UTF-8 text, up to 256 MiB; out->p is never NULL on success. */

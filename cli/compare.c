@@ -39,7 +39,7 @@ static int parse(int argc, char **argv, args *o)
         else if (strcmp(argv[i], "--apart") == 0) o->apart = true;
         else good = false;
         if (!good)
-            return cli_usage_take(&cli_compare, q_printf(_("compare does not know \"%s\", or its value is wrong or missing"), argv[i]));
+            return cli_wrong(&cli_compare, "compare", NULL, 0, argv, i);
     }
     if (o->other)
         return o->file && !o->tokens ? 0 : cli_usage(&cli_compare, _("compare --other needs -f, and has no --tokens"));

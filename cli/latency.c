@@ -23,6 +23,11 @@ static bool numbers(const char *text, int min, int max, int out[MOST], int *n)
     return good && *n > 0;
 }
 
+static const cli_takes takes[] = {
+    { "-p", N_("-p takes up to 12 lengths of prompts in tokens, as 32,1024") }, { "--users", N_("--users takes up to 12 numbers of users at once, as 1,4,8") },
+    { "-r", N_("-r takes how often each is measured, 1 to 1000") }, { "-n", N_("-n takes the number of tokens of an answer, 2 to 65536") },
+};
+
 static int parse(const cli_command *as, int argc, char **argv, args *a)
 {
     *a = (args){ .prompt = { 32, 256 }, .n_prompt = 2, .users = { 1, 2, 4 }, .n_users = 3, .rounds = 3, .tokens = 32 };
@@ -37,7 +42,7 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         else if ((v = cli_opt(argc, argv, &i, "--set"))) good = a->sets.n < CLI_MAX_SETS && (a->sets.item[a->sets.n++] = v);
         else if (!strcmp(argv[i], "--json")) a->json = true;
         else good = false;
-        if (!good) return cli_usage_take(as, q_printf(_("bench latency does not know \"%s\", or its value is wrong or missing"), argv[i]));
+        if (!good) return cli_wrong(as, "bench latency", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     return 0;
 }

@@ -27,7 +27,7 @@ typedef struct run {
     const args *a;
     exam_sheet sheet;
     exam_seat seat[MOST_SEATS];
-    int n_seat;
+    int n_seat, of[MOST_SEATS];          /* of: which -m each is */
     prov_servers *servers;
     char *command;
     cli_progress progress;
@@ -52,6 +52,14 @@ static int lm_eval(const args *a)
     sigaction(SIGINT, &was, NULL);
     return rc < 0 ? cli_fail(err) : 0;
 }
+
+static const cli_takes takes[] = {
+    { "--level", N_("--level takes how hard the questions are, 1 to 5") }, { "-n", N_("-n takes the number of questions of each task, 1 to 10000") },
+    { "--seed", N_("--seed takes a whole number, 0 to 1073741824") }, { "--streams", N_("--streams takes how many answers are made at once, 1 to 64") },
+    { "--max-tokens", N_("--max-tokens takes a number of tokens, 1 to 262144") }, { "--shots", N_("--shots takes a number of examples, 0 to 16") },
+    { "--think", N_("--think takes on or off") }, { "--lang", N_("--lang takes en or ru") }, { "-m", N_("-m takes a model, and stands 8 times at most") },
+    { "--against", N_("--against takes a brain or settings, as k=4, and stands 16 times at most") },
+};
 
 static int parse(const cli_command *as, int argc, char **argv, args *a)
 {
@@ -85,7 +93,7 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         else if (!strcmp(argv[i], "--base")) a->base = true;
         else if (!strcmp(argv[i], "--force")) a->force = true;
         else good = false;
-        if (!good) return cli_usage_take(as, q_printf(_("bench reasoning does not know \"%s\", or its value is wrong or missing"), argv[i]));
+        if (!good) return cli_wrong(as, "bench reasoning", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     if (a->vote && (a->n_against || a->n_model > 1)) return cli_usage(as, _("--vote is about one model: leave --against and further -m out"));
     if (a->n_model == 0) a->model[a->n_model++] = NULL;
@@ -180,13 +188,36 @@ static int sit(run *r, prov *p, const chair *x, exam_seat *seat, char *err)
     return rc;
 }
 
-static int sit_further(run *r, prov *p, const char *spec, char *err)
+static int sit_further(run *r, prov *p, int m, const char *spec, char *err)
 {
     size_t n = spec ? strlen(spec) : 0;
     bool cut = n > LABEL;                /* a list of bans would fill the screen; the command below has it whole */
     n = cut ? q_utf8_whole(spec, LABEL) : n;
     const chair x = { spec, spec ? q_printf("%s [%.*s%s]", prov_about(p)->name, (int)n, spec, cut ? "…" : "") : q_strdup(prov_about(p)->name), (uint64_t)r->a->seed };
+    r->of[r->n_seat] = m;
     return sit(r, p, &x, &r->seat[r->n_seat++], err);
+}
+
+/* Two files of one model, say two of its types, have one name: each is then told by its file, and one file that stands twice by its number. */
+static void tell_apart(run *r)
+{
+    bool alike[MOST_SEATS] = { false };
+    for (int i = 0; i < r->n_seat; i++)
+        for (int k = 0; k < r->n_seat; k++) alike[i] |= r->of[i] != r->of[k] && !strcmp(r->seat[i].label, r->seat[k].label);
+    for (int i = 0; i < r->n_seat; i++) {
+        const char *file = r->a->model[r->of[i]];
+        int times = 0, nth = 1;
+        if (!alike[i] || !file) continue;
+        for (int m = 0; m < r->a->n_model; m++) {
+            bool same = r->a->model[m] && !strcmp(r->a->model[m], file);
+            times += same;
+            nth += same && m < r->of[i];
+        }
+        const char *slash = *file == '@' ? NULL : strrchr(file, '/');
+        char *was = r->seat[i].label;
+        r->seat[i].label = times > 1 ? q_printf("%s (%d)", was, nth) : q_printf("%s (%s)", was, slash ? slash + 1 : file);
+        free(was);
+    }
 }
 
 static void rise(run *r, exam_seat *seat)
@@ -236,8 +267,8 @@ static int ask_model(run *r, int m, char *err)
         rc = settings_of(p, a->against[i], &c, err);
         if (c) prov_config_free(c);
     }
-    if (rc == Q_OK) rc = a->vote ? sit_voting(r, p, err) : sit_further(r, p, NULL, err);
-    for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK && !r->stopped; i++) rc = sit_further(r, p, a->against[i], err);
+    if (rc == Q_OK) rc = a->vote ? sit_voting(r, p, err) : sit_further(r, p, m, NULL, err);
+    for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK && !r->stopped; i++) rc = sit_further(r, p, m, a->against[i], err);
     prov_close(p);
     return rc;
 }
@@ -310,6 +341,7 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     for (int m = 0; m < a.n_model && rc == Q_OK && !r.stopped; m++) rc = ask_model(&r, m, err);
     sigaction(SIGINT, &was, NULL);
     if (rc == Q_OK && r.n_seat == 0) rc = q_fail(err, Q_CANCEL, _("stopped before there was anything to compare"));
+    tell_apart(&r);
     if (rc == Q_OK) rc = report(&r, err);
     for (int i = 0; i < r.n_seat; i++) rise(&r, &r.seat[i]);
     for (int i = 0; i < r.sheet.n_item; i++) exam_item_free(&r.sheet.item[i]);

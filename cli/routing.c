@@ -34,7 +34,7 @@ static int parse(int argc, char **argv, args *o)
         else if (strcmp(argv[i], "--json") == 0) o->json = true;
         else good = false;
         if (!good)
-            return cli_usage_take(&cli_routing, q_printf(_("routing does not know \"%s\", or its value is wrong or missing"), argv[i]));
+            return cli_wrong(&cli_routing, "routing", NULL, 0, argv, i);
     }
     return o->n == 2 ? 0 : cli_usage(&cli_routing, _("routing needs -f twice: two texts"));
 }

@@ -30,7 +30,7 @@ static int parse(int argc, char **argv, args *o)
         else if (argv[i][0] == '-' || o->range.values) good = false;
         else *(o->range.knob ? &o->range.values : &o->range.knob) = argv[i];
         if (!good)
-            return cli_usage_take(&cli_sweep, q_printf(_("sweep does not know \"%s\", or its value is wrong or missing"), argv[i]));
+            return cli_wrong(&cli_sweep, "sweep", NULL, 0, argv, i);
     }
     return o->range.values && o->file ? 0 : cli_usage(&cli_sweep, _("sweep needs a knob, its values and -f"));
 }

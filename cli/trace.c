@@ -95,7 +95,7 @@ int cmd_trace(int argc, char **argv)
         else if (!file && argv[i][0] != '-') file = argv[i];
         else good = false;
         if (!good)
-            return cli_usage_take(&cli_trace, q_printf(_("trace stats does not know \"%s\", or its value is wrong or missing"), argv[i]));
+            return cli_wrong(&cli_trace, "trace stats", NULL, 0, argv, i);
     }
     return file ? stats(file, n_expert, json) : cli_usage(&cli_trace, _("trace stats needs a file that /trace save wrote"));
 }

@@ -440,7 +440,7 @@ static int all(leaving *l, const int64_t *id, int n, char *err)
     }
     if (rc == Q_OK && !l->out->train && !l->out->heldout)
         rc = q_fail(err, Q_NOTFOUND, "%s", l->x->to == ADV_AS_PAIRS ? _("there is no pair: /again makes a second answer, and /good marks the better one")
-                                           : l->x->only_good ? _("no answer is marked as good in what was released: /good marks one") : _("there is no whole answer in what was released"));
+                                           : l->x->only_good ? _("no whole answer is marked as good in what was released: /good marks one; one without words, or behind one that is bad, failed or was stopped, does not leave") : _("there is no whole answer in what was released"));
     return rc;
 }
 

@@ -267,7 +267,7 @@ static void say_file(const char *name, const adv_machine *m, const adv_fit *f, c
     char err[Q_ERRLEN];
     if (adv_choose(&(adv_ask){.context = 0}, m, &list, &n, err) != Q_OK) return;
     if (list[0].why == ADV_BEST)
-        wrap_take(text, q_printf(_("Of the published models this machine runs best: %s in %s, some %s tokens/s (this one: %s). quorum advise shows all."), list[0].variant->name, list[0].type,
+        wrap_take(text, q_printf(_("Of the published models %s in %s suits this machine best, some %s tokens/s (this one: %s). quorum advise shows all."), list[0].variant->name, list[0].type,
                                  number(rate, list[0].fit.decode), number(own, f->decode)), width);
     free(list);
 }

@@ -32,7 +32,7 @@ static int take(frozen *f, int layer, enum ker_role role, char *err)
     return Q_OK;
 }
 
-int frozen_open(frozen *f, const eng_model *model, lows *low, team *threads, const atomic_int *stop, char *err)
+int frozen_open(frozen *f, const eng_model *model, lows *low, team *threads, const team_stop *stop, char *err)
 {
     *f = (frozen){ .model = model, .m = eng_model_arithmetic(model), .gem = gem_get(), .team = threads, .stop = stop, .low = low };
     int rc = Q_OK;

@@ -186,7 +186,7 @@ static int free_to_write(const args *a, const char *path, char *err)
 {
     int rc = path ? q_no_folder(path, a->out, err) : Q_OK;
     if (rc || !path || a->force || access(path, F_OK) != 0) return rc;
-    return q_fail(err, Q_RANGE, _("%s is there already: give another name, or --force to write over it"), path);
+    return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
 }
 
 static int steps(args *a, eng_model *m, const eng_config *c, const eng_adapter *init, const batch *b, char *err)

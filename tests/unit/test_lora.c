@@ -306,7 +306,7 @@ static void values_as_text(void)
 {
     eng_model *m = help_model("glm4moe");
     static const char *const rows[][2] = {
-        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
+        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "other=2;style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
         { "style@1e3=0.5,style@1e4=0.5", "style=1,style@1e3-4=0.5" }, { "style=0,style@1=1,style@1e2=0", "style=0,style@1=1,style@1e2=0" },
         { "style=0", "none" }, { "none", "none" }, { "0", "none" }, { "0.5", "style=0.5,other=0.5" }, { "default", "style=1,other=1" }, { "style=-0", "none" },
     };

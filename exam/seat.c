@@ -1,5 +1,5 @@
 /* exam/seat: a model opened for a run: its room, at temperature 0 unless told otherwise, and further configurations of it. One caller. */
-#include "exam/exam.h"
+#include "exam/parts.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
 
@@ -70,11 +70,12 @@ static int longest(const exam_sheet *s, prov *p)
         const prov_message m = { .role = PROV_USER, .text = s->item[i].question, .n = strlen(s->item[i].question) };
         prov_request q = { .message = &m, .n_message = 1, .think = s->think };
         if (prompt) q = (prov_request){ .raw = prompt, .n_raw = strlen(prompt) };
-        int n = prov_count_request(p, &q, err);
+        int n = prov_count_request(p, &q, err), more = score_room(s, i);
+        n += more > s->max_tokens ? more : s->max_tokens;
         most = n > most ? n : most;
         free(prompt);
     }
-    return most + s->max_tokens + 16;
+    return most + 16;
 }
 
 int exam_seat_open(const exam_sheet *s, const exam_open *o, prov **out, char *err)

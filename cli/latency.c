@@ -98,7 +98,7 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     if (status) return status;
     for (int i = 0; i < a.n_users; i++) streams = a.users[i] > streams ? a.users[i] : streams;
     for (int i = 0; i < a.n_prompt; i++) longest = a.prompt[i] > longest ? a.prompt[i] : longest;
-    const exam_sheet none = { .n_item = 0 };
+    const exam_sheet none = { .max_tokens = a.tokens };
     int rc = cli_servers(&servers, err);
     const exam_open o = { .model = a.model, .servers = servers, .set = a.sets.item, .n_set = a.sets.n, .streams = streams, .room = 2 * longest + a.tokens + 128 };
     if (rc == Q_OK) rc = exam_seat_open(&none, &o, &p, err);

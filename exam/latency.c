@@ -73,7 +73,8 @@ static char *prompt_of(int tokens, uint64_t seed)
 
 static prov_request request_of(const prov *p, const prov_message *m, int tokens)
 {
-    prov_request q = { .message = m, .n_message = 1, .max_tokens = tokens, .n = 1, .seed = 1, .anew = true };
+    bool own = prov_about(p)->can & PROV_PER_REQUEST;        /* else its settings bound it: exam_seat_open */
+    prov_request q = { .message = m, .n_message = 1, .max_tokens = own ? tokens : 0, .n = 1, .seed = 1, .anew = own };
     if (prov_about(p)->can & PROV_RAW && !prov_about(p)->chat) q.message = NULL, q.n_message = 0, q.raw = m->text, q.n_raw = m->n;
     return q;
 }

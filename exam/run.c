@@ -57,8 +57,9 @@ static void ask(work *w, int n)
     exam_reply *r = &w->seat->reply[n];
     char err[Q_ERRLEN], *prompt = s->base ? exam_prompt(s, n) : NULL;
     const prov_message m = { .role = PROV_USER, .text = i->question, .n = strlen(i->question) };
-    prov_request q = { .message = &m, .n_message = 1, .max_tokens = s->max_tokens, .n = 1, .seed = s->seed + 1, .think = s->think, .config = w->seat->config };
-    if (prompt) q = (prov_request){ .raw = prompt, .n_raw = strlen(prompt), .max_tokens = s->max_tokens, .n = 1, .seed = s->seed + 1, .config = w->seat->config };
+    int limit = prov_about(w->seat->p)->can & PROV_PER_REQUEST ? s->max_tokens : 0;        /* else its settings say so: exam_seat_open */
+    prov_request q = { .message = &m, .n_message = 1, .max_tokens = limit, .n = 1, .seed = s->seed + 1, .think = s->think, .config = w->seat->config };
+    if (prompt) q = (prov_request){ .raw = prompt, .n_raw = strlen(prompt), .max_tokens = limit, .n = 1, .seed = s->seed + 1, .config = w->seat->config };
     asking a = { .w = w, .start = q_now_ns() };
     if (prompt && i->kind != EXAM_FORM) q_buf_puts(&a.text, i->lang == EXAM_EN ? "Answer:" : "Ответ:");        /* the prompt's last words belong to the reply */
     prov_result out = { 0 };

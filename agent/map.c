@@ -19,7 +19,7 @@ static bool drawn(shown *s, void (*draw)(const lab_map *, int, q_buf *), int col
     if (!s->cfg)
         return false;
     lab_map m = { s->full_name ? s->full_name : "", s->st.label, s->about.shape.n_layer, s->about.shape.n_head, s->st.n_expert, s->about.shape.first, s->about.shape.n_moe,
-                  s->about.shape.ctx_train, value, own, s, s->about.recurrent };
+                  s->about.shape.ctx_train, value, own, s, s->about.recurrent, s->about.window, s->about.sinks };
     draw(&m, columns, out);
     return true;
 }

@@ -205,6 +205,7 @@ static void shown_free(shown *s)
 {
     free(s->full_name);
     free(s->about.recurrent);
+    free(s->about.window);
     free(s->path);
     free(s->place_text);
     free(s->prompt);

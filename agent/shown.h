@@ -19,6 +19,8 @@ typedef struct shown_model {
     uint64_t id;
     struct { int n_layer, n_head, n_expert, n_group, n_group_used, first, n_moe, ctx_train; char theta[32]; } shape;   /* of the loaded model; its own rope.theta */
     uint8_t *recurrent;                  /* [n_layer], as prov_info has it; NULL */
+    int32_t *window;                     /* likewise */
+    bool sinks;
     lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
     bool elsewhere;                      /* it computes on a GPU */

@@ -156,6 +156,11 @@ void sync_mix(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
 }
 
+static void *copied(const void *list, size_t each, int n)
+{
+    return list && n > 0 ? memcpy(q_alloc(each * (size_t)n), list, each * (size_t)n) : NULL;
+}
+
 /* What a picture of the configuration is drawn from. Under shown.mu. */
 static void show_shape(shown *s, const prov *who, const prov_info *info)
 {
@@ -171,9 +176,10 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
     s->about.shape.n_group_used = info->n_group_used;
     s->about.shape.ctx_train = info->n_ctx_train;
     free(s->about.recurrent);
-    s->about.recurrent = info->recurrent ? q_alloc((size_t)info->n_layer + 1) : NULL;
-    if (s->about.recurrent)
-        memcpy(s->about.recurrent, info->recurrent, (size_t)info->n_layer);
+    free(s->about.window);
+    s->about.recurrent = copied(info->layers.recurrent, sizeof *info->layers.recurrent, info->n_layer);
+    s->about.window = copied(info->layers.window, sizeof *info->layers.window, info->n_layer);
+    s->about.sinks = info->layers.sinks;
     snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
     prov_config_free(s->own);
     s->own = plain;

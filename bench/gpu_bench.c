@@ -413,7 +413,7 @@ static int rig_run(rig *r, const piece *p)
 /* Bytes of weights read for a token under k experts a layer; cells are extra. */
 static double rig_bytes(const rig *r, int k, bool with_head)
 {
-    double sum = with_head ? (double)r->from->head_bytes : 0;
+    double sum = with_head ? (double)r->from->head.bytes : 0;
     for (int l = 0; l < r->m.n_layer; l++) {
         const model_bytes *b = &r->from->bytes[l % r->from->ker.n_layer];
         sum += (double)b->always + (r->m.layer[l].moe ? k * (double)b->expert : 0);
@@ -485,7 +485,7 @@ static void tell_prefill(const rig *r, int n, double s)
         return;
     }
     /* Two operations a weight that takes part: multiplications of quantised weights, without attention's own. */
-    double params = (double)r->from->head_params / n;
+    double params = (double)r->from->head.params / n;
     for (int l = 0; l < r->m.n_layer; l++) {
         const model_bytes *b = &r->from->bytes[l % r->from->ker.n_layer];
         params += (double)b->always_params + (r->m.layer[l].moe ? r->from->info.n_expert_used * (double)b->expert_params : 0);

@@ -69,7 +69,7 @@ static int finish(int status)
 
 static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_compare, &cli_sweep, &cli_routing,
                                             &cli_trace, &cli_embed, &cli_template, &cli_serve, &cli_launch, &cli_train_config,
-                                            &cli_train_plan, &cli_model, &cli_advise, &cli_memory, &cli_export, &cli_doctor };
+                                            &cli_train_plan, &cli_teach, &cli_model, &cli_advise, &cli_memory, &cli_export, &cli_doctor };
 enum { N_COMMAND = sizeof table / sizeof *table };
 
 static int dispatch(int argc, char **argv)
@@ -96,6 +96,9 @@ static int dispatch(int argc, char **argv)
             "    --gpu-layers N|auto             routed experts of so many layers on the GPU, the others' are the CPU's work\n"
             "    --gpu-budget GIB                of the GPU's memory; without it all that is free\n"
             "    --gpu-experts cpu|fetch         who has experts that do not fit: the CPU computes them, or they are brought when asked for"));
+        q_say(stdout, "\n\n");
+        q_say_text(stdout, _("Adapters (LoRA) on that model, likewise:\n"
+            "    --lora FILE[=SCALE[@WHERE]]     a GGUF adapter or a PEFT folder, several times if need be; WHERE: layers 0-11, or one expert 17e90"));
         q_say(stdout, "\n\n");
         q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;

@@ -45,8 +45,10 @@ int cli_model_map(const cli_map *o)
     const eng_info *e = eng_model_info(m);
     c.own = eng_config_new(m);
     uint8_t *recurrent = eng_recurrent_layers(m);
+    bool sinks;
+    int32_t *window = eng_layer_windows(m, &sinks);
     lab_map map = { e->name, eng_config_label(c.now, &label), e->n_layer, e->n_head, e->n_expert, e->first_moe_layer, e->n_moe_layer, e->n_ctx_train, value, own, &c,
-                    recurrent };
+                    recurrent, window, sinks };
     int rc = o->svg ? put_svg(&map, o, err) : Q_OK;
     if (rc == Q_OK && o->json) {
         lab_map_json(&map, &out);
@@ -58,6 +60,7 @@ int cli_model_map(const cli_map *o)
     q_buf_free(&out);
     q_buf_free(&label);
     free(recurrent);
+    free(window);
     eng_config_free(c.now);
     eng_config_free(c.own);
     eng_model_free(m);

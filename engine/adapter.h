@@ -8,18 +8,9 @@
 #include "engine/engine.h"
 #include "kernels/kernels.h"
 
-/* One matrix's change. Rows and columns are as in the model's GGUF: what a format permutes (llama's q and k) or fuses (gate_up_proj,
- * experts in three dimensions) is in this order here. */
-typedef struct eng_low {
-    enum ker_role role;
-    int layer;                          /* -1: of the whole model (embedding, head) */
-    int n_expert;                       /* 1; in matrices of routed experts all that the model has */
-    int64_t n_in, n_out;
-    int rank;                           /* the same for every expert of a matrix */
-    float scale;                        /* alpha / rank, rsLoRA's alpha / sqrt(rank): what B (A x) is multiplied by at a person's scale of 1 */
-    const float *a;                     /* [n_expert][rank][n_in] */
-    const float *b;                     /* [n_expert][n_out][rank] */
-} eng_low;
+/* One matrix's change, as arithmetic has it (kernels.h). Rows and columns are as in the model's GGUF: what a format permutes (llama's q
+ * and k) or fuses (gate_up_proj, experts in three dimensions) is in this order here. */
+typedef ker_low eng_low;
 
 typedef struct eng_adapter eng_adapter;
 typedef struct eng_adapter_info {       /* strings live as long as the adapter; "" where nothing is said */
@@ -53,6 +44,12 @@ enum { ENG_ADAPTERS = 16 };
 int eng_model_adapter_add(eng_model *, eng_adapter *, const char *name, char *err);
 int eng_model_adapter_drop(eng_model *, const char *name, char *err);
 int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const eng_adapter *out[ENG_ADAPTERS]);   /* how many */
+
+/* Named when the program starts (--lora): FILE, FILE=SCALE, FILE=SCALE@WHERE with WHERE as lora.scale has it (0-1, 1e6), several of one file
+ * in a row. Main's, before any model is opened; kept, not copied. Q_RANGE: that is none. */
+int eng_adapters_choose(const char *const *spec, int n, char *err);
+/* Loads them onto m, whose configurations have those scales as their default then. Nothing where none was named. */
+int eng_adapters_apply(eng_model *m, char *err);
 
 /* ---- files ---- */
 typedef struct eng_merge { const eng_adapter *adapter; float scale; } eng_merge;

@@ -76,13 +76,15 @@ const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
 /* [n_layer] 1: a recurrent layer, which has a state and no cells, and no heads that could be silenced; malloc'ed; NULL: there is none. */
 uint8_t *eng_recurrent_layers(const eng_model *);
+/* [n_layer] how many of the last tokens a layer sees, 0: all; malloc'ed; NULL: every layer sees all. *sinks: attention has sinks. */
+int32_t *eng_layer_windows(const eng_model *, bool *sinks);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
 /* The tensors as mapped, for measuring reads: of file 0, 1, ... that the model lies in; NULL: there is no such file. */
 const void *eng_model_pages(const eng_model *, int file, size_t *bytes);
-/* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
- * KV reads excluded). */
+/* Parameters that take part in one token under c (as eng_energy_active counts them: embedding and head whole), and bytes of
+ * weights read for it (layers and head apart; of the embedding a row, which counts as nothing; KV reads excluded). */
 typedef struct eng_cost { uint64_t params, bytes_layers, bytes_head; } eng_cost;
 eng_cost eng_model_cost(const eng_model *, const eng_config *c);
 

@@ -119,6 +119,8 @@ static void judge(run *r, int from, int at, int n, const eng_out out[SIDES])
             r->shared[l] += overlap(&out[A], s[A].from + i, &out[B], s[B].from + i, r->first + l);
         if (at + i + 1 >= r->text.token.n)
             break;
+        if (r->text.mask && !r->text.mask[at + i + 1])
+            continue;
         const float *x = s[A].logits[i], *y = s[B].logits[i], *z = s[YARDSTICK].logits[i];
         double lx = judge_log_sum(x, r->n_vocab), ly = judge_log_sum(y, r->n_vocab), lz = judge_log_sum(z, r->n_vocab);
         int32_t next = r->text.token.id[at + i + 1];
@@ -142,9 +144,8 @@ static void judge(run *r, int from, int at, int n, const eng_out out[SIDES])
 
 static int evaluate(run *r, const lab_terms *terms, char *err)
 {
-    const int window = r->text.window;
-    for (int from = 0; from < r->text.token.n; from += window) {
-        int end = from + window < r->text.token.n ? from + window : r->text.token.n;
+    for (int from = 0, end; from < r->text.token.n; from = end) {
+        end = text_end(&r->text, from);
         for (int s = 0, rc; s < SIDES; s++)
             if ((rc = eng_session_cut(r->side[s].session, 0, err)) < 0)
                 return rc;
@@ -186,12 +187,9 @@ static void conclude(run *r, bool equal)
     free(block);
 }
 
-static int prepare(run *r, const eng_config *a, const eng_config *b, const char *text, size_t n, const lab_terms *terms, char *err)
+static int prepare(run *r, const eng_config *a, const eng_config *b, char *err)
 {
     const eng_info *info = eng_model_info(r->side[A].m);
-    int rc = text_open(r->side[A].m, text, n, terms->window, &r->text, err);
-    if (rc)
-        return rc;
     r->n_vocab = info->n_vocab;
     r->out->more_experts = info->n_expert_used > 0 && (eng_config_k(a) > info->n_expert_used || (r->side[B].m == r->side[A].m && eng_config_k(b) > info->n_expert_used));
     bool one = r->side[A].m == r->side[B].m;         /* experts of two models have nothing in common but their numbers */
@@ -223,14 +221,13 @@ int lab_compare(eng_model *m, const eng_config *a, const eng_config *b, const ch
     return compare_models(m, a, m, b, text, n, terms, out, err);
 }
 
-int compare_models(eng_model *m, const eng_config *a, eng_model *other, const eng_config *b, const char *text, size_t n, const lab_terms *terms,
-                   lab_compared *out, char *err)
+/* text: what text_open or the talks left, rc: how that went; closed here. */
+static int compare(eng_model *m, const eng_config *a, eng_model *other, const eng_config *b, lab_text *text, int rc, const lab_terms *terms, lab_compared *out, char *err)
 {
-    static const lab_terms usual = { .window = 0 };
-    run r = { .side = { [A] = { .m = m }, [B] = { .m = other }, [YARDSTICK] = { .m = m } }, .out = out };
-    terms = terms ? terms : &usual;
+    run r = { .side = { [A] = { .m = m }, [B] = { .m = other }, [YARDSTICK] = { .m = m } }, .text = *text, .out = out };
     *out = (lab_compared){ .n = 0 };
-    int rc = prepare(&r, a, b, text, n, terms, err);
+    if (rc == Q_OK)
+        rc = prepare(&r, a, b, err);
     for (int s = 0; s < SIDES && rc == Q_OK; s++)
         rc = open_side(&r, s, err);
     if (rc == Q_OK)
@@ -245,6 +242,53 @@ int compare_models(eng_model *m, const eng_config *a, eng_model *other, const en
     free(r.shared);
     if (rc)
         lab_compared_free(out);
+    return rc;
+}
+
+static const lab_terms usual = { .window = 0 };
+
+int compare_models(eng_model *m, const eng_config *a, eng_model *other, const eng_config *b, const char *text, size_t n, const lab_terms *terms,
+                   lab_compared *out, char *err)
+{
+    lab_text t = { .window = 0 };
+    terms = terms ? terms : &usual;
+    int rc = text_open(m, text, n, terms->window, &t, err);
+    return compare(m, a, other, b, &t, rc, terms, out, err);
+}
+
+static int judged_of(const lab_talk *t)
+{
+    int n = 0;
+    for (int k = 1; k < t->n; k++)
+        n += t->mask[k] != 0;
+    return n;
+}
+
+int lab_compare_talks(eng_model *m, const eng_config *a, const eng_config *b, const lab_talk *talk, int n, const lab_terms *terms, lab_compared *out, char *err)
+{
+    lab_text t = { .window = TEXT_NARROWEST, .by_paragraph = true };
+    size_t all = 1;
+    for (int i = 0; i < n; i++)
+        all += (size_t)talk[i].n;
+    uint8_t *mask = q_alloc(all);
+    t.begin = q_alloc(sizeof *t.begin * (size_t)(n + 1));
+    t.block = q_alloc(sizeof *t.block * all);
+    for (int i = 0; i < n; i++) {
+        if (!judged_of(&talk[i]))
+            continue;
+        t.begin[t.n_begin++] = t.token.n;
+        t.window = talk[i].n > t.window ? talk[i].n : t.window;
+        for (int k = 0; k < talk[i].n; k++) {
+            t.block[t.token.n] = t.blocks;
+            mask[t.token.n] = k > 0 && talk[i].mask[k];
+            eng_tokens_add(&t.token, talk[i].token[k]);
+        }
+        t.blocks++;
+    }
+    t.mask = mask;
+    int rc = t.blocks ? Q_OK : q_fail(err, Q_RANGE, _("these conversations have no answer to be judged by"));
+    rc = compare(m, a, m, b, &t, rc, terms ? terms : &usual, out, err);
+    free(mask);
     return rc;
 }
 

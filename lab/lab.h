@@ -167,6 +167,8 @@ typedef struct lab_map {                 /* what it is drawn from; nothing owned
     const char *(*own)(void *user, const char *knob, q_buf *);   /* the model's own */
     void *user;
     const uint8_t *recurrent;            /* [n_layer] 1: a state stands where others have heads; NULL: none */
+    const int32_t *window;               /* [n_layer] the last tokens that a layer sees, 0: all; NULL: every layer sees all */
+    bool sinks;                          /* attention has sinks */
 } lab_map;
 void lab_map_text(const lab_map *, int columns /* 30 to 300 */, q_buf *out);
 void lab_map_svg(const lab_map *, q_buf *out);
@@ -242,6 +244,10 @@ typedef struct lab_terms {
  * 32 tokens. Owns its caches while it runs. The model's thread. */
 int lab_compare(struct eng_model *, const struct eng_config *a, const struct eng_config *b, const char *text, size_t n,
                 const lab_terms *, lab_compared *out, char *err);
+/* The same over conversations, each a context and a block of the bootstrap of its own: only tokens that a mask names are judged, foretold by
+ * what stands before them. Q_RANGE: none is. */
+typedef struct lab_talk { const int32_t *token; const uint8_t *mask; int n; } lab_talk;
+int lab_compare_talks(struct eng_model *, const struct eng_config *a, const struct eng_config *b, const lab_talk *, int n, const lab_terms *, lab_compared *out, char *err);
 void lab_compared_free(lab_compared *);  /* contents, not the struct */
 /* In words; a and b: how the sides are called. */
 void lab_compared_say(const lab_compared *, const char *a, const char *b, q_buf *out);

@@ -11,11 +11,12 @@
 
 enum { FREE, BANNED, PINNED, MOST = 1 << 22 /* cells of a grid: no model has as many */ };
 
-typedef struct layer { int k, width, n_ban, n_pin, n_off; bool moe, recurrent; const uint8_t *bent, *off; } layer;
+typedef struct layer { int k, width, window, n_ban, n_pin, n_off; bool moe, recurrent; const uint8_t *bent, *off; } layer;
 typedef struct map {
     const lab_map *of;
     layer *layer;
     uint8_t *bent, *off;                 /* [n_layer][n_expert], [n_layer][n_head] */
+    int window;                          /* tokens that sliding layers see; 0: there are none */
     double context, reach;               /* tokens; reach 0: not known */
     char rope[256];                      /* how positions are made, in words */
     char beyond[160];                    /* and how far they reach */
@@ -98,7 +99,9 @@ static bool build(map *m, const lab_map *of)
     pairs(of, "attention.heads_off", of->n_head, 1, m->off);
     for (size_t l = 0; l < L; l++) {
         layer *y = &m->layer[l];
-        *y = (layer){ .k = k[l], .width = width[l], .moe = (int)l >= of->first && (int)l < of->first + of->n_moe, .recurrent = of->recurrent && of->recurrent[l], .bent = m->bent + l * N, .off = m->off + l * H };
+        *y = (layer){ .k = k[l], .width = width[l], .moe = (int)l >= of->first && (int)l < of->first + of->n_moe, .recurrent = of->recurrent && of->recurrent[l],
+                      .window = of->window ? of->window[l] : 0, .bent = m->bent + l * N, .off = m->off + l * H };
+        m->window = y->window > m->window ? y->window : m->window;
         for (size_t e = 0; e < N; e++) {
             y->n_ban += y->bent[e] == BANNED;
             y->n_pin += y->bent[e] == PINNED;
@@ -225,7 +228,7 @@ static void row(const map *m, int l, const form *f, q_buf *out)
 {
     const layer *y = &m->layer[l];
     char k[32], n[24];
-    q_buf_printf(out, "%3d ", l);
+    q_buf_printf(out, "%3d%s", l, y->window && f->head != m->of->n_head ? "◐" : " ");
     if (f->head && y->recurrent && f->head == m->of->n_head)
         for (int h = 0; h < f->head; h++)
             q_buf_putc(out, '~');
@@ -233,7 +236,7 @@ static void row(const map *m, int l, const form *f, q_buf *out)
         q_buf_printf(out, "%*s", f->head, "~");
     else if (f->head && f->head == m->of->n_head)
         for (int h = 0; h < m->of->n_head; h++)
-            q_buf_puts(out, y->off[h] ? "○" : "●");
+            q_buf_puts(out, y->off[h] ? "○" : y->window ? "◐" : "●");
     else if (f->head) {
         snprintf(n, sizeof n, "%d/%d", m->of->n_head - y->n_off, m->of->n_head);
         q_buf_printf(out, "%*s", f->head, n);
@@ -265,6 +268,15 @@ static void reach_bar(const map *m, int columns, q_buf *out)
 
 static char *title_of(const lab_map *of) { return q_printf("%s · %s", of->name, *of->label ? of->label : "standard"); }
 
+/* Of attention that differs, in words. */
+static void sliding(const map *m, q_buf *out)
+{
+    if (m->window)
+        q_buf_say(out, ngettext("◐ sees the last %d token only   ", "◐ sees the last %d tokens only   ", (unsigned long)m->window), m->window);
+    if (m->of->sinks)
+        q_buf_puts(out, _("attention has sinks   "));
+}
+
 void lab_map_text(const lab_map *of, int columns, q_buf *out)
 {
     map m;
@@ -275,11 +287,13 @@ void lab_map_text(const lab_map *of, int columns, q_buf *out)
     free(title);
     if (build(&m, of)) {
         form f = form_of(&m, columns);
-        char *legend = q_printf("%s%s%s%s", f.head == of->n_head && f.head ? _("● head on  ○ off   ") : f.head ? _("heads on/all   ") : "",
-                                of->recurrent && f.head ? _("~ recurrent: a state, no heads   ") : "",
-                                f.strip ? _("· expert  × banned  P pinned") : of->n_expert ? _("× banned  P pinned") : "", "");
-        wrapped(out, legend, columns);
-        free(legend);
+        q_buf legend = { 0 };
+        q_buf_puts(&legend, f.head == of->n_head && f.head ? _("● head on  ○ off   ") : f.head ? _("heads on/all   ") : "");
+        q_buf_puts(&legend, of->recurrent && f.head ? _("~ recurrent: a state, no heads   ") : "");
+        sliding(&m, &legend);
+        q_buf_puts(&legend, f.strip ? _("· expert  × banned  P pinned") : of->n_expert ? _("× banned  P pinned") : "");
+        wrapped(out, legend.p ? legend.p : "", columns);
+        q_buf_free(&legend);
         for (int l = 0; l < of->n_layer; l++)
             row(&m, l, &f, out);
         wrapped(out, m.rope, columns);
@@ -310,7 +324,7 @@ static void svg_row(const map *m, int l, q_buf *b)
         q_buf_printf(b, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"8\" rx=\"4\" class=\"state\"/>\n", x + 1, at + 1, H * HEAD - 3);
     for (int h = 0; h < H; h++, x += HEAD)
         if (!y->recurrent)
-            q_buf_printf(b, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" class=\"%s\"/>\n", x + 5, at + 5, y->off[h] ? "off" : "on");
+            q_buf_printf(b, "<circle cx=\"%d\" cy=\"%d\" r=\"4\" class=\"%s\"/>\n", x + 5, at + 5, y->off[h] ? "off" : y->window ? "near" : "on");
     x += H ? HEAD : 0;
     for (int e = 0; e < N; e++, x += EXPERT)
         if (y->moe)
@@ -328,7 +342,7 @@ void lab_map_svg(const lab_map *of, q_buf *b)
     w = w < BAR + 2 * LEFT ? BAR + 2 * LEFT : w;
     q_buf_printf(b, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"DejaVu Sans,Helvetica,Arial,sans-serif\" "
                  "font-size=\"11\">\n<style>.on{fill:#3b5b92}.off{fill:none;stroke:#c2554a}.state{fill:#8d6cab}.free{fill:#c9d2dc}.ban{fill:#c2554a}.pin{fill:#2f8f5b}"
-                 ".bar{fill:#dde3ea}.used{fill:#3b5b92}text{fill:#222}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", w, h, w, h);
+                 ".near{fill:#b9c8e2;stroke:#3b5b92}.bar{fill:#dde3ea}.used{fill:#3b5b92}text{fill:#222}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", w, h, w, h);
     char *title = title_of(of);
     label(b, 16, 20, title);
     free(title);
@@ -340,6 +354,14 @@ void lab_map_svg(const lab_map *of, q_buf *b)
     if (good) {
         label(b, 16, y, m.rope);
         label(b, 16, y + 16, m.beyond);
+    }
+    if (good && (m.window || of->sinks)) {
+        q_buf said = { 0 };
+        if (m.window)
+            q_buf_say(&said, ngettext("light blue: a head that sees the last %d token only   ", "light blue: a head that sees the last %d tokens only   ", (unsigned long)m.window), m.window);
+        q_buf_puts(&said, of->sinks ? _("attention has sinks   ") : "");
+        label(b, 16, y + 50, said.p);
+        q_buf_free(&said);
     }
     if (good && m.reach > 0) {
         double share = m.context / m.reach > 1 ? 1 : m.context / m.reach;
@@ -368,12 +390,14 @@ void lab_map_json(const lab_map *of, q_buf *out)
     cJSON_AddStringToObject(j, "configuration", of->label);
     cJSON_AddNumberToObject(j, "heads", of->n_head);
     cJSON_AddNumberToObject(j, "experts", of->n_expert);
+    cJSON_AddBoolToObject(j, "sinks", of->sinks);
     cJSON *rows = cJSON_AddArrayToObject(j, "layers");
     for (int l = 0; l < of->n_layer && good; l++) {
         const layer *y = &m.layer[l];
         cJSON *o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, "layer", l);
         cJSON_AddBoolToObject(o, "recurrent", y->recurrent);
+        cJSON_AddNumberToObject(o, "window", y->window);
         cJSON_AddNumberToObject(o, "k", y->moe ? y->k : 0);
         cJSON_AddNumberToObject(o, "width", y->width);
         ids(o, "banned", y->bent, of->n_expert, BANNED);

@@ -106,9 +106,18 @@ double text_rate(eng_session *s)
     return done && took[done / 2] > 0 ? 1e9 / (double)took[done / 2] : 0;
 }
 
+int text_end(const lab_text *t, int from)
+{
+    for (int i = 0; i < t->n_begin; i++)
+        if (t->begin[i] > from)
+            return t->begin[i];
+    return t->begin || from + t->window > t->token.n ? t->token.n : from + t->window;
+}
+
 void text_close(lab_text *t)
 {
     eng_tokens_free(&t->token);
     free(t->block);
+    free(t->begin);
     *t = (lab_text){ .blocks = 0 };
 }

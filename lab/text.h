@@ -13,11 +13,14 @@ typedef struct lab_text {
     int blocks;
     bool by_paragraph;                   /* else blocks are pieces of equal length: there are too few paragraphs */
     int window;                          /* tokens that are evaluated as one context */
+    int *begin; int n_begin;             /* contexts begin here, ascending, instead of every `window`; NULL */
+    const uint8_t *mask;                 /* [token.n] 1: it is judged; NULL: all are; the caller's */
 } lab_text;
 int text_window(const eng_model *);      /* 1,024, or what the model knows, and no less than context.length takes */
 /* window 0: 1,024, or what the model knows. Q_RANGE: fewer than TEXT_LEAST tokens. Zero-initialised; text_close in any case. */
 int text_open(const eng_model *, const char *text, size_t n, int window, lab_text *, char *err);
 void text_close(lab_text *);
+int text_end(const lab_text *, int from);                /* of the context that begins there */
 
 /* lab_compare over two models of one vocabulary: ids mean the same. Nothing is said of experts. */
 int compare_models(eng_model *, const eng_config *a, eng_model *other, const eng_config *b, const char *text, size_t n, const lab_terms *,

@@ -19,6 +19,8 @@ typedef struct local {
     rendered last;                       /* what was counted is asked next: it is rendered once */
     char device[16];
     uint8_t *recurrent;                  /* [n_layer], NULL: no layer is */
+    int32_t *window;                     /* likewise: none slides */
+    bool sinks;
     atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
     struct single *single;               /* the conversation, where requests take turns; else NULL */
     struct many *many;                   /* where several are answered at once; else NULL */

@@ -1,5 +1,6 @@
 /* provider/local: a model in this process: opening it, its configurations, and requests that take turns over one timeline, the conversation. Owns
  * model, session and sampler, and the text of the last request with its answer, to evaluate it anew after a knob. */
+#include "engine/adapter.h"
 #include "provider/local.h"
 #include "provider/answer.h"
 #include "provider/many.h"
@@ -341,6 +342,7 @@ static void close_local(prov *p)
     eng_config_free(l->c);
     eng_model_free(l->m);
     free(l->recurrent);
+    free(l->window);
     eng_tokens_free(&l->last.t);
     pthread_mutex_destroy(&l->last.mu);
     pthread_mutex_destroy(&l->mu);
@@ -368,13 +370,14 @@ static void describe(local *l)
 {
     const eng_info *e = eng_model_info(l->m);
     l->recurrent = eng_recurrent_layers(l->m);
+    l->window = eng_layer_windows(l->m, &l->sinks);
     const char *device = eng_model_device(l->m), *note = eng_model_device_note(l->m);
     snprintf(l->device, sizeof l->device, "%.*s", strcmp(device, "cpu") ? (int)strcspn(device, " ") : 0, device);
     l->base.info = (prov_info){ .device = l->device, .divided = *note ? note : NULL,
         .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .eos = eng_template_token(l->m, true), .id = e->id,
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_group = e->groups.n, .n_group_used = e->groups.used, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
-        .recurrent = l->recurrent, .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
+        .layers = { l->recurrent, l->window, l->sinks }, .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
         .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | (e->frame.tools ? PROV_TOOLS : 0) | PROV_GRAMMAR | PROV_PER_REQUEST };
 }
 
@@ -400,6 +403,8 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
     if (getrandom(&l->last.salt, sizeof l->last.salt, 0) != (ssize_t)sizeof l->last.salt)
         l->last.salt = (uint64_t)q_now_ns();
     int rc = eng_model_open(path, &eo, &l->m, err);
+    if (rc == Q_OK && o->adapters)
+        rc = eng_adapters_apply(l->m, err);
     if (rc == Q_OK) {
         describe(l);
         prov_config *c = local_wrap(l, eng_config_new(l->m));

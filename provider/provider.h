@@ -24,6 +24,7 @@ typedef struct prov_opts {
     void (*progress)(void *user, uint64_t done, uint64_t total);     /* may be NULL */
     int (*configure)(void *user, prov_config *c, char *err);         /* sets knobs before room for the context is made; may be NULL */
     void *user;
+    bool adapters;                       /* those that were named at the start (eng_adapters_choose) are loaded onto a model in this process */
     int streams;                         /* of a model in this process: so many requests are answered at once (PROV_PARALLEL), 1 to PROV_STREAMS, and
                                             share the cells of one context.length. 0: they take turns, and a context stays between them */
 } prov_opts;
@@ -47,6 +48,11 @@ enum {                                  /* what this one can do */
     PROV_GRAMMAR = 1 << 11,             /* answers can be held to a grammar */
     PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo, anew and ids */
 };
+typedef struct prov_layers {            /* how they differ */
+    const uint8_t *recurrent;           /* [n_layer] 1: a layer with a state and without heads; NULL: none has, or unknown */
+    const int32_t *window;              /* [n_layer] the last tokens that a layer sees, 0: all; NULL: every layer sees all, or unknown */
+    bool sinks;                         /* attention has sinks */
+} prov_layers;
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
@@ -58,12 +64,19 @@ typedef struct prov_info {              /* strings live as long as the prov */
     int n_layer, n_expert, first_moe_layer, n_moe_layer;             /* 0: dense, or unknown */
     int n_group, n_group_used;          /* experts are chosen in the best of so many groups; 0: there are none, or unknown */
     int n_ctx_train, n_embd, n_head;    /* n_head 0: unknown */
-    const uint8_t *recurrent;           /* [n_layer] 1: a layer with a state and without heads; NULL: none has, or unknown */
+    prov_layers layers;
     bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
 } prov_info;
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */
 struct eng_cache *prov_cache(prov *);
+/* Adapters of a model in this process: Q_ERR with a sentence where who answers is another. In this prov's turn. What is loaded acts in
+ * configurations made from then on; lora.scale says how much. */
+typedef struct prov_adapter { char *name, *path, *base; uint64_t params, bytes; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
+int prov_adapter_load(prov *, const char *path, const char *name /* NULL: the file's */, char **as /* malloc'ed */, char *err);
+int prov_adapter_drop(prov *, const char *name, char *err);
+int prov_adapters(prov *, prov_adapter **out /* malloc'ed: prov_adapters_free */);      /* how many */
+void prov_adapters_free(prov_adapter *, int n);
 /* Its timeline: the last request's text with its answer, and their cells. Likewise; what looks at it leaves it as it was. */
 struct eng_session *prov_session(prov *);
 bool prov_holds(prov *, const int32_t *token, const int32_t *pos, int n);        /* each of these tokens stands there in it */

@@ -2,13 +2,17 @@
  * which experts are worth teaching. Owns its activations, gradients and threads; the model and its configuration are the caller's and stay as
  * they are. It reads no conversation and prints nothing: examples come as tokens.
  *
- * Threads: a trn is one thread's; trn_stop may be called from any. While it runs, the model may serve sessions of another thread.
- * Determinism: the same data, seed, options and threads give the same adapter bytes, also after a stop and a resume.
+ * Threads: a trn is one thread's; trn_stop may be called from any. While it runs, the model may serve sessions of another thread. Its own
+ * threads have the niceness of who called trn_new. Adapters that the model carries have no part in it.
+ * Arithmetic: F32 over dequantised weights, K and V too. The engine quantises activations where weights are quantised, so its losses differ a little there.
+ * Determinism: the same data, seed and options give the same adapter bytes whatever the threads and the processor's vector set, also after a stop and a resume.
  * Errors: base.h. */
 #ifndef QUORUM_TRAIN_H
 #define QUORUM_TRAIN_H
 
 #include "base/base.h"
+
+#include <stdatomic.h>
 
 struct eng_adapter;
 struct eng_config;
@@ -61,6 +65,7 @@ typedef struct trn_run_terms {
     int every;                          /* steps between checkpoints (whole, then renamed; the last two stay); 0: about every half minute's worth, counted in steps fixed at the start */
     bool (*progress)(void *user, const trn_progress *);   /* after each step; false: stop, Q_CANCEL, to be gone on with */
     void *user;
+    const atomic_bool *stop;            /* set by any thread: the step that runs ends within a second, Q_CANCEL, to be gone on with; NULL */
 } trn_run_terms;
 /* name, note: of the adapter; the note gets the run's own provenance added (settings, hashes of data and base, curve). */
 int trn_run(struct eng_model *, const struct eng_config *, const struct eng_adapter *init, const trn_options *, const trn_run_terms *,

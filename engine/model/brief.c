@@ -1,10 +1,11 @@
 /* engine/model/brief: reads the header of a model file into a few numbers and words. See brief.h. */
 #include "engine/model/brief.h"
 #include "base/say.h"
-#include "engine/models.h"
+#include "engine/model/energy.h"
 #include "engine/run/model.h"
 #include "engine/run/shape.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,20 +46,10 @@ static double real_of(const gguf_file *f, const brief *b, const char *key)
     return v;
 }
 
-static bool routed(const gguf_tensor *t) { return t->name.n > 12 && memmem(t->name.p, t->name.n, "_exps.", 6) != NULL; }
-
-bool brief_beside(const gguf_tensor *t, uint64_t n_layer)
-{
-    uint64_t at = 0;
-    size_t i = 4;
-    if (t->name.n < 6 || memcmp(t->name.p, "blk.", 4) != 0) return false;
-    for (; i < t->name.n && i < 10 && t->name.p[i] >= '0' && t->name.p[i] <= '9'; i++) at = at * 10 + (uint64_t)(t->name.p[i] - '0');
-    return i > 4 && at >= n_layer;
-}
-
 static void read_tensors(const gguf_file *f, brief *b)
 {
-    uint64_t by_type[KER_TYPE_LIMIT] = {0}, experts = 0, beside = 0;
+    uint64_t by_type[KER_TYPE_LIMIT] = {0};
+    eng_energy counted = {.n_layer = 0};
     int best = KER_F32;
     for (int i = 0; i < gguf_n_tensors(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
@@ -66,17 +57,15 @@ static void read_tensors(const gguf_file *f, brief *b)
         b->params += n;
         b->tensor_bytes += t->bytes;
         if (t->bytes > b->largest) b->largest = t->bytes;
-        if (b->shape.n_layer && brief_beside(t, b->shape.n_layer)) beside += n;
-        else if (routed(t)) {
-            bool down = memmem(t->name.p, t->name.n, "ffn_down_exps.weight", 20) != NULL;
-            experts += n;
-            b->shape.n_moe_layer += down;
-            if (down && !b->shape.n_ff_exp) b->shape.n_ff_exp = (uint64_t)t->ne[0];    /* families that have one width for both kinds */
-        } else b->shape.n_recurrent += memmem(t->name.p, t->name.n, "ssm_conv1d", 10) != NULL;
+        bool down = t->name.n > 20 && memmem(t->name.p, t->name.n, "ffn_down_exps.weight", 20) && !(b->shape.n_layer && energy_beside(t, b->shape.n_layer));
+        if (down && !b->shape.n_ff_exp) b->shape.n_ff_exp = (uint64_t)t->ne[0];    /* families that have one width for both kinds */
         if (t->type >= 0 && t->type < KER_TYPE_LIMIT && (by_type[t->type] += t->bytes) > by_type[best]) best = t->type;
     }
-    b->active = b->params - experts - beside;
-    if (b->shape.n_expert) b->active += experts / b->shape.n_expert * b->shape.n_used;
+    energy_tensors(&counted, f, b->shape.n_layer);
+    b->shape.n_moe_layer = (uint64_t)counted.n_routed;
+    b->shape.n_recurrent = (uint64_t)counted.n_recurrent;
+    counted.n_expert = b->shape.n_expert < INT_MAX ? (int)b->shape.n_expert : INT_MAX;
+    b->active = eng_energy_active(&counted, b->shape.n_used < INT_MAX ? (int)b->shape.n_used : INT_MAX);
     free(b->quant);
     const ker_type *k = ker_type_named(best);
     const char *name = k && k->name && b->params ? k->name : "";
@@ -134,7 +123,7 @@ void brief_read(gguf_file *f, brief *b)
                  strcmp(b->arch, "carve") == 0;
     free(kind);
     b->in_memory = gguf_path(f) && q_in_memory(gguf_path(f));
-    uint64_t beside = number_of(f, b, "nextn_predict_layers");     /* see brief_beside */
+    uint64_t beside = number_of(f, b, "nextn_predict_layers");     /* see energy_beside */
     if (beside < b->shape.n_layer) b->shape.n_layer -= beside;
     read_tensors(f, b);
     b->shape.state_bytes = state_of(f, b);
@@ -143,7 +132,7 @@ void brief_read(gguf_file *f, brief *b)
     else if (!b->params) b->problem = q_strdup(_("the file holds a vocabulary and no weights: it can be used with tokenize only"));
     else {
         char err[Q_ERRLEN];
-        int rc = model_check(f, err);
+        int rc = model_check(f, &b->need, err);
         if (rc) b->problem = q_strdup(err);
         b->full = rc == Q_NOMEM;
     }
@@ -151,6 +140,8 @@ void brief_read(gguf_file *f, brief *b)
 
 uint64_t brief_memory(const brief *b)
 {
+    if (b->need)
+        return b->need;
     uint64_t width = b->shape.head_dim;                            /* of a cell, K and V: a file may say anything, sums saturate */
     if (!b->shape.kv_rank && __builtin_mul_overflow(width, 2, &width)) width = UINT64_MAX;
     uint64_t recurrent = b->shape.n_recurrent < b->shape.n_layer ? b->shape.n_recurrent : b->shape.n_layer;

@@ -22,6 +22,7 @@ typedef struct brief {
     char *template_note;               /* NULL, or why no conversation is possible     */
     uint64_t params, active;           /* active: with the file's own number of experts */
     uint64_t tensor_bytes, largest;
+    uint64_t need;                     /* memory that running takes, where quorum can run it; else 0 */
     brief_shape shape;
     double rope_theta, norm_eps;       /* 0: not said */
     bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
@@ -31,11 +32,9 @@ typedef struct brief {
 
 void brief_read(gguf_file *f, brief *out);     /* f: best of gguf_look, so that no file is beyond words */
 void brief_free(brief *);
-/* A tensor of a layer that is trained beside the model (MTP), behind its n_layer: no part of a pass. */
-bool brief_beside(const gguf_tensor *, uint64_t n_layer);
 /* n bytes of a file as text that a terminal can show; malloc'ed. */
 char *brief_text(const char *p, size_t n, size_t max);
-/* As model_memory. */
+/* As model_memory; of a file that does not run here by what its keys say. */
 uint64_t brief_memory(const brief *);
 
 #endif

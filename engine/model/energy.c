@@ -4,7 +4,6 @@
  * likewise, so 4 n_head head_dim a layer and cell; a number of a recurrent layer's state takes part in 7; of a latent cell a head takes all numbers for
  * K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
-#include "engine/model/brief.h"
 #include "engine/run/arch.h"
 
 #include <stdio.h>
@@ -45,6 +44,24 @@ void energy_add(eng_energy *e, const char *name, size_t n, const int64_t ne[4], 
     e->n_sinks += memmem(name, n, "attn_sinks", 10) != NULL;
 }
 
+bool energy_beside(const gguf_tensor *t, uint64_t n_layer)
+{
+    uint64_t at = 0;
+    size_t i = 4;
+    if (t->name.n < 6 || memcmp(t->name.p, "blk.", 4) != 0) return false;
+    for (; i < t->name.n && i < 10 && t->name.p[i] >= '0' && t->name.p[i] <= '9'; i++) at = at * 10 + (uint64_t)(t->name.p[i] - '0');
+    return i > 4 && at >= n_layer;
+}
+
+void energy_tensors(eng_energy *e, const gguf_file *f, uint64_t n_layer)
+{
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        if (!n_layer || !energy_beside(t, n_layer))
+            energy_add(e, t->name.p, t->name.n, t->ne, t->bytes);
+    }
+}
+
 static int small(uint64_t v) { return v < 1 << 30 ? (int)v : 1 << 30; }
 
 energy_cell energy_cells(uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t kv_rank)
@@ -81,49 +98,6 @@ int energy_near(const char *arch_name, int n_layer)
     const arch *a = arch_find(arch_name, strlen(arch_name));
     int every = a ? a->attn.window_every : 0;
     return every ? n_layer - n_layer / every : n_layer;
-}
-
-/* What a header says of shapes, within what any model has: products of these stay in 64 bits. */
-static int check_shape(const brief *b, const char *path, char *err)
-{
-    const struct { const char *key; uint64_t v, most; } counts[] = {
-        {"block_count", b->shape.n_layer, 1 << 12},          {"attention.head_count", b->shape.n_head, 1 << 16}, {"attention.head_count_kv", b->shape.n_kv, 1 << 16},
-        {"attention.key_length", b->shape.head_dim, 1 << 16}, {"attention.kv_lora_rank", b->shape.kv_rank, 1 << 16}, {"expert_count", b->shape.n_expert, 1 << 20},
-        {"expert_used_count", b->shape.n_used, b->shape.n_expert},
-    };
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (counts[i].v > counts[i].most)
-            return q_fail(err, Q_FORMAT, _("%s: %s is %llu, and %llu is the most that it can be: the file is damaged, get another copy"), path, counts[i].key,
-                          (unsigned long long)counts[i].v, (unsigned long long)counts[i].most);
-    return Q_OK;
-}
-
-int eng_energy_read(const char *path, eng_energy *out, char *err)
-{
-    gguf_file *f = NULL;
-    int rc = gguf_look(path, &f, err);
-    if (rc)
-        return rc;
-    *out = (eng_energy){ .n_layer = 0 };
-    brief b;
-    brief_read(f, &b);
-    for (int i = 0; i < gguf_n_tensors(f); i++) {
-        const gguf_tensor *t = gguf_tensor_at(f, i);
-        if (b.shape.n_layer && brief_beside(t, b.shape.n_layer))
-            continue;
-        energy_add(out, t->name.p, t->name.n, t->ne, t->bytes);
-    }
-    out->state_bytes = b.shape.state_bytes;
-    energy_cell cell = energy_cells(b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.kv_rank);
-    energy_shape(out, b.shape.n_layer, cell, b.shape.n_expert, b.shape.n_used);
-    energy_windows(out, cell, b.shape.n_near, b.shape.window);
-    snprintf(out->name, sizeof out->name, "%s", b.name);
-    out->name[q_utf8_whole(out->name, sizeof out->name - 1)] = 0;
-    snprintf(out->type, sizeof out->type, "%s", b.quant);
-    rc = b.params ? check_shape(&b, path, err) : q_fail(err, Q_FORMAT, _("%s holds no weights: there is nothing to count"), path);
-    brief_free(&b);
-    gguf_close(f);
-    return rc;
 }
 
 /* ---- for a number of experts ---- */

@@ -3,10 +3,15 @@
 #ifndef QUORUM_ENERGY_H
 #define QUORUM_ENERGY_H
 
+#include "engine/file/gguf.h"
 #include "engine/models.h"
 
 /* name: as in the file, n bytes; ne: missing dimensions are 1; bytes: all of the tensor. */
 void energy_add(eng_energy *, const char *name, size_t n, const int64_t ne[4], uint64_t bytes);
+/* All of a file's that take part in a pass. Then eng_energy_active counts, once n_expert is there. */
+void energy_tensors(eng_energy *, const gguf_file *, uint64_t n_layer);
+/* A tensor of a layer that is trained beside the model (MTP), behind its n_layer: no part of a pass. */
+bool energy_beside(const gguf_tensor *, uint64_t n_layer);
 /* What a layer keeps and computes of a cell: kv_rank 0: K and V heads of head_dim; else one latent of it and rotated numbers, head_dim
  * together, which is V too. */
 typedef struct energy_cell { uint64_t numbers, flops; } energy_cell;

@@ -4,11 +4,13 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/run/next.h"
 #include "engine/run/shape.h"
 #include "engine/run/weights.h"
 #include "engine/embed.h"
 #include "engine/file/keys.h"
+#include "engine/model/energy.h"
 
 #include <math.h>
 #include <sched.h>
@@ -71,6 +73,11 @@ static void describe(eng_model *m)
             n *= (uint64_t)t->ne[d];
         o->params += n;
     }
+    eng_energy counted = { .n_layer = 0 };
+    energy_tensors(&counted, f, (uint64_t)m->ker.n_layer);
+    counted.n_expert = m->ker.n_expert;
+    m->active.always = eng_energy_active(&counted, 0);
+    m->active.expert = counted.n_routed ? (eng_energy_active(&counted, 1) - m->active.always) / (uint64_t)counted.n_routed : 0;
     o->id = keys_fingerprint(f, q_hash64(o->arch, strlen(o->arch), o->file_bytes));
     o->n_layer = m->ker.n_layer;
     o->n_embd = m->ker.n_embd;
@@ -95,6 +102,13 @@ uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_
     return n;
 }
 
+/* Beside the weights as they lie in the file. The head that drafts has a layer's cells of its own. */
+static uint64_t model_extra(const eng_model *m)
+{
+    return model_memory(weights_made(m), (uint64_t)ker_cell_layers(&m->ker) + m->next.there, (uint64_t)m->ker.n_kv_head, (uint64_t)(ker_cell_k(&m->ker) + ker_cell_v(&m->ker)),
+                        (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
+}
+
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
@@ -102,8 +116,7 @@ static int check_memory(const eng_model *m, char *err)
     bool in_memory = q_in_memory(m->path);
     for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
-    uint64_t extra = model_memory(0, (uint64_t)ker_cell_layers(&m->ker), (uint64_t)m->ker.n_kv_head, (uint64_t)(ker_cell_k(&m->ker) + ker_cell_v(&m->ker)),
-                                  (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
+    uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;
     char fits[200];
@@ -181,7 +194,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     if (!rc) rc = fill(m, o, err);
     if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) {    /* what the GPU could not take may still run here */
         memset(m->bytes, 0, sizeof *m->bytes * (size_t)m->ker.n_layer);
-        m->head_bytes = m->head_params = 0;
+        m->head.bytes = m->head.params = 0;
         rc = device_fall_back(m, &m->on, rc, err);
         if (!rc) rc = fill(m, o, err);
     }
@@ -205,8 +218,9 @@ static int find_arch(eng_model *m, char *err)
     return Q_FORMAT;
 }
 
-int model_check(gguf_file *f, char *err)
+int model_check(gguf_file *f, uint64_t *need, char *err)
 {
+    *need = 0;
     if (gguf_problem(f))
         return q_fail(err, Q_FORMAT, "%s", gguf_problem(f));
     eng_model *m = q_alloc(sizeof *m);
@@ -234,6 +248,9 @@ int model_check(gguf_file *f, char *err)
             m->info.params += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
         }
         rc = check_memory(m, err);
+        *need = model_extra(m);
+        for (int i = 0; i < gguf_n_tensors(f) && !q_in_memory(m->path); i++)
+            *need += gguf_tensor_at(f, i)->bytes;
     }
     m->file = NULL;                                                /* the caller's */
     eng_model_free(m);
@@ -247,6 +264,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     int64_t start = q_now_ns();
     eng_model *m = q_alloc(sizeof *m);
     m->path = q_strdup(path);
+    m->lora = lora_new();
     m->vocab_only = o->vocab_only;
     int rc = o->vocab_only ? gguf_look(path, &m->file, err) : gguf_open(path, &m->file, err);
     if (!rc) {
@@ -282,10 +300,11 @@ void eng_model_free(eng_model *m)
         return;
     eng_config_free(m->standard);
     next_close(m->next.head);
+    lora_free(m);
     device_close(&m->on);
-    for (int i = 0; i < m->n_converted; i++)
-        free(m->converted[i]);
-    free(m->converted);
+    for (int i = 0; i < m->converted.n; i++)
+        free(m->converted.p[i]);
+    free(m->converted.p);
     vocab_free(m->vocab);
     chat_free(&m->chat);
     gguf_close(m->file);
@@ -331,6 +350,20 @@ uint8_t *eng_recurrent_layers(const eng_model *m)
     return NULL;
 }
 
+int32_t *eng_layer_windows(const eng_model *m, bool *sinks)
+{
+    int32_t *of = q_alloc(sizeof *of * ((size_t)m->ker.n_layer + 1));
+    bool any = *sinks = false;
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        *sinks |= m->layers[i].sinks;
+        any |= (of[i] = m->layers[i].window) != 0;
+    }
+    if (any)
+        return of;
+    free(of);
+    return NULL;
+}
+
 const void *eng_model_pages(const eng_model *m, int file, size_t *bytes) { return gguf_pages(m->file, file, bytes); }
 
 /* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By
@@ -344,20 +377,24 @@ static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
 
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
-    eng_cost o = { m->head_params, 0, m->head_bytes };
+    eng_cost o = { m->active.always, 0, m->head.bytes };
     if (m->vocab_only)
         return o;
     config_ker k;
     config_ker_build(c, &k);
     for (int i = 0; i < m->ker.n_layer; i++) {
         const model_bytes *b = &m->bytes[i];
-        o.params += b->always_params + (uint64_t)k.ks[i] * b->expert_params;
+        o.params += m->layers[i].moe ? (uint64_t)k.ks[i] * m->active.expert : 0;
         o.bytes_layers += b->always + (uint64_t)k.ks[i] * b->expert;
         bool moe = m->layers[i].moe;
         eng_cost one = spared(m, moe ? m->ker.n_ff_sh : m->layers[i].n_ff, k.width[i], b->row), of = spared(m, m->ker.n_ff_exp, k.narrow[i], b->expert_row);
         o.params -= one.params + (uint64_t)k.ks[i] * of.params;
         o.bytes_layers -= one.bytes_layers + (uint64_t)k.ks[i] * of.bytes_layers;
     }
+    eng_cost low = lora_cost(m, c->v.lora, k.ks);
+    o.params += low.params;
+    o.bytes_layers += low.bytes_layers;
+    o.bytes_head += low.bytes_head;
     config_ker_free(&k);
     return o;
 }

@@ -57,9 +57,10 @@ struct eng_model {
     float *rope_factors;               /* [rope_dim/2] divisors of the frequencies (rope_freqs.weight), or NULL */
     float *rope_short, *rope_long;     /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
     model_bytes *bytes;                /* [n_layer] */
-    uint64_t head_bytes, head_params;  /* output norm and head; one row of the embedding counts as nothing */
-    void **converted;                  /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */
-    int n_converted;
+    struct { uint64_t always, expert; } active;  /* parameters that take part at every k; of one expert in one routed layer */
+    struct { uint64_t bytes, params; } head;  /* output norm and head; one row of the embedding counts as nothing */
+    struct { void **p; int n; } converted;     /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */
+    struct lora_model *lora;           /* adapters (lora.h) */
 
     device on;
     int n_threads;                     /* of the device now: model_threads sets it */
@@ -71,7 +72,7 @@ struct eng_model {
 
 /* Whether the file behind f runs here, by the very checks of opening, from its header alone: Q_OK, or the code and the
  * sentence of the first thing in the way; Q_NOMEM, asked last: only that it does not fit now. f may be gguf_look's. Any thread, milliseconds. */
-int model_check(gguf_file *f, char *err);
+int model_check(gguf_file *f, uint64_t *need /* bytes, as model_memory counts them; 0: it does not run */, char *err);
 /* Memory that running takes at the least: weights, the smallest useful cache, scratch; saturates. */
 uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t width /* K and V of a head's cell */, uint64_t state /* bytes of recurrent layers */);
 int model_cores(void);                 /* processors this process may use, at least 1 */

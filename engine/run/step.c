@@ -1,6 +1,7 @@
 /* engine/run/step: evaluation: rows of one timeline or of several go through the cache, and what they leave behind is
  * written down: text, logits, routing records. One thread, that of the cache. It never chooses a token. */
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/run/session.h"
 #include "engine/text/vocab.h"
 
@@ -32,7 +33,8 @@ static void record(eng_session *s, const ker_out *o, const cache_row *rows, int 
     }
 }
 
-enum { NEAR = 64 };                    /* tokens that a state of recurrent layers has to save to be worth its memory */
+enum { NEAR = 64,                      /* tokens that a state of recurrent layers has to save to be worth its memory */
+       NEXT_REST = 1000 };             /* a token is a few of these */
 
 static uint64_t last_chain(const eng_session *s) { return s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : 0; }
 
@@ -52,8 +54,12 @@ static next_line *foretells(eng_session *s)
 {
     if (s->config->v.draft != DRAFT_MTP)
         return NULL;
-    if (!s->next)
-        s->next = next_new(s->cache->m, s->context, &s->cache->cancel);
+    if (!s->next && s->next_rest > 0) {
+        s->next_rest--;
+        return NULL;
+    }
+    if (!s->next && !(s->next = next_new(s->cache->m, s->context, &s->cache->cancel)))
+        s->next_rest = NEXT_REST;
     return s->next && next_config(s->next, s->config, s->hash) ? s->next : NULL;
 }
 
@@ -115,14 +121,15 @@ static int openings(const eng_session *s, const int32_t *tokens, int from, int t
     return n;
 }
 
-/* Messages' beginnings that state.memory has room for, beside those two that are always kept. */
+/* Messages' beginnings that state.memory has room for, beside those two that are always kept and those that drafts leave. */
 static int room_for(const eng_session *s)
 {
     int count;
     uint64_t each, n;
     kv_state_bytes(s->cache->pool, &count, &each);
     n = each ? ((uint64_t)s->config->v.state_memory << 20) / each : 0;
-    return n < 2 ? 0 : n < ENG_BORDERS ? (int)n - 2 : ENG_BORDERS - 2;
+    uint64_t not_these = 2 + (s->config->v.draft == DRAFT_OFF ? 0 : DRAFT_STATES);
+    return n < not_these ? 0 : n < ENG_BORDERS ? (int)(n - not_these) : ENG_BORDERS - 2;
 }
 
 /* The last message is marked by a control token at its beginning; without one the last token, which is always read, is left. */
@@ -150,6 +157,7 @@ void eng_session_mark(eng_session *s) { kv_border(s->cache->pool, &s->line); }
 
 int step_catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
 {
+    step_fresh(s);
     int first = s->line.n, total = s->n_tokens - first, border[ENG_BORDERS], borders = eng_session_borders(s, s->tokens, s->n_tokens, border), next = 0;
     if (progress && total > 0)
         progress(user, 0, total);
@@ -187,6 +195,16 @@ void step_ahead_drop(eng_session *s)
     for (int i = s->ahead.at; i < s->ahead.n && kv_has_states(s->cache->pool); i++)
         kv_state_drop(s->cache->pool, s->ahead.state[i]);
     s->ahead.n = 0;
+}
+
+void step_fresh(eng_session *s)
+{
+    unsigned now = lora_version(s->cache->m);
+    if (now == s->adapters)
+        return;
+    s->adapters = now;
+    s->hash = eng_config_hash(s->config);
+    step_ahead_drop(s);
 }
 
 /* What was ahead and is not followed, or used up: its step is judged. */
@@ -257,7 +275,7 @@ static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n
     int pos = s->line.n;
     next_line *head = foretells(s);
     uint64_t before = last_chain(s);
-    if (states && !kv_states_ahead(pool, each, n))
+    if (states && !kv_states_ahead(pool, &s->line, each, n))
         return Q_NOMEM;
     for (int r = 0; r <= n; r++)
         rows[r] = (cache_row){ .token = r ? draft[r - 1] : token, .want = (uint8_t)(ENG_WANT_LOGITS | (head ? ENG_WANT_HIDDEN : 0)), .config = s->config, .hash = s->hash };
@@ -283,6 +301,7 @@ int step_push(eng_session *s, int32_t token, unsigned want, char *err)
 {
     ker_out out;
     int32_t draft[DRAFT_MAX];
+    step_fresh(s);
     int rc = s->n_tokens < s->context ? step_check_tokens(s, &token, 1, err) : no_room(s, err);
     bool logits = want == ENG_WANT_LOGITS;
     if (!rc && logits && s->ahead.n && atomic_load(&s->cache->cancel))

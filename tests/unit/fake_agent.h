@@ -220,7 +220,7 @@ bool agt_layer_recurrent(agt *a, int layer) { return layer < fake.n_recurrent; }
 char *agt_map(agt *a, int columns)
 {
     q_buf b = {0};
-    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL, NULL };
+    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL, NULL, NULL, false };
     lab_map_text(&m, columns, &b);
     return q_buf_take(&b);
 }

@@ -291,6 +291,68 @@ static bool open_model(const char *arch)
     return rc == Q_OK;
 }
 
+/* Log-probability of token k of a talk under a configuration, read anew with nothing before it. */
+typedef struct talk_sum { const lab_talk *t; int n_vocab; double sum; int n; } talk_sum;
+static int talk_row(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k)
+{
+    talk_sum *p = user;
+    if (pos + 1 < p->t->n && p->t->mask[pos + 1]) {
+        p->sum += (double)logits[p->t->token[pos + 1]] - judge_log_sum(logits, p->n_vocab);
+        p->n++;
+    }
+    return 0;
+}
+
+static double talks_by_hand(const eng_config *c, const lab_talk *t, int n, int *judged)
+{
+    char err[Q_ERRLEN];
+    talk_sum p = { .n_vocab = eng_model_info(m)->n_vocab };
+    for (int i = 0; i < n; i++) {
+        eng_session *s;
+        p.t = &t[i];
+        CHECK(eng_session_new(m, c, &s, err) == 0);
+        CHECK(eng_session_eval(s, t[i].token, t[i].n, 0, NULL, 0, talk_row, &p, err) == 0);
+        eng_session_free(s);
+    }
+    *judged = p.n;
+    return p.n ? p.sum / p.n : 0;
+}
+
+static void conversations_are_contexts_of_their_own(void)
+{
+    enum { TALKS = 5 };
+    lab_talk talk[TALKS];
+    eng_tokens t[TALKS] = { 0 };
+    uint8_t mask[TALKS][200] = { { 0 } };
+    char err[Q_ERRLEN];
+    for (int i = 0; i < TALKS; i++) {
+        char *text = text_of(50 + i, 10 + 7 * i);
+        CHECK(eng_tokenize(m, text, strlen(text), false, &t[i], err) == 0 && t[i].n < 200);
+        for (int k = 0; k < t[i].n; k++)
+            mask[i][k] = i != 2 && k % 3 != 1;           /* the first token of all, which nothing foretells, is named too; talk 2 has none */
+        talk[i] = (lab_talk){ t[i].id, mask[i], t[i].n };
+        free(text);
+    }
+    eng_config *a = config_of("k=2"), *b = config_of("k=1");
+    lab_compared out;
+    CHECK(lab_compare_talks(m, a, b, talk, TALKS, NULL, &out, err) == 0);
+    int n[2];
+    double by_hand[2] = { talks_by_hand(a, talk, TALKS, &n[0]), talks_by_hand(b, talk, TALKS, &n[1]) };
+    CHECK_INT(out.n, n[0]);
+    CHECK_INT(out.blocks, TALKS - 1);
+    CHECK_MSG(fabs(out.logp[0] - by_hand[0]) < 1e-6 && fabs(out.logp[1] - by_hand[1]) < 1e-6, "%g %g, not %g %g", out.logp[0], out.logp[1], by_hand[0], by_hand[1]);
+    CHECK_MSG(fabs(out.dlogp.mean - (by_hand[1] - by_hand[0])) < 1e-6 && out.dlogp.low < out.dlogp.mean && out.dlogp.mean < out.dlogp.high, "%g", out.dlogp.mean);
+    lab_compared_free(&out);
+    CHECK(lab_compare_talks(m, a, a, talk, TALKS, NULL, &out, err) == 0 && !out.different && out.dlogp.low == 0 && out.dlogp.high == 0);
+    lab_compared_free(&out);
+    memset(mask, 0, sizeof mask);
+    CHECK(lab_compare_talks(m, a, b, talk, TALKS, NULL, &out, err) == Q_RANGE && strstr(err, "no answer"));
+    eng_config_free(a);
+    eng_config_free(b);
+    for (int i = 0; i < TALKS; i++)
+        eng_tokens_free(&t[i]);
+}
+
 int main(void)
 {
     RUN(distances_are_exact);
@@ -302,6 +364,7 @@ int main(void)
     RUN(what_is_known_is_said);
     RUN(a_small_change_is_not_nothing);
     RUN(what_cannot_be_compared_is_said);
+    RUN(conversations_are_contexts_of_their_own);
     RUN(columns_begin_with_the_first_token);
     eng_model_free(m);
     if (!open_model("qwen3next"))                    /* layers that go on from a state: two of them, in step */

@@ -2,6 +2,7 @@
  * numbers beside a plain count of the tensors. */
 #include "tests/unit/app_help.h"
 #include "tests/unit/saved_screen.h"
+#include "engine/engine.h"
 #include "engine/models.h"
 #include "tests/engine_util.h"
 
@@ -138,6 +139,40 @@ static void windows_and_sinks_are_counted(void)
     free(path);
 }
 
+/* The map, `model info` and an open model count the same parameters as active, for every k; with all experts they are all that
+ * the file holds, but for a layer that is trained beside the model. */
+static void one_count_of_active(void)
+{
+    static const char *const names[] = { "qwen3moe", "qwen3next", "qwen35", "gpt-oss", "deepseek2", "deepseek2-lite", "gemma3", "glm4moe", "glm4moe-full", "granitemoe", "mixtral", "olmoe", "phi3", "qwen2" };
+    char err[Q_ERRLEN], digits[32];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = util_model(names[i]);
+        eng_energy e;
+        eng_model *m = NULL;
+        CHECK_MSG(eng_energy_read(path, &e, err) == 0 && eng_model_open(path, &(eng_open_opts){ .n_threads = 1 }, &m, err) == 0, "%s", err);
+        const eng_info *info = eng_model_info(m);
+        eng_config *c = eng_config_new(m);
+        for (int k = 1; k <= (info->n_expert ? info->n_expert : 1); k++) {
+            snprintf(digits, sizeof digits, "%d", k);
+            CHECK(info->n_expert == 0 || eng_config_set(c, "experts.k", digits, err) == 0);
+            CHECK_INT(eng_model_cost(m, c).params, eng_energy_active(&e, k));
+        }
+        uint64_t all = eng_model_cost(m, c).params;
+        bool foretells = strncmp(names[i], "deepseek2", 9) == 0 || strcmp(names[i], "glm4moe-full") == 0 || strcmp(names[i], "qwen3next") == 0 || strcmp(names[i], "qwen35") == 0;
+        CHECK_MSG(foretells ? all < info->params : all == info->params, "%s: %llu of %llu", names[i], (unsigned long long)all, (unsigned long long)info->params);
+        eng_config_free(c);
+        eng_model_free(m);
+        q_buf text = { 0 };
+        CHECK(eng_describe(path, true, &text, err) == 0);
+        cJSON *j = cJSON_Parse(text.p);
+        CHECK_INT((uint64_t)cJSON_GetNumberValue(cJSON_GetObjectItem(j, "active_parameters")), eng_energy_active(&e, e.n_used));
+        cJSON_Delete(j);
+        q_buf_free(&text);
+        unlink(path);
+        free(path);
+    }
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -148,5 +183,6 @@ int main(void)
     RUN(rows_are_counts);
     RUN(states_are_counted);
     RUN(windows_and_sinks_are_counted);
+    RUN(one_count_of_active);
     return TEST_END();
 }

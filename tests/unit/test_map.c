@@ -62,11 +62,14 @@ static void at_every_width(void)
     set.ban = "1:0,1:3,1:5,1:7,1:8,1:9,1:10,1:11,2:2";
     set.pin = "1:1,1:2";
     set.off = "1:0,1:1,0:3";
+    int32_t slides[94];
+    for (int l = 0; l < 94; l++)
+        slides[l] = l % 2 ? 0 : 4096;
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
         set.k = shape[i].k;
         set.scaling = i % 2 ? "none" : "yarn";
         lab_map m = { "A model of a name that is rather long for a narrow window", "k 4 · ban 1:0,1:3,1:5 · rope yarn", shape[i].layers, shape[i].heads, shape[i].experts,
-                      shape[i].first, shape[i].experts ? shape[i].layers - shape[i].first : 0, 32768, set_value, set_value, NULL, NULL };
+                      shape[i].first, shape[i].experts ? shape[i].layers - shape[i].first : 0, 32768, set_value, set_value, NULL, NULL, slides, i % 2 == 1 };
         for (int w = 30; w <= 300; w++) {
             q_buf b = { 0 };
             int rows = 0, cut = 0;
@@ -86,7 +89,7 @@ static void at_every_width(void)
     }
     /* No layers, or more cells than any model has: a title and nothing else. */
     q_buf b = { 0 };
-    lab_map m = { "none", "standard", 0, 4, 4, 0, 0, 0, set_value, set_value, NULL, NULL };
+    lab_map m = { "none", "standard", 0, 4, 4, 0, 0, 0, set_value, set_value, NULL, NULL, NULL, false };
     lab_map_text(&m, 80, &b);
     CHECK_STR(b.p, "none · standard\n");
     q_buf_clear(&b);
@@ -102,7 +105,7 @@ static void at_every_width(void)
 static void recurrent_layers(void)
 {
     static const uint8_t is[4] = { 1, 1, 1, 0 };
-    lab_map m = { "hybrid", "", 4, 6, 4, 0, 4, 32768, set_value, set_value, NULL, is };
+    lab_map m = { "hybrid", "", 4, 6, 4, 0, 4, 32768, set_value, set_value, NULL, is, NULL, false };
     q_buf b = { 0 };
     set.ban = set.pin = set.off = "";
     set.k = "2";
@@ -124,6 +127,39 @@ static void recurrent_layers(void)
     q_buf_free(&b);
 }
 
+/* gpt-oss and gemma3: a layer that sees a window is drawn apart from one that sees all, in all three; sinks are said. */
+static void sliding_layers(void)
+{
+    static const int32_t near[4] = { 128, 0, 128, 0 };
+    lab_map m = { "sliding", "", 4, 6, 4, 0, 4, 32768, set_value, set_value, NULL, NULL, near, true };
+    q_buf b = { 0 };
+    set.ban = set.pin = "";
+    set.off = "2:1";
+    set.k = "2";
+    lab_map_text(&m, 90, &b);
+    CHECK_MSG(strstr(b.p, "  0 ◐◐◐◐◐◐ ···· k 2\n") && strstr(b.p, "  1 ●●●●●● ···· k 2\n") && strstr(b.p, "  2 ◐○◐◐◐◐ ") && strstr(b.p, "◐ sees the last 128 tokens only"), "%s", b.p);
+    CHECK_MSG(strstr(b.p, "attention has sinks"), "%s", b.p);
+    q_buf_clear(&b);
+    m.n_head = 64;
+    lab_map_text(&m, 40, &b);
+    CHECK_MSG(strstr(b.p, "  0◐64/64 ") && strstr(b.p, "  1 64/64 ") && strstr(b.p, "  2◐63/64 "), "%s", b.p);
+    q_buf_clear(&b);
+    m.n_head = 6;
+    lab_map_svg(&m, &b);
+    int light = 0;
+    for (const char *s = b.p; (s = strstr(s, "class=\"near\"")); s++) light++;
+    CHECK_MSG(light == 11 && strstr(b.p, "the last 128 tokens") && strstr(b.p, "attention has sinks"), "%d", light);
+    q_buf_clear(&b);
+    lab_map_json(&m, &b);
+    CHECK_MSG(strstr(b.p, "\"window\":\t128") && strstr(b.p, "\"window\":\t0") && strstr(b.p, "\"sinks\":\ttrue"), "%s", b.p);
+    q_buf_clear(&b);
+    m.window = NULL;                                               /* another model's picture is as it was */
+    m.sinks = false;
+    lab_map_text(&m, 90, &b);
+    CHECK_MSG(!strstr(b.p, "◐") && !strstr(b.p, "sinks"), "%s", b.p);
+    q_buf_free(&b);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -133,5 +169,6 @@ int main(void)
     RUN(keys);
     RUN(at_every_width);
     RUN(recurrent_layers);
+    RUN(sliding_layers);
     return TEST_END();
 }

@@ -9,7 +9,7 @@
 
 /* Where a terminal lacks the glyphs, what stands for them; and how each is dressed in a layer's row. */
 static const struct { const char *glyph, *plain; enum tui_style style; } look[] = {
-    { "●", "o", S_TEXT }, { "○", ".", S_WARN }, { "×", "x", S_WARN }, { "P", "P", S_ACCENT }, { "·", ".", S_FAINT },
+    { "●", "o", S_TEXT }, { "◐", "c", S_TEXT }, { "○", ".", S_WARN }, { "×", "x", S_WARN }, { "P", "P", S_ACCENT }, { "·", ".", S_FAINT },
     { "▕", "[", S_DIM }, { "▏", "]", S_DIM }, { "█", "#", S_BAR }, { "░", "-", S_FAINT } };
 
 static void line(tui_app *app, int y, int x, int end, const char *s, size_t n)

@@ -127,6 +127,11 @@ test-long:
 	@$(MAKE) dist-test
 	@$(MAKE) test-roots
 
+# What of a planted difference bench reasoning finds on the default model, over 20 seeds: a quarter of an hour. test-long has it too.
+.PHONY: test-reason
+test-reason: all
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/cli/planted.test
+
 # Chat templates of all families by us and by Python's jinja2: needs python3-venv and the network.
 .PHONY: test-templates
 test-templates: programs
@@ -299,6 +304,7 @@ help:
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-grammar     JSON schemas, by us and by jsonschema (needs the network)'
 	@echo 'make test-mcp         the MCP client against the official SDK and reference servers (needs the network)'
+	@echo 'make test-reason      bench reasoning finds a random tenth and a fifth of the experts banned, over 20 seeds (minutes; the default model)'
 	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'

@@ -14,7 +14,7 @@
 #include "tui/term/keys.h"
 #include "tui/term/theme.h"
 
-enum tui_want { WANT_NOTHING, WANT_QUIT, WANT_SUSPEND, WANT_EDITOR, WANT_REPAINT };
+enum tui_want { WANT_NOTHING, WANT_QUIT, WANT_SUSPEND, WANT_EDITOR, WANT_FILE, WANT_REPAINT };
 enum { TUI_QUESTIONS = 3 };
 
 typedef struct tui_app tui_app;
@@ -149,6 +149,7 @@ struct tui_app {
     tui_owed owed;
     enum tui_want want;
     char *clip;                         /* to be copied by the terminal */
+    char *file;                         /* WANT_FILE: what the editor is to open */
     q_buf scratch;
 };
 

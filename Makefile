@@ -8,7 +8,7 @@ endif
 PREFIX  ?= /usr/local
 M       ?=
 
-ROOMS   := base net mcp kernels engine memory rag lab train advice exam provider serve tools agent tui cli
+ROOMS   := base net mcp kernels engine memory rag lab train advice teach exam provider serve tools agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
 LIBSRC  := $(filter-out cli/main.c rag/import/readers.c tools/box.c tools/box_rules.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib

@@ -81,7 +81,8 @@ static int nothing(const adv_ask *ask, const eng_known *all, int n, char *err)
         family = family || of_family(ask->family, all[i].family);
         if (!known.p || !word_in(all[i].family, known.p)) q_buf_printf(&known, "%s%s", i ? " " : "", all[i].family);
     }
-    int rc = family ? q_fail(err, Q_NOTFOUND, _("nothing of %s is published as %s; leave --want or --family out, or take another"), ask->family ? ask->family : "all", ask->want)
+    int rc = family ? q_fail(err, Q_NOTFOUND, _("nothing of %s is published as %s; leave --want or --family out, or take another"), ask->family ? ask->family : "all",
+                             ask->want ? ask->want : "instruct, thinking, hybrid")
                     : q_fail(err, Q_NOTFOUND, _("no family called %s is in the list; it has %s, or all"), ask->family, known.p ? known.p : "");
     q_buf_free(&known);
     return rc;

@@ -133,6 +133,8 @@
       N_("the last answer, or another one, is good: an example to learn from; off takes that back"), .words = "off") \
     X(bad, JOB(bad), "плохо", N_("[@ANSWER] [off]"), \
       N_("the last answer, or another one, is bad: no example, or one of how not to answer; off takes that back"), .words = "off") \
+    X(better, JOB(better), "лучше", N_("[@ANSWER] TEXT"), \
+      N_("what the last answer, or another one, should have said: your text stands beside it as the good one, and makes a pair to learn from"), .needs = true) \
     X(train, JOB(train), "обучать", "[on|off]", \
       N_("may this conversation leave as examples for training a model (quorum export --train)? Off until you say on; alone: what holds"), .words = "on,off") \
     X(copy, UI(COPY), "копировать", "", \

@@ -1,4 +1,4 @@
-/* agent/marks: /good, /bad, /train: what a person thinks of answers, and whether a conversation may leave as examples for training. Engine's
+/* agent/marks: /good, /bad, /better, /train: what a person thinks of answers, and whether a conversation may leave as examples for training. Engine's
  * lane: an answer is named by its place on the present branch. */
 #include "agent/errands.h"
 #include "agent/past.h"
@@ -53,6 +53,38 @@ static void mark(agt *a, const job *j, int as)
 static void good(agt *a, const job *j) { mark(a, j, 1); }
 static void bad(agt *a, const job *j) { mark(a, j, -1); }
 
+/* "[@ANSWER] TEXT": the text becomes a sibling of the answer, marked as good, and the branch goes on from it. */
+static void better(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    const char *text = j->text ? j->text : "";
+    size_t name = *text == '@' ? strcspn(text, " \t\n") : 0;
+    char *which_one = q_strndup(text, name);
+    bool off;
+    int number, at = which(a, which_one, &off, &number, err), had = 0;
+    int64_t id = 0;
+    const mem_message *m = at < 0 ? NULL : &a->chat.path.v[at];
+    text += name + strspn(text + name, " \t\n");
+    int rc = !m ? Q_RANGE : !*text ? q_fail(err, Q_RANGE, _("/better takes the text that the answer should have been"))
+           : strcmp(text, m->text) == 0 ? q_fail(err, Q_RANGE, _("that is what answer %d says: /good marks it"), number) : Q_OK;
+    if (rc == Q_OK)
+        rc = mem_answer_marked(a->store, m->id, &had, err);
+    if (rc == Q_OK)
+        rc = mem_message_add(a->store, a->chat.id, m->parent, MEM_ASSISTANT, text, strlen(text), &id, err);
+    if (rc == Q_OK)
+        rc = mem_answer_mark(a->store, id, 1, err);
+    if (rc == Q_OK && had > 0)
+        rc = mem_answer_mark(a->store, m->id, 0, err);       /* one of two is the better one */
+    if (id)
+        chat_open(a, a->chat.id);
+    if (rc < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    else
+        note(&a->events, AGT_INFO, had > 0 ? _("your text stands beside answer %d as the good one, which that one is not any more; the conversation goes on from it")
+                                           : _("your text stands beside answer %d as the good one; the conversation goes on from it"), number);
+    free(which_one);
+}
+
 /* Is it among those that were released, and how many there are. */
 static int released(agt *a, int64_t chat, bool *is, int *n, char *err)
 {
@@ -88,4 +120,5 @@ static void train(agt *a, const job *j)
 
 const job_row job_good = { .name = "good", .lane = LANE_ENGINE, .end = END_CARRIED, .run = good };
 const job_row job_bad = { .name = "bad", .lane = LANE_ENGINE, .end = END_CARRIED, .run = bad };
+const job_row job_better = { .name = "better", .lane = LANE_ENGINE, .end = END_CARRIED, .run = better };
 const job_row job_train = { .name = "train", .lane = LANE_ENGINE, .end = END_CARRIED, .run = train };

@@ -132,7 +132,7 @@ void brief_read(gguf_file *f, brief *b)
     else if (!b->params) b->problem = q_strdup(_("the file holds a vocabulary and no weights: it can be used with tokenize only"));
     else {
         char err[Q_ERRLEN];
-        int rc = model_check(f, err);
+        int rc = model_check(f, &b->need, err);
         if (rc) b->problem = q_strdup(err);
         b->full = rc == Q_NOMEM;
     }
@@ -140,6 +140,8 @@ void brief_read(gguf_file *f, brief *b)
 
 uint64_t brief_memory(const brief *b)
 {
+    if (b->need)
+        return b->need;
     uint64_t width = b->shape.head_dim;                            /* of a cell, K and V: a file may say anything, sums saturate */
     if (!b->shape.kv_rank && __builtin_mul_overflow(width, 2, &width)) width = UINT64_MAX;
     uint64_t recurrent = b->shape.n_recurrent < b->shape.n_layer ? b->shape.n_recurrent : b->shape.n_layer;

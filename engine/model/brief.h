@@ -22,6 +22,7 @@ typedef struct brief {
     char *template_note;               /* NULL, or why no conversation is possible     */
     uint64_t params, active;           /* active: with the file's own number of experts */
     uint64_t tensor_bytes, largest;
+    uint64_t need;                     /* memory that running takes, where quorum can run it; else 0 */
     brief_shape shape;
     double rope_theta, norm_eps;       /* 0: not said */
     bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
@@ -33,7 +34,7 @@ void brief_read(gguf_file *f, brief *out);     /* f: best of gguf_look, so that 
 void brief_free(brief *);
 /* n bytes of a file as text that a terminal can show; malloc'ed. */
 char *brief_text(const char *p, size_t n, size_t max);
-/* As model_memory. */
+/* As model_memory; of a file that does not run here by what its keys say. */
 uint64_t brief_memory(const brief *);
 
 #endif

@@ -1,6 +1,7 @@
 /* engine/run/cache: see cache.h. A batch's arrays are made once, so that nothing is allocated while tokens are decoded. */
 #include "engine/run/cache.h"
 #include "engine/run/config.h"
+#include "engine/run/next.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -28,14 +29,15 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
     uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = m->on.be->memory(m->on.dev);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
-    if (have > 0 && page * (base + spare) > have)
-        spare = 0;
-    if (have > 0 && page * base > have) {
+    uint64_t each_page = page + (c->v.draft == DRAFT_MTP && m->on.be == ker_cpu() ? next_page(m) : 0);      /* with those of the head that drafts */
+    if (have > 0 && each_page * base > have) {
         char need[32], left[32];
-        uint64_t each = have / page / (uint64_t)timelines, fits = each > 2 ? (each - 2) * KER_PAGE : 0;
+        uint64_t each = have / each_page / (uint64_t)timelines, fits = each > 2 ? (each - 2) * KER_PAGE : 0;
         return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free: set context.length to at most %llu or kv.type to q8_0"),
-                      context, q_bytes_words(page * base, need), q_bytes_words(have, left), (unsigned long long)fits);
+                      context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)fits);
     }
+    if (have > 0 && each_page * base + page * spare > have)
+        spare = 0;
     if (base + spare > INT32_MAX)
         return q_fail(err, Q_RANGE, _("a cache for %d timelines of %d tokens is too large: lower context.length"), timelines, context);
     return kv_pool_new(m->on.be, m->on.dev, type, (int)(base + spare), out, err);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CALM = 256 };                   /* steps without a try after which its states are given back: longer than most pauses of drafts */
+
 typedef struct entry {
     bool there, settled;               /* the backend has it; it is written */
     enum kept_why why;
@@ -18,7 +20,7 @@ struct kept {
     const ker_backend *be;
     ker_kv *kv;
     entry *all;                        /* [n], of state i + 1 */
-    int n, beside;                     /* the most that were tried at once */
+    int n, beside, calm;               /* the most that were tried at once; steps since */
     uint64_t each, limit, clock;
 };
 
@@ -57,18 +59,24 @@ static void let_go(kept *k, int i)
     k->all[i] = (entry){ 0 };
 }
 
+static uint64_t spares(const kept *k)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < k->n; i++)
+        n += spare(&k->all[i]);
+    return n;
+}
+
 /* Spares beyond one for each line, one more and those that are tried at once serve nobody. */
 static void tidy(kept *k)
 {
-    int held = 0, spares = 0;
-    for (int i = 0; i < k->n; i++) {
+    int held = 0, extra = (int)spares(k);
+    for (int i = 0; i < k->n; i++)
         held += k->all[i].there && k->all[i].refs;
-        spares += spare(&k->all[i]);
-    }
-    for (int i = k->n - 1; i >= 0 && spares > held + 1 + k->beside; i--)
+    for (int i = k->n - 1; i >= 0 && extra > held + 1 + k->beside; i--)
         if (spare(&k->all[i])) {
             let_go(k, i);
-            spares--;
+            extra--;
         }
 }
 
@@ -80,8 +88,8 @@ static uint64_t total(const kept *k)
     return n;
 }
 
-/* The kept state that is missed least; -1: every one is stood on. */
-static int least(const kept *k, bool (*here)(const void *user, int n, uint64_t chain), const void *user)
+/* The kept state that is missed least, of those that are ranked up to `most`; -1: there is none that nobody stands on. */
+static int least(const kept *k, int most, bool (*here)(const void *user, int n, uint64_t chain), const void *user)
 {
     int best = -1, best_rank = 0;
     for (int i = 0; i < k->n; i++) {
@@ -89,6 +97,8 @@ static int least(const kept *k, bool (*here)(const void *user, int n, uint64_t c
         if (!e->there || e->refs || e->why == KEPT_NOT)
             continue;
         int rank = here && here(user, e->n, e->chain) ? (int)e->why : 0;
+        if (rank > most)
+            continue;
         if (best < 0 || rank < best_rank || (rank == best_rank && e->used < k->all[best].used)) {
             best = i;
             best_rank = rank;
@@ -102,7 +112,7 @@ void kept_limit(kept *k, uint64_t bytes)
     if (!k || k->limit == bytes)
         return;
     k->limit = bytes;
-    for (int i; total(k) * k->each > k->limit && (i = least(k, NULL, NULL)) >= 0;)
+    for (int i; total(k) * k->each > k->limit && (i = least(k, KEPT_BORDER, NULL, NULL)) >= 0;)
         let_go(k, i);
 }
 
@@ -125,12 +135,18 @@ static int made(kept *k, int state)
     return state - 1;
 }
 
-int kept_take_beside(kept *k, char *err)
+int kept_take_beside(kept *k, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err)
 {
-    int i = first_spare(k), beside = 0, rc = i == k->n ? k->be->state_new(k->kv, err) : i + 1;
+    int i = first_spare(k), beside = 0, old = i == k->n && (total(k) + 1) * k->each > k->limit ? least(k, KEPT_BORDER - 1, here, user) : -1;
+    if (old >= 0) {
+        k->all[old].why = KEPT_NOT;
+        i = old;
+    }
+    int rc = i == k->n ? k->be->state_new(k->kv, err) : i + 1;
     if (rc < 0)
         return rc;
     i = made(k, rc);
+    k->calm = 0;
     k->all[i] = (entry){ .there = true, .refs = 1, .used = ++k->clock };
     for (int j = 0; j < k->n; j++)
         beside += k->all[j].there && k->all[j].refs && !k->all[j].settled;
@@ -140,12 +156,16 @@ int kept_take_beside(kept *k, char *err)
 
 int kept_take(kept *k, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err)
 {
+    if (k->beside && ++k->calm > CALM) {
+        k->beside = 0;
+        tidy(k);
+    }
     int i = first_spare(k), rc = 0, old;
-    if (i == k->n && (total(k) + 1) * k->each > k->limit && (old = least(k, here, user)) >= 0) {
+    if (i == k->n && (total(k) + 1) * k->each > k->limit && (old = least(k, KEPT_BORDER, here, user)) >= 0) {
         k->all[old].why = KEPT_NOT;    /* a spare now */
         i = old;
     }
-    while (i == k->n && (rc = k->be->state_new(k->kv, err)) == Q_NOMEM && (old = least(k, here, user)) >= 0) {
+    while (i == k->n && (rc = k->be->state_new(k->kv, err)) == Q_NOMEM && (old = least(k, KEPT_BORDER, here, user)) >= 0) {
         k->all[old].why = KEPT_NOT;
         i = old;
     }
@@ -188,9 +208,7 @@ void kept_drop(kept *k, int state)
         tidy(k);
         return;
     }
-    int count;
-    uint64_t each;
-    for (int i; kept_bytes(k, &count, &each) > k->limit && (i = least(k, NULL, NULL)) >= 0;)   /* no room for even one beside those in use */
+    for (int i; (total(k) - spares(k)) * k->each > k->limit && (i = least(k, KEPT_BORDER, NULL, NULL)) >= 0;)   /* no room for even one beside those in use */
         let_go(k, i);
 }
 
@@ -252,5 +270,5 @@ uint64_t kept_bytes(const kept *k, int *count, uint64_t *each)
     *each = k ? k->each : 0;
     for (int i = 0; k && i < k->n; i++)
         *count += k->all[i].there && !spare(&k->all[i]);
-    return (uint64_t)*count * *each;
+    return k ? total(k) * *each : 0;
 }

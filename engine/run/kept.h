@@ -17,8 +17,9 @@ void kept_limit(kept *, uint64_t bytes);
 /* A state to be written, held once: its number as the backend has it, or a q_result. Where room is needed, kept states go: those not
  * `here` first, then those on the way, then borders, of each the one that was met longest ago. */
 int kept_take(kept *, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err);
-/* The same for what is only tried: a spare or a new one beside the limit; no kept state goes for it. */
-int kept_take_beside(kept *, char *err);
+/* The same for what is only tried, but that no border `here` goes for it: where those take the whole limit it comes beside it, and is
+ * given back some steps after the last one was tried. */
+int kept_take_beside(kept *, bool (*here)(const void *user, int n, uint64_t chain), const void *user, char *err);
 void kept_settle(kept *, int state, int n, uint64_t chain);        /* it is written: after n cells, the last one's chain */
 void kept_hold(kept *, int state);                                  /* 0 is fine here and below */
 void kept_drop(kept *, int state);
@@ -28,6 +29,6 @@ int kept_find(const kept *, int n, uint64_t (*chain)(const void *user, int n), c
 int kept_covers(const kept *, int state);                           /* cells */
 /* The last `most` states that are settled on a line (`here` says so), in the order of their cells; how many. */
 int kept_list(const kept *, bool (*here)(const void *user, int n, uint64_t chain), const void *user, int *state, int most);
-uint64_t kept_bytes(const kept *, int *count, uint64_t *each);      /* of all that is kept or stood on */
+uint64_t kept_bytes(const kept *, int *count, uint64_t *each);      /* of all, spares too; count: what is kept or stood on */
 
 #endif

@@ -313,11 +313,11 @@ bool kv_again(kv_pool *p, kv_line *line, const kv_cell *cell, uint64_t seed, int
     return true;
 }
 
-bool kv_states_ahead(kv_pool *p, int32_t *state, int n)
+bool kv_states_ahead(kv_pool *p, const kv_line *line, int32_t *state, int n)
 {
     char ignored[Q_ERRLEN];
     for (int i = 0; i < n && p->states; i++)
-        if ((state[i] = kept_take_beside(p->states, ignored)) < 0) {
+        if ((state[i] = kept_take_beside(p->states, is_here, &(line_of){ p, line }, ignored)) < 0) {
             while (i-- > 0)
                 kept_drop(p->states, state[i]);
             return false;

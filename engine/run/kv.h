@@ -52,8 +52,8 @@ void kv_commit(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64
  * held for the caller. kv_again takes the state of its cell over, where it says true. Without such layers states are 0. */
 int kv_take_back(kv_pool *, kv_line *line, int n, int state);
 bool kv_again(kv_pool *, kv_line *line, const kv_cell *cell, uint64_t seed, int state);
-/* States for rows that are tried, each held by the caller until kv_state_drop or kv_again: true, or none is taken. */
-bool kv_states_ahead(kv_pool *, int32_t *state, int n);
+/* States for rows that are tried behind a line, each held by the caller until kv_state_drop or kv_again: true, or none is taken. */
+bool kv_states_ahead(kv_pool *, const kv_line *line, int32_t *state, int n);
 /* Lets all pages go; they stay findable until they are needed for something else. */
 void kv_release(kv_pool *, kv_line *line);
 /* The same for a line that was only tried: what it did not share with another is forgotten. */

@@ -101,6 +101,13 @@ uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_
     return n;
 }
 
+/* Beside the weights as they lie in the file. The head that drafts has a layer's cells of its own. */
+static uint64_t model_extra(const eng_model *m)
+{
+    return model_memory(weights_made(m), (uint64_t)ker_cell_layers(&m->ker) + m->next.there, (uint64_t)m->ker.n_kv_head, (uint64_t)(ker_cell_k(&m->ker) + ker_cell_v(&m->ker)),
+                        (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
+}
+
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
@@ -108,8 +115,7 @@ static int check_memory(const eng_model *m, char *err)
     bool in_memory = q_in_memory(m->path);
     for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
-    uint64_t extra = model_memory(0, (uint64_t)ker_cell_layers(&m->ker), (uint64_t)m->ker.n_kv_head, (uint64_t)(ker_cell_k(&m->ker) + ker_cell_v(&m->ker)),
-                                  (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
+    uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;
     char fits[200];
@@ -211,8 +217,9 @@ static int find_arch(eng_model *m, char *err)
     return Q_FORMAT;
 }
 
-int model_check(gguf_file *f, char *err)
+int model_check(gguf_file *f, uint64_t *need, char *err)
 {
+    *need = 0;
     if (gguf_problem(f))
         return q_fail(err, Q_FORMAT, "%s", gguf_problem(f));
     eng_model *m = q_alloc(sizeof *m);
@@ -240,6 +247,9 @@ int model_check(gguf_file *f, char *err)
             m->info.params += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
         }
         rc = check_memory(m, err);
+        *need = model_extra(m);
+        for (int i = 0; i < gguf_n_tensors(f) && !q_in_memory(m->path); i++)
+            *need += gguf_tensor_at(f, i)->bytes;
     }
     m->file = NULL;                                                /* the caller's */
     eng_model_free(m);

@@ -72,7 +72,7 @@ struct eng_model {
 
 /* Whether the file behind f runs here, by the very checks of opening, from its header alone: Q_OK, or the code and the
  * sentence of the first thing in the way; Q_NOMEM, asked last: only that it does not fit now. f may be gguf_look's. Any thread, milliseconds. */
-int model_check(gguf_file *f, char *err);
+int model_check(gguf_file *f, uint64_t *need /* bytes, as model_memory counts them; 0: it does not run */, char *err);
 /* Memory that running takes at the least: weights, the smallest useful cache, scratch; saturates. */
 uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t width /* K and V of a head's cell */, uint64_t state /* bytes of recurrent layers */);
 int model_cores(void);                 /* processors this process may use, at least 1 */

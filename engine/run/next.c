@@ -18,6 +18,7 @@ struct next_head {
     const ker_backend *be;
     ker_dev *dev;
     int threads;
+    void *k_b;                         /* made of attn_kv_b, where the file has that; its own */
 };
 
 struct next_line {
@@ -85,6 +86,8 @@ static int add_layer(next_head *h, char *err)
     for (int r = 0; r < KER_W_ROLES && !rc; r++) {
         weight_view v;
         rc = weight_find(&longer, (enum ker_role)r, at, &v, err);
+        if (!rc && v.across)
+            v.data = h->k_b = weight_turned(h->m, &v);
         if (!rc)
             rc = put(h, (enum ker_role)r, 0, v.name, &(ker_weight){ .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride }, err);
         else if (rc == Q_NOTFOUND)
@@ -102,7 +105,7 @@ int next_open(eng_model *m, char *err)
     h->m = m;
     h->be = ker_cpu();
     h->layer = m->layers[m->ker.n_layer - 1];
-    h->layer.mixer = KER_MIX_GQA;
+    h->layer.mixer = m->arch->latent ? KER_MIX_MLA : KER_MIX_GQA;
     h->layer.q_gate = m->arch->delta.layers;
     h->ker = m->ker;
     h->ker.n_layer = 1;
@@ -126,17 +129,32 @@ void next_close(next_head *h)
         return;
     if (h->dev)
         h->be->close(h->dev);
+    free(h->k_b);
     free(h);
 }
 
 /* ---- a timeline's ---- */
 
+static int pages(int context) { return context / KER_PAGE + 2; }
+uint64_t next_page(const eng_model *m) { return (uint64_t)ker_kv_head_bytes(&m->ker, KER_KV_F16) * (uint64_t)m->ker.n_kv_head; }
+
+int next_fits(const eng_model *m, int context, char *err)
+{
+    uint64_t have = q_mem_available(), need = next_page(m) * (uint64_t)pages(context);
+    char w1[32], w2[32];
+    return have == 0 || need <= have ? 0
+         : q_fail(err, Q_NOMEM, _("the head that drafts needs %s for its own cells, but %s of memory are free: set context.length lower, or draft to ngram or off"),
+                  q_bytes_words(need, w1), q_bytes_words(have, w2));
+}
+
 next_line *next_new(eng_model *m, int context, const atomic_int *cancel)
 {
-    next_line *l = q_alloc(sizeof *l);
     char ignored[Q_ERRLEN];
+    if (next_fits(m, context, ignored))
+        return NULL;
+    next_line *l = q_alloc(sizeof *l);
     l->h = m->next.head;
-    l->n_page = context / KER_PAGE + 2;
+    l->n_page = pages(context);
     l->page = q_alloc(sizeof *l->page * (size_t)l->n_page);
     for (int i = 0; i < l->n_page; i++)
         l->page[i] = i;

@@ -19,7 +19,10 @@ typedef struct next_line next_line;    /* a timeline's                   */
 int next_open(eng_model *, char *err);
 void next_close(next_head *);          /* after the last line */
 
-next_line *next_new(eng_model *, int context, const atomic_int *cancel);       /* NULL: no memory. Borrows both; the head is open */
+uint64_t next_page(const eng_model *);      /* bytes of 64 cells */
+/* Whether a timeline's cells fit in memory now, or a sentence. */
+int next_fits(const eng_model *, int context, char *err);
+next_line *next_new(eng_model *, int context, const atomic_int *cancel);       /* NULL: its cells do not fit in memory. Borrows both; the head is open */
 void next_free(next_line *);
 /* Settings under which it computes from now on; hash: of c. */
 bool next_config(next_line *, const eng_config *c, uint64_t hash);

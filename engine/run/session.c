@@ -131,7 +131,7 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         return q_fail(err, Q_RANGE, _("the conversation already takes %d tokens: context.length cannot be %d"), s->n_tokens, context);
     if (hash != s->hash && (rc = cache_hold(k, c, hash, err)))
         return rc;
-    if (c->v.draft == DRAFT_MTP && (rc = next_open(k->m, err)))
+    if (c->v.draft == DRAFT_MTP && ((rc = next_open(k->m, err)) || ((!s->next || context != s->context) && (rc = next_fits(k->m, context, err)))))
         return rc;
     if (anew && (rc = rebuild(s, c, err)))
         return rc;
@@ -144,6 +144,7 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         s->context = context;
         next_free(s->next);
         s->next = NULL;
+        s->next_rest = 0;
     }
     /* Under `continue` the logits at hand still choose the next token; the one after it is c's. */
     if (policy == ENG_RECOMPUTE && !step_logits_fit(s))

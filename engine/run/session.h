@@ -26,6 +26,7 @@ struct eng_session {
     draft_pays drafts;
     draft_ahead ahead;
     next_line *next;                   /* draft mtp; NULL until it is used */
+    int next_rest;                     /* there was no memory for it: so many steps pass before it is asked for again */
     int16_t seq;                       /* its number in the step at hand, step.c's */
 };
 

@@ -32,7 +32,8 @@ static void record(eng_session *s, const ker_out *o, const cache_row *rows, int 
     }
 }
 
-enum { NEAR = 64 };                    /* tokens that a state of recurrent layers has to save to be worth its memory */
+enum { NEAR = 64,                      /* tokens that a state of recurrent layers has to save to be worth its memory */
+       NEXT_REST = 1000 };             /* a token is a few of these */
 
 static uint64_t last_chain(const eng_session *s) { return s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : 0; }
 
@@ -52,8 +53,12 @@ static next_line *foretells(eng_session *s)
 {
     if (s->config->v.draft != DRAFT_MTP)
         return NULL;
-    if (!s->next)
-        s->next = next_new(s->cache->m, s->context, &s->cache->cancel);
+    if (!s->next && s->next_rest > 0) {
+        s->next_rest--;
+        return NULL;
+    }
+    if (!s->next && !(s->next = next_new(s->cache->m, s->context, &s->cache->cancel)))
+        s->next_rest = NEXT_REST;
     return s->next && next_config(s->next, s->config, s->hash) ? s->next : NULL;
 }
 
@@ -115,14 +120,15 @@ static int openings(const eng_session *s, const int32_t *tokens, int from, int t
     return n;
 }
 
-/* Messages' beginnings that state.memory has room for, beside those two that are always kept. */
+/* Messages' beginnings that state.memory has room for, beside those two that are always kept and those that drafts leave. */
 static int room_for(const eng_session *s)
 {
     int count;
     uint64_t each, n;
     kv_state_bytes(s->cache->pool, &count, &each);
     n = each ? ((uint64_t)s->config->v.state_memory << 20) / each : 0;
-    return n < 2 ? 0 : n < ENG_BORDERS ? (int)n - 2 : ENG_BORDERS - 2;
+    uint64_t not_these = 2 + (s->config->v.draft == DRAFT_OFF ? 0 : DRAFT_STATES);
+    return n < not_these ? 0 : n < ENG_BORDERS ? (int)(n - not_these) : ENG_BORDERS - 2;
 }
 
 /* The last message is marked by a control token at its beginning; without one the last token, which is always read, is left. */
@@ -257,7 +263,7 @@ static int ahead_push(eng_session *s, int32_t token, const int32_t *draft, int n
     int pos = s->line.n;
     next_line *head = foretells(s);
     uint64_t before = last_chain(s);
-    if (states && !kv_states_ahead(pool, each, n))
+    if (states && !kv_states_ahead(pool, &s->line, each, n))
         return Q_NOMEM;
     for (int r = 0; r <= n; r++)
         rows[r] = (cache_row){ .token = r ? draft[r - 1] : token, .want = (uint8_t)(ENG_WANT_LOGITS | (head ? ENG_WANT_HIDDEN : 0)), .config = s->config, .hash = s->hash };

@@ -17,7 +17,11 @@ typedef struct weight_view {
 
 /* Q_NOTFOUND: the model has none and needs none (err untouched); else Q_OK, or a sentence that names tensor and file. */
 int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *out, char *err);
-/* To the device, if there is one; adds its bytes to what a token costs (m->bytes, m->head_*). */
+/* Bytes of weights that are made beside the file's when it is opened: K_B where a file has attn_kv_b. Looks at shapes only. */
+uint64_t weights_made(const eng_model *);
+/* Its numbers, of a view whose `across` is there; malloc'ed. */
+void *weight_turned(const eng_model *, const weight_view *);
+/* To the device, if there is one; adds its bytes to what a token costs (m->bytes, m->head). */
 int weight_add(eng_model *m, enum ker_role role, int layer, char *err);
 
 #endif

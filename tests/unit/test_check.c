@@ -22,9 +22,10 @@ static void agree(const char *what)
     eng_open_opts o = {.n_threads = 1};
     eng_model *m = NULL;
     gguf_file *f = NULL;
+    uint64_t need;
     int a = eng_model_open(path, &o, &m, opened), b = gguf_look(path, &f, looked);
     eng_model_free(m);
-    if (b == Q_OK) b = model_check(f, looked);
+    if (b == Q_OK) b = model_check(f, &need, looked);
     gguf_close(f);
     CHECK_MSG((a == Q_OK) == (b == Q_OK), "%s: opening says \"%s\", the check \"%s\"", what, opened, looked);
     const char *o_end = opened, *l_end = looked;
@@ -130,6 +131,33 @@ static void there_are_always_words(void)
     }
 }
 
+/* What opening takes beside the weights as they lie in the file: K_B where it is made of attn_kv_b, and the cells of a head that drafts. */
+static void what_is_made_is_counted(void)
+{
+    static const struct { const char *name; bool made, next; } files[] = { {"deepseek2-lite", true, true}, {"deepseek2", false, true}, {"glm4moe-full", false, true}, {"qwen3moe", false, false} };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char *p = q_printf("%s/golden/%s/model.gguf", getenv("BUILD") ? getenv("BUILD") : "build", files[i].name);
+        eng_model *m = NULL;
+        gguf_file *f = NULL;
+        uint64_t need = 0, weights = 0;
+        CHECK_MSG(eng_model_open(p, &(eng_open_opts){.n_threads = 1}, &m, err) == Q_OK && gguf_look(p, &f, err) == Q_OK && model_check(f, &need, err) == Q_OK, "%s", err);
+        for (int t = 0; t < gguf_n_tensors(f) && !q_in_memory(p); t++) weights += gguf_tensor_at(f, t)->bytes;
+        const ker_model *k = &m->ker;
+        uint64_t layer = 1024 * 2 * (uint64_t)k->n_kv_head * (uint64_t)(ker_cell_k(k) + ker_cell_v(k)), beside = (uint64_t)(64 << 20) + layer * (uint64_t)k->n_layer;
+        uint64_t k_b = files[i].made ? sizeof(float) * (uint64_t)((k->n_layer + files[i].next) * k->n_head * k->latent.kv_rank * k->latent.nope) : 0;
+        CHECK_INT(need, weights + beside + k_b + (files[i].next ? layer : 0));
+        q_buf text = {0};
+        char want[64];
+        CHECK(eng_describe(p, true, &text, err) == Q_OK);
+        snprintf(want, sizeof want, "\"memory_needed\":\t%llu", (unsigned long long)need);
+        CHECK_MSG(strstr(text.p, want) != NULL, "%s: %s is not in %s", files[i].name, want, text.p);
+        q_buf_free(&text);
+        gguf_close(f);
+        eng_model_free(m);
+        free(p);
+    }
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C");
@@ -142,6 +170,7 @@ int main(void)
     RUN(every_part_missing);
     RUN(every_type);
     RUN(cut_anywhere);
+    RUN(what_is_made_is_counted);
     if (access("../shared/cases/info-quant", R_OK) == 0) RUN(there_are_always_words);
     else SKIP("there_are_always_words", "../shared/cases is absent");
     printf("# %d files, %d of them refused, by both for the same reason\n", agreed, refused);

@@ -262,7 +262,7 @@ static void silence(const char *path)
 /* What the head says of a text, whole and in pieces that begin and end between its batches, is what numpy says (ref.py's foretold). */
 static void foretells_as_the_reference(void)
 {
-    static const char *const models[] = { "qwen3next", "qwen35" };
+    static const char *const models[] = { "qwen3next", "qwen35", "glm4moe-full", "deepseek2", "deepseek2-lite" };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char *path = util_model(models[i]), *dir = q_printf("tests/golden/engine/%s", models[i]);
         eng_model *m = NULL;
@@ -343,6 +343,68 @@ static void turned_on_in_the_middle(void)
     model = NULL;
 }
 
+/* Where there was no memory for the head's cells it is not asked for at each token, and it comes when there is some. */
+static void asks_again_later(void)
+{
+    char *path = util_model("glm4moe-full");
+    CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
+    remove(path);
+    free(path);
+    eng_config *c = eng_config_new(model);
+    eng_session *s = NULL;
+    int32_t prompt[4] = { 30, 31, 32, 33 };
+    set(c, "draft", "mtp");
+    CHECK_INT(next_page(model), 64 * 2 * 2 * eng_model_info(model)->n_kv_head * eng_model_info(model)->head_dim);
+    CHECK_INT(next_fits(model, 1 << 12, err), 0);
+    CHECK_INT(next_fits(model, 1 << 30, err), Q_NOMEM);
+    CHECK_MSG(strstr(err, "set context.length lower"), "%s", err);
+    CHECK_MSG(eng_session_new(model, c, &s, err) == 0, "%s", err);
+    s->next_rest = 20;
+    CHECK_INT(eng_session_sync(s, prompt, 4, ENG_CONTINUE, NULL, NULL, err), 0);
+    CHECK(!s->next && s->next_rest < 20 && s->next_rest > 0);
+    for (int i = 0; i < 20; i++) CHECK_INT(eng_session_push(s, 34 + i, err), 0);
+    CHECK(s->next != NULL);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(model);
+    model = NULL;
+}
+
+/* States that drafts needed are counted, and given back where none come any more. */
+static void gives_states_back(void)
+{
+    char *path = util_model("qwen35");
+    CHECK_MSG(eng_model_open(path, NULL, &model, err) == 0, "%s", err);
+    remove(path);
+    free(path);
+    eng_config *c = eng_config_new(model);
+    eng_session *s = NULL;
+    int32_t prompt[PROMPT];
+    int count;
+    uint64_t each, most = 0;
+    for (int i = 0; i < PROMPT; i++) prompt[i] = 30 + i % 11;
+    set(c, "draft", "ngram");
+    set(c, "context.length", "1024");
+    CHECK_MSG(eng_session_new(model, c, &s, err) == 0, "%s", err);
+    CHECK_INT(eng_session_sync(s, prompt, PROMPT, ENG_CONTINUE, NULL, NULL, err), 0);
+    for (int i = 0; i < 40; i++) {
+        s->drafts.plain = 1e6;
+        CHECK_INT(eng_session_push(s, 30 + (PROMPT + i) % 11, err), 0);
+        uint64_t bytes = eng_cache_states(eng_session_cache(s), &count, &each);
+        most = bytes > most ? bytes : most;
+    }
+    CHECK_MSG(most >= 4 * each, "%llu states of %llu bytes", (unsigned long long)(most / each), (unsigned long long)each);
+    set(c, "draft", "off");
+    CHECK_INT(eng_session_config(s, c, ENG_CONTINUE, err), 0);
+    for (int i = 0; i < 300; i++) CHECK_INT(eng_session_push(s, 30 + i % 17, err), 0);
+    uint64_t now = eng_cache_states(eng_session_cache(s), &count, &each);
+    CHECK_MSG(now <= (uint64_t)(count + 2) * each, "%llu states for %d places", (unsigned long long)(now / each), count);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(model);
+    model = NULL;
+}
+
 int main(void)
 {
     RUN(finds_what_stood_behind);
@@ -363,6 +425,8 @@ int main(void)
     }
     RUN(foretells_as_the_reference);
     RUN(turned_on_in_the_middle);
+    RUN(asks_again_later);
+    RUN(gives_states_back);
     kind = "mtp";
     for (size_t i = 3; i < sizeof models / sizeof *models; i++) {
         char *path = util_model(models[i]);

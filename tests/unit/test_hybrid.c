@@ -181,7 +181,7 @@ static void bounded(void)
     CHECK_INT(reads(s, t, N), N);
     CHECK(as_fresh(m, s));
     bytes = eng_cache_states(eng_session_cache(s), &count, &each);
-    CHECK_MSG(count == 1 && bytes == each && each > 0, "%d states of %llu bytes", count, (unsigned long long)each);
+    CHECK_MSG(count == 1 && bytes >= each && bytes <= 2 * each && each > 0, "%d states of %llu bytes", count, (unsigned long long)each);
     eng_session_free(s);
     s = session_of(m, "1");
     for (int i = 0; i < 200; i++) {

@@ -45,8 +45,8 @@ ARCH = {
                     ffn_norm="post_attention_norm"),
     "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
-    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1),
-    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, of="deepseek2"),
+    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1, mtp=1),
+    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, mtp=1, of="deepseek2"),
     # GLM-4.5: more dense layers before the others, norms of Q and K, one group, a layer that only predicts further tokens
     "glm4moe-full": dict(half=True, bias=True, qk_norm="head", moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                          ffn_norm="post_attention_norm", leading=2, mtp=1, groups=(1, 1), of="glm4moe"),
@@ -450,15 +450,18 @@ def forward(m, tokens, settings, forced=None):
 
 def foretold(m, tokens):
     """Logits [token - 1][vocabulary] of the head that predicts one token further (DeepSeek-V3, arXiv 2412.19437, equations 21 to 23):
-    row i has the hidden row of token i and the embedded token i + 1."""
+    row i has the hidden row of token i and the embedded token i + 1. Embedding, last norm and output are the head's own where the file has them
+    (GLM-4.5), else the model's."""
     h, _ = hidden(m, tokens, {})
     layer, eps = m.key("block_count") - m.key("nextn_predict_layers"), m.key("attention.layer_norm_rms_epsilon")
     w = lambda name: m.weight(layer, "nextn.%s.weight" % name)
+    own = lambda name, otherwise: m.tensor.get("blk.%d.nextn.%s.weight" % (layer, name), otherwise)
     f, scale = frequencies(m, {}, len(tokens))
-    x = np.concatenate([norm(m.tensor["token_embd.weight"][tokens[1:]], w("enorm"), eps), norm(h[:-1], w("hnorm"), eps)], -1) @ w("eh_proj").T
+    x = np.concatenate([norm(own("embed_tokens", m.tensor["token_embd.weight"])[tokens[1:]], w("enorm"), eps), norm(h[:-1], w("hnorm"), eps)], -1) @ w("eh_proj").T
     x = attention(m, layer, x, eps, f.astype(np.float32).astype(np.float64), scale, {})
     x = feed_forward(m, layer, x, eps, {}, None, {"ids": [], "weights": [], "lead": np.inf, "width": np.inf})
-    return norm(x, w("shared_head_norm"), eps) @ output(m)
+    head = own("shared_head_head", None)
+    return norm(x, own("shared_head_norm", m.tensor["output_norm.weight"]), eps) @ (output(m) if head is None else head.T)
 
 
 # ---- goldens ----
@@ -739,6 +742,8 @@ def new(arch, where, seed, tiny=False):
              "cases": tiny_cases(row, passed, rng) if tiny else new_cases(row, passed, rng)}
     if tiny:
         cases["positions"] = [0, 19, 20, 39]
+    if row.get("mtp"):
+        cases["next"] = [0, 20, 38]
     json.dump(cases, open(os.path.join(where, "cases.json"), "w"))
 
 

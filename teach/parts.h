@@ -1,0 +1,50 @@
+/* teach/parts: what the files of teach/ share; nobody outside includes it but its tests. */
+#ifndef QUORUM_TEACH_PARTS_H
+#define QUORUM_TEACH_PARTS_H
+
+#include "advice/examples.h"
+#include "engine/engine.h"
+#include "engine/text.h"
+#include "lab/lab.h"
+#include "teach/teach.h"
+#include "train/train.h"
+
+#include <cjson/cJSON.h>
+
+/* ---- shelf.c: files and names ---- */
+char *shelf_of(const char *name, const char *file);      /* teach/NAME/FILE, of "" and NULL the folders; malloc'ed; NULL without a home */
+int shelf_name(const char *name, char *err);             /* Q_RANGE: it is none */
+int shelf_make(const char *name, bool run, char *err);   /* its folder, or that of its run */
+void shelf_erase(const char *folder);                    /* with all that is in it, overwritten; folders of this room only */
+cJSON *shelf_read(const char *path, const char *kind, char *err);        /* an object of this kind and version 1; Q_… in err, NULL */
+int shelf_write(const char *path, const char *kind, cJSON * /* deleted */, char *err);
+double shelf_number(const cJSON *, const char *name, double otherwise);
+const char *shelf_text(const cJSON *, const char *name); /* "" where there is none */
+int shelf_lock(int *fd, char *err);                      /* Q_RANGE: another run is at work */
+void shelf_unlock(int fd);
+bool shelf_locked(void);
+
+/* ---- set.c ---- */
+/* All examples of a set as JSON lines (messages and pairs), in a fixed order: its files', then what memory releases now. Q_NOTFOUND: there is no such set, or
+ * nothing in it. sha: of the lines. */
+int set_lines(struct mem_store *, const char *name, q_buf *lines, char *err);
+
+/* ---- tokens.c: examples as the model reads them ---- */
+typedef struct tokens {                  /* tokens_free */
+    trn_example *train; int n_train;     /* texts are owned */
+    trn_example *held; int n_held;       /* of other conversations than those of train */
+    int64_t n_tokens, n_targets;         /* of both */
+    int sources, long_ones, mute;        /* conversations; examples left out: longer than the context, without an answer */
+    int longest;                         /* tokens of the longest that is kept */
+} tokens;
+enum tokens_of { TOKENS_SFT /* every example's accepted answers */, TOKENS_DPO /* pairs alone */ };
+/* The tenth of the conversations that is held out: those whose first question has the smallest hashes, one at least; so it does not hang on the
+ * order, nor much on what else there is. Examples of one first question are one conversation. */
+#define TOKENS_HELD .1
+int tokens_read(const eng_model *, const q_buf *lines, enum tokens_of, int context, tokens *out, char *err);
+/* One example: all its answers are targets. Q_RANGE: it has none. */
+int tokens_of_talk(const eng_model *, const adv_said *v, int n, bool bare, trn_text *out, char *err);
+void tokens_free(tokens *);
+void tokens_text_free(trn_text *);
+
+#endif

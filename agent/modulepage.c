@@ -11,7 +11,7 @@
 /* ---- the table ---- */
 static const char *state_of(const agt_module *m)
 {
-    return m->why ? _("broken") : !m->on ? _("off") : m->rule ? m->acts ? _("by words, acts") : _("by words") : _("on");
+    return m->why ? _("broken") : !m->on ? _("not on") : m->rule ? m->acts ? _("by words, acts") : _("by words") : _("on");
 }
 
 static cJSON *row_json(const agt_module *m)
@@ -169,7 +169,7 @@ static void on(agt *a, char *const *word, int n, bool only)
         for (int i = 0; i < was.n && only; i++)
             if (at(&now, was.v[i]) < 0) {
                 note(&a->events, AGT_INFO, _("module %s is off"), was.v[i]);
-                take_off(&a->modules.given, was.v[i]);
+                take_off(&a->seat.modules.given, was.v[i]);
             }
         keep(a, "modules.on", &now);
         for (int i = 0; i < fresh.n; i++) {
@@ -198,7 +198,7 @@ static void off(agt *a, char *const *word, int n)
         if (was) {
             note(&a->events, AGT_INFO, _("module %s is off"), name);
             take_off(&now, name);
-            take_off(&a->modules.given, name);
+            take_off(&a->seat.modules.given, name);
             any = true;
         } else if (name)
             note(&a->events, AGT_INFO, _("module %s is off already"), name);

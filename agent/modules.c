@@ -30,9 +30,9 @@ void modules_on(agt *a, strings *out)
 {
     char *kept = settings_get(&a->settings, "modules.on");
     names_of(kept, out);
-    for (int i = 0; i < a->modules.given.n; i++)
-        if (place_in(out, a->modules.given.v[i]) < 0)
-            strings_add(out, q_strdup(a->modules.given.v[i]));
+    for (int i = 0; i < a->seat.modules.given.n; i++)
+        if (place_in(out, a->seat.modules.given.v[i]) < 0)
+            strings_add(out, q_strdup(a->seat.modules.given.v[i]));
     free(kept);
 }
 
@@ -133,12 +133,12 @@ static int knob_at(const module_knob *v, int n, const char *name)
 /* Said once a process: it would stand above every answer. */
 static void once(agt *a, enum agt_level level, char *text)
 {
-    if (place_in(&a->modules.told, text) >= 0) {
+    if (place_in(&a->seat.modules.told, text) >= 0) {
         free(text);
         return;
     }
     note(&a->events, level, "%s", text);
-    strings_add(&a->modules.told, text);
+    strings_add(&a->seat.modules.told, text);
 }
 
 /* "NAME=VALUE" as a row of the table; NULL: it is none that a module may set, which is said. */
@@ -226,7 +226,7 @@ static int turn(agt *a, prov_config *c, const module_knob *k, const char *value,
 /* What a module set goes back, unless a person turned it since; which of the records stay is what `keep` has. */
 static void go_back(agt *a, prov_config *c, const module_knob *keep, int n_keep)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     char err[Q_ERRLEN];
     int left = 0;
     for (int i = 0; i < s->n_knob; i++) {
@@ -263,7 +263,7 @@ static void lines_of(const prov_config *was, const prov_config *c, q_buf *out)
 
 static void knobs_act(agt *a, bool rules)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     char err[Q_ERRLEN];
     module_knob *want;
     if (!a->seat.cfg || a->seat.home)
@@ -306,9 +306,9 @@ char *modules_configured(agt *a, const module *v, const bool *on, int n)
     module_knob *want;
     int count = 0;
     prov_config *c = prov_config_copy(a->seat.cfg);
-    for (int i = 0; i < a->modules.n_knob; i++)
-        if (a->modules.knob[i].engine)
-            prov_config_set(c, a->modules.knob[i].knob, a->modules.knob[i].was, err);
+    for (int i = 0; i < a->seat.modules.n_knob; i++)
+        if (a->seat.modules.knob[i].engine)
+            prov_config_set(c, a->seat.modules.knob[i].knob, a->seat.modules.knob[i].was, err);
     for (int i = 0; i < n; i++)
         if (on[i])
             all[count++].m = v[i];       /* borrowed */
@@ -329,7 +329,7 @@ char *modules_configured(agt *a, const module *v, const bool *on, int n)
 /* Its hash was another one when it was used last: said. NULL: it cannot be read. */
 static void look(agt *a, const char *name, const module *m, const char *problem)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     const char *hash = m ? m->hash : "";
     int i = 0;
     while (i < s->n_seen && strcmp(s->seen[i].name, name) != 0)
@@ -363,7 +363,7 @@ static void forget_now(modules *s)
 /* In their order, while they fit; what does not is said, once for each set of them. */
 static void fit(agt *a)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     int budget = (int)settings_number(&a->settings, "modules.budget"), n = 0;
     q_buf left = { 0 }, text = { 0 };
     q_buf_puts(&text, "");
@@ -390,7 +390,7 @@ static void fit(agt *a)
 
 void modules_choose(agt *a, const char *question)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     char err[Q_ERRLEN];
     strings names = { 0 };
     forget_now(s);
@@ -416,8 +416,8 @@ void modules_choose(agt *a, const char *question)
 void modules_rest(agt *a)
 {
     bool any = false;
-    for (int i = 0; i < a->modules.n; i++)
-        any |= a->modules.now[i].m.when.n && a->modules.now[i].m.knobs.n;
+    for (int i = 0; i < a->seat.modules.n; i++)
+        any |= a->seat.modules.now[i].m.when.n && a->seat.modules.now[i].m.knobs.n;
     if (any)
         knobs_act(a, false);
     modules_publish(a, true);
@@ -425,7 +425,7 @@ void modules_rest(agt *a)
 
 void modules_loaded(agt *a)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     int left = 0;
     for (int i = 0; i < s->n_knob; i++)
         if (s->knob[i].engine)
@@ -447,7 +447,7 @@ static cJSON *made_json(const char *name, const char *hash, int tokens)
 
 void modules_made(agt *a, int64_t message)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     char err[Q_ERRLEN];
     mem_module *row = q_alloc(sizeof *row * (size_t)(s->n + 1));
     cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "modules");
@@ -532,11 +532,11 @@ int modules_memory(const modules *s, const char ***names)
 static char *did_of(agt *a, const module *m)
 {
     q_buf b = { 0 }, v = { 0 };
-    for (int i = 0; i < a->modules.n_knob; i++)
-        if (strcmp(a->modules.knob[i].by, m->name) == 0) {
+    for (int i = 0; i < a->seat.modules.n_knob; i++)
+        if (strcmp(a->seat.modules.knob[i].by, m->name) == 0) {
             q_buf_clear(&v);
-            q_knob_brief(&v, a->modules.knob[i].set);
-            q_buf_printf(&b, "%s%s %s→%s", b.len ? ", " : "", a->modules.knob[i].knob, a->modules.knob[i].was, v.p ? v.p : "");
+            q_knob_brief(&v, a->seat.modules.knob[i].set);
+            q_buf_printf(&b, "%s%s %s→%s", b.len ? ", " : "", a->seat.modules.knob[i].knob, a->seat.modules.knob[i].was, v.p ? v.p : "");
         }
     char *key = q_printf("module.did.%s", m->name), *kept = settings_get(&a->settings, key);
     if (kept && strncmp(kept, m->hash, MODULE_HASH) == 0 && kept[MODULE_HASH] == ' ')
@@ -549,7 +549,7 @@ static char *did_of(agt *a, const module *m)
 
 void modules_publish(agt *a, bool told)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     char err[Q_ERRLEN];
     module *v;
     bool *on;
@@ -586,7 +586,7 @@ void modules_publish(agt *a, bool told)
 
 void agt_get_modules(agt *a, agt_modules *out)
 {
-    modules *s = &a->modules;
+    modules *s = &a->seat.modules;
     *out = (agt_modules){ .n = -1 };
     pthread_mutex_lock(&s->mu);
     if (s->shown) {

@@ -29,7 +29,7 @@ int prompt_room_for_passages(agt *a, const char *question, int max_passages)
 {
     q_buf b = { 0 };
     const char *system = settings_value(&a->settings, "chat.system", &b);
-    int size = context_size(a), left = size - a->modules.tokens - prompt_reserve(a) - prompt_count(a->seat.who, question, strlen(question)) - 128 -
+    int size = context_size(a), left = size - a->seat.modules.tokens - prompt_reserve(a) - prompt_count(a->seat.who, question, strlen(question)) - 128 -
                prompt_count(a->seat.who, system, strlen(system)) - prompt_count(a->seat.who, frame_once, strlen(frame_once)) -
                max_passages * prompt_count(a->seat.who, frame_each, strlen(frame_each));
     q_buf_free(&b);
@@ -310,9 +310,9 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
 {
     int last = path->n - 1, size = context_size(a), reserve = prompt_reserve(a), tokens;
     q_buf sys = { 0 };
-    const char *own = settings_value(&a->settings, "chat.system", &sys), *more = a->modules.text && !a->base ? a->modules.text : "";
+    const char *own = settings_value(&a->settings, "chat.system", &sys), *more = a->seat.modules.text && !a->base ? a->seat.modules.text : "";
     *out = (prompt){ .begin = out->begin, .base = a->base, .system = q_printf("%s%s%s", own, *own && *more ? "\n\n" : "", more), .question = framed(r, path->v[last].text),
-                     .prefix = a->base && a->modules.n && *a->modules.text ? q_printf("%s\n\n", a->modules.text) : q_strdup("") };
+                     .prefix = a->base && a->seat.modules.n && *a->seat.modules.text ? q_printf("%s\n\n", a->seat.modules.text) : q_strdup("") };
     q_buf_free(&sys);
     int rc = compacted_of(a, path, 0, &out->instead, err);
     if (rc < 0)

@@ -10,7 +10,6 @@
 #include "agent/embedder.h"
 #include "agent/events.h"
 #include "agent/lost.h"
-#include "agent/modules.h"
 #include "agent/prefer.h"
 #include "agent/seat.h"
 #include "agent/settings.h"
@@ -34,7 +33,6 @@ struct agt {
     asks asks;
     prefer prefer;
     lost lost;
-    modules modules;
     watching watching;                   /* folders; has its own mutex */
     speller speller;
     toolbox toolbox;

@@ -59,7 +59,7 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
                         .count = prompt_count, .user = a->seat.who, .before = before, .near = embedder_near(a),
                         .without = how ? how->without : NULL, .n_without = how ? how->n_without : 0 };
     const char **of;
-    scope.n_of = modules_memory(&a->modules, &of);
+    scope.n_of = modules_memory(&a->seat.modules, &of);
     scope.of = of;
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);

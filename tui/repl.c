@@ -260,7 +260,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
         if (r->tty && isatty(STDIN_FILENO)) {
             fflush(stdout);
             if (!tui_editor(e->text))
-                q_say(stdout, _("The editor did not end well, or there is none: set EDITOR; the file is %s.\n"), e->text);
+                q_say(stdout, _("The editor did not end well, or there is none: set EDITOR; the file is %s."), e->text), q_say(stdout, "\n");
             agt_edited(r->a, e->text);
         }
         break;

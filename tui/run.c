@@ -81,14 +81,14 @@ static void edit_outside(tui_app *app)
 static void edit_file(tui_app *app)
 {
     tui_term_leave();
-    bool well = tui_editor(app->file);
+    bool well = tui_editor(app->comp.file);
     tui_term_return();
-    char *say = well ? NULL : q_printf(_("The editor did not end well, or there is none: set EDITOR; the file is %s."), app->file);
+    char *say = well ? NULL : q_printf(_("The editor did not end well, or there is none: set EDITOR; the file is %s."), app->comp.file);
     if (say) tui_app_note(app, AGT_ERROR, say);
     free(say);
-    agt_edited(app->a, app->file);
-    free(app->file);
-    app->file = NULL;
+    agt_edited(app->a, app->comp.file);
+    free(app->comp.file);
+    app->comp.file = NULL;
 }
 
 /* tmux holds Esc back; above 50 ms that is felt. Asked once, in the background. */
@@ -165,7 +165,7 @@ static void serve(tui_app *app, bool *repaint)
     app->want = w == WANT_QUIT ? WANT_QUIT : WANT_NOTHING;
     if (w == WANT_SUSPEND) { tui_term_suspend(); *repaint = app->owed.all = true; }
     else if (w == WANT_EDITOR) { edit_outside(app); *repaint = app->owed.all = true; }
-    else if (w == WANT_FILE && app->file) { edit_file(app); *repaint = app->owed.all = true; }
+    else if (w == WANT_FILE && app->comp.file) { edit_file(app); *repaint = app->owed.all = true; }
     else if (w == WANT_REPAINT) { tui_term_theme(&app->theme); *repaint = app->owed.all = true; }
 }
 

@@ -82,7 +82,7 @@ static void many_and_none(void)
     tui_app_event(&app, &e);
     CHECK_MSG(on_screen("skeptic"), "%s", screen());
     tui_act(&app, AGT_UI_FILE, "/tmp/x.md");
-    CHECK(app.want == WANT_FILE && strcmp(app.file, "/tmp/x.md") == 0);
+    CHECK(app.want == WANT_FILE && strcmp(app.comp.file, "/tmp/x.md") == 0);
     tui_app_free(&app);
 }
 

@@ -58,8 +58,8 @@ void tui_act(tui_app *app, int action, const char *arg)
     }
     case AGT_UI_EDITOR: app->want = WANT_EDITOR; break;
     case AGT_UI_FILE:
-        free(app->file);
-        app->file = q_strdup(arg);
+        free(app->comp.file);
+        app->comp.file = q_strdup(arg);
         app->want = WANT_FILE;
         break;
     case AGT_UI_LOG: tui_act_log(app); break;

@@ -87,6 +87,7 @@ typedef struct tui_comp {               /* what is being written */
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
     char *stash;                        /* put aside for something else; it comes back when that is sent or cleared */
+    char *file;                         /* WANT_FILE: what the editor is to open, no message */
     char *kept;                         /* what was stored as the draft of the conversation that is being left */
 } tui_comp;
 
@@ -149,7 +150,6 @@ struct tui_app {
     tui_owed owed;
     enum tui_want want;
     char *clip;                         /* to be copied by the terminal */
-    char *file;                         /* WANT_FILE: what the editor is to open */
     q_buf scratch;
 };
 

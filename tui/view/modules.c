@@ -16,7 +16,7 @@ static void look(tui_app *app)
 
 static const char *state_of(const agt_module *m)
 {
-    return m->why ? _("broken") : !m->on ? _("off") : m->rule ? m->acts ? _("by words, acts") : _("by words") : _("on");
+    return m->why ? _("broken") : !m->on ? _("not on") : m->rule ? m->acts ? _("by words, acts") : _("by words") : _("on");
 }
 
 static void caption(tui_app *app, tui_box b)

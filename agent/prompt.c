@@ -245,10 +245,10 @@ static int first_kept(const agt *a, const mem_messages *path, const prompt *p, i
 static int too_long(const agt *a, const char *message, const prompt *p, int tokens, int size, char *err)
 {
     size_t own = frame_question(message), all = strlen(message), whole = strlen(p->question);
-    size_t more = !p->base && a->seat.modules.text && strlen(a->seat.modules.text) <= strlen(p->system) ? strlen(a->seat.modules.text) : 0;      /* the end of the system text */
+    size_t ours = !p->base && a->seat.modules.text && strlen(a->seat.modules.text) <= strlen(p->system) ? strlen(a->seat.modules.text) : 0;      /* the end of the system text */
     struct { const char *what, *text; size_t bytes; } part[] = {
         { _("the question"), message, own }, { _("the attached text"), message + own, all - own },
-        { _("the system text (chat.system)"), p->system, strlen(p->system) - more }, { _("the modules (/module)"), more ? p->system + strlen(p->system) - more : p->prefix, more ? more : strlen(p->prefix) },
+        { _("the system text (chat.system)"), p->system, strlen(p->system) - ours }, { _("the modules (/module)"), ours ? p->system + strlen(p->system) - ours : p->prefix, ours ? ours : strlen(p->prefix) },
         { _("what memory feeds (memory.budget)"), p->question, whole - all },
         { _("the beginning of the answer"), p->begin ? p->begin : "", p->begin ? strlen(p->begin) : 0 } }, *most = part;
     int n = 0, most_n = 0;

@@ -215,7 +215,7 @@ asan:
 
 SHARE    = $(DESTDIR)$(PREFIX)/share/quorum
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/engine/make $(SHARE)/advice $(SHARE)/themes $(SHARE)/docs
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/engine/make $(SHARE)/advice $(SHARE)/themes $(SHARE)/docs $(SHARE)/agent/modules/en $(SHARE)/agent/modules/ru
 	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
 	install -D -m 755 $(BUILD)/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers
 	install -D -m 755 $(BUILD)/quorum-box $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box
@@ -223,6 +223,7 @@ install: all
 	install -m 644 engine/make/catalog.ini $(SHARE)/engine/make
 	install -m 644 advice/machines.ini $(SHARE)/advice
 	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
+	$(Q)for f in $(wildcard agent/modules/*/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/$$f || exit 1; done
 	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
 	install -d $(SHARE)/advice/desk
 	install -m 644 $(wildcard advice/desk/*.py) $(SHARE)/advice/desk

@@ -104,6 +104,10 @@ struct prov_config;
  * a line. What does nothing here is said, a line each. Any thread. */
 void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
+/* ---- modulepage.c: engine's ---- */
+extern const job_row job_module;         /* text: what stands behind /module; NULL: the list */
+extern const job_row job_module_edited;  /* text: a file that the editor has left */
+
 /* ---- experiment.c ---- */
 extern const job_row job_experiment;     /* engine's; text: KNOB=VALUE [on FILE|last]; it asks whether the change is to stay, */
 extern const job_row job_experiment_kept;        /* and makes it so: quick; number: of the record, text: NAME=VALUE */

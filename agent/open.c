@@ -148,6 +148,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->asks.mu, NULL);
     prefer_open(&a->prefer);
     lost_open(&a->lost);
+    modules_open(&a->seat.modules);
     speller_open(&a->speller);
     toolbox_open(&a->toolbox);
     a->toolbox.folder = realpath(o->folder ? o->folder : ".", NULL);
@@ -170,6 +171,12 @@ int agt_open(const agt_options *o, agt **out, char *err)
     if (rc == Q_OK) {
         hub_open(a);
         sign_open(a);
+    }
+    for (int i = 0; i < o->n_module && rc == Q_OK; i++) {
+        module m;
+        if ((rc = module_read(o->module[i], &m, err)) == Q_OK)
+            module_free(&m);
+        strings_add(&a->seat.modules.given, q_strdup(o->module[i]));
     }
     if (rc == Q_OK && !o->once) {
         waits_restore(a);
@@ -258,6 +265,7 @@ void agt_close(agt *a)
     asks_free(&a->asks);
     prefer_close(&a->prefer);
     lost_close(&a->lost);
+    modules_close(&a->seat.modules);
     speller_close(&a->speller);
     toolbox_close(&a->toolbox);
     facts_forget(&a->quick.proposed);

@@ -245,6 +245,17 @@ static void experiment(agt *a, const agt_command *c, char *args)
     desk_post(&a->desk, list ? &job_experiments : &job_experiment, 0, 0, args, NULL);
 }
 
+static void of_module(agt *a, const agt_command *c, char *args)
+{
+    if (!*args) {
+        note_ui(&a->events, c->action, args);
+        return;
+    }
+    if (desk_waits(&a->desk, LANE_ENGINE))
+        note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
+    desk_post(&a->desk, &job_module, 0, 0, args, NULL);
+}
+
 static void map(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "--svg", 5) == 0 && (args[5] == ' ' || args[5] == '=') ? trim(args + 6) : q_strdup("");

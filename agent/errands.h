@@ -114,6 +114,11 @@ extern const job_row job_trace;          /* text: the file; number 1: it may be 
 
 /* ---- routing.c: quick; job_routing; text: what to do and with which names; number 1: the person agreed ---- */
 
+/* ---- teach.c ---- */
+extern const job_row job_teach_add;      /* long; text: "add FILE [to NAME]" */
+extern const job_row job_teach;          /* quick; text: what to do and with which name */
+extern const job_row job_taught, job_untaught;       /* taught.c: engine's; text: a set; value: the adapter's file */
+
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);
 void *clerk_long(void *agt_);

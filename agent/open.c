@@ -155,6 +155,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
         a->toolbox.folder = q_strdup(o->folder ? o->folder : ".");
     a->toolbox.alone = o->alone;
     embedder_open(&a->embedder);
+    teacher_open(&a->teacher);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
@@ -238,11 +239,13 @@ void agt_close(agt *a)
     if (a->n_thread == LANE_N)
         watching_close(a);
     desk_quit(&a->desk);
+    teacher_quit(a);
     evq_hurry(&a->events);
     for (int i = 0; i < a->n_thread; i++)
         pthread_join(a->thread[i], NULL);
     if (a->n_thread)
         carry_out(a);
+    teacher_close(a);
     embedder_close(a);
     unstored_try(a);
     unstored_free(a);

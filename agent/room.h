@@ -15,6 +15,7 @@
 #include "agent/settings.h"
 #include "agent/shown.h"
 #include "agent/speller.h"
+#include "agent/teacher.h"
 #include "agent/toolbox.h"
 #include "agent/waits.h"
 #include "agent/watching.h"
@@ -37,6 +38,7 @@ struct agt {
     speller speller;
     toolbox toolbox;
     embedder embedder;
+    teacher teacher;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     struct { _Atomic int64_t hour; atomic_bool failed; } backup;         /* when one was last asked for; that it failed was said */

@@ -235,6 +235,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_CHATS: *asked_chats = true; break;
     case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(r->a, "/energy text"); break;
+    case AGT_UI_TEACH: agt_submit(r->a, "/teach text"); break;
     case AGT_UI_MAP: agt_submit(r->a, "/map text"); break;
     case AGT_UI_MEMORY: agt_submit(r->a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
@@ -435,6 +436,12 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", tui_paused(r->answering, e->flag)); break;
     case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
+    case AGT_EV_TEACH:
+        if (e->flag) {
+            fresh_line(r);
+            q_say(stdout, "%s\n", e->text);
+        }
+        break;
     case AGT_EV_SOURCE: fresh_line(r); source(e); break;
     case AGT_EV_COLUMNS: fresh_line(r); columns(e->columns); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;

@@ -7,5 +7,7 @@
 
 /* llama.cpp's GGUF. m may be NULL. */
 int lows_from_gguf(eng_adapter *, const eng_model *m, char *err);
+/* A folder of PEFT's. m NULL: only to look at it: rows are in the order that they have there, and no architecture is said. */
+int lows_from_peft(eng_adapter *, const eng_model *m, char *err);
 
 #endif

@@ -87,8 +87,8 @@ int lows_add(eng_adapter *ad, const eng_model *m, const eng_low *s, double scale
     int rc = m ? fits(m, s, called, &o, err) : Q_OK;
     if (rc) return rc;
     size_t na = floats(s->n_expert, s->rank, s->n_in), nb = floats(s->n_expert, s->n_out, s->rank);
-    o.a = na ? malloc(na) : NULL;
-    o.b = nb ? malloc(nb) : NULL;
+    o.a = na ? calloc(1, na) : NULL;
+    o.b = nb ? calloc(1, nb) : NULL;
     if (!o.a || !o.b) {
         char words[32];
         free(o.a);
@@ -106,6 +106,13 @@ int lows_add(eng_adapter *ad, const eng_model *m, const eng_low *s, double scale
     *a = o.a;
     *b = o.b;
     return Q_OK;
+}
+
+low_own *lows_find(eng_adapter *ad, enum ker_role role, int layer)
+{
+    for (int i = ad->n; i-- > 0;)
+        if (ad->own[i].low.role == role && ad->own[i].low.layer == layer) return &ad->own[i];
+    return NULL;
 }
 
 /* ---- the whole ---- */

@@ -31,10 +31,13 @@ eng_adapter *lows_new(const char *path);
 /* Whether a change of this role is one that can be computed: a matrix that a row is multiplied by, not the halves of latent attention. */
 bool lows_role(enum ker_role role);
 
-/* A matrix of that role, layer, n_expert, n_in, n_out and rank with that scale, its A and B for the caller to fill: [n_expert][rank][n_in],
- * [n_expert][n_out][rank]. m NULL: nothing is compared. called: what the file calls it, for sentences. Q_RANGE: another model's;
+/* A matrix of that role, layer, n_expert, n_in, n_out and rank with that scale, its A and B, all zero, for the caller to fill:
+ * [n_expert][rank][n_in], [n_expert][n_out][rank]. m NULL: nothing is compared. called: what the file calls it, for sentences. Q_RANGE: another model's;
  * Q_NOMEM. */
 int lows_add(eng_adapter *, const eng_model *m, const eng_low *shape, double scale, const char *called, float **a, float **b, char *err);
+
+/* The one that was added of that place, NULL: none; until the next lows_add. */
+low_own *lows_find(eng_adapter *, enum ker_role role, int layer);
 
 /* Sorts, looks at each number, counts and hashes. Q_FORMAT: nothing is in it, a number is none, or a matrix is there twice. */
 int lows_finish(eng_adapter *, char *err);

@@ -117,6 +117,7 @@ extern const job_row job_trace;          /* text: the file; number 1: it may be 
 /* ---- teach.c ---- */
 extern const job_row job_teach_add;      /* long; text: "add FILE [to NAME]" */
 extern const job_row job_teach;          /* quick; text: what to do and with which name */
+void teach_command(agt *, const agt_command *, char *args);  /* front-end thread */
 extern const job_row job_taught, job_untaught;       /* taught.c: engine's; text: a set; value: the adapter's file */
 
 /* ---- clerk.c ---- */

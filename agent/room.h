@@ -49,8 +49,7 @@ struct agt {
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */
     struct unstored *unstored;           /* engine's thread: answers that are still to be stored; see talk.h */
-    pthread_t thread[LANE_N];            /* front-end thread */
-    int n_thread;                        /* how many run */
+    struct { pthread_t thread[LANE_N]; int n; } lane;        /* front-end thread; n: how many run */
 };
 
 /* The jobs that are commands (commands.h), wherever they are. */

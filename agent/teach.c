@@ -121,3 +121,27 @@ static void teach(agt *a, const job *j)
 
 const job_row job_teach_add = { .name = "teach add", .lane = LANE_LONG, .end = END_DROPPED, .run = add };
 const job_row job_teach = { .name = "teach", .lane = LANE_QUICK, .end = END_CARRIED, .run = teach };
+
+/* ---- what is typed: what is asked at once is answered at once, what reads or writes files is a job ---- */
+static bool is_word(const char *word, size_t n, const char *en, const char *ru)
+{
+    return (strlen(en) == n && strncmp(word, en, n) == 0) || (strlen(ru) == n && strncmp(word, ru, n) == 0);
+}
+
+void teach_command(agt *a, const agt_command *c, char *args)
+{
+    size_t n = strcspn(args, " \t\n");
+    const char *rest = args + n + strspn(args + n, " \t\n");
+    if (!*args)
+        note_ui(&a->events, c->action, args);
+    else if (is_word(args, n, "stop", "стоп"))
+        teacher_stop(a);
+    else if (is_word(args, n, "run", "начать")) {
+        size_t len = strcspn(rest, " \t\n=");
+        bool named = len && rest[len] != '=';
+        char *name = named ? q_strndup(rest, len) : q_strdup(TCH_OWN);
+        teacher_run(a, name, named ? rest + len + strspn(rest + len, " \t\n") : rest);
+        free(name);
+    } else
+        desk_post(&a->desk, is_word(args, n, "add", "добавить") ? &job_teach_add : &job_teach, 0, 0, args, NULL);
+}

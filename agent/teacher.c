@@ -1,4 +1,4 @@
-/* agent/teacher: see teacher.h; and /teach: what is asked at once is answered here, what reads or writes files is a job of a lane. */
+/* agent/teacher: see teacher.h. */
 #include "agent/teacher.h"
 #include "agent/errands.h"
 #include "agent/room.h"
@@ -179,28 +179,4 @@ void teacher_loaded(agt *a)
     free(of);
     free(model);
     free(name);
-}
-
-/* ---- /teach ---- */
-static bool is_word(const char *word, size_t n, const char *en, const char *ru)
-{
-    return (strlen(en) == n && strncmp(word, en, n) == 0) || (strlen(ru) == n && strncmp(word, ru, n) == 0);
-}
-
-void teacher_command(agt *a, const agt_command *c, char *args)
-{
-    size_t n = strcspn(args, " \t\n");
-    const char *rest = args + n + strspn(args + n, " \t\n");
-    if (!*args)
-        note_ui(&a->events, c->action, args);
-    else if (is_word(args, n, "stop", "стоп"))
-        teacher_stop(a);
-    else if (is_word(args, n, "run", "начать")) {
-        size_t len = strcspn(rest, " \t\n=");
-        bool named = len && rest[len] != '=';
-        char *name = named ? q_strndup(rest, len) : q_strdup(TCH_OWN);
-        teacher_run(a, name, named ? rest + len + strspn(rest + len, " \t\n") : rest);
-        free(name);
-    } else
-        desk_post(&a->desk, is_word(args, n, "add", "добавить") ? &job_teach_add : &job_teach, 0, 0, args, NULL);
 }

@@ -31,6 +31,5 @@ void teacher_run(struct agt *, const char *name, const char *settings);      /* 
 void teacher_stop(struct agt *);         /* likewise */
 void teacher_loaded(struct agt *);       /* engine's thread: a model was loaded: a run of it that was cut off goes on */
 bool teacher_state(struct agt *, tch_state *out);            /* false: nothing was taught here yet */
-void teacher_command(struct agt *, const agt_command *, char *args);        /* front-end thread */
 
 #endif

@@ -13,11 +13,17 @@ static int height(tui_app *app, int width, int most)
 {
     tch_state s;
     q_buf b = { 0 };
-    int n = 1;
+    int n = 1, room = width > 12 ? width - 3 : 9;
     (void)most;
     if (!agt_get_teaching(app->a, &s)) return EMPTY_ROWS;
     lines_of(&s, width - 2, &b);
-    for (const char *p = b.p; p && (p = strchr(p, '\n')); p++) n++;
+    for (char *p = b.p; p && *p;) {
+        char *end = p + strcspn(p, "\n");
+        bool last = !*end;
+        *end = 0;
+        n += 1 + tui_str_width(p) / room;
+        p = last ? end : end + 1;
+    }
     q_buf_free(&b);
     return n < MOST_ROWS ? n : MOST_ROWS;
 }
@@ -25,7 +31,7 @@ static int height(tui_app *app, int width, int most)
 /* A line of the curve is a number or nothing, then points. */
 static bool is_curve(const char *p, size_t n) { return memmem(p, n, "•", strlen("•")) != NULL; }
 
-static void line(tui_app *app, tui_box b, int y, const char *p, size_t n, bool first)
+static int line(tui_app *app, tui_box b, int y, const char *p, size_t n, bool first)
 {
     char *text = q_strndup(p, n), *at = text;
     enum tui_style st = first ? S_ACCENT : is_curve(p, n) ? S_BAR : S_TEXT;
@@ -33,8 +39,10 @@ static void line(tui_app *app, tui_box b, int y, const char *p, size_t n, bool f
         *at = '*';
         memmove(at + 1, at + strlen("•"), strlen(at + strlen("•")) + 1);
     }
-    tui_put_cut(&app->grid, y, b.x + 1, b.x + b.w - 1, text, st);
+    if (st == S_BAR) tui_put_cut(&app->grid, y++, b.x + 1, b.x + b.w - 1, text, st);
+    else y = view_words(app, b, y, 1, text, st);
     free(text);
+    return y;
 }
 
 static void draw(tui_app *app, tui_box b)
@@ -49,9 +57,9 @@ static void draw(tui_app *app, tui_box b)
     }
     lines_of(&s, b.w - 2, &all);
     int y = b.y + 1, first = 1;
-    for (const char *p = all.p; p && *p && y < b.y + b.h; y++, first = 0) {
+    for (const char *p = all.p; p && *p && y < b.y + b.h; first = 0) {
         size_t n = strcspn(p, "\n");
-        line(app, b, y, p, n, first);
+        y = line(app, b, y, p, n, first);
         p += n + (p[n] == '\n');
     }
     q_buf_free(&all);

@@ -86,14 +86,7 @@ static void state(agt *a, const char *rest)
 
 static void undo(agt *a, const char *rest)
 {
-    char err[Q_ERRLEN], *which = NULL;
-    if (tch_undo(*rest ? rest : NULL, &which, err) < 0) {
-        note(&a->events, AGT_ERROR, "%s", err);
-        return;
-    }
-    desk_post(&a->desk, &job_untaught, 0, 0, which, NULL);
-    note(&a->events, AGT_INFO, _("what was taught as %s is gone; the set stays"), which);
-    free(which);
+    desk_post(&a->desk, &job_untaught, 0, 0, *rest ? rest : NULL, NULL);
 }
 
 static void drop(agt *a, const char *rest)

@@ -84,6 +84,8 @@ bool tch_stop_wanted(void)
     return is;
 }
 
+char *tch_last(const char *name) { return name ? q_strdup(name) : last(NULL); }
+
 static int named(const char *name, char **out, char *err)
 {
     int rc = name ? shelf_name(name, err) : Q_OK;

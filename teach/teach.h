@@ -111,6 +111,7 @@ int tch_stop(char *err);
 bool tch_stop_wanted(void);
 /* A person stopped it: it is not taken up by itself. */
 int tch_stopped(const char *name, char *err);
+char *tch_last(const char *name);                       /* the name, or for NULL that of the last run; NULL: there is none; malloc'ed */
 /* The adapter and the run go, the set stays. name NULL: the last one that ran; *which: it, malloc'ed. Q_NOTFOUND: nothing was taught. */
 int tch_undo(const char *name, char **which, char *err);
 /* The report of a finished run, as words and JSON (malloc'ed). name NULL: the last one. */

@@ -132,6 +132,11 @@ test-long:
 test-reason: all
 	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/cli/planted.test
 
+# A made-up style taught to the default model: what is learnt, what is forgotten, what the choice of experts is worth. Half an hour.
+.PHONY: test-style
+test-style: all
+	@BUILD=$(BUILD) sh tests/teach/style.sh
+
 # Chat templates of all families by us and by Python's jinja2: needs python3-venv and the network.
 .PHONY: test-templates
 test-templates: programs

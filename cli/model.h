@@ -12,5 +12,6 @@ int model_parse(int argc, char **argv, const model_option *o, const char **words
 int model_not_there(const char *path, bool force, char *err);
 
 int model_lora_export(int argc, char **argv);              /* adapter.c */
+int model_merge(int argc, char **argv);
 
 #endif

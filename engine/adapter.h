@@ -65,8 +65,9 @@ int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const 
 /* ---- files ---- */
 typedef struct eng_merge { const eng_adapter *adapter; float scale; } eng_merge;
 /* base with the changes added to its weights (in F32, then as `type` has them; NULL: each tensor in its own type where we can write it, else
- * named), as one GGUF. */
-int eng_merge_write(const char *base, const eng_merge *what, int n, const char *type, const char *out, bool force,
+ * named), as one GGUF with the base's keys, tokenizer and template, and quorum.merged: JSON of what was added. base may be opened `unrun`; the
+ * adapters were read for it. Rows at a time: no matrix is held. */
+int eng_merge_write(const eng_model *base, const eng_merge *what, int n, const char *type, const char *out, bool force,
                     void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
 /* A folder of safetensors with config.json and tokenizer.json -> GGUF. type: "F32", "F16", "BF16", "Q8_0"; NULL: as it is kept. */
 int eng_convert_folder(const char *folder, const char *type, const char *out, bool force,

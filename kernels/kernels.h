@@ -536,6 +536,20 @@ int ker_enc_threads(const ker_enc *);
 int ker_enc_run(ker_enc *, const int32_t *token, const int *at, int n_text, bool (*go)(void *user), void *user, const float **hidden, char *err);
 
 /* ---- CPU only ---- */
+/* One row's choice of experts, as the CPU makes it: s, [n_expert]: the router's products, which become the scores. bias, select_bias:
+ * KER_W_BROUTER's and KER_W_SELECT_BIAS's numbers; NULL: none. forced: as ker_batch has it, of this row; or NULL. ids, weights: [max_k].
+ * work: ker_choose_floats of scratch, whose first n_expert are the gate values afterwards. No state, any thread. */
+typedef struct ker_router { const float *bias, *select_bias; } ker_router;
+typedef struct ker_chosen {
+    int n;                             /* slots in use                                                       */
+    float entropy, margin;             /* as in ker_out                                                      */
+    float scale;                       /* a weight is its gate value times this                              */
+    bool moves;                        /* scale is of the sum of the chosen gate values: their weights hang together */
+    bool whole;                        /* no score of an expert that is not banned was NaN or infinite       */
+} ker_chosen;
+ker_chosen ker_choose(const ker_model *m, const ker_config *c, const ker_router *w, int layer, float *s, const uint16_t *forced, int max_k, uint16_t *ids,
+                      float *weights, float *work);
+int64_t ker_choose_floats(const ker_model *m);
 const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */
 /* Force a lower path for tests ("scalar", "avx2", "avx512"; NULL = best). Before open. Q_NOTFOUND if not here. */
 int ker_cpu_force(const char *name);

@@ -2,8 +2,10 @@
  * which experts are worth teaching. Owns its activations, gradients and threads; the model and its configuration are the caller's and stay as
  * they are. It reads no conversation and prints nothing: examples come as tokens.
  *
- * Threads: a trn is one thread's; trn_stop may be called from any. While it runs, the model may serve sessions of another thread.
- * Determinism: the same data, seed, options and threads give the same adapter bytes, also after a stop and a resume.
+ * Threads: a trn is one thread's; trn_stop may be called from any. While it runs, the model may serve sessions of another thread. Its own
+ * threads have the niceness of who called trn_new. Adapters that the model carries have no part in it.
+ * Arithmetic: F32 over dequantised weights, K and V too. The engine quantises activations where weights are quantised, so its losses differ a little there.
+ * Determinism: the same data, seed and options give the same adapter bytes whatever the threads and the processor's vector set, also after a stop and a resume.
  * Errors: base.h. */
 #ifndef QUORUM_TRAIN_H
 #define QUORUM_TRAIN_H

@@ -14,7 +14,7 @@ typedef struct arch_attn {
     bool qk_whole;                     /* one norm over all heads of Q, one over those of K           */
     bool sinks, post_norms;            /* in every layer                                              */
     int window_every;                  /* with attention.sliding_window: of so many layers the last sees all; 0: every layer slides */
-    bool local_rope;                   /* sliding layers rotate by rope.freq_base_swa (10000), unscaled */
+    bool local_rope;                   /* sliding layers rotate by rope.freq_base_swa (10000), unscaled; else by it, scaled as all, where the file has it */
     bool scales;                       /* the file's attention.scale, embedding_scale, residual_scale, logit_scale (logits are divided) */
     bool embd_root;                    /* embedded rows times the root of their width                 */
     int wide_layers;                   /* with so many layers scores are scaled by the width a head, not by the head's own; 0: never */

@@ -195,7 +195,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
     rope_frequencies(c, o->freq, &o->k.rope_mscale);
     for (size_t i = 0; i < layers && !o->local; i++)
         if (c->m->layers[i].rope_set)
-            rope_local(c->m, o->local = q_alloc(sizeof(float) * (size_t)(km->rope_dim / 2 + 1)));
+            rope_local(c, o->local = q_alloc(sizeof(float) * (size_t)(km->rope_dim / 2 + 1)), &o->k.rope_local_mscale);
     for (size_t i = 0; i < layers; i++)
         o->ks[i] = (int16_t)k_in_effect(c, (int)i);
     if (any(ban, experts) || any(bias, experts)) {
@@ -226,7 +226,6 @@ void config_ker_build(const eng_config *c, config_ker *o)
     o->k.norm_eps = (float)c->v.eps;
     o->k.rope_freq = o->freq;
     o->k.rope_local = o->local;
-    o->k.rope_local_mscale = 1;
     o->k.attn_scale = (float)rope_attn_scale(c);
     o->k.k = o->ks;
     o->k.router_add = o->add;

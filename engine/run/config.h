@@ -27,7 +27,7 @@ void config_ker_free(config_ker *);
 /* Rotation frequencies [rope_dim/2] and the scale of cos and sin under c. */
 void rope_frequencies(const eng_config *c, float *freq, float *mscale);
 bool rope_long(const eng_config *c);                           /* longrope's long factors act */
-void rope_local(const eng_model *m, float *freq);              /* of layers with rotations of their own */
+void rope_local(const eng_config *c, float *freq, float *mscale);  /* of layers with rotations of their own: their base is the file's, whatever rope.theta is */
 /* What products of Q and K are multiplied by under c. */
 double rope_attn_scale(const eng_config *c);
 

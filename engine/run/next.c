@@ -18,6 +18,7 @@ struct next_head {
     const ker_backend *be;
     ker_dev *dev;
     int threads;
+    void *k_b;                         /* made of attn_kv_b, where the file has that; its own */
 };
 
 struct next_line {
@@ -85,6 +86,8 @@ static int add_layer(next_head *h, char *err)
     for (int r = 0; r < KER_W_ROLES && !rc; r++) {
         weight_view v;
         rc = weight_find(&longer, (enum ker_role)r, at, &v, err);
+        if (!rc && v.across)
+            v.data = h->k_b = weight_turned(h->m, &v);
         if (!rc)
             rc = put(h, (enum ker_role)r, 0, v.name, &(ker_weight){ .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride }, err);
         else if (rc == Q_NOTFOUND)
@@ -102,7 +105,7 @@ int next_open(eng_model *m, char *err)
     h->m = m;
     h->be = ker_cpu();
     h->layer = m->layers[m->ker.n_layer - 1];
-    h->layer.mixer = KER_MIX_GQA;
+    h->layer.mixer = m->arch->latent ? KER_MIX_MLA : KER_MIX_GQA;
     h->layer.q_gate = m->arch->delta.layers;
     h->ker = m->ker;
     h->ker.n_layer = 1;
@@ -126,6 +129,7 @@ void next_close(next_head *h)
         return;
     if (h->dev)
         h->be->close(h->dev);
+    free(h->k_b);
     free(h);
 }
 

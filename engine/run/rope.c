@@ -18,14 +18,14 @@ static double correction_dim(double rotations, int dim, double theta, double ori
     return dim * log(original / (rotations * 2 * M_PI)) / (2 * log(theta));
 }
 
-/* YaRN: the dimensions between which frequencies go over from their own to those of a stretched context. */
-static void yarn_range(const eng_config *c, double *low, double *high)
+/* YaRN: the dimensions between which frequencies of base theta go over from their own to those of a stretched context. */
+static void yarn_range(const eng_config *c, double theta, double *low, double *high)
 {
     const model_defaults *d = &c->m->defaults;
     int dim = c->m->ker.rope_dim;
     bool exact = c->v.yarn_range != 0;
-    *low = correction_dim(d->beta_fast, dim, c->v.theta, c->v.original);
-    *high = correction_dim(d->beta_slow, dim, c->v.theta, c->v.original);
+    *low = correction_dim(d->beta_fast, dim, theta, c->v.original);
+    *high = correction_dim(d->beta_slow, dim, theta, c->v.original);
     *low = fmax(exact ? *low : floor(*low), 0);
     *high = fmin(exact ? *high : ceil(*high), dim - 1);
     if (*low == *high)
@@ -46,14 +46,14 @@ static double magnitude(const eng_config *c)
     }
 }
 
-void rope_frequencies(const eng_config *c, float *freq, float *mscale)
+static void of_base(const eng_config *c, double theta, float *freq, float *mscale)
 {
     const eng_model *m = c->m;
     int dim = m->ker.rope_dim, half = dim / 2, scaling = (int)c->v.scaling;
-    double theta = c->v.theta, s = c->v.factor, low = 0, high = 1;
+    double s = c->v.factor, low = 0, high = 1;
     const float *divisors = scaling != SCALING_LONGROPE ? m->rope_factors : rope_long(c) ? m->rope_long : m->rope_short;
     if (scaling == SCALING_YARN)
-        yarn_range(c, &low, &high);
+        yarn_range(c, theta, &low, &high);
     *mscale = (float)magnitude(c);
     for (int i = 0; i < half; i++) {
         double f = 1 / pow(theta, 2.0 * i / dim);
@@ -70,9 +70,17 @@ void rope_frequencies(const eng_config *c, float *freq, float *mscale)
     }
 }
 
-void rope_local(const eng_model *m, float *freq)
+void rope_frequencies(const eng_config *c, float *freq, float *mscale) { of_base(c, c->v.theta, freq, mscale); }
+
+void rope_local(const eng_config *c, float *freq, float *mscale)
 {
+    const eng_model *m = c->m;
     int dim = m->ker.rope_dim;
+    if (!m->arch->attn.local_rope) {
+        of_base(c, m->defaults.local_theta, freq, mscale);
+        return;
+    }
+    *mscale = 1;
     for (int i = 0; i < dim / 2; i++)
         freq[i] = (float)(1 / pow(m->defaults.local_theta, 2.0 * i / dim));
 }

@@ -154,8 +154,9 @@ static int read_attention(eng_model *m, int ctx, char *err)
 {
     const arch *a = m->arch;
     ker_model *k = &m->ker;
-    double window = key_or(m, "attention.sliding_window", 0);
+    double window = key_or(m, "attention.sliding_window", 0), swa;
     sliding pattern = sliding_of(m->file, a);
+    bool own_base = key_f64(m, "rope.freq_base_swa", &swa) && swa != key_or(m, "rope.freq_base", 10000);
     for (int i = 0; i < k->n_layer; i++) {
         ker_layer *l = &m->layers[i];
         int is = window > 0 ? slides(&pattern, i) : 0;
@@ -163,7 +164,7 @@ static int read_attention(eng_model *m, int ctx, char *err)
         if (is < 0)
             return q_fail(err, Q_FORMAT, _("%s: %s says nothing of layer %d: get another copy of the file"), m->path, "attention.sliding_window_pattern", i);
         l->window = local && window < ctx ? (int)fmax(window, 1) : 0;            /* as long as the context: it never cuts */
-        l->rope_set = local && a->attn.local_rope;
+        l->rope_set = local && (a->attn.local_rope || own_base);
         l->sinks = a->attn.sinks;
         l->post_norms = a->attn.post_norms;
         l->glu = a->glu;
@@ -282,7 +283,7 @@ int shape_read(eng_model *m, char *err)
     m->info.carved = k->router_scale > 0;
     char name[64];
     snprintf(name, sizeof name, "blk.%d.nextn.eh_proj.weight", k->n_layer);
-    m->next.there = next_n > 0 && !a->latent && !m->info.carved && gguf_tensor_find(m->file, name);
+    m->next.there = next_n > 0 && !m->info.carved && gguf_tensor_find(m->file, name);
     return 0;
 }
 

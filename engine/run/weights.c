@@ -104,7 +104,7 @@ static bool in_kv_b(const eng_model *m, enum ker_role role, int layer, weight_vi
 }
 
 /* K_B [n_head][kv_rank][nope] from attn_kv_b [n_head][nope + v][kv_rank]. */
-static void *turn_k_b(const eng_model *m, const weight_view *v)
+void *weight_turned(const eng_model *m, const weight_view *v)
 {
     const ker_latent *t = &m->ker.latent;
     const gguf_tensor *kv = v->across;
@@ -176,7 +176,7 @@ uint64_t weights_made(const eng_model *m)
     for (int i = 0; i < m->ker.n_layer; i++)
         if (m->layers[i].mixer == KER_MIX_MLA && weight_find(m, KER_W_K_B, i, &v, ignored) == 0 && v.across)
             bytes += v.bytes;
-    return bytes;
+    return bytes + (m->next.there ? bytes / (uint64_t)m->ker.n_layer : 0);     /* and the drafting head's layer */
 }
 
 /* ---- to the device ---- */
@@ -222,7 +222,7 @@ int weight_add(eng_model *m, enum ker_role role, int layer, char *err)
         return rc == Q_NOTFOUND ? 0 : rc;
     ker_weight w = { .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride };
     if (v.across)
-        w.data = keep(m, turn_k_b(m, &v));
+        w.data = keep(m, weight_turned(m, &v));
     if (v.n_dims == 1 && v.type != KER_F32) {                      /* vectors are used as they are: F32 */
         float *f = keep(m, q_alloc(sizeof(float) * (size_t)v.ne[0]));
         ker_type_get(v.type)->decode(v.data, f, v.ne[0]);

@@ -19,6 +19,8 @@ typedef struct weight_view {
 int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *out, char *err);
 /* Bytes of weights that are made beside the file's when it is opened: K_B where a file has attn_kv_b. Looks at shapes only. */
 uint64_t weights_made(const eng_model *);
+/* Its numbers, of a view whose `across` is there; malloc'ed. */
+void *weight_turned(const eng_model *, const weight_view *);
 /* To the device, if there is one; adds its bytes to what a token costs (m->bytes, m->head). */
 int weight_add(eng_model *m, enum ker_role role, int layer, char *err);
 

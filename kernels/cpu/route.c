@@ -116,23 +116,19 @@ static int drop_light(const float *gate, float min_p, int *list, int n_list, int
     return kept;
 }
 
-static void route_row(route_job *j, int r, float *work)
+ker_chosen ker_choose(const ker_model *m, const ker_config *g, const ker_router *w, int layer, float *s, const uint16_t *forced, int max_k, uint16_t *ids,
+                      float *weights, float *work)
 {
-    ker_ctx *c = j->c;
-    const ker_model *m = &c->dev->m;
-    const ker_config *g = ctx_cfg(c, r);
     int n = m->n_expert, *list = (int *)(void *)(work + 3 * n), n_list = 0, n_pin = 0, n_open = 0;
-    int64_t at = trace_at(c, j->layer, r), tr = (int64_t)j->layer * c->b.n + r;
-    float *s = c->rt.score + (int64_t)r * n, *gate = work, *sel = work + n, *value = work + 2 * n;
+    float *gate = work, *sel = work + n, *value = work + 2 * n;
     uint8_t *open = (uint8_t *)(void *)(work + 5 * n);
-    const float *bias = j->w->vec[KER_W_SELECT_BIAS], *own = j->w->vec[KER_W_BROUTER], *add = g->router_add ? g->router_add + (int64_t)j->layer * n : NULL;
-    const uint8_t *pin = g->pin ? g->pin + (int64_t)j->layer * n : NULL;
+    const float *bias = w->select_bias, *add = g->router_add ? g->router_add + (int64_t)layer * n : NULL;
+    const uint8_t *pin = g->pin ? g->pin + (int64_t)layer * n : NULL;
     bool carved = m->router_scale > 0;
-    uint16_t *ids = c->rt.ids + at;
-    float *weights = c->rt.weights + at;
+    ker_chosen c = { .whole = true, .margin = NAN };
 
     for (int e = 0; e < n; e++) {
-        if (own) s[e] += own[e];
+        if (w->bias) s[e] += w->bias[e];
         if (carved) s[e] = (bias ? fmaf(4, bias[e], s[e]) : s[e]) / m->router_scale;
         if (add) s[e] += add[e];
         if (add && add[e] == -INFINITY) s[e] = -INFINITY;        /* also where the score was NaN */
@@ -140,38 +136,52 @@ static void route_row(route_job *j, int r, float *work)
         open[e] = !(add && add[e] == -INFINITY);
         n_open += open[e];
     }
-    c->rt.entropy[tr] = gates(m, c->dev->v, s, carved, gate);
-    c->rt.margin[tr] = NAN;
+    c.entropy = gates(m, vec_get(), s, carved, gate);
     /* What decides: the score itself where the gate only scales it (softmax would lose near ties). */
     bool by_score = carved || (m->gate == KER_GATE_SOFTMAX && !bias);
     for (int e = 0; e < n; e++) {
         value[e] = bias ? gate[e] + bias[e] : gate[e];
         sel[e] = by_score ? s[e] : value[e];
         bool whole = fabsf(s[e]) <= FLT_MAX && fabsf(sel[e]) <= FLT_MAX;
-        if (!whole && open[e]) ctx_mark(c, r, j->layer, KER_PART_ROUTE);
+        c.whole &= whole || !open[e];
         if (sel[e] != sel[e]) sel[e] = -FLT_MAX;
     }
 
-    const uint16_t *f = c->b.forced ? c->b.forced + at : NULL;
-    if (f && f[0] != KER_NO_EXPERT) {
-        for (; n_list < c->max_k && f[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = f[n_list];
+    if (forced && forced[0] != KER_NO_EXPERT) {
+        for (; n_list < max_k && forced[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = forced[n_list];
     } else {
-        n_list = choose(m, g->k[j->layer], pin, value, sel, work + 4 * n, open, n_open, list, &n_pin, &c->rt.margin[tr]);
+        n_list = choose(m, g->k[layer], pin, value, sel, work + 4 * n, open, n_open, list, &n_pin, &c.margin);
         if (g->min_p > 0) n_list = drop_light(gate, g->min_p, list, n_list, n_pin);
     }
 
-    float sum = 0, scale = 1, least = m->sum_floor > 0 ? m->sum_floor : SUM_FLOOR;
+    float sum = 0, least = m->sum_floor > 0 ? m->sum_floor : SUM_FLOOR;
     for (int i = 0; i < n_list; i++) sum += gate[list[i]];
-    if (!carved) scale = m->renorm ? m->weights_scale / (sum < least ? least : sum) : m->weights_scale;
-    for (int i = 0; i < c->max_k; i++) {
+    c.scale = carved ? 1 : m->renorm ? m->weights_scale / (sum < least ? least : sum) : m->weights_scale;
+    c.moves = !carved && m->renorm && !(sum < least);
+    for (int i = 0; i < max_k; i++) {
         ids[i] = i < n_list ? (uint16_t)list[i] : KER_NO_EXPERT;
-        weights[i] = i < n_list ? gate[list[i]] * scale : 0;
+        weights[i] = i < n_list ? gate[list[i]] * c.scale : 0;
     }
-    c->rt.n_slot[r] = n_list;
+    c.n = n_list;
+    return c;
+}
+
+static void route_row(route_job *j, int r, float *work)
+{
+    ker_ctx *c = j->c;
+    int64_t at = trace_at(c, j->layer, r), tr = (int64_t)j->layer * c->b.n + r;
+    ker_router w = { j->w->vec[KER_W_BROUTER], j->w->vec[KER_W_SELECT_BIAS] };
+    ker_chosen k = ker_choose(&c->dev->m, ctx_cfg(c, r), &w, j->layer, c->rt.score + (int64_t)r * c->dev->m.n_expert, c->b.forced ? c->b.forced + at : NULL, c->max_k,
+                              c->rt.ids + at, c->rt.weights + at, work);
+    c->rt.entropy[tr] = k.entropy;
+    c->rt.margin[tr] = k.margin;
+    c->rt.n_slot[r] = k.n;
+    if (!k.whole) ctx_mark(c, r, j->layer, KER_PART_ROUTE);
 }
 
 /* Of one row: gate, selection, both together, list, groups, and two bytes an expert: who is open, which group is taken. */
-int64_t route_floats(const ker_model *m) { return 6 * (int64_t)m->n_expert + 64; }
+int64_t ker_choose_floats(const ker_model *m) { return 6 * (int64_t)m->n_expert + 64; }
+int64_t route_floats(const ker_model *m) { return ker_choose_floats(m); }
 
 static void route_task(void *arg, int task, int worker)
 {

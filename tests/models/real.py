@@ -50,7 +50,7 @@ def tokenise(name, path):
         verdict(same, f'{name}_writes_{what}_back', f'{len(back)} bytes of {len(text.encode())}')
         print(f'# {len(ours)} tokens')
 
-def exact_copy(path, to):
+def exact_copy(path, to, packed=lambda t, x: (x, None)):
     """The same model with every number written out as F32: what both engines would compute if nothing were rounded."""
     r = gguf.GGUFReader(path)
     w = gguf.GGUFWriter(to, r.fields['general.architecture'].contents())
@@ -59,8 +59,17 @@ def exact_copy(path, to):
         if f.types[0] == gguf.GGUFValueType.ARRAY:
             w.add_array(key, [bytes(f.parts[i]) if f.types[-1] == gguf.GGUFValueType.STRING else f.parts[i][0].item() for i in f.data])
         else: w.add_key_value(key, f.contents(), f.types[0])
-    for t in r.tensors: w.add_tensor(t.name, gguf.quants.dequantize(t.data, t.tensor_type).astype(numpy.float32))
+    for t in r.tensors:
+        data, kind = packed(t, gguf.quants.dequantize(t.data, t.tensor_type).astype(numpy.float32))
+        w.add_tensor(t.name, data, raw_dtype=kind)
     w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
+
+def mxfp4_copy(path, to):
+    """The same model with every matrix but the embedding in MXFP4."""
+    kind = gguf.GGMLQuantizationType.MXFP4
+    def packed(t, x):
+        return (gguf.quants.quantize(x, kind), kind) if x.ndim == 2 and 'token_embd' not in t.name else (x, None)
+    exact_copy(path, to, packed)
 
 def rows_of(command, out, n):
     r = subprocess.run(command, capture_output=True, text=True)
@@ -91,13 +100,29 @@ def logits(name, path, n=200):
     print(f'# {name}, F32: mean KL {kl:.2e}, top-1 equal in {same} of {n}')
     verdict(kl < 1e-6 and same >= n - 1, f'{name}_logits_of_exact_weights', f'mean KL {kl:.2e}, top-1 equal in {same} of {n}')
     between, same = apart(rows['theirs', 'quantised'], rows['ours', 'quantised'])
-    own, theirs = (apart(rows['theirs', 'exact'], rows[who, 'quantised'])[0] for who in ('ours', 'theirs'))
-    print(f'# {name}, as it is: we from llama.cpp: mean KL {between:.6f}, top-1 equal in {same} of {n}; from the exact model: we {own:.6f}, llama.cpp {theirs:.6f}')
+    (own, own_same), (theirs, theirs_same) = (apart(rows['theirs', 'exact'], rows[who, 'quantised']) for who in ('ours', 'theirs'))
+    print(f'# {name}, as it is: we from llama.cpp: mean KL {between:.6f}, top-1 equal in {same} of {n}; from the exact model: we {own:.6f} ({own_same}), llama.cpp {theirs:.6f} ({theirs_same})')
     verdict(own < 1.25 * theirs, f'{name}_logits', f'mean KL from the exact model {own:.6f}, llama.cpp {theirs:.6f}')
+
+def mxfp4(name, path, n=400):
+    """What int8 activations cost where matrices are MXFP4: the loss on a text with them, and with every product in F32."""
+    text = (MODELS[name] + code()[:8000]).encode()
+    tokens = ([2] if name.startswith('gemma') else []) + ids([QUORUM, 'tokenize', '-m', path], text.decode())
+    tokens = tokens[:n]
+    with tempfile.TemporaryDirectory(dir=FOLDER) as d:
+        mxfp4_copy(path, f'{d}/mxfp4.gguf')
+        exact_copy(f'{d}/mxfp4.gguf', f'{d}/exact.gguf')
+        try: rows = [rows_of([QUORUM, 'eval', 'logits', '-m', f'{d}/{f}.gguf', '--tokens', ','.join(map(str, tokens)), '--out', f'{d}/rows', '--set', 'kv.type=f32'], f'{d}/rows', n)
+                     for f in ('exact', 'mxfp4')]
+        except RuntimeError as e: return verdict(False, f'{name}_mxfp4', str(e))
+    loss = [-float(r[numpy.arange(n - 1), tokens[1:]].mean()) for r in rows]
+    kl, same = apart(*rows)
+    print(f'# {name} in MXFP4, {n} tokens: {loss[0]:.4f} nats a token with activations in F32, {loss[1]:.4f} in int8; mean KL {kl:.5f}, top-1 equal in {same}')
+    verdict(abs(loss[1] - loss[0]) < .02 and 0 < kl < .02, f'{name}_mxfp4_loss', f'{loss[0]:.4f} and {loss[1]:.4f} nats a token, mean KL {kl:.5f}')
 
 for name in MODELS:
     path = f'{FOLDER}/{name}.gguf'
-    for part in (tokenise, logits):
+    for part in (tokenise, logits, mxfp4):
         if ONLY and ONLY not in f'{name} {part.__name__}': continue
         if os.path.exists(path): part(name, path)
         else: print(f'skip {name}_{part.__name__}: {path} is not here (tests/models/fetch_real.sh)')

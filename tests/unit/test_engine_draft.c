@@ -262,7 +262,7 @@ static void silence(const char *path)
 /* What the head says of a text, whole and in pieces that begin and end between its batches, is what numpy says (ref.py's foretold). */
 static void foretells_as_the_reference(void)
 {
-    static const char *const models[] = { "qwen3next", "qwen35", "glm4moe-full" };
+    static const char *const models[] = { "qwen3next", "qwen35", "glm4moe-full", "deepseek2", "deepseek2-lite" };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char *path = util_model(models[i]), *dir = q_printf("tests/golden/engine/%s", models[i]);
         eng_model *m = NULL;

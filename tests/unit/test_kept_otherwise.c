@@ -1,8 +1,12 @@
 /* The same model in another file: gate and up of routed experts in one tensor, MXFP4 as it is and taken apart. What comes
  * out is the same, bit for bit or as near as rounded activations let it be, and so is what a token is said to cost. */
+#include "engine/run/config.h"
+#include "engine/run/model.h"
 #include "tests/golden.h"
 #include "tests/rewrite.h"
 #include "tests/test.h"
+
+#include <math.h>
 
 static char err[Q_ERRLEN];
 
@@ -248,6 +252,24 @@ static void half_a_pair_is_refused(void)
     free(from);
 }
 
+/* Nats a token of a text, and the mean divergence from `of`, if there is one; the logits are r's. */
+static double loss_on(const eng_tokens *t, const golden_result *r, const golden_result *of, double *apart)
+{
+    double sum = 0;
+    *apart = 0;
+    for (int i = 0; i < t->n; i++) {
+        const float *x = r->logits + (size_t)i * (size_t)r->n_vocab, *y = of ? of->logits + (size_t)i * (size_t)r->n_vocab : x;
+        double all = 0, other = 0;
+        for (int v = 0; v < r->n_vocab; v++) {
+            all += exp(x[v]);
+            other += exp(y[v]);
+        }
+        for (int v = 0; v < r->n_vocab; v++) *apart += exp(y[v]) / other * (y[v] - log(other) - (x[v] - log(all))) / t->n;
+        if (i + 1 < t->n) sum += log(all) - x[t->id[i + 1]];
+    }
+    return sum / (t->n - 1);
+}
+
 /* Every case of gpt-oss' golden with MXFP4 experts: taken apart into F32 it is PyTorch's to 2e-4, routing and all; as it is,
  * with activations rounded to int8, the middle row is within 2e-2. */
 static void mxfp4_is_what_pytorch_says(void)
@@ -256,8 +278,20 @@ static void mxfp4_is_what_pytorch_says(void)
     char *floats = written(as_is, &(rewrite){ .type = KER_F32 }, "mxfp4");
     golden_set g;
     CHECK(golden_open(dir, &g, err) == 0);
+    golden_result said[2];
+    q_buf text = { 0 };
+    CHECK_MSG(q_read_file("LICENSE", &text, 1 << 20, err) >= 0, "%s", err);
+    double loss[2], apart[2];
     for (int k = 0; k < 2; k++) {
         eng_model *m = opened(k ? as_is : floats);
+        eng_tokens t = { 0 };
+        eng_config *c0 = eng_config_new(m);
+        CHECK_MSG(eng_tokenize(m, text.p, text.len, false, &t, err) == 0 && t.n > 200, "%s", err);
+        t.n = 200;
+        CHECK_MSG(golden_eval(m, c0, &t, 0, NULL, 0, &said[k], err) == 0, "%s", err);
+        loss[k] = loss_on(&t, &said[k], k ? &said[0] : NULL, &apart[k]);
+        eng_config_free(c0);
+        eng_tokens_free(&t);
         for (int c = 0; c < g.n_case && m; c++) {
             golden_result r;
             golden_diff d = { 0 };
@@ -270,9 +304,55 @@ static void mxfp4_is_what_pytorch_says(void)
         }
         eng_model_free(m);
     }
+    /* Random weights know no text: what is told is how far int8 activations move it, not how good it is. */
+    printf("# a text of 200 tokens: %.5f nats a token with activations in F32, %.5f with int8; mean divergence %.2g\n", loss[0], loss[1], apart[1]);
+    CHECK_MSG(fabs(loss[1] - loss[0]) < 2e-2 && apart[1] > 0 && apart[1] < 2e-2, "%.5f and %.5f nats, %.3g apart", loss[0], loss[1], apart[1]);
+    q_buf_free(&text);
+    golden_result_free(&said[0]);
+    golden_result_free(&said[1]);
     golden_close(&g);
     remove(floats);
     free(floats);
+}
+
+/* gpt-oss with a base of its own for layers that slide: they turn by it, stretched as the others are; where it is the others' base, nothing is
+ * apart, and rope.theta is every layer's. */
+static float swa_base;
+static void base_of_sliding(gguf_writer *w) { gguf_put_f32(w, "gpt-oss.rope.freq_base_swa", swa_base); }
+
+static void sliding_layers_with_a_base(void)
+{
+    char *path = util_model("gpt-oss"), *to = q_printf("%s-swa", path);
+    gguf_file *f = NULL;
+    double base = 0;
+    CHECK_MSG(gguf_open(path, &f, err) == 0 && gguf_f64(f, "gpt-oss.rope.freq_base", &base), "%s", err);
+    for (int own = 0; own < 2; own++) {
+        eng_model *m = NULL;
+        swa_base = own ? 333.0f : (float)base;
+        CHECK_MSG(rewrite_model(&(rewrite){ .from = f, .type = -1, .more = base_of_sliding }, to, err) == 0 && eng_model_open(to, NULL, &m, err) == 0, "%s", err);
+        CHECK(m->layers[0].window > 0 && m->layers[1].window == 0);
+        CHECK_INT(m->layers[0].rope_set, own);
+        CHECK_INT(m->layers[1].rope_set, 0);
+        eng_config *c = eng_config_new(m), *all = eng_config_new(m);
+        config_ker k, of;
+        CHECK(eng_config_set(c, "rope.scaling", "yarn", err) == 0 && eng_config_set(c, "rope.factor", "4", err) == 0 && eng_config_set(all, "rope.scaling", "yarn", err) == 0 &&
+              eng_config_set(all, "rope.factor", "4", err) == 0 && eng_config_set(all, "rope.theta", "333", err) == 0);
+        config_ker_build(c, &k);
+        config_ker_build(all, &of);
+        size_t n = sizeof(float) * (size_t)(m->ker.rope_dim / 2);
+        CHECK(memcmp(k.k.rope_freq, of.k.rope_freq, n) != 0);
+        CHECK(own ? k.k.rope_local && memcmp(k.k.rope_local, of.k.rope_freq, n) == 0 && !(k.k.rope_local_mscale != of.k.rope_mscale) && k.k.rope_local_mscale > 1 : !k.k.rope_local);
+        config_ker_free(&k);
+        config_ker_free(&of);
+        eng_config_free(c);
+        eng_config_free(all);
+        eng_model_free(m);
+    }
+    gguf_close(f);
+    remove(path);
+    remove(to);
+    free(path);
+    free(to);
 }
 
 int main(void)
@@ -281,6 +361,7 @@ int main(void)
     RUN(joined_biases_give_the_same_bytes);
     RUN(half_a_pair_is_refused);
     RUN(groups_are_read_from_keys);
+    RUN(sliding_layers_with_a_base);
     if (util_exists("../shared/data/golden-next/gpt-oss-mxfp4/model.gguf")) RUN(mxfp4_is_what_pytorch_says);
     else SKIP("mxfp4_is_what_pytorch_says", "../shared/data/golden-next is not here");
     return TEST_END();

@@ -45,8 +45,8 @@ ARCH = {
                     ffn_norm="post_attention_norm"),
     "glm4moe": dict(half=True, bias=True, moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                     ffn_norm="post_attention_norm", leading=1),
-    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1),
-    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, of="deepseek2"),
+    "deepseek2": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", select=True, leading=1, mtp=1),
+    "deepseek2-lite": dict(half=False, latent=True, moe=True, gate="softmax", renorm=False, shared="plain", leading=1, kv_b=True, mtp=1, of="deepseek2"),
     # GLM-4.5: more dense layers before the others, norms of Q and K, one group, a layer that only predicts further tokens
     "glm4moe-full": dict(half=True, bias=True, qk_norm="head", moe=True, gate="sigmoid", renorm=True, shared="plain", select=True,
                          ffn_norm="post_attention_norm", leading=2, mtp=1, groups=(1, 1), of="glm4moe"),
@@ -742,6 +742,8 @@ def new(arch, where, seed, tiny=False):
              "cases": tiny_cases(row, passed, rng) if tiny else new_cases(row, passed, rng)}
     if tiny:
         cases["positions"] = [0, 19, 20, 39]
+    if row.get("mtp"):
+        cases["next"] = [0, 20, 38]
     json.dump(cases, open(os.path.join(where, "cases.json"), "w"))
 
 

@@ -4,7 +4,6 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
-#include "cli/model.h"
 #include "engine/adapter.h"
 #include "engine/models.h"
 #include "lab/lab.h"
@@ -35,17 +34,20 @@ const cli_command cli_model = { "model", N_(
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--nextn] [--force] OUT\n"
     "    random weights of a known model's shapes, for measuring; --nextn: with a head that foretells, as draft=mtp uses it"), cmd_model };
 
-int model_parse(int argc, char **argv, const model_option *o, const char **words, int max)
+typedef struct option { const char *name; const char **value; bool *flag; } option;
+
+/* Sorts argv[1..] into options and at most max words; returns the number of words, or -1 after a usage message. */
+static int parse(int argc, char **argv, const option *o, const char **words, int max)
 {
     int n = 0;
     for (int i = 1; i < argc; i++) {
-        const model_option *hit = NULL;
+        const option *hit = NULL;
         if (argv[i][0] != '-' || !argv[i][1]) {
             if (n == max) return cli_usage(&cli_model, _("too many arguments")), -1;
             words[n++] = argv[i];
             continue;
         }
-        for (const model_option *x = o; x->name; x++)
+        for (const option *x = o; x->name; x++)
             if (strcmp(x->name, argv[i]) == 0) hit = x;
         if (!hit || (hit->value && ++i == argc)) {
             char *p = q_printf(hit ? _("%s needs a value") : _("unknown option %s"), hit ? hit->name : argv[i]);
@@ -63,8 +65,8 @@ static int model_info(int argc, char **argv)
 {
     bool json = false;
     const char *file = NULL;
-    const model_option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
-    if (model_parse(argc, argv, o, &file, 1) < 0) return 2;
+    const option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, &file, 1) < 0) return 2;
     char err[Q_ERRLEN], *path;
     q_buf out = {0};
     bool adapter = file && *file && eng_is_adapter(file);
@@ -81,8 +83,8 @@ static int model_energy(int argc, char **argv)
 {
     bool json = false;
     const char *file = NULL, *like = NULL, *arch = NULL, *type = NULL;
-    const model_option o[] = {{"--json", NULL, &json}, {"--like", &like, NULL}, {"--arch", &arch, NULL}, {"--type", &type, NULL}, {NULL, NULL, NULL}};
-    int n = model_parse(argc, argv, o, &file, 1);
+    const option o[] = {{"--json", NULL, &json}, {"--like", &like, NULL}, {"--arch", &arch, NULL}, {"--type", &type, NULL}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, &file, 1);
     if (n < 0) return 2;
     if (n && like) return cli_usage(&cli_model, _("energy takes a file or --like, not both"));
     if (!like && (arch || type)) return cli_usage(&cli_model, _("--arch and --type go with --like"));
@@ -101,8 +103,8 @@ static int model_guard(int argc, char **argv)
 {
     bool json = false;
     const char *file = NULL, *db = NULL;
-    const model_option o[] = {{"--json", NULL, &json}, {"--db", &db, NULL}, {NULL, NULL, NULL}};
-    return model_parse(argc, argv, o, &file, 1) < 0 ? 2 : cli_model_guard(file, db, json);
+    const option o[] = {{"--json", NULL, &json}, {"--db", &db, NULL}, {NULL, NULL, NULL}};
+    return parse(argc, argv, o, &file, 1) < 0 ? 2 : cli_model_guard(file, db, json);
 }
 
 static int model_map(int argc, char **argv)
@@ -113,8 +115,8 @@ static int model_map(int argc, char **argv)
         if (strcmp(argv[i], "--set") == 0 && i + 1 < argc) m.set[m.n_set++] = argv[++i];
         else argv[kept++] = argv[i];
     }
-    const model_option o[] = {{"--svg", &m.svg, NULL}, {"--force", NULL, &m.force}, {"--json", NULL, &m.json}, {NULL, NULL, NULL}};
-    int rc = model_parse(kept, argv, o, &m.file, 1) < 0 ? 2 : cli_model_map(&m);
+    const option o[] = {{"--svg", &m.svg, NULL}, {"--force", NULL, &m.force}, {"--json", NULL, &m.json}, {NULL, NULL, NULL}};
+    int rc = parse(kept, argv, o, &m.file, 1) < 0 ? 2 : cli_model_map(&m);
     free(m.set);
     return rc;
 }
@@ -158,8 +160,8 @@ static void list_words(const eng_found *list, int n)
 static int model_list(int argc, char **argv)
 {
     bool json = false;
-    const model_option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
-    if (model_parse(argc, argv, o, NULL, 0) < 0) return 2;
+    const option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, NULL, 0) < 0) return 2;
     char err[Q_ERRLEN], why[Q_ERRLEN];
     eng_found *list, *embedder;
     int n, m, rc = eng_find(&list, &n, err);
@@ -191,8 +193,8 @@ static int model_list(int argc, char **argv)
 static int model_fetch(int argc, char **argv)
 {
     bool again = false, embedder = false;
-    const model_option o[] = {{"--again", NULL, &again}, {"--embedder", NULL, &embedder}, {NULL, NULL, NULL}};
-    if (model_parse(argc, argv, o, NULL, 0) < 0) return 2;
+    const option o[] = {{"--again", NULL, &again}, {"--embedder", NULL, &embedder}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, NULL, 0) < 0) return 2;
     char err[Q_ERRLEN];
     if (embedder ? fetch_embedder(again, err) : fetch_default_model(again, err)) return cli_fail(err);
     char *path = embedder ? eng_default_embedder() : eng_default_model();
@@ -206,16 +208,17 @@ static int model_pull(int argc, char **argv)
 {
     cli_pull p = {0};
     const char *lines = NULL, *stall = NULL;
-    const model_option o[] = {{"--to", &p.to, NULL}, {"--lines", &lines, NULL}, {"--stall", &stall, NULL}, {"--token-file", &p.token_file, NULL},
+    const option o[] = {{"--to", &p.to, NULL}, {"--lines", &lines, NULL}, {"--stall", &stall, NULL}, {"--token-file", &p.token_file, NULL},
                         {"--list", NULL, &p.list}, {"--force", NULL, &p.force}, {"--json", NULL, &p.json}, {NULL, NULL, NULL}};
-    if (model_parse(argc, argv, o, &p.what, 1) < 0) return 2;
+    if (parse(argc, argv, o, &p.what, 1) < 0) return 2;
     if (lines && !cli_int(lines, 1, ADV_PULL_LINES, &p.lines)) return cli_usage_take(&cli_model, q_printf(_("--lines takes a number from 1 to %d"), ADV_PULL_LINES));
     if (stall && !cli_int(stall, 1, 3600, &p.stall)) return cli_usage(&cli_model, _("--stall takes seconds, from 1 to 3600"));
     if (!p.what || !*p.what) return cli_usage(&cli_model, _("pull needs what to bring: hf:OWNER/NAME, ms:OWNER/NAME, or an address"));
     return cli_model_pull(&p);
 }
 
-int model_not_there(const char *path, bool force, char *err)
+/* A model takes hours to fetch or to make: none is written over by a slip. */
+static int not_there(const char *path, bool force, char *err)
 {
     struct stat st;
     if (force || lstat(path, &st) != 0) return Q_OK;
@@ -226,12 +229,12 @@ static int model_carve(int argc, char **argv)
 {
     bool force = false;
     const char *recipe = NULL, *files[2];
-    const model_option o[] = {{"--recipe", &recipe, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
-    int n = model_parse(argc, argv, o, files, 2);
+    const option o[] = {{"--recipe", &recipe, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, files, 2);
     if (n < 0) return 2;
     if (n != 2 || !recipe) return cli_usage(&cli_model, _("carve needs IN, OUT and --recipe R"));
     char err[Q_ERRLEN];
-    if (model_not_there(files[1], force, err)) return cli_fail(err);
+    if (not_there(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("carving"));
     int rc = eng_carve(files[0], recipe, files[1], force, cli_progress_step, &p, err);
@@ -239,16 +242,42 @@ static int model_carve(int argc, char **argv)
     return rc ? cli_fail(err) : 0;
 }
 
+static int model_lora_export(int argc, char **argv)
+{
+    bool force = false;
+    const char *base = NULL, *files[2];
+    const option o[] = {{"-m", &base, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, files, 2);
+    if (n < 0) return 2;
+    if (n != 2) return cli_usage(&cli_model, _("lora-export needs ADAPTER and OUT, and -m BASE"));
+    char err[Q_ERRLEN];
+    return not_there(files[1], force, err) ? cli_fail(err) : cli_adapter_export(files[0], files[1], base, force);
+}
+
+static int model_merge(int argc, char **argv)
+{
+    bool force = false;
+    const char *type = NULL, **words = q_alloc(sizeof *words * (size_t)(argc + 1));
+    const option o[] = {{"--type", &type, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, words, argc), rc = 2;
+    char err[Q_ERRLEN];
+    if (n >= 0 && n < 3) rc = cli_usage(&cli_model, _("merge needs BASE, at least one ADAPTER, and OUT"));
+    else if (n > 0 && not_there(words[n - 1], force, err)) rc = cli_fail(err);
+    else if (n > 0) rc = cli_adapter_merge(&(cli_merge){.base = words[0], .adapter = words + 1, .n = n - 2, .out = words[n - 1], .type = type, .force = force});
+    free(words);
+    return rc;
+}
+
 static int model_convert(int argc, char **argv)
 {
     bool force = false;
     const char *files[2];
-    const model_option o[] = {{"--force", NULL, &force}, {NULL, NULL, NULL}};
-    int n = model_parse(argc, argv, o, files, 2);
+    const option o[] = {{"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, files, 2);
     if (n < 0) return 2;
     if (n != 2) return cli_usage(&cli_model, _("convert needs IN and OUT"));
     char err[Q_ERRLEN];
-    if (model_not_there(files[1], force, err)) return cli_fail(err);
+    if (not_there(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("converting"));
     int rc = eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
@@ -260,9 +289,9 @@ static int model_synth(int argc, char **argv)
 {
     bool force = false, nextn = false;
     const char *arch = "qwen3moe", *like = NULL, *type = "Q4_K_M", *layers = "0", *seed = "1", *out = NULL;
-    const model_option o[] = {{"--arch", &arch, NULL}, {"--like", &like, NULL}, {"--type", &type, NULL}, {"--layers", &layers, NULL},
+    const option o[] = {{"--arch", &arch, NULL}, {"--like", &like, NULL}, {"--type", &type, NULL}, {"--layers", &layers, NULL},
                         {"--seed", &seed, NULL}, {"--nextn", NULL, &nextn}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
-    int n = model_parse(argc, argv, o, &out, 1);
+    int n = parse(argc, argv, o, &out, 1);
     if (n < 0) return 2;
     if (n != 1) return cli_usage(&cli_model, _("synth needs the file to write"));
     char *end, *end2, err[Q_ERRLEN];
@@ -272,7 +301,7 @@ static int model_synth(int argc, char **argv)
     if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
     if (*seed < '0' || *seed > '9' || *end2 || errno) return cli_usage(&cli_model, _("--seed takes a whole number, 0 to 18446744073709551615"));
     if (!like) like = strcmp(arch, "qwen3moe") == 0 ? "30b-a3b" : "";
-    if (model_not_there(out, force, err)) return cli_fail(err);
+    if (not_there(out, force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
     int rc = (nextn ? eng_synth_foretelling : eng_synth)(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);

@@ -264,7 +264,6 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     eng_model *m = q_alloc(sizeof *m);
     m->path = q_strdup(path);
     m->vocab_only = o->vocab_only;
-    m->unrun = o->unrun;
     int rc = o->vocab_only ? gguf_look(path, &m->file, err) : gguf_open(path, &m->file, err);
     if (!rc) {
         rc = o->vocab_only ? 0 : find_arch(m, err);
@@ -376,7 +375,7 @@ static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
     eng_cost o = { m->active.always, 0, m->head.bytes };
-    if (m->vocab_only || m->unrun)
+    if (m->vocab_only || !m->on.dev)
         return o;
     config_ker k;
     config_ker_build(c, &k);

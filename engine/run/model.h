@@ -50,7 +50,6 @@ struct eng_model {
     eng_info info;                     /* strings are owned by `strings` below or by the file's mmap */
     char *strings[6];                  /* name, arch, quant, languages: malloc'ed */
     bool vocab_only;                   /* nothing below is set */
-    bool unrun;                        /* there is no device: it is only looked at */
 
     ker_model ker;                     /* ker.layer = layers */
     ker_layer *layers;                 /* [n_layer] */

@@ -22,11 +22,13 @@ typedef struct adv_machine {
     double madds;                        /* multiply-adds a second in prefill, all threads; 0 unknown */
     adv_gpu gpu[ADV_GPUS]; int n_gpu;
     bool measured;                       /* bandwidth and madds were; else from the table */
+    bool told;                           /* nobody looked: of ram a tenth is taken for the system's, the rest is ram_free */
     const char *source, *date;           /* of a table's row; "" of this machine */
 } adv_machine;
 /* What there is here; measure: bandwidth and prefill too (three seconds at most). Never fails: what is not found is 0. */
 void adv_machine_here(bool measure, adv_machine *out);
 /* Rows of advice/machines.ini: "rtx-pro-6000", "5090", "4090", "h100", "h200", "m4-max", "strix-halo", "cpu-64g", …, several GPUs as "4x4090". */
+void adv_machine_told(adv_machine *, double gib);      /* so much memory, as somebody says; see told */
 int adv_machine_find(const char *name, adv_machine *out, char *err);        /* Q_NOTFOUND: err lists them */
 int adv_machines(const adv_machine **out, int *n, char *err);
 
@@ -54,7 +56,7 @@ int adv_fit_file(const char *path, const adv_wish *, const adv_machine *, adv_fi
 
 /* ================= which one ================= */
 enum { ADV_PACE = 8 /* tokens a second: below that an answer comes slower than one reads; a line that we drew */,
-       ADV_NEW = 18 /* months before the newest model of the list: what is older comes after what is not */ };
+       ADV_NEW = 12 /* months before the newest model of the list: what is older comes after what is not */ };
 enum adv_why { ADV_BEST, ADV_FITS /* runs well, has fewer weights */, ADV_OLD, ADV_SLOW, ADV_BIG /* lies nowhere, or on the disk */ };
 typedef struct adv_ask { const char *family, *want; int context, users; } adv_ask;      /* NULL, 0: all, whatever answers, 8192, 1 */
 typedef struct adv_choice {
@@ -66,7 +68,11 @@ typedef struct adv_choice {
     double decode[3];                    /* tokens a second at each; 0 unknown */
     enum adv_why why;
 } adv_choice;
-/* The best first: of the models that run at ADV_PACE or faster in memory and are not old, the one with most weights: that more weights
+/* What a model counts for beside dense ones, in thousand millions: all its weights, of a mixture no more than five times what a token reads of
+ * them. That Qwen3's mixtures do as well as dense models with a fifth of the active weights say their makers, of their own base models (Qwen3
+ * Technical Report, arXiv 2505.09388, 2025-05-14, section 3.3). */
+double adv_counts_for(const eng_known *);
+/* The best first: of the models that run at ADV_PACE or faster in memory and are not old, the one that counts for most: that more weights
  * answer better is a rule of thumb, which `quorum bench reasoning` checks. *out malloc'ed. Q_NOTFOUND: no such family, or nothing of it
  * is published as wanted. That nothing fits is no error: no row is ADV_BEST then. */
 int adv_choose(const adv_ask *, const adv_machine *, adv_choice **out, int *n, char *err);

@@ -66,11 +66,14 @@ static int rates(const adv_ask *ask, const adv_machine *m, adv_choice *c, char *
 
 static int month(const char *released) { return atoi(released) * 12 + (strlen(released) > 5 ? atoi(released + 5) : 0); }
 
+double adv_counts_for(const eng_known *k) { return k->n_expert && 5 * k->active_b < k->params_b ? 5 * k->active_b : k->params_b; }
+
 static int by_rank(const void *a, const void *b)
 {
     const adv_choice *x = a, *y = b;
     if (x->why != y->why) return x->why < y->why ? -1 : 1;
-    return x->known->params_b > y->known->params_b ? -1 : x->known->params_b < y->known->params_b;
+    double p = adv_counts_for(x->known), q = adv_counts_for(y->known);
+    return p > q ? -1 : p < q;
 }
 
 static int nothing(const adv_ask *ask, const eng_known *all, int n, char *err)
@@ -81,7 +84,8 @@ static int nothing(const adv_ask *ask, const eng_known *all, int n, char *err)
         family = family || of_family(ask->family, all[i].family);
         if (!known.p || !word_in(all[i].family, known.p)) q_buf_printf(&known, "%s%s", i ? " " : "", all[i].family);
     }
-    int rc = family ? q_fail(err, Q_NOTFOUND, _("nothing of %s is published as %s; leave --want or --family out, or take another"), ask->family ? ask->family : "all", ask->want)
+    int rc = family ? q_fail(err, Q_NOTFOUND, _("nothing of %s is published as %s; leave --want or --family out, or take another"), ask->family ? ask->family : "all",
+                             ask->want ? ask->want : "instruct, thinking, hybrid")
                     : q_fail(err, Q_NOTFOUND, _("no family called %s is in the list; it has %s, or all"), ask->family, known.p ? known.p : "");
     q_buf_free(&known);
     return rc;
@@ -112,7 +116,7 @@ int adv_choose(const adv_ask *ask, const adv_machine *m, adv_choice **out, int *
         return rc;
     }
     qsort(v, (size_t)*n, sizeof *v, by_rank);
-    if (v[0].why <= ADV_OLD) v[0].why = ADV_BEST;      /* where all are old, the largest of them */
+    if (v[0].why <= ADV_OLD) v[0].why = ADV_BEST;      /* where all are old, what counts for most of them */
     *out = v;
     return Q_OK;
 }

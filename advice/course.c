@@ -42,12 +42,13 @@ int course_put_shipped(const char *dir, const char *name, char *err)
 }
 
 /* An earlier folder of ours has README.md and run.sh; nothing else is written over. */
-int course_folder(const char *dir, bool force, char *err)
+int course_folder(const char *dir, bool force, bool *anew, char *err)
 {
     char *mark = q_printf("%s/run.sh", dir);
     struct stat st;
     bool there = lstat(dir, &st) == 0, ours = there && S_ISDIR(st.st_mode) && access(mark, F_OK) == 0;
     free(mark);
+    *anew = !ours;
     if (there && !S_ISDIR(st.st_mode))
         return q_fail(err, Q_RANGE, _("%s is there and is no folder: name another with --out"), dir);
     if (there && !(ours && force)) {
@@ -62,13 +63,18 @@ int course_folder(const char *dir, bool force, char *err)
     return rc;
 }
 
-/* Takes away a folder that nothing came into. */
-static void leave(const char *dir)
+/* Takes a folder of ours away again that did not become whole: what is not ours stays, and then the folder does. */
+void course_leave(const char *dir)
 {
-    char *data = q_printf("%s/data", dir);
-    if (rmdir(data) == 0)
-        rmdir(dir);
-    free(data);
+    static const char *const ours[] = { "data/train.jsonl", "data/test.jsonl", "data/dataset_info.json", "data", "heldout.txt", "desk.json", "trl_train.py", "config.yaml", "accelerate.yaml",
+                                        "deepspeed.json", "merge.py", "gate.py", "README.md", "run.sh" };
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        char *path = q_printf("%s/%s", dir, ours[i]);
+        if (unlink(path) != 0)
+            rmdir(path);
+        free(path);
+    }
+    rmdir(dir);
 }
 
 static void choose_rate(course_recipe *r)
@@ -107,19 +113,22 @@ static int put_trainer(const course_recipe *r, const char *dir, char *err)
 int adv_course_write(const adv_course *c, const char *dir, bool force, adv_coursed *out, char *err)
 {
     course_recipe r;
-    q_buf said = { 0 }, text = { 0 };
+    bool anew = false;
+    q_buf said = { 0 }, text = { 0 }, left_out = { 0 };
     *out = (adv_coursed){ .examples = 0 };
     int rc = course_resolve(c, &r, err);
     course_data d = { .least = 0 };
     if (!rc) rc = course_data_look(&r.c, &d, &r.task, err);
-    if (!rc) rc = course_folder(dir, force, err);
-    if (!rc && (rc = course_data_write(&r.c, &d, r.task, dir, out, &said, err)) != 0) leave(dir);
+    if (!rc) rc = course_folder(dir, force, &anew, err);
+    bool begun = !rc;
+    if (!rc) rc = course_data_write(&r.c, &d, r.task, dir, out, &left_out, err);
     if (!rc) {
         r.eval = out->heldout > 0;
         choose_rate(&r);
         course_load(&r, &out->load);
         out->task = r.task;
         course_warn(&r, &out->load, &said);
+        q_buf_puts(&said, left_out.p ? left_out.p : "");
         rc = put_trainer(&r, dir, err);
     }
     if (!rc) {
@@ -129,8 +138,10 @@ int adv_course_write(const adv_course *c, const char *dir, bool force, adv_cours
         course_run(&r, &text);
         if (!rc) rc = course_put(dir, "run.sh", &text, true, err);
     }
+    if (rc && begun && anew) course_leave(dir);
     out->said = rc ? NULL : q_buf_take(&said);
     q_buf_free(&said);
+    q_buf_free(&left_out);
     q_buf_free(&text);
     return rc;
 }

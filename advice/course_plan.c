@@ -339,7 +339,9 @@ int adv_plan_write(const adv_plan *p, const char *dir, bool force, adv_coursed *
     q_buf text = { 0 };
     memset(out, 0, sizeof *out * (size_t)p->n);
     int rc = look_ahead(p, err);
-    if (!rc) rc = course_folder(dir, force, err);
+    bool anew = false;
+    if (!rc) rc = course_folder(dir, force, &anew, err);
+    bool begun = !rc;
     for (int i = 0; !rc && i < p->n; i++) {
         adv_course c = p->stage[i].course;
         char *sub = q_printf("%s/%s", dir, p->stage[i].dir), why[Q_ERRLEN];
@@ -357,6 +359,12 @@ int adv_plan_write(const adv_plan *p, const char *dir, bool force, adv_coursed *
     q_buf_clear(&text);
     run_sh(p, &text);
     if (!rc) rc = course_put(dir, "run.sh", &text, true, err);
+    for (int i = 0; rc && begun && anew && i < p->n; i++) {
+        char *sub = q_printf("%s/%s", dir, p->stage[i].dir);
+        course_leave(sub);
+        free(sub);
+    }
+    if (rc && begun && anew) course_leave(dir);
     q_buf_free(&text);
     return rc;
 }

@@ -58,6 +58,7 @@ static int find_model(const adv_course *c, course_recipe *r, char *err)
     int rc = eng_catalog_find(c->model, &k, &v, err);
     if (rc)
         return rc;
+    r->row = v || k->n_variant < 2 ? NULL : k;
     for (int i = 0; !v && i < k->n_variant; i++)       /* one to be trained: the base where there is one */
         if (strcmp(k->variant[i].kind, "base") == 0)
             v = &k->variant[i];

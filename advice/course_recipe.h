@@ -32,6 +32,7 @@ typedef struct course_recipe {
     const char *weights;                 /* repository or folder */
     char folder[PATH_MAX];               /* where weights may lie */
     const char *licence;
+    const eng_known *row;                /* where --model named several models: these, of which `name` was taken; else NULL */
     const course_family *family;
     course_shape shape;
     enum adv_task task;
@@ -42,7 +43,8 @@ typedef struct course_recipe {
 
 /* Everything but task and eval. weights is c.weights where that is given. */
 /* Of a folder: made, or (force) one of ours again; a file in it; a script that ships with quorum (advice/desk). course.c */
-int course_folder(const char *dir, bool force, char *err);
+int course_folder(const char *dir, bool force, bool *anew /* it was none of ours */, char *err);
+void course_leave(const char *dir);      /* takes it away again: files of ours, and itself where nothing else is in it */
 int course_put(const char *dir, const char *name, const q_buf *, bool runs, char *err);
 int course_put_shipped(const char *dir, const char *name, char *err);
 

@@ -88,7 +88,13 @@ static const struct { const char *type, *arch; bool moe; } plain[] = {     /* wh
     { "olmoe", "olmoe", true }, { "apertus", "apertus", false },
 };
 
-static void count_plain(const cJSON *j, bool moe, course_shape *s)
+/* Could there be such a model? A thousand times what the largest has. */
+static bool could(const course_shape *s, double ff)
+{
+    return s->layers * s->embd * (3 * (s->experts * s->ff_expert + ff) + 2 * s->q + s->kv + s->experts) + 2 * s->vocab * s->embd < 1e15;
+}
+
+static bool count_plain(const cJSON *j, bool moe, course_shape *s)
 {
     double heads = number(j, "num_attention_heads"), kv_heads = number(j, "num_key_value_heads num_attention_heads"), dim = number(j, "head_dim");
     s->layers = s->attention_layers = number(j, "num_hidden_layers");
@@ -105,12 +111,14 @@ static void count_plain(const cJSON *j, bool moe, course_shape *s)
     s->ff_expert = moe ? number(j, "moe_intermediate_size intermediate_size") : 0;
     double dense_layers = s->layers - s->layers_moe;
     s->ff_dense = s->layers > 0 ? ff * dense_layers / s->layers : 0;
+    if (!could(s, ff)) return false;
     s->part[0] = (uint64_t)(s->layers_moe * s->experts * 3 * s->embd * s->ff_expert);
     s->part[1] = (uint64_t)(s->layers_moe * s->experts * s->embd);
     s->part[2] = (uint64_t)(s->vocab * s->embd);
     s->part[3] = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "tie_word_embeddings")) ? 0 : s->part[2];
     s->part[4] = (uint64_t)(dense_layers * 3 * s->embd * ff);
     s->part[5] = (uint64_t)(s->layers * (2 * s->embd * s->q + s->embd * s->kv + 2 * s->embd) + s->embd);
+    return true;
 }
 
 int course_shape_of_folder(const char *dir, course_recipe *r, char *err)
@@ -128,9 +136,11 @@ int course_shape_of_folder(const char *dir, course_recipe *r, char *err)
     if (!rc && i == n)
         rc = q_fail(err, Q_FORMAT, _("%s: quorum cannot count a %.60s from its config.json: name it as the catalogue does, and its folder with --weights"), path, type->valuestring);
     if (!rc) {
-        count_plain(j, plain[i].moe, &r->shape);
+        bool could_be = count_plain(j, plain[i].moe, &r->shape);
         const course_shape *s = &r->shape;
-        if (!(s->layers > 0 && s->embd > 0 && s->vocab > 0 && s->q > 0) || (plain[i].moe && !(s->experts > 0 && s->used > 0 && s->layers_moe > 0 && s->ff_expert > 0)))
+        if (!could_be)
+            rc = q_fail(err, Q_FORMAT, _("%s: its counts make a model larger than any that is: the file is damaged, get another copy"), path);
+        else if (!(s->layers > 0 && s->embd > 0 && s->vocab > 0 && s->q > 0) || (plain[i].moe && !(s->experts > 0 && s->used > 0 && s->layers_moe > 0 && s->ff_expert > 0)))
             rc = q_fail(err, Q_FORMAT, _("%s lacks one of num_hidden_layers, hidden_size, vocab_size, num_attention_heads and, of experts, their number and width"), path);
     }
     if (!rc) {

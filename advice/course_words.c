@@ -40,6 +40,13 @@ static void names(const course_recipe *r, bool of_trained, q_buf *out)
     q_buf_puts(out, *sep ? "" : "-");
 }
 
+/* "3.54 million", "30.53 thousand million": numbers of a model. */
+static char *count(uint64_t n, char out[48])
+{
+    snprintf(out, 48, n < 1000000000 ? _("%.2f million") : _("%.2f thousand million"), (double)n / (n < 1000000000 ? 1e6 : 1e9));
+    return out;
+}
+
 /* ---- what should be known before it runs ---- */
 static void warn_experts(const course_recipe *r, const adv_load *l, q_buf *out)
 {
@@ -58,16 +65,82 @@ static void warn_experts(const course_recipe *r, const adv_load *l, q_buf *out)
         q_buf_puts(out, _("Routers are trained: watch that all experts stay in use (quorum routing on the result), and keep the rate low.\n"));
 }
 
+/* Does it fit with one thing changed? */
+static bool would(const course_recipe *r, const adv_course *c)
+{
+    course_recipe q;
+    adv_load l;
+    char err[Q_ERRLEN];
+    if (course_resolve(c, &q, err) != 0)
+        return false;
+    q.task = r->task;
+    course_load(&q, &l);
+    return l.fits;
+}
+
+static void also(q_buf *all, const char *what) { q_buf_printf(all, "%s%s", all->len ? _(", or ") : "", what); }
+
+static adv_course changed(const course_recipe *r, enum adv_trainer trainer, enum adv_method method)
+{
+    adv_course c = r->c;
+    c.trainer = trainer;
+    c.method = method;
+    c.trained = 0;                       /* each has its own */
+    return c;
+}
+
+/* By how much it does not fit, and each single change with which it would. */
+static void warn_size(const course_recipe *r, const adv_load *l, q_buf *out)
+{
+    q_buf all = { 0 };
+    char total[32], have[32], over[32], what[64];
+    const adv_machine *m = r->c.machine;
+    adv_course c = changed(r, r->c.trainer, ADV_LORA);
+    if (r->c.method == ADV_FULL && would(r, &c)) also(&all, "--method lora");
+    c = changed(r, r->c.trainer, ADV_QLORA);
+    if (r->c.method != ADV_QLORA && would(r, &c)) also(&all, "--method qlora");
+    c = changed(r, ADV_AXOLOTL, ADV_QLORA);
+    if (r->c.trainer != ADV_AXOLOTL && would(r, &c)) also(&all, _("axolotl and --method qlora"));
+    c = r->c;
+    c.shard = ADV_ZERO3;
+    if (r->c.shard == ADV_ALONE && would(r, &c)) also(&all, "--deepspeed zero3");
+    c = r->c;
+    while (c.context > 512 && (c.context /= 2, !would(r, &c))) ;
+    if (c.context < r->c.context && would(r, &c)) snprintf(what, sizeof what, "--context %d", c.context), also(&all, what);
+    c = r->c;
+    c.shard = ADV_ZERO3;
+    for (int n = 2; r->gpus == 1 && n <= ADV_GPUS; n *= 2) {
+        adv_machine more = *m;
+        for (int i = 1; i < n; i++) more.gpu[i] = m->gpu[0];
+        more.n_gpu = n;
+        c.machine = &more;
+        if (!would(r, &c)) continue;
+        snprintf(what, sizeof what, _("%d such GPUs with --deepspeed zero3"), n), also(&all, what);
+        break;
+    }
+    q_buf_printf(out, _("It does not fit: about %s are needed, %s has %s, %s too little. What would do: %s.\n"), q_bytes_brief(l->total, total), r->gpus > 1 ? _("each GPU") : m->title,
+                 q_bytes_brief(l->have, have), q_bytes_brief(l->total - l->have, over), all.len ? all.p : _("a smaller model or a larger machine"));
+    q_buf_free(&all);
+}
+
+static void warn_row(const course_recipe *r, q_buf *out)
+{
+    q_buf others = { 0 };
+    for (int i = 0; i < r->row->n_variant; i++)
+        if (strcmp(r->row->variant[i].name, r->name) != 0)
+            q_buf_printf(&others, "%s%s", others.len ? ", " : "", r->row->variant[i].name);
+    q_buf_printf(out, _("--model %s is several models: %s was taken, the one to train from; the others by name: %s.\n"), r->c.model, r->name, others.p);
+    q_buf_free(&others);
+}
+
 void course_warn(const course_recipe *r, const adv_load *l, q_buf *out)
 {
-    char total[32], have[32];
+    char total[32];
     const adv_course *c = &r->c;
-    if (!l->fits) {
-        const char *what = c->method == ADV_FULL ? _("take --method lora") : c->method == ADV_LORA && r->gpus && c->trainer != ADV_AXOLOTL && r->shape.experts > 0 ? _("take axolotl and --method qlora")
-                           : c->method == ADV_LORA && r->gpus ? _("take --method qlora") : _("take a smaller model");
-        q_buf_printf(out, _("It will hardly fit: about %s are needed, %s has %s: %s, a shorter --context, or a larger machine.\n"), q_bytes_brief(l->total, total),
-                     r->gpus > 1 ? _("each GPU") : c->machine->title, q_bytes_brief(l->have, have), what);
-    }
+    if (!l->fits)
+        warn_size(r, l, out);
+    if (r->row)
+        warn_row(r, out);
     if (l->offloaded)
         q_buf_printf(out, _("On one GPU DeepSpeed keeps gradients and optimiser in RAM: %s of it.\n"), q_bytes_brief(l->offloaded, total));
     warn_experts(r, l, out);
@@ -107,14 +180,14 @@ static void readme_run(const course_recipe *r, q_buf *out)
 void course_readme(const course_recipe *r, const adv_load *l, const char *said, q_buf *out)
 {
     q_buf trained = { 0 }, frozen = { 0 };
-    char size[32];
+    char size[32], all[48], some[48];
     names(r, true, &trained);
     names(r, false, &frozen);
     q_buf_printf(out, "# %s, %s, %s\n\n", r->name, trainers[r->c.trainer], methods[r->c.method]);
     q_buf_printf(out, _("Made by quorum train-config for %s. Trained: %s. Frozen: %s.\n"), r->c.machine->title, trained.p, frozen.p);
     if (r->c.method != ADV_FULL)
         q_buf_printf(out, r->shape.experts > 0 && r->c.trained & ADV_EXPERTS ? _("Rank %d, of each routed expert %d.\n") : _("Rank %d.\n"), r->c.rank, r->c.rank_expert);
-    q_buf_printf(out, _("Of %.2f thousand million numbers %.2f million are trained."), (double)l->params / 1e9, (double)l->trained / 1e6);
+    q_buf_printf(out, _("Of %s numbers %s are trained."), count(l->params, all), count(l->trained, some));
     q_buf_puts(out, "\n\n");
     readme_run(r, out);
     q_buf_printf(out, "## %s\n\n| %s | %s |\n|---|---|\n", _("Memory"), _("part"), r->gpus > 1 ? _("on each GPU") : r->gpus ? _("on the GPU") : _("in RAM"));
@@ -175,13 +248,20 @@ void course_run(const course_recipe *r, q_buf *out)
 /* ---- at the terminal ---- */
 void adv_coursed_say(const adv_course *c, const adv_coursed *d, q_buf *out)
 {
+    char all[48], some[48];
+    const char *said = d->said ? d->said : "";
+    if (!d->load.fits) {                 /* what course_warn says before all else */
+        size_t n = strcspn(said, "\n");
+        q_buf_printf(out, "%.*s\n", (int)n, said);
+        said += n + (said[n] == '\n');
+    }
     q_buf_printf(out, ngettext("%ld example", "%ld examples", (unsigned long)d->examples), d->examples);
     q_buf_printf(out, _(", %ld held out"), d->heldout);
     if (d->broken)
         q_buf_printf(out, ngettext(", %ld broken line left out", ", %ld broken lines left out", (unsigned long)d->broken), d->broken);
-    q_buf_printf(out, _("; of %.2f thousand million numbers %.2f million are trained\n"), (double)d->load.params / 1e9, (double)d->load.trained / 1e6);
+    q_buf_printf(out, _("; of %s numbers %s are trained\n"), count(d->load.params, all), count(d->load.trained, some));
     table(&d->load, "  %-24s %10s\n", out);
-    q_buf_puts(out, d->said ? d->said : "");
+    q_buf_puts(out, said);
     (void)c;
 }
 

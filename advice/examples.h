@@ -81,7 +81,8 @@ int adv_convert_files(const char *const *path, int n, const char *out, const adv
 
 /* ================= out of memory ================= */
 /* What the person released (memory.h: mem_conversation_release), never what was forgotten, and of what is there only what was said: no passages
- * that were fed, no documents, no calls of tools with their results. Of each conversation the branch that is shown, up to an answer that is bad, failed
+ * that were fed, no documents, no passages that a tool read out of memory (they are not kept with its call). Calls of tools leave with their results in the
+ * forms that hold them: messages, sharegpt and pairs. Of each conversation the branch that is shown, up to an answer that is bad, failed
  * or was stopped; only_good: up to each last good answer of every branch. Pairs: two answers to one question, of which one is good and the other is not, or
  * (where none is marked) one was gone on with and the other was not. */
 struct mem_store;
@@ -95,7 +96,7 @@ typedef struct adv_export {
     bool (*go)(void *user); void *user; /* may be NULL; false: Q_CANCEL */
 } adv_export;
 typedef struct adv_exported {           /* adv_exported_free */
-    int64_t chats, used, train, heldout /* examples */, same, near /* duplicates left out */, by_mark, by_going_on /* pairs */, bad /* branches cut at an answer */, tools /* answers whose calls were left out */;
+    int64_t chats, used, train, heldout /* examples */, same, near /* duplicates left out */, by_mark, by_going_on /* pairs */, bad /* branches cut at an answer */, tools /* answers that leave with their calls */;
     int64_t lost[ADV_LOSSES];
     char *report, *json;                /* report.md, report.json */
 } adv_exported;

@@ -2,7 +2,7 @@
  * examples.h. Single-threaded a call. */
 #include "advice/examples_file.h"
 #include "advice/redact.h"
-#include "advice/twins.h"
+#include "advice/doubles.h"
 #include "base/say.h"
 #include "memory/memory.h"
 
@@ -24,7 +24,7 @@ typedef struct leaving {
     char *part;                         /* where it is made: DIR.part */
     lines_out to[2]; bool open[2];
     redactor *r; bool learning;
-    twins *seen;
+    doubles *seen;
     mem_messages tree; signed char *mark;   /* of the conversation at hand */
     bool held;                          /* it is held out */
 } leaving;
@@ -82,26 +82,106 @@ static const char *clean(leaving *l, const char *text, q_buf *b)
     return l->learning ? text : b->p;
 }
 
+/* The same, owned by the caller, out of what may be no UTF-8. */
+static char *cleaned(leaving *l, const char *text)
+{
+    char *valid = q_utf8_clean(text, strlen(text));
+    q_buf b = {0};
+    const char *t = clean(l, valid, &b);
+    if (t == valid) return q_buf_free(&b), valid;
+    char *out = q_strdup(t);
+    q_buf_free(&b);
+    free(valid);
+    return out;
+}
+
+/* Strings and numbers of arguments, each by itself: for those that a word in the place of a number makes no JSON. */
+static void clean_values(leaving *l, cJSON *j)
+{
+    for (cJSON *c = j->child, *next; c; c = next) {
+        next = c->next;
+        char *was = cJSON_IsNumber(c) ? cJSON_PrintUnformatted(c) : cJSON_IsString(c) ? q_strdup(c->valuestring) : NULL, *now = was ? cleaned(l, was) : NULL;
+        if (now && strcmp(now, was) != 0) {
+            cJSON *word = cJSON_CreateString(now);
+            word->string = c->string ? q_strdup(c->string) : NULL;
+            cJSON_ReplaceItemViaPointer(j, c, word);
+        } else clean_values(l, c);
+        free(was);
+        free(now);
+    }
+}
+
+static char *clean_arguments(leaving *l, const char *text)
+{
+    char *out = cleaned(l, text);
+    cJSON *was = cJSON_Parse(text), *now = cJSON_Parse(out);
+    if (was && !now) {
+        clean_values(l, was);
+        free(out);
+        out = cJSON_PrintUnformatted(was);
+    }
+    cJSON_Delete(was);
+    cJSON_Delete(now);
+    return out ? out : q_strdup("{}");
+}
+
+/* Forms that hold calls and what came back. */
+static bool knows_calls(enum adv_form f) { return f == ADV_AS_MESSAGES || f == ADV_AS_SHAREGPT || f == ADV_AS_PAIRS; }
+
+/* A message's text up to its calls, the calls of one round behind it, what each gave, and so on; the text behind the last stays for the caller: from
+ * where. */
+static size_t add_calls(leaving *l, adv_example *e, const mem_message *m, const mem_calls *calls, bool other)
+{
+    const size_t n = strlen(m->text);
+    const bool ids = l->x->to != ADV_AS_SHAREGPT;       /* that form has no place for them */
+    size_t at = 0;
+    for (int i = 0, to; i < calls->n; i = to) {
+        size_t until = calls->v[i].at < 0 ? 0 : (size_t)calls->v[i].at < n ? (size_t)calls->v[i].at : n;
+        if (until < at) until = at;
+        for (to = i; to < calls->n && calls->v[to].round == calls->v[i].round; to++) {}
+        char *part = q_strndup(m->text + at, until - at), *text = cleaned(l, part);
+        adv_said *s = adv_example_add(e, ADV_SAYS_ASSISTANT, text, strlen(text), other);
+        at = until;
+        free(part);
+        free(text);
+        s->use = q_alloc(sizeof *s->use * (size_t)(to - i));
+        for (int k = i; k < to; k++)
+            s->use[s->n_use++] = (adv_use){ ids ? q_printf("call_%lld", (long long)calls->v[k].id) : q_strdup(""), q_utf8_clean(calls->v[k].name, strlen(calls->v[k].name)), clean_arguments(l, calls->v[k].arguments) };
+        for (int k = i; k < to; k++) {
+            text = cleaned(l, calls->v[k].result);
+            s = adv_example_add(e, ADV_SAYS_TOOL, text, strlen(text), other);
+            free(text);
+            free(s->answers);
+            s->answers = ids ? q_printf("call_%lld", (long long)calls->v[k].id) : q_strdup("");
+        }
+    }
+    return at;
+}
+
 static void add(leaving *l, adv_example *e, int i, bool other)
 {
     static const enum adv_speaker who[] = { ADV_SAYS_SYSTEM, ADV_SAYS_USER, ADV_SAYS_ASSISTANT, ADV_SAYS_TOOL };
     const mem_message *m = &l->tree.v[i];
-    char *valid = q_utf8_clean(m->text, strlen(m->text));
-    q_buf b = {0};
-    const char *text = clean(l, valid, &b);
-    adv_said *s = adv_example_add(e, who[m->role], text, strlen(text), other);
-    free(valid);
-    if (*m->thinking && !l->x->drop_thinking) {
-        valid = q_utf8_clean(m->thinking, strlen(m->thinking));
-        text = clean(l, valid, &b);
-        free(s->thinking);
-        s->thinking = q_strdup(text);
-        free(valid);
-    } else if (*m->thinking) e->lost |= 1u << ADV_LOST_THINKING;
-    q_buf_free(&b);
+    const int first = other ? e->n_other : e->n;
     char err[Q_ERRLEN];
     mem_calls calls = {0};
-    if (!l->learning && m->role == MEM_ASSISTANT && mem_call_list(l->s, m->id, &calls, err) == Q_OK && calls.n) l->out->tools++;
+    if (m->role == MEM_ASSISTANT && mem_call_list(l->s, m->id, &calls, err) != Q_OK) calls.n = 0;
+    const bool whole = calls.n == 0 || !knows_calls(l->x->to);
+    const size_t from = whole ? 0 : add_calls(l, e, m, &calls, other);
+    if (calls.n && !l->learning) {
+        l->out->tools += !whole;
+        if (whole) e->lost |= 1u << ADV_LOST_CALLS | 1u << ADV_LOST_RESULTS;
+    }
+    if (whole || m->text[from]) {
+        char *text = cleaned(l, m->text + from);
+        adv_example_add(e, who[m->role], text, strlen(text), other);
+        free(text);
+    }
+    if (*m->thinking && !l->x->drop_thinking) {       /* before all else that the answer says */
+        adv_said *s = &(other ? e->other : e->v)[first];
+        free(s->thinking);
+        s->thinking = cleaned(l, m->thinking);
+    } else if (*m->thinking) e->lost |= 1u << ADV_LOST_THINKING;
     mem_calls_free(&calls);
 }
 
@@ -116,13 +196,13 @@ static int open_out(leaving *l, int which, char *err)
 }
 
 /* Duplicates are found before words are put in the place of names: two letters to two people are two. */
-static int put(leaving *l, const adv_example *e, enum twin twin, char *err)
+static int put(leaving *l, const adv_example *e, enum doubled same, char *err)
 {
     q_buf line = {0};
     unsigned lost = 0;
     int which = l->held ? HELDOUT : TRAIN, rc = Q_OK;
-    if (twin == TWIN_SAME) l->out->same++;
-    else if (twin == TWIN_NEAR) l->out->near++;
+    if (same == DOUBLE_SAME) l->out->same++;
+    else if (same == DOUBLE_NEAR) l->out->near++;
     else {
         rc = adv_example_write(e, l->x->to, !l->x->drop_thinking, &line, &lost, err);
         if (rc == Q_RANGE) rc = Q_OK;
@@ -142,12 +222,14 @@ static int example(leaving *l, const int *path, int n, int rejected, char *err)
     q_buf b = {0};
     for (int i = 0; i < n; i++) q_buf_printf(&b, "%d %s\n", (int)l->tree.v[path[i]].role, l->tree.v[path[i]].text);
     if (rejected >= 0) q_buf_printf(&b, "! %s\n", l->tree.v[rejected].text);
-    enum twin twin = l->learning ? TWIN_NONE : twins_put(l->seen, b.p ? b.p : "", b.len);
+    enum doubled same = l->learning ? DOUBLE_NONE : doubles_put(l->seen, b.p ? b.p : "", b.len);
     q_buf_free(&b);
-    for (int i = 0; i < n && twin == TWIN_NONE; i++) add(l, &e, path[i], false);
-    e.from = n - 1;
-    if (rejected >= 0 && twin == TWIN_NONE) add(l, &e, rejected, true);
-    int rc = l->learning ? Q_OK : put(l, &e, twin, err);
+    for (int i = 0; i < n && same == DOUBLE_NONE; i++) {
+        e.from = e.n;                    /* the last is the chosen answer, calls and all */
+        add(l, &e, path[i], false);
+    }
+    if (rejected >= 0 && same == DOUBLE_NONE) add(l, &e, rejected, true);
+    int rc = l->learning ? Q_OK : put(l, &e, same, err);
     adv_example_free(&e);
     return rc;
 }
@@ -193,6 +275,14 @@ static bool better(const leaving *l, int a, int b, bool *by_mark)
     return !l->x->only_good && l->mark[a] == 0 && gone_on_with(l, a) && !gone_on_with(l, b);
 }
 
+/* Is every answer before the last of a path one to learn from? */
+static bool good_before(const leaving *l, const int *path, int n)
+{
+    for (int i = 0; i + 1 < n; i++)
+        if (is_answer(l, path[i]) && !is_whole(l, path[i])) return false;
+    return true;
+}
+
 static int pairs(leaving *l, char *err)
 {
     int *path = q_alloc(sizeof *path * (size_t)(l->tree.n + 1)), rc = Q_OK;
@@ -203,7 +293,12 @@ static int pairs(leaving *l, char *err)
             if (a == b || x->parent != y->parent || !x->parent || !is_answer(l, a) || !is_answer(l, b) || !*x->text || !*y->text || strcmp(x->text, y->text) == 0) continue;
             if (x->status != MEM_DONE || y->status != MEM_DONE || !better(l, a, b, &by_mark)) continue;
             int64_t was = l->out->train + l->out->heldout;
-            rc = example(l, path, path_to(l, a, path), b, err);
+            int n = path_to(l, a, path);
+            if (!good_before(l, path, n)) {
+                if (!l->learning) l->out->bad++;
+                continue;
+            }
+            rc = example(l, path, n, b, err);
             if (l->out->train + l->out->heldout > was) *(by_mark ? &l->out->by_mark : &l->out->by_going_on) += 1;
         }
     free(path);
@@ -279,14 +374,14 @@ static void report(leaving *l)
     line(&b, j, "by_mark", o->by_mark, _("pairs by marks: the chosen answer is good, or the rejected one bad"), false);
     line(&b, j, "by_going_on", o->by_going_on, _("pairs by what was done: the chosen answer was gone on with, the rejected one was not"), false);
     line(&b, j, "cut", o->bad, _("branches cut before an answer that is bad, failed, empty or was stopped"), false);
-    line(&b, j, "tools", o->tools, _("answers whose calls of tools, with what came back, stayed here"), false);
+    line(&b, j, "tools", o->tools, _("answers that leave with their calls of tools and what came back"), false);
     lost = cJSON_AddObjectToObject(j, "lost");
     for (int k = 0; k < ADV_LOSSES; k++) {
         if (!o->lost[k]) continue;
         q_buf_say(&b, ngettext("- in %lld example: %s\n", "- in %lld examples: %s\n", (unsigned long)o->lost[k]), (long long)o->lost[k], adv_loss_words((enum adv_loss)k));
         cJSON_AddNumberToObject(lost, adv_loss_words((enum adv_loss)k), (double)o->lost[k]);
     }
-    q_buf_say(&b, "- %s\n", _("passages, documents and attachments that were fed are not in it"));
+    q_buf_say(&b, "- %s\n", _("passages, documents and attachments that were fed are not in it, nor what tools read out of memory"));
     if (l->x->redact) report_redacted(l, &b, j);
     else q_buf_say(&b, "\n%s\n", _("Nothing was taken out: names, addresses, numbers and secrets stand in it as they were said (--redact takes them out)."));
     char *json = cJSON_PrintUnformatted(j);
@@ -368,7 +463,7 @@ int adv_export_memory(mem_store *s, const adv_export *x, adv_exported *out, char
         return rc;
     }
     l.part = q_printf("%s.part", x->dir);
-    l.seen = twins_new();
+    l.seen = doubles_new();
     if (x->redact) l.r = redact_new(x->name, x->n_name);
     erase(l.part);                      /* what a killed one left */
     if (mkdir(l.part, 0700) != 0) rc = q_fail(err, Q_IO, "%s: %s", l.part, strerror(errno));
@@ -382,7 +477,7 @@ int adv_export_memory(mem_store *s, const adv_export *x, adv_exported *out, char
     }
     free(l.part);
     free(id);
-    twins_free(l.seen);
+    doubles_free(l.seen);
     redact_free(l.r);
     return rc;
 }

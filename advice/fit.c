@@ -8,10 +8,7 @@
 
 #include <string.h>
 
-enum { MIB = 1 << 20, DEFAULT_CONTEXT = 8192, MOST_CONTEXT = 1 << 20, CELLS = 64 /* before the token whose time is foretold */ };
-static const uint64_t cpu_room = 700ull * MIB;       /* program, vocabulary, buffers of a pass */
-static const uint64_t gpu_room = 1200ull * MIB;      /* a driver's context and a pass's buffers, each GPU */
-
+enum { DEFAULT_CONTEXT = 8192, MOST_CONTEXT = 1 << 20, CELLS = 64 /* before the token whose time is foretold */ };
 /* Of the bandwidth that reading alone reaches: what decoding does. */
 static const double share = .94, share_madds = .75;
 
@@ -23,9 +20,9 @@ typedef struct pools { uint64_t gpu, ram; double gpu_speed; } pools;
 
 static pools look(const adv_machine *m)
 {
-    pools p = {.ram = m->ram_free > cpu_room ? m->ram_free - cpu_room : 0};
+    pools p = {.ram = m->ram_free > ADV_ROOM_RAM ? m->ram_free - ADV_ROOM_RAM : 0};
     for (int i = 0; i < m->n_gpu; i++) {
-        p.gpu += m->gpu[i].free > gpu_room ? m->gpu[i].free - gpu_room : 0;
+        p.gpu += m->gpu[i].free > ADV_ROOM_GPU ? m->gpu[i].free - ADV_ROOM_GPU : 0;
         if (m->gpu[i].bandwidth > 0 && (p.gpu_speed <= 0 || m->gpu[i].bandwidth < p.gpu_speed)) p.gpu_speed = m->gpu[i].bandwidth;
     }
     return p;
@@ -95,7 +92,7 @@ void fit_costs(const eng_energy *e, const adv_wish *w, const adv_machine *m, int
     out->state = e->state_bytes * (uint64_t)users;
     uint64_t beside = out->kv + out->state;
     place(out, &p, beside);
-    out->room = out->place == ADV_GPU || out->place == ADV_SPLIT ? gpu_room * (uint64_t)m->n_gpu : cpu_room;
+    out->room = out->place == ADV_GPU || out->place == ADV_SPLIT ? ADV_ROOM_GPU * (uint64_t)m->n_gpu : ADV_ROOM_RAM;
     foretell(out, &p, m, beside, k);
     if (out->place == ADV_NOWHERE) return;
     /* The longest: what of this place is left beside the weights and the states. */
@@ -124,6 +121,6 @@ int adv_fit_file(const char *path, const adv_wish *w, const adv_machine *m, adv_
 {
     eng_energy e;
     int rc = eng_energy_read(path, &e, err);
-    if (rc == Q_OK) fit_costs(&e, w, m, 0, out);
+    if (rc == Q_OK) fit_costs(&e, w, m, e.n_ctx, out);
     return rc;
 }

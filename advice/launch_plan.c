@@ -4,14 +4,17 @@
  * (vLLM, model_executor/models/qwen3_moe.py: total_num_kv_heads < tp_size), and latent cells are kept whole on each. llama-server gives whole
  * layers to GPUs; routed experts of the first layers may stay in RAM (--n-cpu-moe). */
 #include "advice/launch_plan.h"
+#include "advice/room.h"
+
+#include "base/say.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Estimates: what a server of safetensors keeps for activations, graphs and the driver on each GPU (vLLM and SGLang say it in their log at the
- * start), and what llama-server's and our own buffers take there. */
-enum { ROOM_TORCH_MIB = 2048, ROOM_GGUF_MIB = 1024, USERS_MOST = 1024, SHARE_PERCENT = 90 };
+ * start); what llama-server and our own program take says room.h. */
+enum { ROOM_TORCH_MIB = 2048, USERS_MOST = 1024, SHARE_PERCENT = 90 };
 #define MIB(n) ((uint64_t)(n) << 20)
 
 typedef struct look {                    /* what one look at a type goes by */
@@ -80,7 +83,7 @@ static bool on_gpus(const look *l, const eng_energy *e, adv_launch *p)
 static bool in_ram(const look *l, adv_launch *p)
 {
     adv_launch_size *s = &p->size;
-    s->room = MIB(ROOM_GGUF_MIB);
+    s->room = ADV_ROOM_RAM;
     s->has = l->m->ram_free;
     s->each = s->weights + s->kv + s->state + s->room;
     p->gpus = 0;
@@ -106,14 +109,14 @@ static bool whole(const look *l, adv_launch *p)
     for (int g = 1; g <= gpus_of(l, p); g++) {
         uint64_t bytes = l->m->gpu[g - 1].free;
         has = least(bytes, has);
-        sum_has += bytes > MIB(ROOM_GGUF_MIB) ? bytes - MIB(ROOM_GGUF_MIB) : 0;
+        sum_has += bytes > ADV_ROOM_GPU ? bytes - ADV_ROOM_GPU : 0;
         uint64_t cut = (uint64_t)(g - 1) * (need / (uint64_t)p->n_layer);
         if (need + cut > sum_has) continue;
         p->gpus = g;
         p->layers = -1;
         s->has = has;
-        s->room = MIB(ROOM_GGUF_MIB) * (uint64_t)g;
-        s->each = (need + cut) / (uint64_t)g + MIB(ROOM_GGUF_MIB);
+        s->room = ADV_ROOM_GPU * (uint64_t)g;
+        s->each = (need + cut) / (uint64_t)g + ADV_ROOM_GPU;
         return true;
     }
     return false;
@@ -128,7 +131,7 @@ static bool split(const look *l, const eng_energy *e, adv_launch *p)
     for (int i = 0; i < g; i++) {
         uint64_t bytes = l->m->gpu[i].free;
         has = least(bytes, has);
-        budget += bytes > MIB(ROOM_GGUF_MIB) ? bytes - MIB(ROOM_GGUF_MIB) : 0;
+        budget += bytes > ADV_ROOM_GPU ? bytes - ADV_ROOM_GPU : 0;
     }
     if (g == 0 || (!e->n_routed && launch_of(p) == QUORUM)) return false;
     uint64_t unit = e->n_routed ? experts / (uint64_t)e->n_routed : (s->weights + s->kv) / (uint64_t)p->n_layer;
@@ -141,8 +144,8 @@ static bool split(const look *l, const eng_energy *e, adv_launch *p)
     p->layers = e->n_routed ? -1 : (int)there;
     p->experts_cpu = e->n_routed ? p->n_layer - (int)there : 0;
     s->has = has;
-    s->room = MIB(ROOM_GGUF_MIB) * (uint64_t)g;
-    s->each = (fixed + there * unit) / (uint64_t)g + MIB(ROOM_GGUF_MIB);
+    s->room = ADV_ROOM_GPU * (uint64_t)g;
+    s->each = (fixed + there * unit) / (uint64_t)g + ADV_ROOM_GPU;
     return s->in_ram <= l->m->ram_free;
 }
 
@@ -256,8 +259,9 @@ static int refuse(const look *l, const adv_launch *p, char *err)
 static bool plain(const char *s)
 {
     if (!s) return true;
-    for (const char *p = s; *p; p++)
-        if (iscntrl((unsigned char)*p)) return false;
+    uint32_t cp;
+    for (size_t i = 0, n = strlen(s); i < n; i += (size_t)q_utf8_next(s + i, n - i, &cp))
+        if (q_utf8_next(s + i, n - i, &cp) < 1 || cp == 0xFFFD || q_char_kind(cp) != Q_CHAR_FINE) return false;      /* also C1, and what turns a line around */
     return *s && *s != '-' && strlen(s) < 256;
 }
 
@@ -272,7 +276,7 @@ static int asked(const look *l, adv_launch *p, char *err)
     enum launch_server s = launch_of(p);
     int most = l->variant ? l->variant->context : l->known ? l->known->n_ctx : 0;
     if (!plain(w->weights) || !plain(w->key_file) || !plain(l->path))
-        return q_fail(err, Q_RANGE, _("a name in a script has up to 255 bytes, no line break and no dash at its beginning: give the file another name"));
+        return q_fail(err, Q_RANGE, _("a name in a script has up to 255 bytes, no line break, no character that controls or turns a line, and no dash at its beginning: give the file another name"));
     if (!host_ok(p->host)) return q_fail(err, Q_RANGE, _("--host wants an address, as 127.0.0.1 or 0.0.0.0"));
     if (p->users < 1 || p->users > USERS_MOST) return q_fail(err, Q_RANGE, _("--users wants a number from 1 to %d"), USERS_MOST);
     if (most && p->context > most)

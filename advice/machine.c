@@ -65,6 +65,13 @@ void adv_machine_here(bool measure, adv_machine *out)
 }
 
 /* ---- the table ---- */
+void adv_machine_told(adv_machine *m, double n)
+{
+    m->ram = (uint64_t)(n * gib);
+    m->ram_free = (uint64_t)(n * gib * .9);
+    m->told = true;
+}
+
 typedef struct reader { adv_machine *v; int n; const char *name; char *err; int rc; } reader;
 
 static int value_of(reader *r, adv_machine *m, const char *key, const char *value)
@@ -80,7 +87,7 @@ static int value_of(reader *r, adv_machine *m, const char *key, const char *valu
     else if (!plain) return q_fail(r->err, Q_FORMAT, _("%s: [%s] %s = %s is not understood"), r->name, m->name, key, value);
     else if (strcmp(key, "gpu_gb") == 0) g->bytes = (uint64_t)(number * gib), g->free = (uint64_t)(number * gib * .985);      /* the driver's share */
     else if (strcmp(key, "gpu_bandwidth") == 0) g->bandwidth = number * 1e9;
-    else if (strcmp(key, "ram_gb") == 0) m->ram = (uint64_t)(number * gib), m->ram_free = (uint64_t)(number * gib * .9);      /* the system's share */
+    else if (strcmp(key, "ram_gb") == 0) adv_machine_told(m, number);
     else if (strcmp(key, "ram_bandwidth") == 0) m->ram_bandwidth = number * 1e9;
     else return q_fail(r->err, Q_FORMAT, _("%s: [%s] %s = %s is not understood"), r->name, m->name, key, value);
     return Q_OK;

@@ -35,7 +35,7 @@ enum adv_place adv_pull_place(const adv_pull_repo *r, const adv_pull_set *s, con
     eng_energy e;
     adv_fit f;
     costs(r, s, &e);
-    fit_costs(&e, &(adv_wish){ .context = 0 }, m, r->known ? r->known->n_ctx : 0, &f);
+    fit_costs(&e, &(adv_wish){ .context = 0 }, m, r->known ? r->known->n_ctx : e.n_ctx, &f);
     if (context_max)
         *context_max = r->known ? f.context_max : 0;
     return f.place;

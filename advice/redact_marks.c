@@ -228,6 +228,67 @@ static size_t of_user(const place *x, size_t *skip)
     return v && v + 4 <= k ? k - v : 0;
 }
 
+/* mysql -pVALUE, sshpass -p VALUE: in the line of such a command. */
+static size_t of_command(const place *x, size_t *skip)
+{
+    static const struct { const char *name; bool apart; } commands[] = { { "mysql", false }, { "mysqldump", false }, { "mysqladmin", false }, { "mariadb", false }, { "mariadb-dump", false }, { "sshpass", true } };
+    size_t line = x->at, k = 3;
+    if (!starts(x, 0, " -p")) return 0;
+    while (line && x->at - line < 256 && !strchr("\n;|&", x->p[line - 1])) line--;
+    bool found = false, apart = false;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands && !found; i++) {
+        size_t n = strlen(commands[i].name);
+        for (const char *p = x->p + line, *end = x->p + x->at; !found && (p = memmem(p, (size_t)(end - p), commands[i].name, n)); p += n)
+            found = !(p > x->p && of_word(x, (size_t)(p - x->p) - 1)) && (p + n == end || p[n] == ' '), apart = commands[i].apart;
+    }
+    if (!found) return 0;
+    if (apart && at(x, k) == ' ') k++;
+    int quote = at(x, k) == '"' || at(x, k) == '\'' ? at(x, k++) : 0;
+    *skip = k;
+    while (at(x, k) && at(x, k) != '\n' && k - *skip < 256 && at(x, k) != quote && (quote || !isspace(at(x, k)))) k++;
+    return k - *skip >= 4 && *(x->p + x->at + *skip) != '$' ? k - *skip : 0;
+}
+
+/* Words that no list of words for passphrases has (EFF's long list, 2016-07-19, has none of fewer than three letters), and prose always does. */
+static bool of_prose(const char *p, size_t n)
+{
+    static const char *const words[] = { "the", "and", "you", "your", "that", "this", "with", "for", "are", "was", "not", "can", "will", "from", "must", "should", "have", "has", "when", "which", "для", "что", "это", "как", "она", "его",
+                                         "при", "или", "чтобы", "нужно", "надо", "был", "будет", "которую", "вашу", "свою" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) == n && strncasecmp(words[i], p, n) == 0) return true;
+    return n < 3;
+}
+
+/* passphrase: four or more words and nothing else up to the end of the line or the quote. */
+static size_t spoken_words(const place *x, size_t *skip)
+{
+    static const char *const heads[] = { "passphrase", "pass phrase", "seed phrase", "recovery phrase", "mnemonic phrase", "mnemonic", "кодовая фраза", "Кодовая фраза", "парольная фраза", "Парольная фраза", "сид-фраза", "Сид-фраза",
+                                         "seed-фраза" };
+    size_t k = 0, v;
+    int words = 0;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        if (starts_any_case(x, 0, heads[i]) && strlen(heads[i]) > k) k = strlen(heads[i]);
+    if (!k || word_before(x)) return 0;
+    if (at(x, k) == '"') k++;
+    while (at(x, k) == ' ') k++;
+    if (starts(x, k, "is ")) k += 3;
+    if (at(x, k) == ':' || at(x, k) == '=') k++;
+    else if (!starts(x, k - 3, "is ")) return 0;
+    while (at(x, k) == ' ') k++;
+    int quote = at(x, k) == '"' || at(x, k) == '\'' || at(x, k) == '`' ? at(x, k++) : 0;
+    for (v = k; words < 32; words++) {
+        size_t n = 0;
+        while (wordy(x, k + n) && !isdigit(at(x, k + n))) n++;
+        if (!n || of_prose(x->p + x->at + k, n)) return 0;
+        k += n;
+        if (at(x, k) != ' ' && at(x, k) != '-') break;
+        k++;
+    }
+    int end = at(x, k);
+    *skip = v;
+    return words >= 3 && words < 32 && (quote ? end == quote : !end || end == '\n' || end == '\r' || (end == '.' && (!at(x, k + 1) || at(x, k + 1) == '\n'))) ? k - v : 0;
+}
+
 static size_t bearer(const place *x, size_t *skip)
 {
     size_t k = starts_any_case(x, 0, "bearer ") ? 7 : starts_any_case(x, 0, "apikey ") ? 7 : starts(x, 0, "Basic ") || starts_any_case(x, 0, "token ") ? 6 : 0, m = k && !word_before(x) ? run(x, k, "-_.=+/~") : 0;
@@ -337,15 +398,47 @@ static bool luhn(const char *d, int n)
     return sum % 10 == 0;
 }
 
+/* Whose numbers begin so, and how long they are (bits of lengths): ISO/IEC 7812 issuers as en.wikipedia.org/wiki/Payment_card_number lists them,
+ * from memory of it, 2026-11-28. What is as long but begins otherwise is an order, a time or somebody's id. */
+static const struct { int from, to; unsigned lengths; } issuers[] = {     /* by the first four digits */
+    { 2200, 2204, 1u << 16 | 1u << 17 | 1u << 18 | 1u << 19 }, { 2221, 2720, 1u << 16 }, { 3000, 3059, 1u << 14 }, { 3400, 3499, 1u << 15 }, { 3528, 3589, 1u << 16 }, { 3600, 3699, 1u << 14 },
+    { 3700, 3799, 1u << 15 }, { 3800, 3999, 1u << 14 }, { 4000, 4999, 1u << 13 | 1u << 16 }, { 5018, 5038, 1u << 16 }, { 5100, 5599, 1u << 16 }, { 5600, 5899, 1u << 16 }, { 6011, 6011, 1u << 16 },
+    { 6200, 6299, 1u << 16 | 1u << 19 }, { 6304, 6304, 1u << 16 }, { 6440, 6599, 1u << 16 }, { 6759, 6763, 1u << 16 },
+};
+
+/* How digits stand: all in a row, or in the groups that are embossed (4-4-4-4-3, 4-6-5, 4-6-4), one sign between all of them. */
+static bool embossed(const place *x, size_t k, int n)
+{
+    static const char *const forms[] = { "4444", "44443", "465", "464", "445", "44441", "44442" };
+    char form[24] = "";
+    size_t groups = 0, from = 0;
+    int sign = 0;
+    if (k == (size_t)n) return true;
+    for (size_t i = 0; i <= k && groups + 1 < sizeof form; i++) {
+        if (i < k && isdigit(at(x, i))) continue;
+        if (i - from > 9) return false;
+        form[groups++] = (char)('0' + (i - from));
+        if (i < k && sign && sign != at(x, i)) return false;
+        if (i < k) sign = at(x, i);
+        from = i + 1;
+    }
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(forms[i], form) == 0) return true;
+    return false;
+}
+
 static size_t card(const place *x)
 {
     char d[20];
     int n;
     if (word_before(x) || strchr(".-", before(x) ? before(x) : ' ') || !strchr("23456", at(x, 0) ? at(x, 0) : '0')) return 0;
     size_t k = digits_at(x, 0, " -", d, 19, &n);
-    bool same = true;
+    bool same = true, issued = false;
     for (int i = 1; i < n; i++) same &= d[i] == d[0];
-    return k && n >= 13 && !wordy(x, k) && !same && luhn(d, n) && (k == (size_t)n || at(x, 4) == ' ' || at(x, 4) == '-') ? k : 0;
+    if (!k || n < 13 || wordy(x, k) || same || !luhn(d, n) || !embossed(x, k, n)) return 0;
+    int head = (d[0] - '0') * 1000 + (d[1] - '0') * 100 + (d[2] - '0') * 10 + d[3] - '0';
+    for (size_t i = 0; i < sizeof issuers / sizeof *issuers; i++) issued |= head >= issuers[i].from && head <= issuers[i].to && issuers[i].lengths >> n & 1;
+    return issued ? k : 0;
 }
 
 static size_t iban(const place *x)
@@ -507,7 +600,7 @@ static size_t street_ru(const place *x)
 static const struct { enum redact_kind kind; size_t (*plain)(const place *); size_t (*ahead)(const place *, size_t *skip); size_t (*behind)(const place *, size_t *back); } rules[] = {
     { RED_SECRET, private_key, NULL, NULL }, { RED_SECRET, known_key, NULL, NULL }, { RED_SECRET, web_token, NULL, NULL }, { RED_SECRET, bot_token, NULL, NULL }, { RED_SECRET, in_url, NULL, NULL },
     { RED_SECRET, NULL, webhook, NULL },
-    { RED_SECRET, NULL, assigned, NULL }, { RED_SECRET, NULL, bearer, NULL }, { RED_SECRET, NULL, of_user, NULL }, { RED_EMAIL, NULL, NULL, email }, { RED_IBAN, iban, NULL, NULL }, { RED_ADDRESS, street_en, NULL, NULL },
+    { RED_SECRET, NULL, assigned, NULL }, { RED_SECRET, NULL, bearer, NULL }, { RED_SECRET, NULL, of_user, NULL }, { RED_SECRET, NULL, of_command, NULL }, { RED_SECRET, NULL, spoken_words, NULL }, { RED_EMAIL, NULL, NULL, email }, { RED_IBAN, iban, NULL, NULL }, { RED_ADDRESS, street_en, NULL, NULL },
     { RED_ADDRESS, street_ru, NULL, NULL }, { RED_NUMBER, NULL, told_number, NULL }, { RED_NUMBER, formed_number, NULL, NULL }, { RED_CARD, card, NULL, NULL }, { RED_IP, four_bytes, NULL, NULL },
     { RED_IP, eight_groups, NULL, NULL }, { RED_PHONE, phone, NULL, NULL } };
 

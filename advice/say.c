@@ -52,7 +52,7 @@ static const char *number(char out[16], double v)
 static void say_machine(const adv_machine *m, int width, q_buf *out)
 {
     q_buf b = {0};
-    q_buf_printf(&b, _("Machine: %s; %.1f of %.1f GiB of memory free"), *m->title ? m->title : m->name, (double)m->ram_free / gib, (double)m->ram / gib);
+    q_buf_printf(&b, m->told ? _("Machine: %s; %.1f of %.1f GiB of memory, a tenth left to the system") : _("Machine: %s; %.1f of %.1f GiB of memory free"), *m->title ? m->title : m->name, (double)m->ram_free / gib, (double)m->ram / gib);
     if (m->ram_bandwidth > 0) q_buf_printf(&b, m->measured ? _(", read at %.1f GiB/s (measured now)") : _(", read at %.1f GiB/s (not measured)"), m->ram_bandwidth / gib);
     if (*m->isa) q_buf_printf(&b, _("; %d cores, %s"), m->cores, m->isa);
     for (int i = 0; i < m->n_gpu; i++)
@@ -71,6 +71,9 @@ static char *why_not(const adv_choice *c, const adv_choice *best)
     double needs = (double)(c->fit.weights + c->fit.kv + c->fit.state) / gib;
     switch (c->why) {
     case ADV_FITS:
+        if (best && c->known->params_b > best->known->params_b)
+            return q_printf(_("%s in %s: %s tokens/s; of its %.1fB a token reads %.1fB, so that it counts for %.1fB"), c->variant->name, c->type, rate, c->known->params_b, c->known->active_b,
+                            adv_counts_for(c->known));
         return best && c->fit.decode > best->fit.decode ? q_printf(_("%s in %s: %s tokens/s, faster, with fewer weights (%.1fB)"), c->variant->name, c->type, rate, c->known->params_b)
                                                         : q_printf(_("%s in %s: %s tokens/s, and fewer weights (%.1fB)"), c->variant->name, c->type, rate, c->known->params_b);
     case ADV_OLD: return q_printf(_("%s in %s: %s tokens/s, but of %s: newer ones of its size answer better as a rule"), c->variant->name, c->type, rate, c->known->released);
@@ -99,7 +102,9 @@ static void say_best(const adv_ask *ask, const adv_choice *list, int n, int widt
                                     least->variant->name, (double)(least->fit.weights + least->fit.kv + least->fit.state) / gib), width);
         return;
     }
-    wrap_take(out, q_printf(_("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it has most weights (%.1fB, %.1fB of them a token), and %d tokens of context fit."),
+    wrap_take(out, q_printf(c->known->n_expert
+            ? _("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it counts for most (%.1fB, %.1fB of them a token), and %d tokens of context fit.")
+            : _("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it has most weights (%.1fB, %.1fB of them a token), and %d tokens of context fit."),
                             c->variant->name, c->type, (double)c->fit.weights / gib, _(place_words[c->fit.place]), number(rate, c->fit.decode), ADV_PACE, c->known->params_b,
                             c->known->active_b, c->fit.context_max), width);
     if (*c->variant->gguf) wrap_take(out, q_printf(_("Get it: quorum model pull hf:%s:%s (%s%s)"), c->variant->gguf, c->type, c->variant->licence, c->variant->gated ? _("; asks for an agreement first") : ""), width);
@@ -107,6 +112,7 @@ static void say_best(const adv_ask *ask, const adv_choice *list, int n, int widt
                                  c->variant->gated ? _("; asks for an agreement first") : ""), width);
     if (*c->variant->sampling) wrap_take(out, q_printf(_("Its makers' sampling: %s"), c->variant->sampling), width);
     if (*c->known->note) wrap_take(out, q_printf(_("Note: %s."), _(c->known->note)), width);
+    if (c->known->partly) wrap_take(out, q_printf(_("Note: not every number of its shape was found in print (%s): sizes and speed are a guess."), c->known->source), width);
     if (ask->context > c->fit.context_max) wrap_take(out, q_printf(_("%d tokens of context are more than it takes here."), ask->context), width);
 }
 
@@ -162,7 +168,8 @@ void adv_say(const adv_ask *ask, const adv_machine *m, const adv_choice *list, i
     q_buf_putc(out, '\n');
     say_machine(m, width, out);
     wrap(out, _("Tokens a second are foretold from the bytes that a token reads (measured speeds beat printed ones; a GPU's is not measured). "
-                "That more weights answer better is a rule of thumb: quorum bench reasoning -m A -m B measures it."), width);
+                "That more weights answer better is a rule of thumb, and a mixture counts for no more than five times what a token reads of it "
+                "(so it was with Qwen3: Technical Report, arXiv 2505.09388): quorum bench reasoning -m A -m B measures it."), width);
     wrap(out, _("Does a 30B-A3B with other settings (more experts a token, another brain) come near a dense 70B? "
                 "No controlled study that we know shows it. Measured here: quorum bench reasoning -m MODEL --against experts.k=16, and quorum sweep -m MODEL experts.k 4..16/4 -f TEXT for perplexity."), width);
 }
@@ -227,6 +234,8 @@ void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, 
             {"why", why_key[c->why]}, {"note", c->known->note},
         };
         for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) cJSON_AddStringToObject(r, texts[t].key, texts[t].v);
+        cJSON_AddStringToObject(r, "shape_source", c->known->source);
+        cJSON_AddBoolToObject(r, "shape_partly_from_memory", c->known->partly);
         cJSON_AddNumberToObject(r, "parameters_b", c->known->params_b);
         cJSON_AddNumberToObject(r, "active_b", c->known->active_b);
         cJSON_AddNumberToObject(r, "context", c->variant->context);
@@ -243,14 +252,15 @@ void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, 
 }
 
 /* ---- one file ---- */
-static void say_file(const char *name, const adv_machine *m, const adv_fit *f, const adv_fit at[3], const int k[3], int width, q_buf *text)
+enum { KS = 4 /* 1, 8, 16 and the model's own */ };
+static void say_file(const char *name, const adv_machine *m, const adv_fit *f, const adv_fit at[KS], const int k[KS], int width, q_buf *text)
 {
     char rate[16], own[16];
     wrap_take(text, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), name,
                              _(place_words[f->place]), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), width);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < KS; i++)
         if (k[i]) q_buf_printf(text, _("  k = %-3d %7s tokens/s, %6.2f GiB read a token%s\n"), k[i], number(rate, at[i].decode), (double)eng_energy_bytes(&at[i].costs, k[i]) / gib,
-                               k[i] == f->costs.n_used ? _(" (the model's own)") : "");
+                               k[i] == f->costs.n_used ? _(" (own)") : "");
     if (f->costs.n_expert) wrap(text, _("Fewer experts a token are faster and answer worse, more are slower and seldom better: /sweep experts.k 1..16 measures both."), width);
     adv_choice *list;
     int n;
@@ -264,12 +274,16 @@ static void say_file(const char *name, const adv_machine *m, const adv_fit *f, c
 
 int adv_say_file(const char *path, const char *name, const adv_machine *m, int width, q_buf *text, q_buf *json, char *err)
 {
-    adv_fit f, at[3];
-    int k[3] = {1, 8, 16}, rc = adv_fit_file(path, &(adv_wish){.k = 0}, m, &f, err);
-    for (int i = 0; rc == Q_OK && i < 3; i++) {
-        if (k[i] > f.costs.n_expert) k[i] = 0;
-        else rc = adv_fit_file(path, &(adv_wish){.k = k[i]}, m, &at[i], err);
+    adv_fit f, at[KS];
+    int k[KS], n = 0, rc = adv_fit_file(path, &(adv_wish){.k = 0}, m, &f, err);
+    static const int usual[] = {1, 8, 16};
+    memset(k, 0, sizeof k);
+    for (size_t i = 0; rc == Q_OK && i <= sizeof usual / sizeof *usual; i++) {      /* the model's own among them, in order */
+        int next = i < sizeof usual / sizeof *usual ? usual[i] : INT_MAX, own = f.costs.n_expert ? f.costs.n_used : 0;
+        if (own > 0 && own < next && (n == 0 || k[n - 1] < own)) k[n++] = own;
+        if (next <= f.costs.n_expert && (n == 0 || k[n - 1] < next)) k[n++] = next;
     }
+    for (int i = 0; rc == Q_OK && i < n; i++) rc = adv_fit_file(path, &(adv_wish){.k = k[i]}, m, &at[i], err);
     if (rc) return rc;
     if (text) say_file(name, m, &f, at, k, width > 0 ? width : INT_MAX, text);
     if (json) {
@@ -278,7 +292,7 @@ int adv_say_file(const char *path, const char *name, const adv_machine *m, int w
         cJSON_AddItemToObject(j, "machine", json_machine(m));
         json_fit(j, &f);
         rates = cJSON_AddObjectToObject(j, "decode_at_k");
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < KS; i++) {
             char key[16];
             snprintf(key, sizeof key, "%d", k[i]);
             if (k[i]) cJSON_AddNumberToObject(rates, key, at[i].decode);

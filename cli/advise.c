@@ -28,6 +28,14 @@ static bool number(const char *text, double most, double *out)
 
 static bool one_of(const char *text) { return strcmp(text, "base") == 0 || strcmp(text, "instruct") == 0 || strcmp(text, "thinking") == 0; }
 
+/* What an option takes; NULL behind the last. */
+static const struct { const char *name, *takes; } takes[] = {
+    { "--want", N_("--want takes base, instruct or thinking") }, { "--context", N_("--context takes a number of tokens, 256 to 1048576") }, { "--width", N_("--width takes a number of columns, 60 to 400") },
+    { "--ram", N_("--ram takes GiB, more than 0: 8, 64, 0.5") }, { "--vram", N_("--vram takes GiB: 24; 0 is no GPU") },
+    { "--bandwidth", N_("--bandwidth takes thousand millions of bytes a second, as makers print it: 1008") }, { "--machine", N_("--machine takes a name: 4090, 4x4090, h100, cpu-64g") },
+    { "--family", N_("--family takes a name, qwen3, or all") }, { "-m", N_("-m takes a file or a part of a model's name") },
+};
+
 static int parse(int argc, char **argv, args *o)
 {
     for (int i = 1; i < argc; i++) {
@@ -44,6 +52,8 @@ static int parse(int argc, char **argv, args *o)
         else if ((v = cli_opt(argc, argv, &i, "--want"))) good = one_of(v), o->want = v;
         else if (strcmp(argv[i], "--json") == 0) o->json = true;
         else good = false;
+        for (size_t k = 0; !good && k < sizeof takes / sizeof *takes; k++)      /* cli_opt has gone on to the value */
+            if (strcmp(argv[i], takes[k].name) == 0 || strcmp(argv[i - 1], takes[k].name) == 0) return cli_usage(&cli_advise, _(takes[k].takes));
         if (!good) return cli_usage_take(&cli_advise, q_printf(_("advise does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
     return 0;
@@ -53,11 +63,12 @@ static int parse(int argc, char **argv, args *o)
 static void overlay(const args *o, adv_machine *m)
 {
     const double gib = 1 << 30;
-    if (o->ram > 0) m->ram = m->ram_free = (uint64_t)(o->ram * gib);
+    if (o->ram > 0) adv_machine_told(m, o->ram);
     if (o->vram >= 0) {
         m->n_gpu = o->vram > 0;
-        m->gpu[0] = (adv_gpu){ .name = "GPU", .bytes = (uint64_t)(o->vram * gib), .free = (uint64_t)(o->vram * gib), .bandwidth = o->bandwidth * 1e9 };
-    } else if (o->bandwidth > 0) {
+        if (m->n_gpu) m->gpu[0] = (adv_gpu){ .name = "GPU", .bytes = (uint64_t)(o->vram * gib), .free = (uint64_t)(o->vram * gib), .bandwidth = o->bandwidth * 1e9 };
+    }
+    if (o->vram <= 0 && o->bandwidth > 0) {
         m->ram_bandwidth = o->bandwidth * 1e9;
         m->measured = false;
     }
@@ -103,7 +114,7 @@ int cmd_advise(int argc, char **argv)
     adv_machine m;
     q_buf out = { 0 };
     if (o.machine) rc = adv_machine_find(o.machine, &m, err);
-    else adv_machine_here(o.bandwidth <= 0 || o.vram >= 0, &m);
+    else adv_machine_here(o.bandwidth <= 0 || o.vram > 0, &m);
     if (rc == Q_OK) {
         overlay(&o, &m);
         rc = o.model ? of_file(&o, &m, &out, err) : of_list(&o, &m, &out, err);

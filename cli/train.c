@@ -73,6 +73,23 @@ static bool data_files(int argc, char **argv, int *i, args *a)
     return some;
 }
 
+/* What an option takes. */
+static const struct { const char *name, *takes; } takes[] = {
+    { "--method", N_("--method takes lora, qlora or full") }, { "--deepspeed", N_("--deepspeed takes zero2 or zero3, and not beside --fsdp") }, { "--order", N_("--order takes easy-first or hard-first") },
+    { "--fsdp", N_("--fsdp does not go with --deepspeed: take one of them") }, { "--context", N_("--context takes a number of tokens, 1 to 4194304") }, { "--rate", N_("--rate takes a number above 0, at most 1: 2e-4") },
+    { "--epochs", N_("--epochs takes a number above 0, at most 1000: 1, 0.5") }, { "--stop-loss", N_("--stop-loss takes a loss above 0, at most 100") }, { "--batch", N_("--batch takes a whole number, 1 to 4096") },
+    { "--accumulate", N_("--accumulate takes a whole number, 1 to 4096") }, { "--rank", N_("--rank takes a whole number, 1 to 4096") }, { "--expert-rank", N_("--expert-rank takes a whole number, 1 to 4096") },
+    { "--steps", N_("--steps takes a whole number, 1 to 100000000") }, { "--patience", N_("--patience takes a whole number, 1 to 1000") }, { "--data", N_("--data takes one file of examples or more") },
+};
+
+static int wrong(char *const *argv, int i)
+{
+    for (size_t k = 0; k < sizeof takes / sizeof *takes; k++)       /* cli_opt may have gone on to the value */
+        if (strcmp(argv[i], takes[k].name) == 0 || strcmp(argv[i - 1], takes[k].name) == 0)
+            return cli_usage(&cli_train_config, _(takes[k].takes));
+    return cli_usage_take(&cli_train_config, q_printf(_("train-config does not know \"%s\", or its value is wrong or missing"), argv[i]));
+}
+
 static int parse_config(int argc, char **argv, args *a)
 {
     adv_course *c = &a->c;
@@ -101,8 +118,7 @@ static int parse_config(int argc, char **argv, args *a)
         else if (strcmp(argv[i], "--force") == 0) good = a->force = true;
         else if (strcmp(argv[i], "--json") == 0) good = a->json = true;
         if (!good)
-            return *err ? cli_usage(&cli_train_config, err)
-                        : cli_usage_take(&cli_train_config, q_printf(_("train-config does not know \"%s\", or its value is wrong or missing"), argv[i]));
+            return *err ? cli_usage(&cli_train_config, err) : wrong(argv, i);
     }
     c->data = a->data;
     if (!method || !c->model || !c->n_data || !a->out)
@@ -262,7 +278,7 @@ int cmd_train_config(int argc, char **argv)
     if (!rc && a.c.order != ADV_AS_IS) rc = arrange(a.out, &a.c, a.judge, &plot, err);
     if (!rc) {
         tell(&a, &a.c, NULL, a.out, &d, plot.p);
-        if (!a.json) q_say(stdout, _("%s is ready: its README.md says how it is run\n"), a.out);
+        if (!a.json) q_say(stdout, d.load.fits ? _("%s is ready: its README.md says how it is run\n") : _("%s is written, but will not run on this machine: see the first line\n"), a.out);
     }
     free(weights);
     adv_coursed_free(&d);
@@ -313,7 +329,10 @@ int cmd_train_plan(int argc, char **argv)
         q_buf_free(&plot);
         free(dir);
     }
-    if (!rc && !a.json) q_say(stdout, _("%s is ready: its README.md says how it is run\n"), a.out);
+    bool fits = true;
+    for (int i = 0; i < n; i++)
+        fits = fits && d[i].load.fits;
+    if (!rc && !a.json) q_say(stdout, fits ? _("%s is ready: its README.md says how it is run\n") : _("%s is written, but not every stage will run on this machine: see above\n"), a.out);
     for (int i = 0; i < n; i++)
         adv_coursed_free(&d[i]);
     free(d);

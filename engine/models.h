@@ -81,12 +81,13 @@ typedef struct eng_known {
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
     const char *source, *date;           /* of the shape */
+    bool partly;                         /* the source lacks a number of the shape, which is as it is remembered */
     const char *released;                /* YYYY-MM of the first model in it */
 } eng_known;
 /* All rows, smallest first. Q_NOTFOUND: no catalogue beside the program; Q_FORMAT: a row that lacks something, err names line and key. */
 int eng_catalog(const eng_known **out, int *n, char *err);
-/* By like, a variant's name, repository, or a part of any of them (letter case ignored). *variant: the one meant, or NULL where the
- * whole row is. Q_NOTFOUND with those that are near; Q_RANGE: several fit, err lists them. */
+/* By like, a variant's name, repository, or a part of any of them (letter case ignored). *variant: the one meant (where a row and a model in it
+ * have one name, that model), or NULL where the whole row is. Q_NOTFOUND with those that are near; Q_RANGE: several fit, err lists them. */
 int eng_catalog_find(const char *what, const eng_known **out, const eng_variant **variant, char *err);
 
 /* ================= the energy map: what one token costs ================= */
@@ -106,6 +107,7 @@ typedef struct eng_energy {
     uint64_t state_bytes;                    /* that recurrent layers remember: read and written for each token           */
     int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */
     int n_recurrent;                         /* of n_layer                                                                */
+    int n_ctx;                               /* tokens it was trained for; 0: the file does not say                       */
     char name[128], type[32];                /* clean text */
 } eng_energy;
 int eng_energy_read(const char *path, eng_energy *out, char *err);                       /* a header only; any GGUF model */

@@ -168,8 +168,8 @@ static size_t on_head(char *p, size_t size, size_t n, void *user)
         small_word(r->coding, sizeof r->coding, v, len);
         if (strcmp(r->coding, "identity") == 0)
             *r->coding = 0;
-    } else if ((v = header_is(p, n, "content-length", &len)) && len && len < 19 && *v >= '0' && *v <= '9')
-        o->length = strtoll(v, NULL, 10);
+    } else if ((v = header_is(p, n, "content-length", &len)) && len && *v >= '0' && *v <= '9')
+        o->length = len < 19 ? strtoll(v, NULL, 10) : INT64_MAX;      /* no such body is anywhere: who asks for lengths says so */
     else if ((v = header_is(p, n, "retry-after", &len)) && len && *v >= '0' && *v <= '9')
         o->retry_after = len > 6 ? 999999 : atoi(v);     /* its other form, a date, is rare: the caller's own patience serves */
     tell_head(r, p, n);

@@ -73,6 +73,7 @@ static int row_value(reader *r, eng_known *k, const char *name, const char *valu
     if (strcmp(name, "released") == 0 && !is_month(value)) return -1;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
+    if (strcmp(name, "opened") == 0) return k->partly = true, strcmp(value, "partly") == 0 ? 0 : -1;
     if (strcmp(name, "published") == 0) return published(r, k, value);
     for (size_t i = 0; strcmp(name, "note") == 0 && i < sizeof notes / sizeof *notes; i++)
         if (strcmp(notes[i].name, value) == 0) return k->note = notes[i].words, 0;
@@ -240,7 +241,7 @@ int eng_catalog_find(const char *what, const eng_known **out, const eng_variant 
         for (int j = 0; j < all[i].n_variant; j++) {
             const eng_variant *v = &all[i].variant[j];
             int f = of_variant(what, v);
-            if (f == 2 && !whole.k && ++equal) whole = (hit){&all[i], v};
+            if (f == 2 && !whole.v && ++equal) whole = (hit){&all[i], v};      /* of one name for a row and for a model in it, the model */
             if (f == 1 && ++parts) part = (hit){&all[i], v}, add_name(&several, v->name);
         }
     }

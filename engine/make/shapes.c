@@ -52,6 +52,15 @@ static const shape shapes[] = {
     /* Qwen/Qwen3.5-27B, -122B-A10B and -397B-A17B, config.json (text_config) */
     {"3.5-27b", "qwen35", "Qwen3.5-27B shapes", "27B", 64, 5120, 24, 4, 256, 17408, 0, 0, 0, 248320, 262144, false,
      {.theta = 1e7f, .delta = {.n_key = 16, .n_value = 48, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
+    /* Qwen/Qwen3.5-0.8B, -2B, -4B and -9B: engine/make/catalog.ini says where each was found */
+    {"3.5-0.8b", "qwen35", "Qwen3.5-0.8B shapes", "0.8B", 24, 1024, 8, 2, 256, 3584, 0, 0, 0, 248320, 262144, true,
+     {.theta = 1e7f, .delta = {.n_key = 16, .n_value = 16, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
+    {"3.5-2b", "qwen35", "Qwen3.5-2B shapes", "2B", 24, 2048, 8, 2, 256, 6144, 0, 0, 0, 248320, 262144, true,
+     {.theta = 1e7f, .delta = {.n_key = 16, .n_value = 16, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
+    {"3.5-4b", "qwen35", "Qwen3.5-4B shapes", "4B", 32, 2560, 16, 4, 256, 9216, 0, 0, 0, 248320, 262144, true,
+     {.theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
+    {"3.5-9b", "qwen35", "Qwen3.5-9B shapes", "9B", 32, 4096, 16, 4, 256, 12288, 0, 0, 0, 248320, 262144, false,
+     {.theta = 1e7f, .delta = {.n_key = 16, .n_value = 32, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
     {"3.5-122b-a10b", "qwen35moe", "Qwen3.5-122B-A10B shapes", "122B-A10B", 48, 3072, 32, 2, 256, 0, 256, 8, 1024, 248320, 262144, false,
      {.shared = 1, .theta = 1e7f, .delta = {.n_key = 16, .n_value = 64, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},
     {"3.5-397b-a17b", "qwen35moe", "Qwen3.5-397B-A17B shapes", "397B-A17B", 60, 4096, 32, 2, 256, 0, 512, 10, 1024, 248320, 262144, false,

@@ -30,6 +30,7 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
     brief_read(f, &b);
     energy_tensors(out, f, b.shape.n_layer);
     out->state_bytes = b.shape.state_bytes;
+    out->n_ctx = b.shape.n_ctx > 0 && b.shape.n_ctx <= INT32_MAX ? (int)b.shape.n_ctx : 0;
     energy_cell cell = energy_cells(b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.kv_rank);
     energy_shape(out, b.shape.n_layer, cell, b.shape.n_expert, b.shape.n_used);
     energy_windows(out, cell, b.shape.n_near, b.shape.window);

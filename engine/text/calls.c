@@ -7,12 +7,13 @@
 #include <string.h>
 
 enum ends { BY_JSON, BY_MARK, BY_BRACKETS, BY_ARGS };      /* a body's end: of its JSON, a mark, of its brackets, of the JSON behind `args` */
+enum bare { NEVER, IF_IT_BEGINS, IF_OFFERED };             /* as one begins; as one of a tool that is offered, perhaps in a fence: small models of Qwen2.5-Coder leave the marks out */
 struct call_format {
     const char *name;
     const char *mark, *and;            /* a template with both (and NULL: the first) is of this format */
     const char *open, *close;          /* around a call; open "": only at the beginning of an answer; close NULL: none */
     enum ends ends;
-    bool bare;                         /* a call may also begin an answer without `open` */
+    enum bare bare;                    /* a call may also begin an answer without `open` */
     bool channels;                     /* harmony */
     void (*read)(call_in *);
     const char *args;                  /* BY_ARGS: between the name and its JSON */
@@ -28,17 +29,17 @@ static const char *const SEEK_MARKS[] = { "<｜tool▁sep｜>", SEEK_END, NULL }
 
 /* The first that fits counts. DeepSeek's and Kimi's after the templates that their publishers have beside the models. */
 static const call_format FORMATS[] = {
-    { "harmony", "<|channel|>", "<|message|>", "", NULL, BY_JSON, false, true, calls_named, NULL, CHANNEL, { NULL } },
-    { "DeepSeek R1", SEEK_BEGIN, "```json", SEEK_BEGIN, "```" SEEK_END, BY_ARGS, false, false, calls_seek, "```json", SEEK_MARKS, { "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>" } },
-    { "DeepSeek V3.1", SEEK_BEGIN, NULL, SEEK_BEGIN, SEEK_END, BY_ARGS, false, false, calls_seek, "<｜tool▁sep｜>", SEEK_MARKS, { "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>" } },
-    { "Kimi K2", "<|tool_call_argument_begin|>", NULL, "<|tool_call_begin|>", "<|tool_call_end|>", BY_ARGS, false, false, calls_kimi, "<|tool_call_argument_begin|>", KIMI_MARKS,
+    { "harmony", "<|channel|>", "<|message|>", "", NULL, BY_JSON, NEVER, true, calls_named, NULL, CHANNEL, { NULL } },
+    { "DeepSeek R1", SEEK_BEGIN, "```json", SEEK_BEGIN, "```" SEEK_END, BY_ARGS, NEVER, false, calls_seek, "```json", SEEK_MARKS, { "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>" } },
+    { "DeepSeek V3.1", SEEK_BEGIN, NULL, SEEK_BEGIN, SEEK_END, BY_ARGS, NEVER, false, calls_seek, "<｜tool▁sep｜>", SEEK_MARKS, { "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>" } },
+    { "Kimi K2", "<|tool_call_argument_begin|>", NULL, "<|tool_call_begin|>", "<|tool_call_end|>", BY_ARGS, NEVER, false, calls_kimi, "<|tool_call_argument_begin|>", KIMI_MARKS,
       { "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>" } },
-    { "Qwen3-Coder", "<function=", "<parameter=", "<tool_call>", "</tool_call>", BY_MARK, false, false, calls_xml, NULL, NULL, { NULL } },
-    { "GLM-4.5", "<arg_key>", NULL, "<tool_call>", "</tool_call>", BY_MARK, false, false, calls_glm, NULL, GLM_MARKS, { NULL } },
-    { "Mistral", "[TOOL_CALLS]", NULL, "[TOOL_CALLS]", NULL, BY_ARGS, false, false, calls_mistral, "[ARGS]", MISTRAL_MARKS, { NULL } },
-    { "Llama 4 pythonic", "[func_name1(", NULL, "<|python_start|>", "<|python_end|>", BY_BRACKETS, true, false, calls_python, NULL, NULL, { NULL } },
-    { "Llama 3", "<|start_header_id|>", "parameters", "<|python_tag|>", NULL, BY_JSON, true, false, calls_python, NULL, NULL, { NULL } },
-    { "Hermes", "<tool_call>", NULL, "<tool_call>", "</tool_call>", BY_JSON, false, false, calls_json, NULL, NULL, { NULL } },
+    { "Qwen3-Coder", "<function=", "<parameter=", "<tool_call>", "</tool_call>", BY_MARK, NEVER, false, calls_xml, NULL, NULL, { NULL } },
+    { "GLM-4.5", "<arg_key>", NULL, "<tool_call>", "</tool_call>", BY_MARK, NEVER, false, calls_glm, NULL, GLM_MARKS, { NULL } },
+    { "Mistral", "[TOOL_CALLS]", NULL, "[TOOL_CALLS]", NULL, BY_ARGS, NEVER, false, calls_mistral, "[ARGS]", MISTRAL_MARKS, { NULL } },
+    { "Llama 4 pythonic", "[func_name1(", NULL, "<|python_start|>", "<|python_end|>", BY_BRACKETS, IF_IT_BEGINS, false, calls_python, NULL, NULL, { NULL } },
+    { "Llama 3", "<|start_header_id|>", "parameters", "<|python_tag|>", NULL, BY_JSON, IF_IT_BEGINS, false, calls_python, NULL, NULL, { NULL } },
+    { "Hermes", "<tool_call>", NULL, "<tool_call>", "</tool_call>", BY_JSON, IF_OFFERED, false, calls_json, NULL, NULL, { NULL } },
 };
 
 const call_format *calls_find(const char *t, size_t n)
@@ -81,6 +82,7 @@ struct eng_calls {
     int depth;
     char quote, before;                /* within quotes; the byte before was a backslash */
     bool named, begun;                 /* it begins with a name; where its JSON begins is known */
+    bool fenced;                       /* the call stands between ``` instead of its marks */
     enum eng_said kind;                /* harmony: what this message is */
     char name[128];
 };
@@ -277,6 +279,46 @@ static bool in_body(eng_calls *c)
 }
 
 /* ---- between calls ---- */
+static bool offered(const eng_calls *c, const char *name)
+{
+    for (int i = 0; i < c->n_tool; i++)
+        if (strcmp(c->tool[i].name, name) == 0) return true;
+    return false;
+}
+
+/* {"name": "TOOL" at in[at], with a fence before it or without: 1 yes, and *skip bytes stand before its bracket; 0 no, -1 not clear yet. What is
+ * farther than NAMED is not looked at, however the answer is cut. */
+static int offered_call(const eng_calls *c, size_t at, size_t *skip, bool *fenced)
+{
+    enum { NAMED = 160 };
+    static const char *const parts[] = { "{", "\"name\"", ":", "\"" };
+    const char *from = c->in.p + at, *p = from, *end = c->in.p + c->in.len;
+    bool enough = end - p > NAMED;
+    if (enough) end = p + NAMED;
+    int unclear = enough ? 0 : -1;
+    size_t w = (size_t)(end - p) < 3 ? (size_t)(end - p) : 3;
+    *fenced = p < end && memcmp(p, "```", w) == 0;
+    if (*fenced) {
+        for (p += w; p < end && (*p | 32) >= 'a' && (*p | 32) <= 'z'; p++) continue;
+        if (p < end && *p != '\n' && *p != '\r') return 0;
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        while (p < end && *p && strchr(" \n\t\r", *p)) p++;
+        size_t n = strlen(parts[i]), left = (size_t)(end - p);
+        if (memcmp(p, parts[i], left < n ? left : n) != 0) return 0;
+        if (left < n) return unclear;
+        if (i == 0) *skip = (size_t)(p - from);
+        p += n;
+    }
+    size_t n = 0;
+    while (p + n < end && p[n] != '"' && p[n] != '\\') n++;
+    if (p + n == end) return unclear;
+    char *name = q_strndup(p, n);
+    bool is = p[n] == '"' && offered(c, name);
+    free(name);
+    return is;
+}
+
 /* A call that begins an answer without a mark: 1 yes, 0 no, -1 not clear yet. */
 static int bare_call(const eng_calls *c, size_t at)
 {
@@ -307,13 +349,16 @@ static bool at_start(eng_calls *c, bool end)
 {
     size_t b = blanks(c);
     if (c->blanks) { drop(c, b); b = 0; }
-    if (c->blanks && c->f->bare && c->in.len && c->in.p[0] == ';') { drop(c, 1); return true; }       /* between Llama's calls */
+    if (c->blanks && c->f->bare == IF_IT_BEGINS && c->in.len && c->in.p[0] == ';') { drop(c, 1); return true; }       /* between Llama's calls */
     if (b == c->in.len && !end) return false;
-    int bare = c->f->bare && b < c->in.len ? bare_call(c, b) : 0;
-    if (bare < 0 && !end) return false;
+    size_t skip = 0;
+    bool fenced = false;
+    int bare = b == c->in.len || c->f->bare == NEVER ? 0 : c->f->bare == IF_OFFERED ? offered_call(c, b, &skip, &fenced) : bare_call(c, b);
+    if (bare < 0 && !end) { c->looked = 0; return false; }
     if (bare > 0) {
-        drop(c, b);
+        drop(c, b + skip);
         opened(c);
+        c->fenced = fenced;
         return true;
     }
     c->state = TEXT;
@@ -355,22 +400,17 @@ static bool in_text(eng_calls *c, bool end)
 
 static bool at_close(eng_calls *c, bool end)
 {
-    size_t b = blanks(c), n = c->in.len - b, w = strlen(c->f->close);
-    if (n < w && !end && memcmp(c->in.p + b, c->f->close, n) == 0) return false;
+    const char *close = c->fenced ? "```" : c->f->close;
+    size_t b = blanks(c), n = c->in.len - b, w = strlen(close);
+    if (n < w && !end && memcmp(c->in.p + b, close, n) == 0) return false;
     drop(c, b);
-    if (n >= w && memcmp(c->in.p, c->f->close, w) == 0) drop(c, w);
+    if (n >= w && memcmp(c->in.p, close, w) == 0) drop(c, w);
+    c->fenced = false;
     c->state = START;
     return true;
 }
 
 /* ---- harmony ---- */
-static bool offered(const eng_calls *c, const char *name)
-{
-    for (int i = 0; i < c->n_tool; i++)
-        if (strcmp(c->tool[i].name, name) == 0) return true;
-    return false;
-}
-
 /* Whom a message is for: a tool, or, as in what tools answer, somebody who is none. The word for its form may be glued to the name. */
 static bool names_tool(eng_calls *c)
 {

@@ -144,12 +144,43 @@ static void test_numbers_of_a_fit(void)
     CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q9_Z"}, &m, &f, err), Q_RANGE);
     CHECK(strstr(err, "Q4_K_M"));
     CHECK(adv_fit_file("/nowhere/such.gguf", &(adv_wish){0}, &m, &f, err) != Q_OK);
+    /* A file's own length is the most that is promised. */
+    char short_one[] = "/tmp/quorum-fit-XXXXXX";
+    int fd = mkstemp(short_one);
+    CHECK(fd >= 0);
+    close(fd), unlink(short_one);
+    CHECK_MSG(eng_synth("qwen3moe", "smoke", "Q4_K_M", 2, 5, short_one, NULL, NULL, err) == Q_OK, "%s", err);
+    CHECK_MSG(adv_fit_file(short_one, &(adv_wish){0}, &m, &f, err) == Q_OK, "%s", err);
+    CHECK_INT(f.context_max, f.costs.n_ctx);
+    CHECK(f.costs.n_ctx >= 256 && f.costs.n_ctx <= 1 << 17);
+    unlink(short_one);
     CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q8_0", .context = 4096, .users = 5}, &m, &f, err), Q_OK);
     CHECK_INT(f.kv, 5ll * 4096 * 147456);
 }
 
+/* What counts for how much, and who goes first where both run. */
+static void test_a_mixture_counts_for_what_it_reads(void)
+{
+    const eng_known *moe, *dense;
+    const eng_variant *v;
+    CHECK_INT(eng_catalog_find("30b-a3b", &moe, &v, err), Q_OK);
+    CHECK_INT(eng_catalog_find("14b", &dense, &v, err), Q_OK);
+    CHECK(fabs(adv_counts_for(moe) - 5 * moe->active_b) < 1e-9 && adv_counts_for(moe) > adv_counts_for(dense) && adv_counts_for(dense) == dense->params_b);
+    adv_machine m = {.name = "m", .title = "m", .source = "", .date = "", .ram_bandwidth = 30e9};
+    adv_machine_told(&m, 8);
+    CHECK(m.ram == 8ull << 30 && m.ram_free > 7.19 * (1 << 30) && m.ram_free < 7.21 * (1 << 30));
+    adv_choice *list;
+    int n;
+    CHECK_MSG(adv_choose(&(adv_ask){0}, &m, &list, &n, err) == Q_OK, "%s", err);
+    CHECK_STR(list[0].variant->name, "Qwen3.5-4B");
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i].known->like, "olmoe-1b-7b") == 0) CHECK_INT(list[i].why, ADV_OLD);
+    free(list);
+}
+
 int main(void)
 {
+    RUN(test_a_mixture_counts_for_what_it_reads);
     RUN(test_named_machines);
     RUN(test_a_machine_lacks_nothing);
     RUN(test_gpus_by_the_drivers_library);

@@ -3,6 +3,8 @@
 #include "advice/course.h"
 #include "tests/test.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -282,6 +284,53 @@ static void plans_are_read(void)
     free(path);
 }
 
+/* A limit on the length of a file stands in for a full disk: data and small files come, the script that TRL runs does not. */
+static void half_a_folder_is_none(void)
+{
+    struct rlimit was, now;
+    char err[Q_ERRLEN] = "";
+    adv_coursed d;
+    char *folder = in("half");
+    CHECK(getrlimit(RLIMIT_FSIZE, &was) == 0);
+    signal(SIGXFSZ, SIG_IGN);
+    now = (struct rlimit){ 3000, was.rlim_max };
+    CHECK(setrlimit(RLIMIT_FSIZE, &now) == 0);
+    int rc = write_one((adv_course){ .trainer = ADV_TRL }, "text.jsonl", "half", false, &d, err);
+    CHECK(setrlimit(RLIMIT_FSIZE, &was) == 0);
+    CHECK_MSG(rc == Q_IO && strstr(err, "trl_train.py"), "%d %s", rc, err);
+    CHECK(access(folder, F_OK) != 0);
+    CHECK_INT(write_one((adv_course){ .trainer = ADV_TRL }, "text.jsonl", "half", false, &d, err), 0);
+    adv_coursed_free(&d);
+    free(folder);
+}
+
+static void what_is_too_large_says_what_would_do(void)
+{
+    char err[Q_ERRLEN] = "";
+    adv_coursed d;
+    CHECK_INT(write_one((adv_course){ .model = "14b", .method = ADV_FULL, .machine = &two, .shard = ADV_ZERO3 }, "text.jsonl", "huge", false, &d, err), 0);
+    q_buf b = { 0 };
+    adv_coursed_say(NULL, &d, &b);
+    CHECK_MSG(!d.load.fits && strncmp(b.p, "It does not fit: ", 17) == 0 && count(b.p, "It does not fit") == 1, "%s", b.p);
+    CHECK_MSG(strstr(b.p, "What would do: --method qlora") && strstr(b.p, "14b is several models: Qwen3-14B-Base was taken"), "%s", b.p);
+    q_buf_free(&b);
+    adv_coursed_free(&d);
+    CHECK_INT(write_one((adv_course){ .model = "Qwen3-14B", .method = ADV_LORA, .machine = &two, .shard = ADV_ZERO3 }, "text.jsonl", "named", false, &d, err), 0);
+    adv_coursed_say(NULL, &d, &b);
+    CHECK_MSG(!strstr(b.p, "several models"), "%s", b.p);
+    q_buf_free(&b);
+    adv_coursed_free(&d);
+    char *yaml = get("named/config.yaml");
+    CHECK(strstr(yaml, "\"Qwen/Qwen3-14B\""));
+    free(yaml);
+    char *odd = in("odd");
+    CHECK_INT(q_mkdirs(odd, err), 0);
+    put("odd/config.json", "{\"model_type\":\"qwen3_moe\",\"vocab_size\":999999999,\"hidden_size\":999999999,\"intermediate_size\":999999999,\"num_hidden_layers\":999999999,\"num_attention_heads\":999999999,"
+        "\"num_key_value_heads\":2,\"head_dim\":999999999,\"moe_intermediate_size\":999999999,\"num_experts\":999999999,\"num_experts_per_tok\":2}");
+    refused((adv_course){ .model = odd }, "text.jsonl", "larger than any that is");
+    free(odd);
+}
+
 static void clean_up(void)
 {
     char *rm = q_printf("rm -rf %s", dir);
@@ -297,6 +346,8 @@ int main(void)
     RUN(broken_lines_are_named);
     RUN(llamafactory_gets_what_it_reads);
     RUN(what_cannot_be_is_refused);
+    RUN(half_a_folder_is_none);
+    RUN(what_is_too_large_says_what_would_do);
     RUN(examples_in_their_order);
     RUN(plans_are_read);
     clean_up();

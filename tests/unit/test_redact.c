@@ -71,6 +71,9 @@ static void keys_go(void)
 static void what_stands_behind_a_word_goes(void)
 {
     static const row rows[] = {
+        { "mysql -u root -phunter2x shop", "mysql -u root -p[SECRET-1] shop" }, { "mysqldump -p'open sesame' shop", "mysqldump -p'[SECRET-1]' shop" }, { "sshpass -p hunter2x ssh me@localhost", "sshpass -p [SECRET-1] ssh me@localhost" },
+        { "passphrase: correct horse battery staple", "passphrase: [SECRET-1]" }, { "\"passphrase\": \"correct horse battery staple\", then", "\"passphrase\": \"[SECRET-1]\", then" },
+        { "Кодовая фраза: правильная лошадь батарея скрепка\nдальше", "Кодовая фраза: [SECRET-1]\nдальше" }, { "seed phrase: abandon ability able about above absent absorb abstract absurd abuse access accident", "seed phrase: [SECRET-1]" },
         { "password=hunter2", "password=[SECRET-1]" }, { "password: Tr0ub4dor&3", "password: [SECRET-1]" }, { "\"password\": \"correct-horse9\"", "\"password\": \"[SECRET-1]\"" },
         { "пароль: qwerty123", "пароль: [SECRET-1]" }, { "Пароль — zXcv!789", "Пароль — [SECRET-1]" }, { "API_KEY='0123456789abcdef'", "API_KEY='[SECRET-1]'" },
         { "export TOKEN=abcdef123456", "export TOKEN=[SECRET-1]" }, { "my password is Pa55word!, do not tell", "my password is [SECRET-1], do not tell" },
@@ -143,7 +146,9 @@ static void what_only_looks_alike_stays(void)
         "DE00 0000 0000 0000 0000 00", "call 911 or 112", "from 1990-2020", "ratio 16:9, scale 1:100000", "C++11, C11, x86_64, AVX-512", "http://example.com:8080/a?b=1", "sk-learn is a library", "hf_model_name", "eyJ is how it begins",
         "page 123-456", "ISBN 978-3-16-148410-0", "5 + 7 - 912", "f(1)(2)(3)", "10.5281/zenodo.1234", "ed25519", "0x7fffffffffffffff", "a::b::c", "std::vector<int>", "ab:cd", "12:34", "[PERSON-1] wrote", "SHA-256, MD5, RSA-2048",
         "password = get_password(user1)", "token = tokens[i2345]", "max_tokens = 4096, and the token limit: 128000 tokens", "tokenizer: gpt2", "The password policy says so: ask Bob", "primary_key: id, foreign_key=user_id", "key: value",
-        "пароль нужен для входа, раздел 12", "session_id = request.session_id", "use --password FILE", "SKU12345678 and 1//0" };
+        "пароль нужен для входа, раздел 12", "session_id = request.session_id", "use --password FILE", "SKU12345678 and 1//0",
+        "order 2812345678901235", "id 6912345678901235", "sensor 4000 000 0000 00002", "passphrase: choose one that you can remember", "The passphrase is long", "passphrase: see the manual", "mysql -p -u root", "mysql -u root -P 3306",
+        "grep -pattern file", "ssh -p22000 host" };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         redactor *r = redact_new(NULL, 0);
         char *got = redacted(r, rows[i]);

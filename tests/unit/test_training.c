@@ -136,6 +136,59 @@ static void marks_choose(void)
     adv_exported_free(&o);
     OK(mem_answer_mark(s, liked, 0, err));
     OK(mem_answer_mark(s, disliked, 0, err));
+    /* A pair whose prompt holds an answer that is marked bad is none. */
+    int64_t id = chat("bad before"), wrong = answer(id, ask(id, 0, "How many legs has a spider of the usual kind?"), "Six of them, as every insect.", MEM_DONE);
+    int64_t under = ask(id, wrong, "And how many has an ant, then?"), better = answer(id, under, "Six, as an insect has.", MEM_DONE);
+    answer(id, under, "Eight or so, I would guess.", MEM_DONE);
+    OK(mem_conversation_release(s, id, true, err));
+    OK(mem_answer_mark(s, better, 1, err));
+    OK(mem_answer_mark(s, wrong, -1, err));
+    o = leave((adv_export){ .to = ADV_AS_PAIRS }, "marked", Q_NOTFOUND);
+    adv_exported_free(&o);
+    OK(mem_answer_mark(s, wrong, 0, err));
+    o = leave((adv_export){ .to = ADV_AS_PAIRS }, "marked", Q_OK);
+    CHECK(o.train == 1 && strstr(held("marked", "train.jsonl"), "spider"));
+    adv_exported_free(&o);
+    OK(mem_conversation_release(s, id, false, err));
+}
+
+/* Calls leave with what came back, redacted as all else, in the forms that hold them; of the others it is said. */
+static void calls_of_tools_leave(void)
+{
+    int64_t id = chat("tools"), a = answer(id, ask(id, 0, "What do my notes say, the ones in the folder of letters?"), "I will look.It greets Anna Smith, and that is all there is in it.", MEM_DONE), call;
+    mem_call c = { .message = a, .round = 0, .at = 12, .name = "read_file", .arguments = "{\"path\":\"notes.txt\",\"card\":4111111111111111}", .result = "Dear Anna Smith, write to anna@example.com", .policy = "",
+                   .state = MEM_CALL_DONE, .path = "", .became = "" };
+    OK(mem_call_put(s, &c, NULL, 0, NULL, 0, &call, err));
+    OK(mem_conversation_release(s, id, true, err));
+    adv_exported o = leave((adv_export){ .to = ADV_AS_MESSAGES, .redact = true, .all = false }, "calls", Q_OK);
+    const char *all = held("calls", "train.jsonl"), *t = strstr(all, "I will look.");
+    char *id_text = q_printf("call_%lld", (long long)call);
+    CHECK_INT(o.tools, 1);
+    CHECK_MSG(t && strstr(t, "\"name\":\"read_file\"") && strstr(t, id_text) && strstr(t, "\"role\":\"tool\"") && strstr(t, "\"content\":\"It greets "), "%s", t ? t : "");
+    CHECK_MSG(t && !strstr(t, "Smith") && !strstr(t, "anna@") && !strstr(t, "41111") && strstr(t, "\\\"card\\\":\\\"[CARD-"), "%s", t ? t : "");
+    adv_example e;
+    unsigned lost = 0;
+    size_t n = t ? strcspn(t, "\n") : 0;
+    const char *line = t;
+    while (line && line > all && line[-1] != '\n') line--;
+    if (line) {
+        OK(adv_example_read(line, n + (size_t)(t - line), ADV_AS_MESSAGES, &e, NULL, err));
+        q_buf again = {0};
+        CHECK(e.n == 4 && e.v[1].n_use == 1 && e.v[2].who == ADV_SAYS_TOOL && strcmp(e.v[2].answers, e.v[1].use[0].id) == 0);
+        OK(adv_example_write(&e, ADV_AS_SHAREGPT, true, &again, &lost, err));
+        q_buf_free(&again);
+        adv_example_free(&e);
+    }
+    free(id_text);
+    adv_exported_free(&o);
+    o = leave((adv_export){ .to = ADV_AS_SHAREGPT }, "calls_s", Q_OK);
+    CHECK(strstr(held("calls_s", "train.jsonl"), "function_call") && strstr(held("calls_s", "train.jsonl"), "observation") && o.lost[ADV_LOST_IDS] == 0);
+    adv_exported_free(&o);
+    o = leave((adv_export){ .to = ADV_AS_ALPACA }, "calls_a", Q_OK);
+    CHECK(o.tools == 0 && o.lost[ADV_LOST_CALLS] == 1 && o.lost[ADV_LOST_RESULTS] == 1 && strstr(held("calls_a", "report.md"), "calls of tools were left out"));
+    CHECK(!strstr(held("calls_a", "train.jsonl"), "Dear Anna"));
+    adv_exported_free(&o);
+    OK(mem_conversation_release(s, id, false, err));
 }
 
 static void duplicates_stay_out_and_what_is_held_out_is_so_again(void)
@@ -217,6 +270,7 @@ int main(void)
     RUN(nothing_leaves_that_was_not_released);
     RUN(names_and_numbers_stay_here);
     RUN(marks_choose);
+    RUN(calls_of_tools_leave);
     RUN(duplicates_stay_out_and_what_is_held_out_is_so_again);
     RUN(what_was_forgotten_does_not_leave);
     RUN(a_kill_leaves_nothing_half);

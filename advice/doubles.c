@@ -1,5 +1,5 @@
-/* advice/twins: see twins.h. Memory: 144 bytes a text that was kept, and its bands. */
-#include "advice/twins.h"
+/* advice/doubles: see doubles.h. Memory: 144 bytes a text that was kept, and its bands. */
+#include "advice/doubles.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -9,11 +9,11 @@ enum { LEAST = 32, BAND = 4, RUN = 5, AGREE = 24 };
 
 typedef struct kept { uint64_t whole; uint32_t least[LEAST]; bool few /* words: only the whole counts */; } kept;
 typedef struct slot { uint64_t key; int at /* 1-based; 0: free */; } slot;
-struct twins { kept *v; int n; slot *s; size_t cap, used; };
+struct doubles { kept *v; int n; slot *s; size_t cap, used; };
 
-twins *twins_new(void) { return q_alloc(sizeof(twins)); }
+doubles *doubles_new(void) { return q_alloc(sizeof(doubles)); }
 
-void twins_free(twins *t)
+void doubles_free(doubles *t)
 {
     if (!t) return;
     free(t->v);
@@ -21,7 +21,7 @@ void twins_free(twins *t)
     free(t);
 }
 
-static void put_slot(twins *t, uint64_t key, int at)
+static void put_slot(doubles *t, uint64_t key, int at)
 {
     if (t->used * 2 >= t->cap) {
         slot *old = t->s;
@@ -82,17 +82,17 @@ static uint64_t band(const kept *k, int b)
     return h;
 }
 
-enum twin twins_put(twins *t, const char *text, size_t n)
+enum doubled doubles_put(doubles *t, const char *text, size_t n)
 {
     kept k = look(text, n);
-    enum twin found = TWIN_NONE;
+    enum doubled found = DOUBLE_NONE;
     for (int b = k.few ? LEAST / BAND : 0; b <= LEAST / BAND && t->cap; b++) {       /* the last: the whole */
         uint64_t key = b == LEAST / BAND ? k.whole : band(&k, b);
         for (size_t i = key & (t->cap - 1); t->s[i].at; i = (i + 1) & (t->cap - 1)) {
             if (t->s[i].key != key) continue;
             const kept *o = &t->v[t->s[i].at - 1];
-            if (o->whole == k.whole) return TWIN_SAME;
-            if (!k.few && !o->few && agree(o, &k) >= AGREE) found = TWIN_NEAR;
+            if (o->whole == k.whole) return DOUBLE_SAME;
+            if (!k.few && !o->few && agree(o, &k) >= AGREE) found = DOUBLE_NEAR;
         }
     }
     if (found) return found;
@@ -100,5 +100,5 @@ enum twin twins_put(twins *t, const char *text, size_t n)
     t->v[t->n++] = k;
     for (int b = k.few ? LEAST / BAND : 0; b < LEAST / BAND; b++) put_slot(t, band(&k, b), t->n);
     put_slot(t, k.whole, t->n);
-    return TWIN_NONE;
+    return DOUBLE_NONE;
 }

@@ -8,18 +8,9 @@
 #include "engine/engine.h"
 #include "kernels/kernels.h"
 
-/* One matrix's change. Rows and columns are as in the model's GGUF: what a format permutes (llama's q and k) or fuses (gate_up_proj,
- * experts in three dimensions) is in this order here. */
-typedef struct eng_low {
-    enum ker_role role;
-    int layer;                          /* -1: of the whole model (embedding, head) */
-    int n_expert;                       /* 1; in matrices of routed experts all that the model has */
-    int64_t n_in, n_out;
-    int rank;                           /* the same for every expert of a matrix */
-    float scale;                        /* alpha / rank, rsLoRA's alpha / sqrt(rank): what B (A x) is multiplied by at a person's scale of 1 */
-    const float *a;                     /* [n_expert][rank][n_in] */
-    const float *b;                     /* [n_expert][n_out][rank] */
-} eng_low;
+/* One matrix's change, as arithmetic has it (kernels.h). Rows and columns are as in the model's GGUF: what a format permutes (llama's q
+ * and k) or fuses (gate_up_proj, experts in three dimensions) is in this order here. */
+typedef ker_low eng_low;
 
 typedef struct eng_adapter eng_adapter;
 typedef struct eng_adapter_info {       /* strings live as long as the adapter; "" where nothing is said */

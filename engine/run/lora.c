@@ -20,6 +20,7 @@ typedef struct carried {
     eng_adapter *adapter;
     int at;                            /* its number at the device */
     uint8_t **some;                    /* [n_low][n_expert] 1: B is not all zeros there */
+    char *own;                         /* its scale by default: canonical, or NULL: 1 */
 } carried;
 
 struct lora_model {
@@ -46,6 +47,7 @@ static void carried_free(carried *c)
     for (int i = 0; c->some && i < n; i++)
         free(c->some[i]);
     free(c->some);
+    free(c->own);
     free(c->name);
     eng_adapter_free(c->adapter);
 }
@@ -119,6 +121,17 @@ static char *own_name(const eng_adapter *a)
     return q_buf_take(&b);
 }
 
+char *lora_name(const eng_model *m, const eng_adapter *a)
+{
+    char *base = own_name(a), *name = q_strdup(base);
+    for (int i = 2; named(m->lora, name, strlen(name)); i++) {
+        free(name);
+        name = q_printf("%.*s-%d", NAME_MOST - 6, base, i);
+    }
+    free(base);
+    return name;
+}
+
 static bool good_name(const char *s)
 {
     size_t n = strlen(s);
@@ -156,7 +169,7 @@ int eng_model_adapter_add(eng_model *m, eng_adapter *a, const char *name, char *
     const char *its = eng_adapter_info_of(a)->arch;
     if (*its && strcmp(its, m->arch->name) != 0)
         return q_fail(err, Q_RANGE, _("the adapter is for a model of architecture %s, and this one is %s: it is for another model"), its, m->arch->name);
-    char *own = name ? q_strdup(name) : own_name(a);
+    char *own = name ? q_strdup(name) : lora_name(m, a);
     int rc = good_name(own) ? Q_OK : q_fail(err, Q_RANGE, _("an adapter's name is of letters, digits, \".\", \"-\" and \"_\", at most %d, and no number: not \"%s\""), NAME_MOST, own);
     if (!rc && named(l, own, strlen(own)))
         rc = q_fail(err, Q_RANGE, _("an adapter called \"%s\" is loaded already: drop it, or give this one another name"), own);
@@ -170,7 +183,7 @@ int eng_model_adapter_add(eng_model *m, eng_adapter *a, const char *name, char *
     }
     uint8_t **some = marks(a);
     pthread_rwlock_wrlock(&l->lock);
-    l->list[l->n++] = (carried){ own, a, at, some };
+    l->list[l->n++] = (carried){ own, a, at, some, NULL };
     atomic_fetch_add(&l->version, 1);
     pthread_rwlock_unlock(&l->lock);
     return Q_OK;
@@ -463,7 +476,34 @@ int lora_parse(const eng_model *m, const char *value, char **canonical, char *er
 char *lora_default(const eng_model *m)
 {
     char *text = NULL, err[Q_ERRLEN];
-    return lora_version(m) > 1 && lora_parse(m, "1", &text, err) == Q_OK ? text : q_strdup("");
+    q_buf b = { 0 };
+    if (lora_version(m) == 1)
+        return q_strdup("");
+    pthread_rwlock_rdlock(&m->lora->lock);
+    for (int i = 0; i < m->lora->n; i++)
+        q_buf_printf(&b, "%s%s", b.len ? "," : "", m->lora->list[i].own ? m->lora->list[i].own : m->lora->list[i].name);
+    pthread_rwlock_unlock(&m->lora->lock);
+    int rc = b.len ? lora_parse(m, b.p, &text, err) : Q_NOTFOUND;
+    q_buf_free(&b);
+    return rc == Q_OK ? text : q_strdup("");
+}
+
+int lora_own(eng_model *m, const char *name, const char *value, char *err)
+{
+    struct lora_model *l = m->lora;
+    char *text = NULL;
+    int rc = lora_parse(m, value, &text, err);
+    if (rc)
+        return rc;
+    pthread_rwlock_wrlock(&l->lock);
+    for (int i = 0; i < l->n; i++)
+        if (strcmp(l->list[i].name, name) == 0) {
+            free(l->list[i].own);
+            l->list[i].own = *text ? q_strdup(text) : q_printf("%s=0", name);
+        }
+    pthread_rwlock_unlock(&l->lock);
+    free(text);
+    return Q_OK;
 }
 
 void lora_put(const eng_model *m, const char *canonical, bool hashes, q_buf *to)

@@ -15,7 +15,9 @@ void lora_free(eng_model *);           /* before the device is closed */
 unsigned lora_version(const eng_model *);
 /* A person's value as canonical text: malloc'ed. "": none acts. */
 int lora_parse(const eng_model *, const char *value, char **canonical, char *err);
-char *lora_default(const eng_model *);                 /* each that is there, at 1; malloc'ed */
+char *lora_default(const eng_model *);                 /* each that is there, at its own scale, which is 1 unless lora_own says otherwise; malloc'ed */
+int lora_own(eng_model *, const char *name, const char *value, char *err);     /* value: of that adapter alone, as lora_parse takes it. The engine thread */
+char *lora_name(const eng_model *, const eng_adapter *);                        /* one that is free, made of its file's; malloc'ed */
 /* What of a canonical text is in effect, as lora_parse takes it; adds nothing where nothing acts. hashes: with what tells adapters apart. */
 void lora_put(const eng_model *, const char *canonical, bool hashes, q_buf *to);
 /* Changed by all that acts, in the order of adding: hashes of adapters, and factors. */

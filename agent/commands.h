@@ -93,6 +93,8 @@
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
+    X(lora, JOB(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
+      N_("adapters on this model: load one, how much each acts (also from the next token of an answer on), what they cost"), .words = "load,off,scale,list") \
     X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last] | A [B] free [--blind] | --other MODEL"), \
       N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
     X(prefer, RUN(choose), "предпочесть", "[1|2|same]", \

@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "engine/adapter.h"
 #include "engine/embed.h"
 #include "engine/models.h"
 #include "lab/lab.h"
@@ -105,6 +106,10 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
     free(path);
     if (rc)
         return rc;
+    if ((rc = eng_adapters_apply(*model, err))) {
+        eng_model_free(*model);
+        return rc;
+    }
     if (*eng_model_device_note(*model))
         q_say(stderr, "quorum: %s\n", eng_model_device_note(*model));
     *config = eng_config_new(*model);

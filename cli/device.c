@@ -1,6 +1,7 @@
-/* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts. Taken out of the arguments
+/* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts, --lora. Taken out of the arguments
  * before the subcommand reads them; start-up code. */
 #include "cli/common.h"
+#include "engine/adapter.h"
 
 #include <stdlib.h>
 #include <limits.h>
@@ -17,9 +18,11 @@ static int option(int argc, char **argv, int i, const char *name, const char **v
     return !*value ? -1 : argv[i][n] ? 1 : 2;
 }
 
-static int choose(const found *f, char *err)
+/* adapters: some were named; they are computed by the CPU alone yet, so that it is what auto means then. */
+static int choose(const found *f, bool adapters, char *err)
 {
     const char *what = f->device ? f->device : getenv("QUORUM_DEVICE");
+    if (adapters && (!what || !*what || strcmp(what, "auto") == 0)) what = "cpu";
     eng_place want = { .what = what && *what ? what : "auto", .gpu_layers = -1 };
     char *end = NULL;
     if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
@@ -45,7 +48,8 @@ int cli_somebodys(const char *arg)
 int cli_device(int *argc, char **argv, char *err)
 {
     found f = { 0 };
-    int kept = 1;
+    const char **lora = q_alloc(sizeof *lora * (size_t)(*argc + 1)), *one;
+    int kept = 1, n_lora = 0, rc = Q_OK;
     for (int i = 1; i < *argc; ) {
         int n = 0;
         if ((n = option(*argc, argv, i, "--device", &f.device)) || (n = option(*argc, argv, i, "--gpu-layers", &f.layers))
@@ -54,10 +58,18 @@ int cli_device(int *argc, char **argv, char *err)
             i += n;
             continue;
         }
+        if ((n = option(*argc, argv, i, "--lora", &one))) {
+            if (n < 0) return q_fail(err, Q_RANGE, _("%s wants a value: quorum --help"), argv[i]);
+            lora[n_lora++] = one;
+            i += n;
+            continue;
+        }
         int with = cli_somebodys(argv[i]);
         argv[kept++] = argv[i++];
         for (; with && i < *argc; with--) argv[kept++] = argv[i++];
     }
     argv[*argc = kept] = NULL;
-    return choose(&f, err);
+    rc = eng_adapters_choose(lora, n_lora, err);
+    free(lora);
+    return rc < 0 ? rc : choose(&f, n_lora > 0, err);
 }

@@ -97,6 +97,9 @@ static int dispatch(int argc, char **argv)
             "    --gpu-budget GIB                of the GPU's memory; without it all that is free\n"
             "    --gpu-experts cpu|fetch         who has experts that do not fit: the CPU computes them, or they are brought when asked for"));
         q_say(stdout, "\n\n");
+        q_say_text(stdout, _("Adapters (LoRA) on that model, likewise:\n"
+            "    --lora FILE[=SCALE[@WHERE]]     a GGUF adapter or a PEFT folder, several times if need be; WHERE: layers 0-11, or one expert 17e90"));
+        q_say(stdout, "\n\n");
         q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;
     }

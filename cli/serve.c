@@ -185,7 +185,7 @@ static int configure(void *user, prov_config *c, char *err)
 static int open_model(args *a, prov **out, char *err)
 {
     char *what = NULL;
-    const prov_opts o = { .configure = configure, .user = a, .streams = a->streams };
+    const prov_opts o = { .configure = configure, .user = a, .streams = a->streams, .adapters = true };
     int rc = a->model && *a->model == '@' ? q_fail(err, Q_RANGE, _("serve answers with a model of this machine: -m takes a file or a model's name"))
                                           : prov_find_model(a->model, &what, err);
     if (rc == Q_OK)

@@ -80,7 +80,7 @@ static int longest(const exam_sheet *s, prov *p)
 int exam_seat_open(const exam_sheet *s, const exam_open *o, prov **out, char *err)
 {
     wish w = { .o = o };
-    prov_opts opts = { .servers = o->servers, .configure = configure, .user = &w, .streams = o->streams };
+    prov_opts opts = { .servers = o->servers, .configure = configure, .user = &w, .streams = o->streams, .adapters = true };
     char *what = NULL;
     int rc = prov_find_model(o->model, &what, err);
     for (int i = 0; i < s->n_item; i++) {        /* a guess first, of three bytes a token; what is counted afterwards holds */

@@ -211,6 +211,29 @@ int ker_weight_check(const ker_model *, int layer, enum ker_role role, const ker
 /* Nothing is missing that a device with this hold (NULL: all) needs. */
 int ker_weights_whole(const ker_model *, const ker_hold *, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err);
 
+/* ---- low-rank changes of matrices: adapters (LoRA, arXiv 2106.09685): y = W x + factor * scale * B (A x) ---- */
+/* x in F32, as it is before it is made ready for W; B (A x) is added to the product before anything else is, a row's numbers in the
+ * order of its configuration's adapters and of their ranks, so that a row's bits depend on nothing but the row. */
+typedef struct ker_low {               /* one matrix's: of a role with a matrix, but the router's and the drafting head's projection */
+    enum ker_role role;
+    int layer;                         /* -1: of the whole model (embedding, head)                */
+    int n_expert;                      /* 1; in roles of three dimensions the third: the model's routed experts, heads of latent attention */
+    int64_t n_in, n_out;
+    int rank;                          /* the same for every expert of a matrix                   */
+    float scale;                       /* alpha / rank, rsLoRA's alpha / sqrt(rank): what B (A x) is multiplied by at a person's scale of 1 */
+    const float *a;                    /* [n_expert][rank][n_in]                                  */
+    const float *b;                    /* [n_expert][n_out][rank]                                 */
+} ker_low;
+enum { KER_ADAPTERS = 16, KER_LOW_RANK = 4096 /* at most */ };
+typedef struct ker_adapt {             /* an adapter that acts in a configuration                 */
+    int adapter;                       /* its number (adapter_put)                                */
+    const float *layer;                /* [n_layer + 1] factors: of the whole model's roles, then of each layer's; 0: none acts */
+    const float *expert;               /* [n_layer][n_expert] factors of routed experts' matrices instead; NULL: their layer's  */
+} ker_adapt;
+bool ker_role_low(enum ker_role role);             /* such a matrix may be changed */
+/* A change against the model: place, shape, rank, numbers that are given. */
+int ker_low_check(const ker_model *, const ker_low *, char *err);
+
 /* ---- configuration of a row: immutable once put ---- */
 typedef struct ker_config {            /* arrays are copied by cfg_put */
     float norm_eps;
@@ -229,6 +252,8 @@ typedef struct ker_config {            /* arrays are copied by cfg_put */
     const int32_t *ffn_width, *expert_width;
     const float *rope_local;               /* [rope_dim/2] those of layers with rope_set 1; NULL where there are none */
     float rope_local_mscale;
+    const ker_adapt *adapt;                /* [n_adapt] adapters that act, in the order of adding; each is at the device while a row uses this */
+    int n_adapt;
 } ker_config;
 
 /* ---- one batch ---- */
@@ -317,11 +342,12 @@ typedef struct ker_moe {
      * for each term t it is the sum of scale * y, and moe_add goes on with the chain in the order of ids. */
     const float *scale;                /* [n_term][n_pair][n_embd], as y then is; NULL elsewhere          */
     int n_term;                        /* 1, or 2 for types with a minimum                                */
+    const float *low;                  /* [n_pair][n_embd] in a carved layer where adapters act: added behind the chain, in the order of ids; or NULL */
 } ker_moe;
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 14 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 15 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -421,6 +447,13 @@ typedef struct ker_backend {
     /* To host memory and back, state_bytes of it: floats, ker_state_floats. Q_FORMAT: one of them is none. */
     int (*state_save)(ker_kv *, int state, void *dst);
     int (*state_load)(ker_kv *, int state, const void *src);
+
+    /* Adapter 0 to KER_ADAPTERS - 1 becomes these n changes, at most one a matrix; what was there is dropped. Their numbers are the
+     * caller's until it is dropped or the device closed. Between batches; no context may hold a configuration that names an adapter
+     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. NULL:
+     * such a device computes no adapters. */
+    int (*adapter_put)(ker_dev *, int adapter, const ker_low *low, int n, char *err);
+    void (*adapter_drop)(ker_dev *, int adapter);
 } ker_backend;
 
 /* A table from elsewhere (a plugin) fits this program: Q_OK, or a sentence. */

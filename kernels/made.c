@@ -145,7 +145,7 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
     if (!rc) rc = b->ready(s->dev, err);
     if (!rc) rc = b->ctx_new(s->dev, rows, m->m.n_expert, NULL, &s->ctx, err);
     if (!rc) rc = b->kv_new(s->dev, KER_KV_F16, (cells + KER_PAGE - 1) / KER_PAGE, &s->kv, err);
-    ker_config c = { 1e-5f, m->freq, 1, 1 / sqrtf((float)m->m.head_dim), m->k, NULL, NULL, 1, 0, NULL, NULL, NULL, NULL, 1 };
+    ker_config c = { .norm_eps = 1e-5f, .rope_freq = m->freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m->m.head_dim), .k = m->k, .router_temperature = 1, .rope_local_mscale = 1 };
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
     return rc ? rc : b->cfg_put(s->ctx, 0, &c, err);
 }

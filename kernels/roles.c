@@ -162,6 +162,29 @@ int ker_weight_check(const ker_model *m, int layer, enum ker_role role, const ke
     return Q_OK;
 }
 
+bool ker_role_low(enum ker_role role)
+{
+    const ker_role_row *r = ker_role_get(role);
+    return r && !r->vec && role != KER_W_ROUTER && role != KER_W_SH_ROUTER && role != KER_W_NEXT_PROJ;
+}
+
+int ker_low_check(const ker_model *m, const ker_low *w, char *err)
+{
+    int64_t ne[3];
+    if ((unsigned)w->role >= KER_W_ROLES || !ker_role_here(m, w->layer, w->role))
+        return q_fail(err, Q_RANGE, _("the adapter changes layer %d in a place that this model does not have: it is for another model"), w->layer);
+    const char *name = _(rows[w->role].name);
+    if (!ker_role_low(w->role))
+        return q_fail(err, Q_RANGE, _("the adapter changes %s of layer %d, which is left as it is here: take one without it"), name, w->layer);
+    ker_role_shape(m, w->layer, w->role, ne);
+    if (w->n_in != ne[0] || w->n_out != ne[1] || w->n_expert != ne[2])
+        return q_fail(err, Q_RANGE, _("the adapter's change of %s of layer %d is %lld x %lld x %d, the model's matrix %lld x %lld x %lld: it is for another model"), name, w->layer,
+                      (long long)w->n_in, (long long)w->n_out, w->n_expert, (long long)ne[0], (long long)ne[1], (long long)ne[2]);
+    if (w->rank < 1 || w->rank > KER_LOW_RANK || !w->a || !w->b)
+        return q_fail(err, Q_FORMAT, _("the adapter's change of %s of layer %d has rank %d: 1 to %d are possible"), name, w->layer, w->rank, KER_LOW_RANK);
+    return Q_OK;
+}
+
 int ker_weights_whole(const ker_model *m, const ker_hold *hold, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err)
 {
     for (int layer = -1; layer < m->n_layer; layer++)

@@ -192,6 +192,23 @@ static int split_experts(ker_ctx *c, int layer)
     return rc ? rc : split_moe_add(c, layer, &m);
 }
 
+/* Routed experts of moved layers run where their rows' configurations are not known. */
+static int split_adapter_put(ker_dev *dev, int adapter, const ker_low *low, int n, char *err)
+{
+    const split_dev *d = dev_of(dev);
+    if (!d->on[0]->adapter_put) return q_fail(err, Q_RANGE, _("adapters are computed by the CPU alone yet: use --device cpu"));
+    for (int i = 0; i < n; i++)
+        if (low[i].layer >= 0 && low[i].layer < d->m.n_layer && d->moved[low[i].layer] && (unsigned)low[i].role < KER_W_ROLES && ker_role_of_experts(low[i].role))
+            return q_fail(err, Q_RANGE, _("the adapter changes experts of layer %d, which run on another device: use --device cpu"), low[i].layer);
+    return d->on[0]->adapter_put(d->dev[0], adapter, low, n, err);
+}
+
+static void split_adapter_drop(ker_dev *dev, int adapter)
+{
+    const split_dev *d = dev_of(dev);
+    if (d->on[0]->adapter_drop) d->on[0]->adapter_drop(d->dev[0], adapter);
+}
+
 static int split_devices(ker_device *list, int max, char *err) { return ker_cpu()->devices(list, max, err); }
 
 const ker_backend *ker_split(void)
@@ -205,7 +222,7 @@ const ker_backend *ker_split(void)
         .begin = split_begin, .embed = split_embed, .attn = split_attn, .route = split_route, .experts = split_experts, .dense = split_dense,
         .head = split_head, .end = split_end, .why = split_why, .moe_take = split_moe_take, .moe_run = split_moe_run, .moe_add = split_moe_add,
         .state_bytes = split_state_bytes, .state_new = split_state_new, .state_free = split_state_free, .state_save = split_state_save, .state_load = split_state_load,
-        .hidden_get = split_hidden_get, .hidden_put = split_hidden_put,
+        .hidden_get = split_hidden_get, .hidden_put = split_hidden_put, .adapter_put = split_adapter_put, .adapter_drop = split_adapter_drop,
     };
     return &split;
 }

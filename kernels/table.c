@@ -174,6 +174,9 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *e
         if (m->rope_dim && m->layer[i].rope_set && !k->rope_local) return q_fail(err, Q_ERR, _("a configuration needs the rope frequencies of layer %d"), i);
     bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
     if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
+    for (int i = 0; i < k->n_adapt; i++)
+        if (k->adapt[i].adapter < 0 || k->adapt[i].adapter >= KER_ADAPTERS || !k->adapt[i].layer)
+            return q_fail(err, Q_RANGE, _("a configuration names adapter %d: there are 0 to %d"), k->adapt[i].adapter, KER_ADAPTERS - 1);
     for (int i = 0; i < m->n_layer; i++) {
         if (!m->layer[i].moe) continue;
         int most = max_k < m->n_expert ? max_k : m->n_expert, free_experts = 0;

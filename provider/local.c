@@ -1,5 +1,6 @@
 /* provider/local: a model in this process: opening it, its configurations, and requests that take turns over one timeline, the conversation. Owns
  * model, session and sampler, and the text of the last request with its answer, to evaluate it anew after a knob. */
+#include "engine/adapter.h"
 #include "provider/local.h"
 #include "provider/answer.h"
 #include "provider/many.h"
@@ -402,6 +403,8 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
     if (getrandom(&l->last.salt, sizeof l->last.salt, 0) != (ssize_t)sizeof l->last.salt)
         l->last.salt = (uint64_t)q_now_ns();
     int rc = eng_model_open(path, &eo, &l->m, err);
+    if (rc == Q_OK && o->adapters)
+        rc = eng_adapters_apply(l->m, err);
     if (rc == Q_OK) {
         describe(l);
         prov_config *c = local_wrap(l, eng_config_new(l->m));

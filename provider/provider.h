@@ -24,6 +24,7 @@ typedef struct prov_opts {
     void (*progress)(void *user, uint64_t done, uint64_t total);     /* may be NULL */
     int (*configure)(void *user, prov_config *c, char *err);         /* sets knobs before room for the context is made; may be NULL */
     void *user;
+    bool adapters;                       /* those that were named at the start (eng_adapters_choose) are loaded onto a model in this process */
     int streams;                         /* of a model in this process: so many requests are answered at once (PROV_PARALLEL), 1 to PROV_STREAMS, and
                                             share the cells of one context.length. 0: they take turns, and a context stays between them */
 } prov_opts;
@@ -69,6 +70,13 @@ typedef struct prov_info {              /* strings live as long as the prov */
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */
 struct eng_cache *prov_cache(prov *);
+/* Adapters of a model in this process: Q_ERR with a sentence where who answers is another. In this prov's turn. What is loaded acts in
+ * configurations made from then on; lora.scale says how much. */
+typedef struct prov_adapter { char *name, *path, *base; uint64_t params, bytes; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
+int prov_adapter_load(prov *, const char *path, const char *name /* NULL: the file's */, char **as /* malloc'ed */, char *err);
+int prov_adapter_drop(prov *, const char *name, char *err);
+int prov_adapters(prov *, prov_adapter **out /* malloc'ed: prov_adapters_free */);      /* how many */
+void prov_adapters_free(prov_adapter *, int n);
 /* Its timeline: the last request's text with its answer, and their cells. Likewise; what looks at it leaves it as it was. */
 struct eng_session *prov_session(prov *);
 bool prov_holds(prov *, const int32_t *token, const int32_t *pos, int n);        /* each of these tokens stands there in it */

@@ -260,7 +260,7 @@ static void config_make(config *c, const model *m, const setting *t)
         for (int j = 0; j < 2; j++) c->forced[i * MAX_E + j] = (uint16_t)((i * 7 + j * 3) % s->n_expert);
     c->c = (ker_config){ 1e-5f, c->freq, 1.25f, 1 / sqrtf((float)s->hd), c->k, t->ban[0] || t->add ? c->add : NULL,
                          t->pin[0] ? c->pin : NULL, t->temperature, t->min_p, t->head_off ? c->head : NULL, t->width ? c->width : NULL,
-                         t->width ? c->narrow : NULL, s->more.local ? c->local : NULL, .75f };
+                         t->width ? c->narrow : NULL, s->more.local ? c->local : NULL, .75f, NULL, 0 };
 }
 
 static int32_t tokens[N_TOK];

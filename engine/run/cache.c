@@ -1,6 +1,7 @@
 /* engine/run/cache: see cache.h. A batch's arrays are made once, so that nothing is allocated while tokens are decoded. */
 #include "engine/run/cache.h"
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/run/next.h"
 
 #include <assert.h>
@@ -47,6 +48,8 @@ int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **
 {
     if (m->vocab_only)
         return q_fail(err, Q_ERR, _("%s was opened for its vocabulary only"), m->path);
+    if (!m->on.dev)
+        return q_fail(err, Q_ERR, _("%s was opened to be looked at only"), m->path);
     eng_cache *k = q_alloc(sizeof *k);
     k->m = m;
     k->type = config_kv_type(c);
@@ -117,6 +120,10 @@ const float *cache_keep(const eng_cache *k, cache_user *u)
 int cache_slot_of(eng_cache *k, const eng_config *c, uint64_t hash, int16_t *slot, char *err)
 {
     int at = -1;
+    unsigned adapters = lora_version(k->m);
+    if (adapters != k->adapters)           /* never within a batch: what the context holds names adapters by numbers at the device */
+        k->n_slot = 0;
+    k->adapters = adapters;
     for (int i = 0; i < k->n_slot; i++)
         if (k->slot[i].hash == hash) {
             k->slot[i].used = k->clock;

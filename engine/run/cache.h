@@ -30,6 +30,7 @@ struct eng_cache {
     cache_user *users;
     cache_slot slot[CACHE_SLOTS];      /* configurations that the context holds, by hash */
     int n_slot;
+    unsigned adapters;                 /* lora_version when they were put there */
     uint64_t clock;                    /* batches so far, and settings between them */
     eng_fetched fetched;
     struct cache_batch *batch;

@@ -2,6 +2,7 @@
  * the form in which the backend wants one. Reads values only; same thread rules as config.c.
  * It never parses a knob's text: that is eng_config_set. */
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/run/model.h"
 
 #include <cjson/cJSON.h>
@@ -37,6 +38,8 @@ int eng_config_k(const eng_config *c)
 static uint64_t hash_row(const eng_config *c, const knob_row *r, uint64_t h)
 {
     const void *field = knob_field(r, &c->v);
+    if (r->flags & K_ADAPTERS)                         /* what acts, whatever the default is just now */
+        return lora_hash(c->m, *(char *const *)field, h);
     if (!r->acts(&c->v) || config_row_default(c, r))
         return h;
     double num = r->lives == KNOB_NUM ? *(const double *)field : 0;
@@ -80,18 +83,29 @@ enum q_effect eng_config_diff(const eng_config *a, const eng_config *b)
     return worst;
 }
 
+/* "style 0.7, other 0.3". */
+static void brief_adapters(q_buf *b, const char *text)
+{
+    for (; *text; text++)
+        q_buf_puts(b, *text == '=' ? " " : *text == ',' ? ", " : (char[]){ *text, 0 });
+    q_buf_puts(b, "");
+}
+
 const char *eng_config_label(const eng_config *c, q_buf *buf)
 {
     q_buf v = { 0 }, brief = { 0 };
     q_buf_clear(buf);
     for (int i = 0; i < knob_count(); i++) {
         const knob_row *r = knob_at(i);
-        if (!knob_forward(r) || !r->acts(&c->v) || config_row_default(c, r))
+        if (!knob_forward(r) || !r->acts(&c->v) || (r->flags & K_ADAPTERS ? !*c->v.lora : config_row_default(c, r)))
             continue;
         const char *text = eng_config_get(c, r->knob.name, &v);
         char sci[40];
         q_buf_clear(&brief);
-        q_knob_brief(&brief, text);
+        if (r->flags & K_ADAPTERS)
+            brief_adapters(&brief, text);
+        else
+            q_knob_brief(&brief, text);
         text = brief.p;
         double x = r->knob.type == Q_KNOB_FLOAT ? *(double *)knob_field(r, &c->v) : 0;
         /* 500000 is easier to read as 5e5 */
@@ -108,13 +122,25 @@ const char *eng_config_label(const eng_config *c, q_buf *buf)
     return buf->p;
 }
 
+/* Always where adapters act: what they were is part of what made an answer. */
+static void json_adapters(const eng_config *c, const knob_row *r, cJSON *o)
+{
+    q_buf b = { 0 };
+    lora_put(c->m, c->v.lora, true, &b);
+    if (b.len || !config_row_default(c, r))
+        cJSON_AddStringToObject(o, r->knob.name, b.len ? b.p : "none");
+    q_buf_free(&b);
+}
+
 char *eng_config_json(const eng_config *c)
 {
     cJSON *o = cJSON_CreateObject();
     q_buf v = { 0 };
     for (int i = 0; i < knob_count(); i++) {
         const knob_row *r = knob_at(i);
-        if (r->lives != KNOB_NONE && !(r->flags & K_LOCAL) && !config_row_default(c, r))
+        if (r->flags & K_ADAPTERS)
+            json_adapters(c, r, o);
+        else if (r->lives != KNOB_NONE && !(r->flags & K_LOCAL) && !config_row_default(c, r))
             cJSON_AddStringToObject(o, r->knob.name, r->flags & K_FILE ? *(char **)knob_field(r, &c->v) : eng_config_get(c, r->knob.name, &v));
     }
     q_buf_free(&v);
@@ -235,6 +261,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
     o->k.head_off = o->head_off;
     o->k.ffn_width = narrow ? o->width : NULL;
     o->k.expert_width = experts_too ? o->narrow : NULL;
+    o->k.adapt = o->adapt = lora_adapt(c->m, c->v.lora, &o->k.n_adapt);
 }
 
 void config_ker_free(config_ker *o)
@@ -247,5 +274,6 @@ void config_ker_free(config_ker *o)
     free(o->head_off);
     free(o->width);
     free(o->narrow);
+    lora_adapt_free(o->adapt, o->k.n_adapt);
     memset(o, 0, sizeof *o);
 }

@@ -2,6 +2,7 @@
  * An eng_config belongs to one thread; the model it points to outlives it. It never touches a session:
  * what a change costs is told by eng_config_diff, what it does is the session's affair. */
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/grammar.h"
 #include "engine/run/model.h"
 
@@ -75,7 +76,15 @@ bool config_row_equal(const eng_model *m, const knob_row *r, const knob_values *
 
 bool config_row_default(const eng_config *c, const knob_row *r)
 {
-    return !c->m->standard || config_row_equal(c->m, r, &c->v, &c->m->standard->v);
+    if (!(r->flags & K_ADAPTERS))
+        return !c->m->standard || config_row_equal(c->m, r, &c->v, &c->m->standard->v);
+    char *own = lora_default(c->m);                    /* which changes with what is loaded */
+    q_buf now = { 0 };
+    lora_put(c->m, c->v.lora, true, &now);
+    bool same = strcmp(own, now.p ? now.p : "") == 0;
+    q_buf_free(&now);
+    free(own);
+    return same;
 }
 
 /* ---- whole configurations ---- */
@@ -94,9 +103,13 @@ static void own_value(const eng_model *m, const knob_row *r, knob_values *v)
 
 eng_config *eng_config_new(const eng_model *m)
 {
-    if (m->standard)
-        return eng_config_copy(m->standard);
-    eng_config *c = q_alloc(sizeof *c);
+    eng_config *c = m->standard ? eng_config_copy(m->standard) : NULL;
+    if (c) {
+        free(c->v.lora);
+        c->v.lora = lora_default(m);
+        return c;
+    }
+    c = q_alloc(sizeof *c);
     c->m = m;
     for (int i = 0; i < knob_count(); i++)
         own_value(m, knob_at(i), &c->v);
@@ -486,6 +499,17 @@ static void put_file(q_buf *b, const char *text)
         q_buf_add(b, text, path);
 }
 
+static int parse_adapters(const eng_model *m, const char *value, char **field, char *err)
+{
+    char *text = NULL;
+    int rc = strlen(value) > 65536 ? q_fail(err, Q_RANGE, _("%s takes at most %.0f bytes, not %zu"), "lora.scale", 65536.0, strlen(value)) : lora_parse(m, value, &text, err);
+    if (rc)
+        return rc;
+    free(*field);
+    *field = text;
+    return Q_OK;
+}
+
 /* The row's field in v, which value_init made, from text. */
 static int parse_value(const eng_model *m, const knob_row *r, const char *value, knob_values *v, char *err)
 {
@@ -498,7 +522,7 @@ static int parse_value(const eng_model *m, const knob_row *r, const char *value,
     case Q_KNOB_INTS: return parse_ints(m, r, value, *(int **)field, err);
     case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: return parse_grid(m, r, value, *(float **)field, err);
     case Q_KNOB_BOOL: return parse_choice(&(q_knob){ .name = r->knob.name, .choices = "off,on" }, value, 1, field, err);
-    case Q_KNOB_TEXT: return r->flags & K_FILE ? parse_file(&r->knob, value, field, err) : parse_text(&r->knob, value, field, err);
+    case Q_KNOB_TEXT: return r->flags & K_ADAPTERS ? parse_adapters(m, value, field, err) : r->flags & K_FILE ? parse_file(&r->knob, value, field, err) : parse_text(&r->knob, value, field, err);
     }
     return 0;
 }
@@ -527,7 +551,9 @@ int eng_config_set(eng_config *c, const char *name, const char *value, char *err
     }
     knob_values v;
     int rc = 0;
-    if (strcmp(value, "default") == 0) {
+    if (strcmp(value, "default") == 0 && r->flags & K_ADAPTERS) {
+        *(char **)knob_field(r, &v) = lora_default(m);
+    } else if (strcmp(value, "default") == 0) {
         value_copy(m, r, &v, &m->standard->v);
     } else {
         value_init(m, r, &v);
@@ -609,6 +635,11 @@ const char *eng_config_get(const eng_config *c, const char *name, q_buf *buf)
     double num = r->lives == KNOB_NUM ? *(const double *)field : r->lives == KNOB_NONE ? r->own(c->m, -1) : 0;
     if (r->flags & K_FILE) {
         put_file(buf, *(char *const *)field);
+        return buf->p;
+    }
+    if (r->flags & K_ADAPTERS) {
+        lora_put(c->m, *(char *const *)field, false, buf);
+        q_buf_puts(buf, buf->len ? "" : "none");
         return buf->p;
     }
     switch (r->knob.type) {

@@ -20,7 +20,7 @@ uint64_t config_position_hash(const eng_config *c);
 enum ker_kv_type config_kv_type(const eng_config *c);
 
 /* c as the backend wants it. Arrays belong to the caller; free with config_ker_free. */
-typedef struct config_ker { ker_config k; float *freq, *local, *add; int16_t *ks; uint8_t *pin, *head_off; int32_t *width, *narrow; } config_ker;
+typedef struct config_ker { ker_config k; float *freq, *local, *add; int16_t *ks; uint8_t *pin, *head_off; int32_t *width, *narrow; ker_adapt *adapt; } config_ker;
 void config_ker_build(const eng_config *c, config_ker *out);
 void config_ker_free(config_ker *);
 

@@ -25,6 +25,7 @@ enum knob_flag {
     K_HEADS = 16,          /* the items of the grid are heads, else experts */
     K_LEAVES_ONE = 32,     /* a layer may not have all its items listed */
     K_FILE = 128,          /* TEXT: a path, a line break, and what stands in that file: it is read when it is set */
+    K_ADAPTERS = 256,      /* TEXT: which adapters act (lora.h); the default is each that is there */
     K_MAGNITUDE = 64       /* INTS: ":magnitude" behind the value; such numbers are kept negative */
 };
 
@@ -58,6 +59,9 @@ X(heads_off, GRID, PAIRS, "attention.heads_off", "heads_off", "heads off", FORWA
 X(ffn_width, INTS, INTS, "ffn.width", NULL, "width", FORWARD, K_MAGNITUDE, \
   0, 0, NULL, layer < 0 ? most_neurons(m) : m->layers[layer].moe ? m->ker.n_ff_exp : m->layers[layer].n_ff, 0, true, \
   N_("neurons of each expert or dense layer that run: a number, 50%, by layers; :magnitude keeps the most active; 0 is all")) \
+X(lora, TEXT, TEXT, "lora.scale", "lora,lora_scale", "lora", FORWARD, K_ADAPTERS, \
+  0, 65536, NULL, 65536, 0, true, \
+  N_("adapters that act: name=0.7,other=0.3; of layers name@0-11=0, an expert name@17e90=1; one number for all; none")) \
 X(eps, NUM, FLOAT, "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", "eps", FORWARD, 0, \
   1e-12, 10, NULL, 10, as_written(m->defaults.norm_eps), true, \
   N_("epsilon inside every RMS norm")) \

@@ -4,6 +4,7 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/run/next.h"
 #include "engine/run/shape.h"
 #include "engine/run/weights.h"
@@ -263,6 +264,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     int64_t start = q_now_ns();
     eng_model *m = q_alloc(sizeof *m);
     m->path = q_strdup(path);
+    m->lora = lora_new();
     m->vocab_only = o->vocab_only;
     int rc = o->vocab_only ? gguf_look(path, &m->file, err) : gguf_open(path, &m->file, err);
     if (!rc) {
@@ -281,7 +283,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
         m->info.frame = (eng_frame){ m->chat.has, m->chat.thinks, m->chat.note, m->chat.tools };
     }
     if (!rc && !o->vocab_only)
-        rc = open_weights(m, o, err);
+        rc = o->unrun ? check_vocabulary(m, err) : open_weights(m, o, err);
     if (rc) {
         eng_model_free(m);
         return rc;
@@ -298,10 +300,11 @@ void eng_model_free(eng_model *m)
         return;
     eng_config_free(m->standard);
     next_close(m->next.head);
+    lora_free(m);
     device_close(&m->on);
-    for (int i = 0; i < m->n_converted; i++)
-        free(m->converted[i]);
-    free(m->converted);
+    for (int i = 0; i < m->converted.n; i++)
+        free(m->converted.p[i]);
+    free(m->converted.p);
     vocab_free(m->vocab);
     chat_free(&m->chat);
     gguf_close(m->file);
@@ -375,7 +378,7 @@ static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
     eng_cost o = { m->active.always, 0, m->head.bytes };
-    if (m->vocab_only)
+    if (m->vocab_only || !m->on.dev)
         return o;
     config_ker k;
     config_ker_build(c, &k);
@@ -388,6 +391,10 @@ eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
         o.params -= one.params + (uint64_t)k.ks[i] * of.params;
         o.bytes_layers -= one.bytes_layers + (uint64_t)k.ks[i] * of.bytes_layers;
     }
+    eng_cost low = lora_cost(m, c->v.lora, k.ks);
+    o.params += low.params;
+    o.bytes_layers += low.bytes_layers;
+    o.bytes_head += low.bytes_head;
     config_ker_free(&k);
     return o;
 }

@@ -59,8 +59,8 @@ struct eng_model {
     model_bytes *bytes;                /* [n_layer] */
     struct { uint64_t always, expert; } active;  /* parameters that take part at every k; of one expert in one routed layer */
     struct { uint64_t bytes, params; } head;  /* output norm and head; one row of the embedding counts as nothing */
-    void **converted;                  /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */
-    int n_converted;
+    struct { void **p; int n; } converted;     /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */
+    struct lora_model *lora;           /* adapters (lora.h) */
 
     device on;
     int n_threads;                     /* of the device now: model_threads sets it */

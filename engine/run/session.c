@@ -3,6 +3,7 @@
  * any. It never chooses a token. */
 #include "engine/run/session.h"
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
     s->cache = k;
     s->config = eng_config_copy(c);
     s->hash = eng_config_hash(c);
+    s->adapters = lora_version(k->m);
     s->seed = config_position_hash(c);
     s->context = (int)c->v.context;
     s->chunk = ENG_STEP_ROWS;
@@ -122,6 +124,7 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
 
 int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy policy, char *err)
 {
+    step_fresh(s);
     eng_cache *k = s->cache;
     uint64_t hash = eng_config_hash(c), seed = config_position_hash(c);
     int context = (int)c->v.context, rc = 0;
@@ -163,6 +166,7 @@ eng_cache *eng_session_cache(const eng_session *s) { return s->cache; }
 /* A text is about to take the place of what stands there: it fits, its tokens are known, and what was ready for more is dropped. */
 static int begin_text(eng_session *s, const int32_t *tokens, int n, char *err)
 {
+    step_fresh(s);
     if (n > s->context)
         return q_fail(err, Q_RANGE, _("%d tokens do not fit into the context of %d: raise context.length or shorten the text"), n, s->context);
     int rc = step_check_tokens(s, tokens, n, err);

@@ -14,6 +14,7 @@ struct eng_session {
     uint64_t logits_of;                /* chain of the cell that they came from */
     eng_config *config;
     uint64_t hash, seed;               /* of config, and of its position knobs                        */
+    unsigned adapters;                 /* lora_version when hash was made */
     kv_line line;                      /* evaluated cells: line.n <= n_tokens                          */
     int32_t *tokens;                   /* [context] the timeline; cells missing after a knob's change are
                                           evaluated by the next step                                   */
@@ -34,6 +35,10 @@ struct eng_session {
  * change under `continue` that exchanged or dropped the cells they are not, however the cells come back. */
 void step_logits(eng_session *, const float *logits);
 bool step_logits_fit(const eng_session *);
+
+/* Adapters of the model may have come or gone since the last call: the hash of the configuration is that of what acts now. First of all in
+ * a call. */
+void step_fresh(eng_session *);
 
 /* What was evaluated ahead is let go, unjudged. Before the line or the cache's pages change. */
 void step_ahead_drop(eng_session *);

@@ -1,6 +1,7 @@
 /* engine/run/step: evaluation: rows of one timeline or of several go through the cache, and what they leave behind is
  * written down: text, logits, routing records. One thread, that of the cache. It never chooses a token. */
 #include "engine/run/config.h"
+#include "engine/run/lora.h"
 #include "engine/run/session.h"
 #include "engine/text/vocab.h"
 
@@ -156,6 +157,7 @@ void eng_session_mark(eng_session *s) { kv_border(s->cache->pool, &s->line); }
 
 int step_catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
 {
+    step_fresh(s);
     int first = s->line.n, total = s->n_tokens - first, border[ENG_BORDERS], borders = eng_session_borders(s, s->tokens, s->n_tokens, border), next = 0;
     if (progress && total > 0)
         progress(user, 0, total);
@@ -193,6 +195,16 @@ void step_ahead_drop(eng_session *s)
     for (int i = s->ahead.at; i < s->ahead.n && kv_has_states(s->cache->pool); i++)
         kv_state_drop(s->cache->pool, s->ahead.state[i]);
     s->ahead.n = 0;
+}
+
+void step_fresh(eng_session *s)
+{
+    unsigned now = lora_version(s->cache->m);
+    if (now == s->adapters)
+        return;
+    s->adapters = now;
+    s->hash = eng_config_hash(s->config);
+    step_ahead_drop(s);
 }
 
 /* What was ahead and is not followed, or used up: its step is judged. */
@@ -289,6 +301,7 @@ int step_push(eng_session *s, int32_t token, unsigned want, char *err)
 {
     ker_out out;
     int32_t draft[DRAFT_MAX];
+    step_fresh(s);
     int rc = s->n_tokens < s->context ? step_check_tokens(s, &token, 1, err) : no_room(s, err);
     bool logits = want == ENG_WANT_LOGITS;
     if (!rc && logits && s->ahead.n && atomic_load(&s->cache->cancel))

@@ -210,8 +210,8 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const weigh
 /* p lives as long as the model. */
 static void *keep(eng_model *m, void *p)
 {
-    m->converted = q_realloc(m->converted, sizeof *m->converted * (size_t)(m->n_converted + 1));
-    return m->converted[m->n_converted++] = p;
+    m->converted.p = q_realloc(m->converted.p, sizeof *m->converted.p * (size_t)(m->converted.n + 1));
+    return m->converted.p[m->converted.n++] = p;
 }
 
 int weight_add(eng_model *m, enum ker_role role, int layer, char *err)

@@ -307,12 +307,14 @@ static void out_task(void *arg, int task, int worker)
     }
 }
 
-int attn_output(ker_ctx *c, int layer)
+int attn_output(ker_ctx *c, int layer, const float *from)
 {
     const mat *o = &dev_layer(c->dev, layer)->w[KER_W_O];
+    low_job low = low_rows(c, layer, KER_W_O, from, o->n_in);
     prod p = { .w = o, .act = c->att.act.p[mat_kind(o)], .act_stride = c->att.act.stride[mat_kind(o)], .n = c->b.n, .y = c->y,
-               .y_stride = o->n_out, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN };
-    int rc = ctx_products(c, &p, 1);
+               .y_stride = o->n_out, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN, .low = &low, .n_low = 1 };
+    int rc = low_prepare(c, &low, 1);
+    if (!rc) rc = ctx_products(c, &p, 1);
     return rc || p.add_to ? rc : ctx_finish(c, layer, KER_PART_ATTN);
 }
 
@@ -323,18 +325,21 @@ int cpu_attn(ker_ctx *c, int layer)
     bool gate = c->dev->m.layer[layer].q_gate;
     float *to[3] = { gate ? c->att.qg : c->att.q, c->att.k, c->att.v };
     prod p[3];
+    low_job low[3];
     unsigned kinds = 0;
     for (int i = 0; i < 3; i++) {
         const mat *a = &w->w[qkv[i]];
         kinds |= 1u << mat_kind(a);
         p[i] = (prod){ .w = a, .act = c->in.p[mat_kind(a)], .act_stride = c->in.stride[mat_kind(a)], .n = c->b.n,
-                       .y = to[i], .y_stride = a->n_out };
+                       .y = to[i], .y_stride = a->n_out, .low = &low[i], .n_low = 1 };
+        low[i] = low_rows(c, layer, qkv[i], c->y, a->n_in);
     }
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], kinds);
+    if (!rc) rc = low_prepare(c, low, 3);
     if (!rc) rc = ctx_products(c, p, 3);
     attn_job j = { c, w, layer, n <= 2 ? n : 4, gate };
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, rope_task, &j);
     if (!rc) rc = attn_attend(c, layer);
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
-    return rc ? rc : attn_output(c, layer);
+    return rc ? rc : attn_output(c, layer, c->att.o);
 }

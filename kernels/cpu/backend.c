@@ -47,6 +47,10 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->state = Q_OK;
     c->open = true;
     c->out.n_logits = c->out.n_hidden = 0;
+    if ((rc = low_begin(c, err))) {
+        c->open = false;
+        return c->state = rc;
+    }
     for (int r = 0; r < b->n; r++) atomic_store_explicit(&c->bad[r], 0, memory_order_relaxed);
     blocks_make(c);
     attn_begin(c);
@@ -83,6 +87,7 @@ static void embed_task(void *arg, int r, int worker)
     const mat *w = &dev_layer(c->dev, -1)->w[KER_W_EMBD];
     ker_type_get(w->type)->decode(w->data + c->b.token[r] * w->row_bytes, c->x + (int64_t)r * m->n_embd, m->n_embd);
     float *x = c->x + (int64_t)r * m->n_embd;
+    if (low_acts(c)) low_embed(c, r, c->b.token[r], x);
     for (int i = 0; m->embd_scale != 0 && i < m->n_embd; i++) x[i] *= m->embd_scale;
     if (!c->dev->v->finite(x, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
     const ker_config *k = ctx_cfg(c, r);
@@ -139,8 +144,13 @@ static int cpu_head(ker_ctx *c)
     }
     c->out.n_logits = n;
     if (!n) return Q_OK;
-    prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab };
-    rc = ctx_products(c, &p, 1);
+    /* A tied head is the embedding's matrix, and with it what changes that. */
+    bool tied = out != &w->w[KER_W_OUT];
+    low_job low[2] = { { .layer = -1, .role = KER_W_OUT, .x = c->y, .x_row = m->n_embd, .n = n, .row = c->out.row },
+                       { .layer = -1, .role = KER_W_EMBD, .x = c->y, .x_row = m->n_embd, .n = n, .row = c->out.row } };
+    prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab, .low = low, .n_low = tied ? 2 : 1 };
+    rc = low_prepare(c, low, p.n_low);
+    if (!rc) rc = ctx_products(c, &p, 1);
     for (int64_t i = 0; m->logit_scale != 0 && !rc && i < (int64_t)n * m->n_vocab; i++) c->out.logits[i] *= m->logit_scale;
     for (int i = 0; i < n && !rc; i++)
         if (!c->dev->v->finite(c->out.logits + (int64_t)i * m->n_vocab, m->n_vocab)) ctx_mark(c, c->out.row[i], -1, KER_PART_HEAD);
@@ -169,6 +179,12 @@ static int cpu_ready(ker_dev *d, char *err)
     int64_t part[] = { attn_floats(&d->m), delta_floats(&d->m), route_floats(&d->m), ffn_floats(d) }, floats = 0;
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) floats = part[i] > floats ? part[i] : floats;
     return dev_ready(d, floats, err);
+}
+
+static void cpu_close(ker_dev *d)
+{
+    for (int i = 0; d && i < KER_ADAPTERS; i++) low_drop(d, i);
+    dev_close(d);
 }
 
 static uint64_t cpu_memory(const ker_dev *d) { return q_mem_available(); }
@@ -208,7 +224,7 @@ static int cpu_mix(ker_ctx *c, int layer)
 const ker_backend *ker_cpu(void)
 {
     static const ker_backend cpu = {
-        .abi = KER_ABI_HERE, .name = "cpu", .devices = cpu_devices, .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .memory = cpu_memory,
+        .abi = KER_ABI_HERE, .name = "cpu", .devices = cpu_devices, .open = dev_open, .close = cpu_close, .set_threads = dev_set_threads, .memory = cpu_memory,
         .weight = dev_weight, .source = dev_source, .ready = cpu_ready,
         .ctx_new = cpu_ctx_new, .ctx_free = cpu_ctx_free, .cfg_put = ctx_cfg_put,
         .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,
@@ -217,6 +233,7 @@ const ker_backend *ker_cpu(void)
         .head = cpu_head, .end = cpu_end,
         .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,
         .state_bytes = state_bytes, .state_new = state_new, .state_free = state_free, .state_save = state_save, .state_load = state_load,
+        .adapter_put = low_put, .adapter_drop = low_drop,
     };
     return &cpu;
 }

@@ -70,6 +70,9 @@ void ctx_free(ker_ctx *c)
     delta_free(&c->delta);
     free(c->next.pair);
     acts_free(&c->next.act);
+    free(c->low.t);
+    free(c->low.e);
+    free(c->low.run);
     free((void *)(uintptr_t)c->bad);
     acts_free(&c->in);
     acts_free(&c->att.act);
@@ -122,6 +125,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->rt.margin = floats(m->n_layer, n);
     c->rt.n_slot = act_alloc(sizeof(int) * (size_t)n);
     c->rt.width = act_alloc(sizeof(int32_t) * (size_t)n);
+    c->low.e = act_alloc(sizeof(int) * (size_t)pairs);
     c->ff.h = floats(h_rows, h_in);
     c->ff.h_sh = floats(ffn_rows, wide);
     c->ff.pair_row = act_alloc(sizeof(int) * (size_t)pairs);
@@ -141,7 +145,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
               delta_make(&c->delta, d, n) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope &&
               c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
-        && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
+        && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad && c->low.e;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
     ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
                                                 KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD, KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA), n, m->n_embd)
@@ -173,11 +177,11 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     const ker_model *m = &c->dev->m;
     size_t rope = sizeof(float) * (size_t)(m->rope_dim / 2), ks = sizeof(int16_t) * (size_t)m->n_layer;
     size_t per = (size_t)m->n_layer * (size_t)m->n_expert, heads = (size_t)m->n_layer * (size_t)m->n_head;
-    size_t ffn = sizeof(int32_t) * (size_t)m->n_layer;
+    size_t ffn = sizeof(int32_t) * (size_t)m->n_layer, low = sizeof(float) * (size_t)(m->n_layer + 1);
     if (slot < 0 || slot > 255 || c->open) return q_fail(err, Q_RANGE, _("configuration slot %d cannot be set now"), slot);
     int rc = ker_config_check(m, c->max_k, k, err);
     if (rc) return rc;
-    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + rope + 16 * 10);
+    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + rope + 16 * 11 + (size_t)k->n_adapt * (sizeof *k->adapt + low + per * 4 + 16 * 2));
     cfg *n = (cfg *)(void *)p;
     p += (sizeof *n + 15) & ~(size_t)15;
     n->c = *k;
@@ -189,6 +193,12 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     n->c.head_off = take(&p, k->head_off, heads);
     n->c.ffn_width = take(&p, k->ffn_width, ffn);
     n->c.expert_width = take(&p, k->expert_width, ffn);
+    ker_adapt *adapt = take(&p, k->n_adapt ? k->adapt : NULL, sizeof *adapt * (size_t)k->n_adapt);
+    for (int i = 0; i < k->n_adapt; i++) {
+        adapt[i].layer = take(&p, k->adapt[i].layer, low);
+        adapt[i].expert = take(&p, k->adapt[i].expert, per * 4);
+    }
+    n->c.adapt = adapt;
     free(c->cfg[slot]);
     c->cfg[slot] = n;
     return Q_OK;

@@ -78,6 +78,16 @@ typedef struct ctx_ffn {
     int run_pairs;                 /* of the batch in them                                        */
 } ctx_ffn;
 
+typedef struct ctx_low {               /* adapters that act in the batch (low.c) */
+    int wide;                      /* numbers of an item: the ranks of those that act; 0: none acts */
+    int at[KER_ADAPTERS];          /* where an adapter's begin                                    */
+    float *t;                      /* [items][wide], made by begin                                */
+    int64_t room;                  /* floats of it                                                */
+    int *e;                        /* [pairs_cap] the expert of a sorted pair                     */
+    float *run;                    /* [pairs of a batch][n_embd]: what moe_run hands out of them  */
+    int64_t run_cap;
+} ctx_low;
+
 typedef struct ctx_out {
     float *logits, *hidden;        /* [max_rows][n_vocab], [max_rows][n_embd]; touched as needed  */
     int n_logits, n_hidden;
@@ -105,6 +115,7 @@ struct ker_ctx {
     ctx_next next;
     ctx_route rt;
     ctx_ffn ff;
+    ctx_low low;
     ctx_out out;
     _Atomic uint32_t *bad;         /* [max_rows] 0, or part << 16 | layer + 1 of the first numbers that were not finite */
 };

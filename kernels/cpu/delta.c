@@ -149,14 +149,18 @@ int cpu_delta(ker_ctx *c, int layer)
         { m->paired ? KER_W_D_BA : KER_W_D_BETA, c->delta.two, 2 * m->n_value }, { KER_W_D_ALPHA, c->delta.two + m->n_value, 2 * m->n_value },
     };
     prod p[4];
+    low_job low[4];
     unsigned kinds = 0;
     int n = c->b.n, n_prod = m->paired ? 3 : 4;
     for (int i = 0; i < n_prod; i++) {
         const mat *a = &w->w[made[i].role];
         kinds |= 1u << mat_kind(a);
-        p[i] = (prod){ .w = a, .act = c->in.p[mat_kind(a)], .act_stride = c->in.stride[mat_kind(a)], .n = n, .y = made[i].y, .y_stride = made[i].stride };
+        p[i] = (prod){ .w = a, .act = c->in.p[mat_kind(a)], .act_stride = c->in.stride[mat_kind(a)], .n = n, .y = made[i].y, .y_stride = made[i].stride,
+                       .low = &low[i], .n_low = 1 };
+        low[i] = low_rows(c, layer, made[i].role, c->y, a->n_in);
     }
     int rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], kinds);
+    if (!rc) rc = low_prepare(c, low, n_prod);
     if (!rc) rc = ctx_products(c, p, n_prod);
     int n_unit = 2 * m->n_key + m->n_value, blocks = (round16(m->value_dim) + KER_STATE_BLOCK - 1) / KER_STATE_BLOCK;
     delta_job j = { c, w, layer, ROWS, n_unit, (n_unit + UNITS - 1) / UNITS };
@@ -165,8 +169,10 @@ int cpu_delta(ker_ctx *c, int layer)
     j.per = n <= 2 ? n : 4;
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, norm_task, &j);
     const mat *o = &w->w[KER_W_D_OUT];
+    low_job low_o = low_rows(c, layer, KER_W_D_OUT, c->delta.o, o->n_in);
     prod po = { .w = o, .act = c->delta.act.p[mat_kind(o)], .act_stride = c->delta.act.stride[mat_kind(o)], .n = n, .y = c->y,
-                .y_stride = o->n_out, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN };
+                .y_stride = o->n_out, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN, .low = &low_o, .n_low = 1 };
+    if (!rc) rc = low_prepare(c, &low_o, 1);
     if (!rc) rc = ctx_products(c, &po, 1);
     return rc || po.add_to ? rc : ctx_finish(c, layer, KER_PART_ATTN);
 }

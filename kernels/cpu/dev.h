@@ -22,6 +22,8 @@ typedef struct layer_w {
     mat merged;                    /* carved models: down of all experts as [row][expert]; data owned */
 } layer_w;
 
+struct low_adapter;                /* low.c's */
+
 struct ker_dev {
     ker_model m;                   /* m.layer owned */
     ker_hold hold;                 /* no_experts owned */
@@ -33,6 +35,7 @@ struct ker_dev {
     int pairs_cap;                 /* max(FFN_PAIRS, n_expert) */
     int64_t scratch_bytes;         /* of one worker; 0 before ready */
     uint8_t **scratch;             /* [pool_threads] */
+    struct low_adapter *adapter[KER_ADAPTERS];     /* owned; NULL: none of that number */
 };
 
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);

@@ -30,9 +30,12 @@ typedef struct ffn {
     bool finish;                                   /* sums go to y, and ctx_finish adds them to the stream */
     const ker_moe *given;                          /* rows of pairs come from there */
     int n_pair, n_active;
+    bool low;                                      /* adapters act: */
+    low_job lows[6];                               /* LOW_*; items are sorted pairs, or rows */
     struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff, n_ff_sh; } cut;
 } ffn;
 
+enum { LOW_GATE, LOW_UP, LOW_SH_GATE, LOW_SH_UP, LOW_DOWN, LOW_SH_DOWN };
 enum { GATE = KER_W_GATE_EXPS, UP = KER_W_UP_EXPS, DOWN = KER_W_DOWN_EXPS };
 
 /* The matrix of the i-th active expert: inside the stacked one, or as the source gave it. */
@@ -97,6 +100,19 @@ static const float *bias_of(const ffn *f, enum ker_role role, int e, int64_t wid
     return all ? all + e * width : NULL;
 }
 
+/* What adapters add to outputs [o0, o1) of gate and up of n rows: to all, or in a merged layer to those that chose the expert. */
+static void gate_up_low(const ffn *f, int e, int64_t o0, int64_t width, int n, float *g, float *u)
+{
+    const ker_ctx *c = f->c;
+    const low_job *l = f->lows + (e < 0 ? LOW_SH_GATE : LOW_GATE);
+    int first = e < 0 ? 0 : c->ff.ex_off[e], count = e < 0 ? n : c->ff.ex_off[e + 1] - first;
+    for (int i = first; i < first + count; i++) {
+        int64_t at = (e >= 0 && f->merged ? c->ff.pair_row[i] : i - first) * width;
+        low_add(c, &l[0], i, o0, width, g + at);
+        low_add(c, &l[1], i, o0, width, u + at);
+    }
+}
+
 /* h[row][o] for outputs [o0, o1) of n rows. e: the expert, -1 for the shared one or a dense layer. */
 static void gate_up(ffn *f, int worker, int e, const mat *gate, const mat *up, const acts *a, int64_t first, int n, int64_t o0, int64_t o1,
                     float *h, int64_t h_stride)
@@ -110,6 +126,7 @@ static void gate_up(ffn *f, int worker, int e, const mat *gate, const mat *up, c
     first_of.next = up->data + o0 * up->row_bytes;
     mat_mul(&first_of, a->p[kg] + first * a->stride[kg], a->stride[kg], n, o0, o1, g - o0, width, scratch);
     mat_mul(up, a->p[ku] + first * a->stride[ku], a->stride[ku], n, o0, o1, u - o0, width, scratch);
+    if (f->low) gate_up_low(f, e, o0, width, n, g, u);
     const float *bg = e < 0 ? NULL : bias_of(f, KER_W_BGATE_EXPS, e, gate->n_out), *bu = e < 0 ? NULL : bias_of(f, KER_W_BUP_EXPS, e, up->n_out);
     for (int r = 0; r < n; r++) {
         if (bg) d->v->add(g + r * width, bg + o0, (int)width);
@@ -246,6 +263,15 @@ static void prepare_task(void *arg, int task, int worker)
     }
 }
 
+/* The slot of a row whose id is the least above `last`; -1: none. */
+static int slot_after(const uint16_t *ids, int n_slot, int last)
+{
+    int next = -1;
+    for (int s = 0; s < n_slot; s++)
+        if (ids[s] > last && (next < 0 || ids[s] < ids[next])) next = s;
+    return next;
+}
+
 /* The sum over a row's slots, from rows that moe_run made: weighted in slot order, or in a carved layer the chain
  * over all experts in the order of their ids. */
 static void add_given(const ffn *f, int r, int64_t o0, int64_t width, float *acc)
@@ -260,16 +286,25 @@ static void add_given(const ffn *f, int r, int64_t o0, int64_t width, float *acc
         for (int s = 0; s < n_slot; s++) c->dev->v->axpy(acc, weights[s], m->y + (pair + s) * n_embd + o0, (int)width);
         return;
     }
-    int last = -1;
-    for (int i = 0; i < n_slot; i++) {
-        int next = -1;
-        for (int s = 0; s < n_slot; s++)
-            if (ids[s] > last && (next < 0 || ids[s] < ids[next])) next = s;
-        last = ids[next];
+    for (int s = slot_after(ids, n_slot, -1); s >= 0; s = slot_after(ids, n_slot, ids[s]))
         for (int t = 0; t < m->n_term; t++) {
-            int64_t at = ((int64_t)t * m->n_pair + pair + next) * n_embd + o0;
+            int64_t at = ((int64_t)t * m->n_pair + pair + s) * n_embd + o0;
             for (int64_t o = 0; o < width; o++) acc[o] = fmaf(m->scale[at + o], m->y[at + o], acc[o]);
         }
+    for (int s = slot_after(ids, m->low ? n_slot : 0, -1); s >= 0; s = slot_after(ids, n_slot, ids[s]))
+        c->dev->v->add(acc, m->low + (pair + s) * n_embd + o0, (int)width);
+}
+
+/* What adapters add to outputs [o0, o0 + width) of a carved layer's row: each expert's by itself (into `one`), in the order of ids. */
+static void add_merged_low(const ffn *f, int r, int64_t o0, int64_t width, float *one, float *acc)
+{
+    ker_ctx *c = f->c;
+    const uint16_t *ids = ids_of(f, r);
+    int n_slot = c->rt.n_slot[f->r0 + r];
+    for (int s = slot_after(ids, n_slot, -1); s >= 0; s = slot_after(ids, n_slot, ids[s])) {
+        memset(one, 0, sizeof(float) * (size_t)width);
+        low_add(c, &f->lows[LOW_DOWN], c->ff.pair_pos[c->ff.slot_at[r] + s], o0, width, one);
+        c->dev->v->add(acc, one, (int)width);
     }
 }
 
@@ -285,6 +320,11 @@ static void put_pairs(const ffn *f, const float *part, int64_t o0, int64_t width
             if (!f->merged) {
                 memcpy(c->ff.run_y + pair * n_embd + o0, part + c->ff.pair_pos[local] * width, sizeof(float) * (size_t)width);
                 continue;
+            }
+            if (f->low) {
+                float *low = c->low.run + pair * n_embd + o0;
+                memset(low, 0, sizeof(float) * (size_t)width);
+                low_add(c, &f->lows[LOW_DOWN], c->ff.pair_pos[local], o0, width, low);
             }
             int k = mat_kind(&f->w->merged), n_term = mat_terms(f->w->merged.type);
             for (int64_t o = o0; o < o0 + width; o++) {
@@ -321,6 +361,7 @@ static void down_task(void *arg, int task, int worker)
             down.next = i + 1 < f->n_active ? expert(f, DOWN, i + 1).data + o0 * down.row_bytes
                         : f->sh_down ? f->sh_down->data + o0 * f->sh_down->row_bytes : expert(f, DOWN, 0).data + o1 * down.row_bytes;
             mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
+            for (int p = first; f->low && p < c->ff.ex_off[e + 1]; p++) low_add(c, &f->lows[LOW_DOWN], p, o0, width, part + p * width);
             const float *bias = bias_of(f, KER_W_BDOWN_EXPS, e, n_out);
             for (int p = first; bias && p < c->ff.ex_off[e + 1]; p++) ops->add(part + p * width, bias + o0, (int)width);
         }
@@ -334,12 +375,15 @@ static void down_task(void *arg, int task, int worker)
         mat down = *f->sh_down;
         if (f->routed && !f->merged) down.next = expert(f, DOWN, 0).data + o1 * f->down->row_bytes;
         mat_mul(&down, c->ff.sh_act.p[k], c->ff.sh_act.stride[k], f->n, o0, o1, sh - o0, width, scratch);
+        for (int r = 0; f->low && r < f->n; r++) low_add(c, &f->lows[LOW_SH_DOWN], r, o0, width, sh + r * width);
     }
     for (int r = 0; r < f->n; r++) {
         memset(acc, 0, sizeof(float) * (size_t)width);
         if (f->given) add_given(f, r, o0, width, acc);
-        else if (f->routed && f->merged) ops->add(acc, part + r * width, (int)width);
-        else if (f->routed) {
+        else if (f->routed && f->merged) {
+            ops->add(acc, part + r * width, (int)width);
+            if (f->low) add_merged_low(f, r, o0, width, part + r * width, acc);
+        } else if (f->routed) {
             const float *weights = c->rt.weights + trace_at(c, f->layer, f->r0 + r);
             for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++)
                 ops->axpy(acc, weights[s], part + c->ff.pair_pos[c->ff.slot_at[r] + s] * width, (int)width);
@@ -374,6 +418,31 @@ static void give_experts(ffn *f)
     if (s->acquire && s->release) s->release(s->user, f->layer, f->c->ff.active, f->n_active);
 }
 
+/* What adapters have to add in this pass: jobs of all six products; t of gate and up. */
+static int low_first(ffn *f)
+{
+    ker_ctx *c = f->c;
+    static const enum ker_role dense[3] = { KER_W_GATE, KER_W_UP, KER_W_DOWN }, shared[3] = { KER_W_GATE_SH, KER_W_UP_SH, KER_W_DOWN_SH }, experts[3] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS };
+    static const int at[3] = { LOW_GATE, LOW_UP, LOW_DOWN }, sh_at[3] = { LOW_SH_GATE, LOW_SH_UP, LOW_SH_DOWN };
+    int64_t n_embd = c->dev->m.n_embd, one = f->routed ? f->gate->n_out : 0;
+    for (int i = 0; i < 3; i++) {
+        f->lows[at[i]] = (low_job){ .layer = f->layer, .role = experts[i], .x = c->y + f->r0 * n_embd, .x_row = n_embd, .n = f->routed ? f->n_pair : 0, .first = f->r0,
+                                    .row = c->ff.pair_row, .e = c->low.e };
+        f->lows[sh_at[i]] = (low_job){ .layer = f->layer, .role = (f->routed || f->given ? shared : dense)[i], .x = c->y + f->r0 * n_embd, .x_item = n_embd,
+                                       .n = f->sh_gate ? f->n : 0, .first = f->r0 };
+    }
+    low_job *down = &f->lows[LOW_DOWN], *sh = &f->lows[LOW_SH_DOWN];
+    down->x = c->ff.h;
+    down->x_item = f->merged ? 0 : one;
+    down->x_row = f->merged ? one * c->dev->m.n_expert : 0;
+    down->x_e = f->merged ? one : 0;
+    sh->x = c->ff.h_sh;
+    sh->x_item = f->sh_down ? f->sh_down->n_in : 0;
+    for (int e = 0; f->routed && e < c->dev->m.n_expert; e++)
+        for (int p = c->ff.ex_off[e]; p < c->ff.ex_off[e + 1]; p++) c->low.e[p] = e;
+    return low_prepare(c, f->lows, LOW_DOWN);
+}
+
 static int ffn_run(ffn *f)
 {
     ker_ctx *c = f->c;
@@ -403,9 +472,11 @@ static int ffn_run(ffn *f)
         f->cut.sh_blocks = (f->cut.n_ff_sh + f->cut.sh_block - 1) / f->cut.sh_block;
         n_prepare += f->n;
     }
+    if (!rc && f->low) rc = low_first(f);
     if (!rc) rc = ctx_run(c, (f->routed ? f->n_active * f->cut.ex_blocks : 0) + f->cut.sh_blocks, gate_up_task, f);
     f->cut.per = f->n == 1 ? n_prepare : 4;
     if (!rc && n_prepare) rc = ctx_run(c, (n_prepare + f->cut.per - 1) / f->cut.per, prepare_task, f);
+    if (!rc && f->low) rc = low_prepare(c, &f->lows[LOW_DOWN], 2);
     f->cut.down_block = block_rows(d, m->n_embd, f->n);
     int most = (d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK / (1 + f->n + n_prepare) & ~15;
     if (f->cut.down_block > most) f->cut.down_block = most;
@@ -422,6 +493,7 @@ static int ffn_passes(ffn *f)
     ker_ctx *c = f->c;
     bool slots = f->routed || f->given;
     int rc = c->state;
+    f->low = low_acts(c) && (!f->run || f->low);
     f->finish = !f->run && ctx_finishes(c, f->layer, KER_PART_FFN);
     for (int r = 0; r < f->of.n_row && !rc; r += f->n, f->of.pair += slots ? f->n_pair : 0) {
         int pairs = 0;
@@ -510,6 +582,15 @@ static bool run_room(ker_ctx *c, int64_t n, bool scaled)
     return ok;
 }
 
+static bool low_room(ker_ctx *c, int64_t n)
+{
+    if (n <= c->low.run_cap) return true;
+    free(c->low.run);
+    c->low.run = act_alloc(sizeof(float) * (size_t)n);
+    c->low.run_cap = c->low.run ? n : 0;
+    return c->low.run != NULL;
+}
+
 int cpu_moe_run(ker_ctx *c, int layer, ker_moe *moe)
 {
     ffn f = moe_part(c, layer, true);
@@ -537,10 +618,13 @@ int cpu_moe_run(ker_ctx *c, int layer, ker_moe *moe)
     f.of.width = moe->width;
     f.run = true;
     take_job j = { c, moe, 1u << mat_kind(f.gate) | 1u << mat_kind(f.up) };
+    f.low = c->open && moe->x == c->y && low_acts(c);      /* its own rows: their configurations are known */
+    if (f.low && carved && !low_room(c, n_pair * n_embd)) return Q_NOMEM;
     int rc = ctx_run(c, moe->n, take_task, &j);
     if (!rc) rc = ffn_passes(&f);
     moe->y = c->ff.run_y;
     moe->scale = carved ? c->ff.run_scale : NULL;
+    moe->low = carved && f.low ? c->low.run : NULL;
     return rc;
 }
 

@@ -123,6 +123,7 @@ typedef struct heads_job {
     const acts *in;                /* rows [batch row][head]                                 */
     float *y;                      /* head h of row r: y + (r * n_head + h) * width          */
     int width, block, blocks;      /* outputs of a task; tasks of a head                     */
+    const low_job *low;            /* items [batch row][head]                                */
 } heads_job;
 
 static void heads_task(void *arg, int task, int worker)
@@ -135,21 +136,29 @@ static void heads_task(void *arg, int task, int worker)
     w.data += h * j->apart;
     mat_mul(&w, j->in->p[kind] + h * stride, n_head * stride, c->b.n, o0, o1, j->y + (int64_t)h * j->width, (int64_t)n_head * j->width,
             dev_mat_scratch(c->dev, worker));
+    for (int i = h; low_acts(c) && i < c->b.n * n_head; i += n_head) low_add(c, j->low, i, o0, o1 - o0, j->y + (int64_t)i * j->width + o0);
 }
 
-static int heads_product(ker_ctx *c, const layer_w *w, enum ker_role role, const acts *in, float *y, int width)
+/* x, x_head: the F32 behind `in`, and numbers from one head's to the next. */
+static int heads_product(ker_ctx *c, int layer, enum ker_role role, const acts *in, const float *x, int64_t x_head, float *y, int width)
 {
+    const layer_w *w = dev_layer(c->dev, layer);
     int n_head = c->dev->m.n_head;
-    heads_job j = { c, w->w[role], w->apart[role], in, y, width, 0, 0 };
+    low_job low = { .layer = layer, .role = role, .x = x, .x_item = x_head, .n = c->b.n * n_head, .per = n_head };
+    heads_job j = { c, w->w[role], w->apart[role], in, y, width, 0, 0, &low };
+    int rc = low_prepare(c, &low, 1);
+    if (rc) return rc;
     j.block = block_rows(c->dev, j.w.n_out * n_head, c->b.n);
     j.blocks = (int)((j.w.n_out + j.block - 1) / j.block);
     return ctx_run(c, n_head * j.blocks, heads_task, &j);
 }
 
-static prod product(ker_ctx *c, const layer_w *w, enum ker_role role, const acts *in, float *y)
+/* x: the F32 behind `in`; low: the caller's, for what adapters add. */
+static prod product(ker_ctx *c, int layer, enum ker_role role, const acts *in, const float *x, float *y, low_job *low)
 {
-    const mat *a = &w->w[role];
-    return (prod){ .w = a, .act = in->p[mat_kind(a)], .act_stride = in->stride[mat_kind(a)], .n = c->b.n, .y = y, .y_stride = a->n_out };
+    const mat *a = &dev_layer(c->dev, layer)->w[role];
+    *low = low_rows(c, layer, role, x, a->n_in);
+    return (prod){ .w = a, .act = in->p[mat_kind(a)], .act_stride = in->stride[mat_kind(a)], .n = c->b.n, .y = y, .y_stride = a->n_out, .low = low, .n_low = 1 };
 }
 
 int mla_attn(ker_ctx *c, int layer)
@@ -161,17 +170,20 @@ int mla_attn(ker_ctx *c, int layer)
     int n = c->b.n;
     mla_job j = { c, w, layer, n <= 2 ? n : 4 };
     int tasks = (n + j.per - 1) / j.per;
-    prod in[2] = { product(c, w, first, &c->in, low ? c->mla.low : c->mla.q), product(c, w, KER_W_KV_A, &c->in, c->att.k) };
+    low_job change[3];
+    prod in[2] = { product(c, layer, first, &c->in, c->y, low ? c->mla.low : c->mla.q, &change[0]), product(c, layer, KER_W_KV_A, &c->in, c->y, c->att.k, &change[1]) };
     int rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], 1u << mat_kind(in[0].w) | 1u << mat_kind(in[1].w));
+    if (!rc) rc = low_prepare(c, change, 2);
     if (!rc) rc = ctx_products(c, in, 2);
     if (!rc && low) rc = ctx_run(c, tasks, low_task, &j);
-    prod q = product(c, w, low ? KER_W_Q_B : KER_W_Q, &c->mla.low_act, c->mla.q);
+    prod q = product(c, layer, low ? KER_W_Q_B : KER_W_Q, &c->mla.low_act, c->mla.low, c->mla.q, &change[2]);
+    if (!rc && low) rc = low_prepare(c, &change[2], 1);
     if (!rc && low) rc = ctx_products(c, &q, 1);
     if (!rc) rc = ctx_run(c, tasks, rope_task, &j);
-    if (!rc) rc = heads_product(c, w, KER_W_K_B, &c->mla.nope_act, c->att.q, m->head_dim);
+    if (!rc) rc = heads_product(c, layer, KER_W_K_B, &c->mla.nope_act, c->mla.q, m->latent.nope + m->latent.rope, c->att.q, m->head_dim);
     if (!rc) rc = attn_attend(c, layer);
     if (!rc) rc = ctx_run(c, tasks, latent_task, &j);
-    if (!rc) rc = heads_product(c, w, KER_W_V_B, &c->mla.o_act, c->mla.o, m->latent.v);
+    if (!rc) rc = heads_product(c, layer, KER_W_V_B, &c->mla.o_act, c->att.o, m->latent.kv_rank, c->mla.o, m->latent.v);
     if (!rc) rc = ctx_run(c, tasks, out_task, &j);
-    return rc ? rc : attn_output(c, layer);
+    return rc ? rc : attn_output(c, layer, c->mla.o);
 }

@@ -80,6 +80,8 @@ static void prod_task(void *arg, int task, int worker)
     int64_t o0 = (int64_t)(task - p->first) * p->block, o1 = o0 + p->block < p->w->n_out ? o0 + p->block : p->w->n_out;
     mat_mul(p->w, p->act, p->act_stride, p->n, o0, o1, p->y, p->y_stride, dev_mat_scratch(j->c->dev, worker));
     const vec_ops *ops = j->c->dev->v;
+    for (int r = 0; p->low && r < p->n; r++)
+        for (int l = 0; l < p->n_low; l++) low_add(j->c, &p->low[l], r, o0, o1 - o0, p->y + r * p->y_stride + o0);
     for (int r = 0; p->add_to && r < p->n; r++) {
         float *x = p->add_to + r * p->y_stride + o0;
         ops->add(x, p->y + r * p->y_stride + o0, (int)(o1 - o0));

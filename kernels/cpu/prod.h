@@ -3,12 +3,13 @@
 #ifndef QUORUM_CPU_PROD_H
 #define QUORUM_CPU_PROD_H
 
-#include "kernels/cpu/ctx.h"
+#include "kernels/cpu/low.h"
 
 /* Fills y with the normed rows of x and prepares them for every kind in `kinds` (bits of ker_act). */
 int ctx_norm(ker_ctx *, const float *w, unsigned kinds);
 
-/* Products that share a barrier: y[r * y_stride + o] = W[o] . act[r], then add_to[same place] += y. */
+/* Products that share a barrier: y[r * y_stride + o] = W[o] . act[r], what the n_low changes of it add to row r, then add_to[same
+ * place] += y. */
 typedef struct prod {
     const mat *w;
     const uint8_t *act;
@@ -17,6 +18,8 @@ typedef struct prod {
     float *y, *add_to;             /* add_to may be NULL */
     int64_t y_stride;
     int layer, part;               /* with add_to: who answers for the sums (ctx_mark)            */
+    const low_job *low;            /* prepared; NULL: the product alone                           */
+    int n_low;
     int block, first;              /* filled by ctx_products */
 } prod;
 int ctx_products(ker_ctx *, prod *p, int n);

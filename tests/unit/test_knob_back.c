@@ -2,7 +2,7 @@
  * bytes again; changed in the middle of a generation it gives what a timeline that was built so, token by token, gives, and a
  * position knob what all tokens under it give. Each value does something. Bytes are compared, no clock is looked at. */
 #include "engine/engine.h"
-#include "tests/engine_util.h"
+#include "tests/adapter_help.h"
 #include "tests/test.h"
 
 enum { PROMPT = 24, BEFORE = 5, AFTER = 6 };
@@ -10,7 +10,7 @@ typedef struct turn { const char *name, *value, *with; } turn;         /* with: 
 static const turn turns[] = {
     { "experts.k", "1", NULL }, { "experts.k", "x2", NULL }, { "experts.k", "1:2,2:5", NULL }, { "experts.min_p", "1", NULL }, { "experts.ban", "1:0,1:1,2:3,2:4", NULL },
     { "experts.pin", "1:5,2:7", NULL }, { "experts.bias", "1:4=3,2:6=-2", NULL }, { "experts.temperature", "0.25", NULL }, { "attention.heads_off", "0:1,2:3", NULL },
-    { "norm.eps", "0.1", NULL }, { "rope.theta", "500", NULL }, { "kv.type", "q8_0", NULL }, { "kv.type", "f32", NULL }, { "ffn.width", "50%", NULL }, { "ffn.width", "7", NULL }, { "ffn.width", "0:24,1-2:3", NULL },
+    { "lora.scale", "0.7", NULL }, { "norm.eps", "0.1", NULL }, { "rope.theta", "500", NULL }, { "kv.type", "q8_0", NULL }, { "kv.type", "f32", NULL }, { "ffn.width", "50%", NULL }, { "ffn.width", "7", NULL }, { "ffn.width", "0:24,1-2:3", NULL },
     { "ffn.width", "50%:magnitude", NULL }, { "ffn.width", "1-2:3:magnitude", NULL },
     { "rope.scaling", "linear", "rope.factor 4" }, { "rope.scaling", "yarn", "rope.factor 4 rope.original_context 64" }, { "rope.factor", "3", "rope.scaling linear" },
     { "rope.factor", "8", "rope.scaling yarn rope.original_context 64" }, { "rope.original_context", "16", "rope.scaling yarn rope.factor 4" },
@@ -143,6 +143,10 @@ static void walk(const char *name)
     if (rc)
         return;
     n_vocab = eng_model_info(m)->n_vocab;
+    eng_low low = help_low(m, KER_W_Q, 1, 4, .5f);         /* lora.scale acts on something; its own value is 1 */
+    eng_adapter *style = NULL;
+    CHECK_MSG(eng_adapter_make(m, "style", &low, 1, "", &style, err) == 0 && eng_model_adapter_add(m, style, "style", err) == 0, "%s", err);
+    help_low_free(&low, 1);
     for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
         there_and_back(&turns[i]);
         in_mid_generation(&turns[i]);

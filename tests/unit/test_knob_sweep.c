@@ -120,6 +120,15 @@ static values values_of(const eng_config *c, const q_knob *k)
             add(&a, q_strdup("\xff"));
             break;
         }
+        if (strcmp(k->name, "lora.scale") == 0) {          /* nothing is loaded (tests/unit/test_lora.c has adapters) */
+            add(&a, q_strdup("none"));
+            add(&a, q_strdup("0"));
+            a.n_in = a.n;
+            add(&a, q_strdup("style=1"));
+            add(&a, q_strdup("1"));
+            add(&a, q_strdup("\xff"));
+            break;
+        }
         add(&a, q_strdup("none"));
         add(&a, q_strdup("a,\\n,\\,"));
         add(&a, q_printf("%0*d", (int)k->max, 0));

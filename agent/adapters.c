@@ -1,0 +1,181 @@
+/* agent/adapters: /lora: adapters of the model that answers. What loads or drops one runs in the engine's lane, between answers; a scale is
+ * an edit of the configuration like any other (lora.scale), live between two tokens, and F9 takes it back. */
+#include "base/say.h"
+#include "agent/errands.h"
+#include "agent/talk.h"
+#include "provider/provider.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The present value of lora.scale without the pieces of one adapter (NULL: with all), "" for none; malloc'ed. */
+static char *without(const prov_config *c, const char *name)
+{
+    q_buf now = { 0 }, out = { 0 };
+    const char *p = prov_config_get(c, "lora.scale", &now);
+    for (p = strcmp(p, "none") == 0 ? "" : p; *p; p += *p == ',') {
+        size_t n = strcspn(p, ","), own = strcspn(p, "=@,");
+        if (!name || own != strlen(name) || memcmp(p, name, own) != 0) {
+            q_buf_puts(&out, out.len ? "," : "");
+            q_buf_add(&out, p, n);
+        }
+        p += n;
+    }
+    q_buf_puts(&out, "");
+    q_buf_free(&now);
+    return q_buf_take(&out);
+}
+
+/* "style 0.7" or "style@0-11 0" into the present value. */
+static void scale(agt *a, const char *where, const char *value)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    prov_config *c = a->shown.cfg ? prov_config_copy(a->shown.cfg) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    if (!c) {
+        note(&a->events, AGT_ERROR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
+        return;
+    }
+    char *rest = without(c, strchr(where, '@') ? NULL : where), *all = q_printf("%s%s%s=%s", rest, *rest ? "," : "", where, value);
+    desk_edit(&a->desk, EDIT_SET, 0, "lora.scale", all);
+    free(all);
+    free(rest);
+    prov_config_free(c);
+}
+
+/* ---- the engine's lane ---- */
+/* What a token costs more under c than with lora.scale at none. */
+static prov_cost more(const prov_config *c)
+{
+    char err[Q_ERRLEN];
+    prov_config *none = prov_config_copy(c);
+    prov_cost with = prov_config_cost(c), base;
+    prov_config_set(none, "lora.scale", "none", err);
+    base = prov_config_cost(none);
+    prov_config_free(none);
+    return (prov_cost){ with.params - base.params, with.bytes - base.bytes };
+}
+
+static cJSON *as_data(const prov_adapter *v)
+{
+    char hash[20];
+    cJSON *one = cJSON_CreateObject();
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)v->hash);
+    cJSON_AddStringToObject(one, "name", v->name);
+    cJSON_AddStringToObject(one, "path", v->path);
+    cJSON_AddStringToObject(one, "base", v->base);
+    cJSON_AddStringToObject(one, "hash", hash);
+    cJSON_AddNumberToObject(one, "params", (double)v->params);
+    cJSON_AddNumberToObject(one, "bytes", (double)v->bytes);
+    cJSON_AddNumberToObject(one, "matrices", v->matrices);
+    cJSON_AddNumberToObject(one, "rank_min", v->rank_min);
+    cJSON_AddNumberToObject(one, "rank_max", v->rank_max);
+    cJSON_AddNumberToObject(one, "first_layer", v->first_layer);
+    cJSON_AddNumberToObject(one, "last_layer", v->last_layer);
+    return one;
+}
+
+static void list(agt *a)
+{
+    prov_adapter *v;
+    int n = prov_adapters(a->seat.who, &v);
+    q_buf out = { 0 }, now = { 0 };
+    cJSON *data = cJSON_CreateObject(), *all = cJSON_AddArrayToObject(data, "adapters");
+    const char *value = prov_config_get(a->seat.cfg, "lora.scale", &now);
+    for (int i = 0; i < n; i++) {
+        char size[32];
+        cJSON_AddItemToArray(all, as_data(&v[i]));
+        q_buf_say(&out, _("%-16s rank %d to %d, %d matrices of layers %d to %d, %.2f million parameters, %s\n"), v[i].name, v[i].rank_min, v[i].rank_max, v[i].matrices,
+                  v[i].first_layer, v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].bytes, size));
+        q_buf_say(&out, "                 %s\n", v[i].path);
+    }
+    prov_cost cost = more(a->seat.cfg);
+    cJSON_AddStringToObject(data, "scale", value);
+    cJSON_AddNumberToObject(data, "token_params", (double)cost.params);
+    cJSON_AddNumberToObject(data, "token_bytes", (double)cost.bytes);
+    if (n) {
+        char size[32];
+        q_buf_say(&out, _("lora.scale %s: %.2f million parameters and %s more for each token\n"), value, (double)cost.params / 1e6, q_bytes_words(cost.bytes, size));
+    } else
+        q_buf_say(&out, "%s\n", _("no adapter is loaded: /lora load FILE takes a GGUF adapter or a PEFT folder"));
+    note_page(&a->events, "/lora", q_buf_take(&out), cJSON_PrintUnformatted(data));
+    cJSON_Delete(data);
+    prov_adapters_free(v, n);
+    q_buf_free(&now);
+}
+
+/* FILE or FILE=SCALE, as --lora takes it. */
+static void load(agt *a, const char *what)
+{
+    char err[Q_ERRLEN], *name = NULL, *end = NULL, *path = q_home_path(what), *eq = strrchr(path, '=');
+    double x = eq ? strtod(eq + 1, &end) : 1;
+    bool scaled = eq && end > eq + 1 && !*end;
+    if (scaled)
+        *eq = 0;
+    int rc = prov_adapter_load(a->seat.who, path, NULL, &name, err);
+    if (rc < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    else {
+        char *rest = without(a->seat.cfg, NULL), num[32];
+        q_knob_number(num, scaled ? x : 1);
+        char *all = q_printf("%s%s%s=%s", rest, *rest ? "," : "", name, num);
+        desk_edit(&a->desk, EDIT_SET, 0, "lora.scale", all);
+        note(&a->events, AGT_INFO, _("the adapter %s is loaded and acts at %s: /lora scale %s NUMBER changes that, /lora off %s takes it away"), name, num, name, name);
+        free(all);
+        free(rest);
+    }
+    free(name);
+    free(path);
+}
+
+static void off(agt *a, const char *name)
+{
+    char err[Q_ERRLEN], *rest = without(a->seat.cfg, name);
+    int rc = prov_adapter_drop(a->seat.who, name, err);
+    if (rc < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    else {
+        desk_edit(&a->desk, EDIT_SET, 0, "lora.scale", *rest ? rest : "none");
+        note(&a->events, AGT_INFO, _("the adapter %s is gone from memory; its file stays"), name);
+    }
+    free(rest);
+}
+
+static void act(agt *a, const job *j)
+{
+    if (!a->seat.who)
+        note(&a->events, AGT_ERROR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
+    else if (strcmp(j->value, "load") == 0)
+        load(a, j->text);
+    else if (strcmp(j->value, "off") == 0)
+        off(a, j->text);
+    else
+        list(a);
+}
+
+static const job_row job_lora_act = { .name = "lora act", .lane = LANE_ENGINE, .end = END_DROPPED, .run = act };
+
+/* ---- the quick lane ---- */
+static void lora(agt *a, const job *j)
+{
+    char *text = q_strdup(j->text ? j->text : ""), *at = text + strspn(text, " \t\n");
+    size_t n = strcspn(at, " \t\n");
+    char *verb = q_strndup(at, n), *rest = at + n + strspn(at + n, " \t\n");
+    for (size_t len = strlen(rest); len && strchr(" \t\n", rest[len - 1]); ) rest[--len] = 0;
+    size_t name = strcspn(rest, " \t=");
+    if (!*verb || strcmp(verb, "list") == 0)
+        desk_post(&a->desk, &job_lora_act, 0, 0, "", "list");
+    else if ((strcmp(verb, "load") == 0 || strcmp(verb, "off") == 0) && *rest)
+        desk_post(&a->desk, &job_lora_act, 0, 0, rest, verb);
+    else if (strcmp(verb, "scale") == 0 && *rest && rest[name]) {
+        char *value = rest + name + strspn(rest + name, " \t=");
+        rest[name] = 0;
+        scale(a, rest, value);
+    } else
+        note(&a->events, AGT_ERROR, _("/lora lists; /lora load FILE[=SCALE], scale NAME NUMBER, scale NAME@LAYERS NUMBER, off NAME"));
+    free(verb);
+    free(text);
+}
+
+const job_row job_lora = { .name = "lora", .lane = LANE_QUICK, .end = END_CARRIED, .run = lora };

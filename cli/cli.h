@@ -44,6 +44,9 @@ int cli_model_map(const cli_map *);         /* map.c */
 int cli_model_guard(const char *file, const char *db, bool json);      /* guard.c; db NULL: the user's */
 typedef struct cli_pull { const char *what, *to, *token_file; int lines, stall; bool list, force, json; } cli_pull;     /* 0: not said */
 int cli_model_pull(const cli_pull *);       /* pull.c */
+typedef struct cli_merge { const char *base, *out, *type; const char *const *adapter; int n; bool force; } cli_merge;      /* adapter: FILE or FILE=SCALE */
+int cli_adapter_merge(const cli_merge *);   /* adapter.c */
+int cli_adapter_export(const char *adapter, const char *out, const char *base, bool force);
 int cmd_memory(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

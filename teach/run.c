@@ -379,6 +379,10 @@ static int train(running *r, char *err)
     int64_t from = q_now_ns();
     int rc = trn_run(r->m, r->before, r->init, &o, &t, r->name, note, &r->adapter, err);
     put_number(r->run, "seconds", shelf_number(r->run, "seconds", 0) + (double)(q_now_ns() - from) / 1e9);
+    if (rc < 0) {                        /* how long it took so far is kept; what went wrong is said already */
+        char ignored[Q_ERRLEN];
+        save(r, "running", ignored);
+    }
     if (rc == Q_OK) {
         *slash = 0;
         rc = q_mkdirs(file, err);

@@ -172,7 +172,7 @@ static void readme_run(const course_recipe *r, q_buf *out)
     if (r->c.method != ADV_FULL)
         q_buf_puts(out, "    ./run.sh merge\n");
     q_buf_puts(out, "    LLAMA_CPP=~/llama.cpp ./run.sh gguf\n\n");
-    q_buf_puts(out, _("`train` goes on from its last checkpoint when it was interrupted. `gguf` makes model.gguf with llama.cpp's convert_hf_to_gguf.py;\n"
+    q_buf_puts(out, _("`train` goes on from its last checkpoint when it was interrupted. `gguf` makes model.gguf with llama.cpp's convert_hf_to_gguf.py (without\nLLAMA_CPP with quorum model convert, where that takes such a folder);\n"
                       "quorum opens that file, and llama-quantize makes smaller ones of it. What is trained lies in output/"));
     q_buf_puts(out, r->c.method != ADV_FULL ? _(", the model joined with it in merged/.\n\n") : ".\n\n");
 }
@@ -238,9 +238,10 @@ void course_run(const course_recipe *r, q_buf *out)
                         : r->gpus > 1 || r->c.shard ? "    FORCE_TORCHRUN=1 llamafactory-cli train config.yaml\n" : "    llamafactory-cli train config.yaml\n");
     q_buf_puts(out, "    ;;\nmerge)\n");
     q_buf_puts(out, lora ? "    python3 merge.py \"$model\"\n    ;;\n" : "    : ;;\n");
-    q_buf_printf(out, "gguf)\n    : \"${LLAMA_CPP:?%s}\"\n    rm -f model.part\n"
-                      "    python3 \"$LLAMA_CPP/convert_hf_to_gguf.py\" \"$result\" --outfile model.part --outtype bf16\n    mv model.part model.gguf\n    ;;\n",
-                 _("names the folder of llama.cpp, which has convert_hf_to_gguf.py"));
+    q_buf_printf(out, "gguf)\n    rm -f part.gguf\n    if [ -n \"${LLAMA_CPP:-}\" ]; then\n"
+                      "        python3 \"$LLAMA_CPP/convert_hf_to_gguf.py\" \"$result\" --outfile part.gguf --outtype bf16\n"
+                      "    elif ! quorum model convert \"$result\" part.gguf; then\n        echo \"%s\" >&2\n        exit 1\n    fi\n    mv part.gguf model.gguf\n    ;;\n",
+                 _("this quorum does not make a GGUF of such a folder: name the folder of llama.cpp in LLAMA_CPP, it has convert_hf_to_gguf.py"));
     q_buf_printf(out, "*)\n    echo \"%s\" >&2\n    exit 2\n    ;;\nesac\n", _("run.sh: one of train, merge, gguf"));
     q_buf_free(&weights);
 }

@@ -32,6 +32,11 @@ static int ask(net *n, const pull_hub *h, const adv_pull_way *w, pull_question *
         int ms = tries < LIST_TRIES && pull_again(rc, a) ? pull_pause(tries, w->pause_ms, a) : -1;
         if (rc == Q_CANCEL && a->status && (!q->go || q->go(q->user)))
             rc = Q_OK;                   /* we had enough of it */
+        if (rc == Q_NOTFOUND && !a->status) {      /* nobody answered: what lies between here and the hub */
+            char *why = q_strdup(err);
+            q_fail(err, rc, _("%s (is there a network? QUORUM_HUB names a mirror, https_proxy a proxy)"), why);
+            free(why);
+        }
         if (ms < 0 || rc == Q_CANCEL)
             return rc;
         pull_answer_free(a);

@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 SHAPES = ["0.6b", "4b", "8b", "32b", "30b-a3b", "235b-a22b", "llama-70b", "qwen2.5-72b", "gpt-oss-20b", "mixtral-8x7b", "next-80b",
-          "3.6-35b-a3b", "3.5-27b", "3.5-397b-a17b", "glm-4.5-air", "v2-lite", "olmoe-1b-7b", "gemma3-4b"]
+          "3.6-35b-a3b", "3.5-0.8b", "3.5-2b", "3.5-4b", "3.5-9b", "3.5-27b", "3.5-397b-a17b", "glm-4.5-air", "v2-lite", "olmoe-1b-7b", "gemma3-4b"]
 TYPES = ["Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0", "BF16", "IQ4_XS", "MXFP4"]
 
 

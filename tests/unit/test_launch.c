@@ -104,7 +104,7 @@ static void more_users_never_fit_better(void)
 
 static void names_stay_in_their_line(void)
 {
-    static const char *const bad[] = { "a\nb", "-x", "", "a\rb", "a\033[2J", "a\177" };
+    static const char *const bad[] = { "a\nb", "-x", "", "a\rb", "a\033[2J", "a\177", "a\xC2\x9B" "2J", "a\xE2\x80\xAE" "b", "a\xE2\x80\xA8" "b", "a\xFF" "b" };
     adv_machine m = machine(1, 80, 64);
     adv_launch p;
     char err[Q_ERRLEN] = "";

@@ -254,6 +254,7 @@ static bool endless(play *p, int fd, const char *request, const char *body, int 
             ;
         return false;
     }
+    if (strstr(request, " /absurd")) return play_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\nConnection: close\r\n\r\nx"), false;
     play_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 104857600\r\n\r\n");
     for (int i = 0; i < 1600 && play_bytes(fd, part, sizeof part); i++)
         ;
@@ -271,6 +272,9 @@ static void what_is_too_much_is_ended(void)
     net_request q = { .url = at(p, "/body"), .data = keep, .user = &few };
     CHECK_INT(net_run(n, &q, &reply, err), Q_CANCEL);
     CHECK(got.len >= few && got.len < few + (1 << 20));
+    q = (net_request){ .url = at(p, "/absurd"), .limit = { .body = 1 << 20 } };
+    net_run(n, &q, &reply, err);
+    CHECK_MSG(reply.length == INT64_MAX, "%lld", (long long)reply.length);       /* more than any is, and not unknown */
     play_close(p);
 }
 

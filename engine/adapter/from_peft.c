@@ -82,7 +82,7 @@ static int find_module(const folder *f, const char *module, int depth, change *c
 {
     snprintf(c->name, sizeof c->name, "%.*s.weight", NAME - 20, module);
     bool known = module_find(f->a, c->name, &c->at);
-    if (known && !c->at.stacked) snprintf(c->name, sizeof c->name, "%s", module);        /* what patterns are compared with */
+    if (known && peft_config_targets(&f->c, c->name) != 1) snprintf(c->name, sizeof c->name, "%s", module);      /* what patterns are compared with */
     if (!known) known = find_parameter(f, module, depth, c);
     for (int i = 0; known && i < c->at.n; i++) known = lows_role(c->at.role[i]);
     if (known) return Q_OK;

@@ -188,11 +188,11 @@ int lows_finish(eng_adapter *ad, char *err)
     return Q_OK;
 }
 
-int lows_base(const eng_adapter *ad, const eng_model *m, char *err)
+int lows_base(const eng_adapter *ad, const eng_model *m, bool tied, char *err)
 {
     if (*ad->arch && strcmp(ad->arch, m->arch->name) != 0)
         return q_fail(err, Q_RANGE, _("%s is for another model: it is of architecture %s, and %s is %s"), ad->path, ad->arch, m->info.name, m->arch->name);
-    if (ad->base_id && ad->base_id != m->info.id)
+    if (tied && ad->base_id && ad->base_id != m->info.id)
         return q_fail(err, Q_RANGE, _("%s is for another model: it was made for %s (%016llx), and %s is %016llx; `quorum model lora-export` writes it without that tie"),
                       ad->path, *ad->base ? ad->base : _("a file"), (unsigned long long)ad->base_id, m->info.name, (unsigned long long)m->info.id);
     return Q_OK;

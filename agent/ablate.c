@@ -5,8 +5,6 @@
 #include "agent/talk.h"
 #include "base/say.h"
 #include "advice/examples.h"
-#include "engine/engine.h"
-#include "engine/text.h"
 #include "lab/lab.h"
 
 #include <cjson/cJSON.h>
@@ -21,9 +19,9 @@ typedef struct answer_of {               /* one that is judged */
     turn_of *v; int n;                   /* what stands before it, without a system text */
     char *system;                        /* its conversation's own; NULL: chat.system */
     bool bare;                           /* a text without turns: it stands behind the modules as it is */
-    eng_tokens token;
+    int32_t *id; int n_id;               /* its tokens */
 } answer_of;
-typedef struct answers { answer_of *v; int n, tokens, left; } answers;      /* left: beyond the most, or longer than the model's context */
+typedef struct answers { struct eng_cache *beside; int most; answer_of *v; int n, tokens, left; } answers;      /* most: tokens that the model knows; left: beyond what is measured, or longer than that */
 
 static void answers_free(answers *l)
 {
@@ -32,37 +30,38 @@ static void answers_free(answers *l)
             free(l->v[i].v[k].text);
         free(l->v[i].v);
         free(l->v[i].system);
-        eng_tokens_free(&l->v[i].token);
+        free(l->v[i].id);
     }
     free(l->v);
 }
 
 /* The turns are copied. Q_OK also where there is no room for it. */
-static int add(eng_model *m, answers *l, const turn_of *v, int n, const char *system, bool bare, const char *text, size_t bytes, char *err)
+static int add(answers *l, const turn_of *v, int n, const char *system, bool bare, const char *text, size_t bytes, char *err)
 {
     answer_of x = { .bare = bare, .system = system ? q_strdup(system) : NULL };
-    int rc = eng_tokenize(m, text, bytes, false, &x.token, err), most = eng_model_info(m)->n_ctx_train;
+    x.n_id = lab_tokens(l->beside, text, bytes, &x.id, err);
+    int rc = x.n_id < 0 ? x.n_id : Q_OK;
     size_t before = 0;
     for (int i = 0; i < n; i++)
         before += strlen(v[i].text);
-    bool fits = rc == Q_OK && x.token.n > 0 && l->n < ANSWERS_MOST && l->tokens + x.token.n <= TOKENS_MOST && (most < 1 || x.token.n + (int)(before / 3) < most * 3 / 4);
+    bool fits = rc == Q_OK && x.n_id > 0 && l->n < ANSWERS_MOST && l->tokens + x.n_id <= TOKENS_MOST && (l->most < 1 || x.n_id + (int)(before / 3) < l->most * 3 / 4);
     if (!fits) {
-        l->left += rc == Q_OK && x.token.n > 0;
-        eng_tokens_free(&x.token);
+        l->left += rc == Q_OK && x.n_id > 0;
+        free(x.id);
         free(x.system);
         return rc;
     }
     x.v = q_alloc(sizeof *x.v * (size_t)(n + 1));
     for (int i = 0; i < n; i++)
         x.v[x.n++] = (turn_of){ v[i].who, q_strdup(v[i].text) };
-    l->tokens += x.token.n;
+    l->tokens += x.n_id;
     l->v = q_realloc(l->v, sizeof *l->v * (size_t)(l->n + 1));
     l->v[l->n++] = x;
     return Q_OK;
 }
 
 /* ---- of this conversation: answers that are not marked bad, or only those that are marked good, where any is ---- */
-static int of_branch(agt *a, eng_model *m, answers *out, char *err)
+static int of_branch(agt *a, answers *out, char *err)
 {
     const mem_messages *path = &a->chat.path;
     turn_of *v = q_alloc(sizeof *v * (size_t)(path->n + 1));
@@ -73,7 +72,7 @@ static int of_branch(agt *a, eng_model *m, answers *out, char *err)
     for (int i = 0; i < path->n && rc == Q_OK; i++) {
         const mem_message *x = &path->v[i];
         if (x->role == MEM_ASSISTANT && *x->text && (rc = mem_answer_marked(a->store, x->id, &mark, err)) == Q_OK && (best > 0 ? mark > 0 : mark == 0))
-            rc = add(m, out, v, n, NULL, false, x->text, strlen(x->text), err);
+            rc = add(out, v, n, NULL, false, x->text, strlen(x->text), err);
         if (*x->text && (x->role == MEM_USER || x->role == MEM_ASSISTANT))
             v[n++] = (turn_of){ x->role == MEM_USER ? PROV_USER : PROV_ASSISTANT, x->text };
     }
@@ -82,7 +81,7 @@ static int of_branch(agt *a, eng_model *m, answers *out, char *err)
 }
 
 /* ---- of a file: examples in any of their forms, or plain text ---- */
-static int of_example(eng_model *m, const adv_example *x, answers *out, char *err)
+static int of_example(const adv_example *x, answers *out, char *err)
 {
     turn_of *v = q_alloc(sizeof *v * (size_t)(x->n + 1));
     const char *system = NULL;
@@ -92,7 +91,7 @@ static int of_example(eng_model *m, const adv_example *x, answers *out, char *er
         if (s->who == ADV_SAYS_SYSTEM)
             system = s->text;
         else if (s->who == ADV_SAYS_ASSISTANT && *s->text)
-            rc = add(m, out, v, n, system ? system : "", x->bare, s->text, strlen(s->text), err);
+            rc = add(out, v, n, system ? system : "", x->bare, s->text, strlen(s->text), err);
         if (s->who == ADV_SAYS_USER || (s->who == ADV_SAYS_ASSISTANT && *s->text))
             v[n++] = (turn_of){ s->who == ADV_SAYS_USER ? PROV_USER : PROV_ASSISTANT, s->text };
     }
@@ -100,7 +99,7 @@ static int of_example(eng_model *m, const adv_example *x, answers *out, char *er
     return rc;
 }
 
-static int of_text(eng_model *m, const char *path, answers *out, char *err)
+static int of_text(const char *path, answers *out, char *err)
 {
     q_buf b = { 0 };
     int rc = q_read_file(path, &b, FILE_MOST, err);
@@ -116,13 +115,13 @@ static int of_text(eng_model *m, const char *path, answers *out, char *err)
                     break;
                 }
         }
-        rc = add(m, out, NULL, 0, "", true, b.p + at, n, err);
+        rc = add(out, NULL, 0, "", true, b.p + at, n, err);
     }
     q_buf_free(&b);
     return rc;
 }
 
-static int of_file(eng_model *m, const char *name, answers *out, char *err)
+static int of_file(const char *name, answers *out, char *err)
 {
     char *path = q_home_path(name), why[Q_ERRLEN];
     enum adv_form form;
@@ -130,13 +129,13 @@ static int of_file(eng_model *m, const char *name, answers *out, char *err)
     adv_example x = { 0 };
     int rc = adv_form_of(path, &form, why), got;
     if (rc == Q_FORMAT)
-        rc = of_text(m, path, out, err);
+        rc = of_text(path, out, err);
     else if (rc < 0)
         rc = q_fail(err, rc, "%s", why);
     else if ((rc = adv_reader_open(path, ADV_AS_FOUND, &r, err)) == Q_OK) {
         while (rc == Q_OK && ((got = adv_reader_next(r, &x, NULL, why)) > 0 || got == Q_FORMAT))
             if (got > 0) {
-                rc = of_example(m, &x, out, err);
+                rc = of_example(&x, out, err);
                 adv_example_free(&x);
             }
         adv_reader_close(r);
@@ -192,7 +191,7 @@ static int measure(agt *a, struct eng_cache *beside, const answers *l, lab_reply
         int32_t *ids = NULL;
         int n = prompt_ids(a, &l->v[i], s->text, &ids, err);
         rc = n < 0 ? n : Q_OK;
-        r[i] = (lab_reply){ ids, n < 0 ? 0 : n, l->v[i].token.id, l->v[i].token.n };
+        r[i] = (lab_reply){ ids, n < 0 ? 0 : n, l->v[i].id, l->v[i].n_id };
         s->prompt += n < 0 ? 0 : n;
     }
     if (rc == Q_OK)
@@ -287,7 +286,7 @@ static int each(agt *a, struct eng_cache *beside, module *v, bool *on, const boo
         on[i] = was;
         rc = measure(a, beside, l, r, false, &terms, &other, err);
         for (int k = 0; k < l->n; k++)
-            r[k].n = l->v[k].token.n;
+            r[k].n = l->v[k].n_id;
         if (rc == Q_OK) {
             f[count].added = lab_added_of(was ? other.logp : now.logp, was ? now.logp : other.logp, now.logp, yard.logp, r, l->n);
             f[count].m = &v[i];
@@ -359,7 +358,9 @@ static void ablate(agt *a, const job *j)
     }
     if (rc == Q_OK) {
         bool here = !q.on || is_word(q.on, "conversation", "беседа") || strcmp(q.on, "беседе") == 0;
-        rc = here ? of_branch(a, eng_cache_model(beside), &l, err) : of_file(eng_cache_model(beside), q.on, &l, err);
+        l.beside = beside;
+        l.most = prov_about(a->seat.who)->n_ctx_train;
+        rc = here ? of_branch(a, &l, err) : of_file(q.on, &l, err);
     }
     for (int i = 0; i < n && rc == Q_OK; i++)
         on[i] &= !v[i].problem;

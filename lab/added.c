@@ -81,6 +81,16 @@ int lab_replies(eng_cache *beside, const char *config, bool yardstick, const lab
     return rc;
 }
 
+int lab_tokens(eng_cache *beside, const char *text, size_t n, int32_t **out, char *err)
+{
+    eng_tokens t = { 0 };
+    int rc = eng_tokenize(eng_cache_model(beside), text, n, false, &t, err);
+    *out = rc == Q_OK && t.n ? memcpy(q_alloc(sizeof **out * (size_t)t.n), t.id, sizeof **out * (size_t)t.n) : NULL;
+    rc = rc == Q_OK ? t.n : rc;
+    eng_tokens_free(&t);
+    return rc;
+}
+
 /* Which block each token stands in: its answer, or a piece of it. Returns how many. */
 static int blocks_of(const lab_reply *r, int n, int all, int *block)
 {

@@ -304,6 +304,7 @@ typedef struct lab_added {
     bool enough;                         /* tokens and blocks, to tell anything */
     int verdict;                         /* 1: they are likelier with it, -1: less likely, 0: no difference above noise */
 } lab_added;
+int lab_tokens(struct eng_cache *beside, const char *text, size_t n, int32_t **out, char *err);      /* plain: no control tokens; malloc'ed, returns how many */
 /* Log-probability of each token of each answer behind its prompt, under a configuration (JSON; NULL: the model's own), in a cache of its own: what
  * prompts share is evaluated once, in their order. yardstick: with another kv.type. logp: [sum of n]. The model's thread. */
 int lab_replies(struct eng_cache *beside, const char *config, bool yardstick, const lab_reply *, int n, const lab_terms *, double *logp, char *err);

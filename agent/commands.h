@@ -98,6 +98,8 @@
       .complete = AGT_COMPLETE_MODULE) \
     X(lora, JOB(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
       N_("adapters on this model: load one, how much each acts (also from the next token of an answer on), what they cost"), .words = "load,off,scale,list") \
+    X(ablate, JOB(ablate), "вклад", N_("modules [NAME …] on FILE|conversation"), \
+      N_("what each module adds: how much likelier accepted answers are with it than without it, and what it costs"), .needs = true, .words = "modules") \
     X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last] | A [B] free [--blind] | --other MODEL"), \
       N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
     X(prefer, RUN(choose), "предпочесть", "[1|2|same]", \

@@ -252,6 +252,49 @@ static void a_pair_of_devices_takes_what_one_computes(void)
     model_free(m);
 }
 
+/* ---- experts that come from a source ---- */
+
+static int bring(void *user, int layer, const int *ids, int n, ker_expert *to)
+{
+    const model *m = user;
+    const weight *w = m->w[layer + 1];
+    for (int i = 0; i < n; i++) {
+        int64_t one = (int64_t)m->m.n_embd * m->m.n_ff_exp * ids[i];
+        to[i] = (ker_expert){ w[KER_W_GATE_EXPS].f + one, w[KER_W_UP_EXPS].f + one, w[KER_W_DOWN_EXPS].f + one };
+    }
+    return Q_OK;
+}
+
+static void experts_of_a_source_are_changed_alike(void)
+{
+    model *m = model_new(&specs[2]);
+    adapter a;
+    adapter_make(&a, m, 61, 4, everything);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[1]);
+    ker_adapt two[2];
+    act(g, &a, NULL, two, true);
+    for (int with = 0; with < 2; with++) {
+        ker_dev *d = NULL;
+        CHECK_INT(backend->open(&m->m, 2, NULL, &d, err), 0);
+        if (with) CHECK_INT(backend->source(d, &(ker_source){ .user = m, .acquire = bring }, err), 0);
+        for (int l = 0; l < 5; l++)
+            for (int r = 0; r < KER_W_ROLES; r++) {
+                ker_weight w = m->w[l][r].w;
+                if (with && ker_role_get(r)->ne[2] == KER_DIM_EXPERT) w.data = NULL;
+                if (m->w[l][r].f) CHECK_INT(backend->weight(d, l - 1, r, &w, err), 0);
+            }
+        CHECK_INT(backend->ready(d, err), 0);
+        CHECK_INT(backend->adapter_put(d, 0, a.low, a.n, err), 0);
+        CHECK_INT(run_model(d, m, g, false, KER_KV_F16, with ? 7 : N_TOK, with ? &got : &want), 0);
+        backend->close(d);
+    }
+    CHECK(same(&got, &want, m->m.n_layer));
+    adapter_free(&a);
+    free(g);
+    model_free(m);
+}
+
 static void wrong_changes_are_refused(void)
 {
     model *m = model_new(&specs[2]);
@@ -290,6 +333,7 @@ int main(void)
     RUN(bits_hang_on_the_row_alone);
     RUN(where_none_acts_nothing_changes);
     RUN(a_pair_of_devices_takes_what_one_computes);
+    RUN(experts_of_a_source_are_changed_alike);
     RUN(wrong_changes_are_refused);
     return TEST_END();
 }

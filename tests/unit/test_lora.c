@@ -3,6 +3,7 @@
  * labels and settings; timelines whose adapters change between two tokens, come and go. */
 #include "engine/adapter.h"
 #include "engine/file/gguf.h"
+#include "engine/run/arch.h"
 #include "tests/adapter_help.h"
 #include "tests/golden.h"
 #include "tests/test.h"
@@ -122,23 +123,21 @@ static void goldens_of_peft_and_pytorch(void)
 enum { N_TOK = 20 };
 static int32_t token(int i) { return (int32_t)((i * 7919 + 13) % 300); }
 
-static eng_adapter *adapter(const eng_model *m, const char *name, int rank, float scale)
+typedef struct place { enum ker_role role; int layer; } place;
+static const place usual[] = { { KER_W_Q, 0 }, { KER_W_O, 1 }, { KER_W_DOWN_EXPS, 1 }, { KER_W_GATE_EXPS, 2 }, { KER_W_UP_EXPS, 2 }, { KER_W_OUT, -1 } };
+enum { USUAL = sizeof usual / sizeof *usual, PLACES = 12 };
+
+static eng_adapter *adapter_on(const eng_model *m, const place *on, int n, const char *name, int rank, float scale)
 {
-    static const struct { enum ker_role role; int layer; } on[] = { { KER_W_Q, 0 }, { KER_W_O, 1 }, { KER_W_DOWN_EXPS, 1 }, { KER_W_GATE_EXPS, 2 }, { KER_W_UP_EXPS, 2 }, { KER_W_OUT, -1 } };
-    enum { N = sizeof on / sizeof *on };
-    eng_low low[N];
+    eng_low low[PLACES];
     eng_adapter *a = NULL;
-    for (int i = 0; i < N; i++) low[i] = help_low(m, on[i].role, on[i].layer, rank, scale);
-    CHECK_MSG(eng_adapter_make(m, name, low, N, "", &a, err) == 0, "%s", err);
-    help_low_free(low, N);
+    for (int i = 0; i < n; i++) low[i] = help_low(m, on[i].role, on[i].layer, rank, scale);
+    CHECK_MSG(eng_adapter_make(m, name, low, n, "", &a, err) == 0, "%s", err);
+    help_low_free(low, n);
     return a;
 }
 
-static const char *tensor_of(enum ker_role role)
-{
-    return role == KER_W_Q ? "blk.%d.attn_q.weight" : role == KER_W_O ? "blk.%d.attn_output.weight" : role == KER_W_DOWN_EXPS ? "blk.%d.ffn_down_exps.weight"
-         : role == KER_W_GATE_EXPS ? "blk.%d.ffn_gate_exps.weight" : role == KER_W_UP_EXPS ? "blk.%d.ffn_up_exps.weight" : "output.weight";
-}
+static eng_adapter *adapter(const eng_model *m, const char *name, int rank, float scale) { return adapter_on(m, usual, USUAL, name, rank, scale); }
 
 /* The file with factor * scale * B A added to its F32 weights, opened. */
 static eng_model *merged(const char *path, const eng_adapter *a, double factor)
@@ -148,11 +147,12 @@ static eng_model *merged(const char *path, const eng_adapter *a, double factor)
     eng_model *m = NULL;
     int n;
     const eng_low *low = eng_adapter_lows(a, &n);
+    const char *family = eng_adapter_info_of(a)->arch;
     char *to = q_printf("%s/merged.gguf", dir);
     CHECK(q_read_file(path, &file, 1 << 28, err) == 0 && gguf_open(path, &f, err) == 0);
     for (int i = 0; f && i < n; i++) {
-        char name[64];
-        snprintf(name, sizeof name, tensor_of(low[i].role), low[i].layer);
+        char name[128];
+        arch_tensor_name(arch_find(family, strlen(family)), low[i].role, low[i].layer, name, sizeof name);
         const gguf_tensor *t = gguf_tensor_find(f, name);
         CHECK(t && t->type == KER_F32);
         float *w = (float *)(void *)(file.p + ((const char *)t->data - (const char *)gguf_bytes(f)));
@@ -230,20 +230,57 @@ static double apart(const eng_model *m, const float *a, const float *b)
 
 static bool same(const eng_model *m, const float *a, const float *b) { return memcmp(a, b, sizeof *a * (size_t)eng_model_info(m)->n_vocab) == 0; }
 
-static void as_with_weights_merged_by_hand(void)
+static int copy_tensor(void *user, void *dst, size_t bytes, char *e)
 {
-    char *path = util_model("qwen3moe");
+    (void)e;
+    memcpy(dst, ((const gguf_tensor *)user)->data, bytes);
+    return 0;
+}
+
+/* The file with a head of its own, equal to its embedding where it has none; the caller's to free and to remove. */
+static char *untied(const char *path)
+{
+    char *to = q_printf("%s/untied.gguf", dir);
+    gguf_file *f = NULL;
+    gguf_writer *w = gguf_writer_new();
+    CHECK(gguf_open(path, &f, err) == 0);
+    bool tied = f && !gguf_tensor_find(f, "output.weight");
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        const gguf_kv *kv = gguf_kv_at(f, i);
+        char *key = q_strndup(kv->key.p, kv->key.n);
+        gguf_put_kv(w, key, kv);
+        free(key);
+    }
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        char *name = q_strndup(t->name.p, t->name.n);
+        gguf_put_tensor(w, name, t->type, t->n_dims, t->ne, copy_tensor, (void *)(uintptr_t)t);
+        if (tied && strcmp(name, "token_embd.weight") == 0) gguf_put_tensor(w, "output.weight", t->type, t->n_dims, t->ne, copy_tensor, (void *)(uintptr_t)t);
+        free(name);
+    }
+    CHECK(gguf_write(w, to, NULL, NULL, err) == 0);
+    gguf_writer_free(w);
+    gguf_close(f);
+    return to;
+}
+
+/* Every scale against the model whose weights were merged by it; each with a head of its own. */
+static void merged_by_hand(const char *model, const place *on, int n)
+{
+    char *tied = util_model(model), *path = untied(tied);
+    unlink(tied);
+    free(tied);
     eng_model *m = NULL;
     CHECK_MSG(eng_model_open(path, &(eng_open_opts){ .ignore_memory = true }, &m, err) == 0, "%s", err);
-    eng_adapter *a = adapter(m, "style", 4, .4f);
-    CHECK_INT(eng_model_adapter_add(m, a, "style", err), 0);
-    static const struct { const char *scale; double factor; } on[] = { { "style=1", 1 }, { "style=0.7", .7 }, { "default", 1 }, { "none", 0 }, { "-0.5", -.5 } };
+    eng_adapter *a = adapter_on(m, on, n, "style", 4, .4f);
+    CHECK_MSG(eng_model_adapter_add(m, a, "style", err) == 0, "%s: %s", model, err);
+    static const struct { const char *scale; double factor; } at[] = { { "style=1", 1 }, { "style=0.7", .7 }, { "default", 1 }, { "none", 0 }, { "-0.5", -.5 } };
     float *base = anew(m, "none", N_TOK);
-    for (size_t i = 0; i < sizeof on / sizeof *on; i++) {
-        eng_model *w = merged(path, a, on[i].factor);
-        float *x = anew(m, on[i].scale, N_TOK), *y = anew(w, NULL, N_TOK);
-        CHECK_MSG(apart(m, x, y) < 1e-5, "%s: %.3g of the largest logit from the merged weights", on[i].scale, apart(m, x, y));
-        CHECK_MSG((on[i].factor == 0) == same(m, x, base), "%s: moved by %.3g", on[i].scale, apart(m, x, base));
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        eng_model *w = merged(path, a, at[i].factor);
+        float *x = anew(m, at[i].scale, N_TOK), *y = anew(w, NULL, N_TOK);
+        CHECK_MSG(apart(m, x, y) < 2e-5, "%s, %s: %.3g of the largest logit from the merged weights", model, at[i].scale, apart(m, x, y));
+        CHECK_MSG(at[i].factor == 0 ? same(m, x, base) : apart(m, x, base) > .01, "%s, %s: moved by %.3g", model, at[i].scale, apart(m, x, base));
         free(x);
         free(y);
         eng_model_free(w);
@@ -252,6 +289,52 @@ static void as_with_weights_merged_by_hand(void)
     eng_model_free(m);
     unlink(path);
     free(path);
+}
+
+static void as_with_weights_merged_by_hand(void) { merged_by_hand("qwen3moe", usual, USUAL); }
+
+static void recurrent_and_latent_layers_too(void)
+{
+    static const place next[] = { { KER_W_D_QKV, 0 }, { KER_W_D_Z, 1 }, { KER_W_D_BA, 1 }, { KER_W_D_OUT, 0 }, { KER_W_GATE_SH, 1 }, { KER_W_DOWN_SH, 0 }, { KER_W_EMBD, -1 } };
+    static const place dense[] = { { KER_W_D_ALPHA, 0 }, { KER_W_D_BETA, 1 }, { KER_W_D_OUT, 1 }, { KER_W_GATE, 0 }, { KER_W_UP, 1 }, { KER_W_DOWN, 1 }, { KER_W_EMBD, -1 } };
+    static const place latent[] = { { KER_W_Q_A, 0 }, { KER_W_Q_B, 1 }, { KER_W_KV_A, 0 }, { KER_W_O, 1 }, { KER_W_UP_SH, 1 }, { KER_W_DOWN, 0 } };
+    merged_by_hand("qwen3next", next, sizeof next / sizeof *next);
+    merged_by_hand("qwen35", dense, sizeof dense / sizeof *dense);
+    merged_by_hand("deepseek2", latent, sizeof latent / sizeof *latent);
+}
+
+/* ---- a tied head ---- */
+
+/* As PEFT has it where nothing ties them (peft#2864): what changes the embedding leaves the head that is the same matrix, and the other way round. */
+static void a_tied_head_is_changed_by_itself(void)
+{
+    static const char *const models[] = { "gemma3", "granitemoe" };
+    static const place embd[] = { { KER_W_EMBD, -1 } }, head[] = { { KER_W_OUT, -1 } };
+    for (int k = 0; k < 2; k++) {
+        char *path = util_model(models[k]), *other = untied(path);
+        eng_model *m = NULL, *w = NULL;
+        CHECK_MSG(eng_model_open(path, &(eng_open_opts){ .ignore_memory = true }, &m, err) == 0, "%s", err);
+        CHECK_MSG(eng_model_open(other, &(eng_open_opts){ .ignore_memory = true }, &w, err) == 0, "%s", err);
+        float *base = anew(m, NULL, N_TOK);
+        for (int i = 0; i < 2 && m && w; i++) {
+            CHECK_MSG(eng_model_adapter_add(m, adapter_on(m, i ? head : embd, 1, "a", 3, 1), "a", err) == 0, "%s", err);
+            CHECK_MSG(eng_model_adapter_add(w, adapter_on(w, i ? head : embd, 1, "a", 3, 1), "a", err) == 0, "%s", err);
+            float *x = anew(m, "a", N_TOK), *y = anew(w, "a", N_TOK);
+            CHECK_MSG(same(m, x, y), "%s: %.3g apart", models[k], apart(m, x, y));
+            CHECK_MSG(apart(m, x, base) > .001, "%s: %.3g", models[k], apart(m, x, base));
+            drop_all(m);
+            drop_all(w);
+            free(x);
+            free(y);
+        }
+        free(base);
+        eng_model_free(m);
+        eng_model_free(w);
+        unlink(path);
+        unlink(other);
+        free(path);
+        free(other);
+    }
 }
 
 /* ---- hashes, words ---- */
@@ -293,7 +376,7 @@ static void values_as_text(void)
 {
     eng_model *m = help_model("glm4moe");
     static const char *const rows[][2] = {
-        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
+        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "other=2;style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
         { "style@1e3=0.5,style@1e4=0.5", "style=1,style@1e3-4=0.5" }, { "style=0,style@1=1,style@1e2=0", "style=0,style@1=1,style@1e2=0" },
         { "style=0", "none" }, { "none", "none" }, { "0", "none" }, { "0.5", "style=0.5,other=0.5" }, { "default", "style=1,other=1" }, { "style=-0", "none" },
     };
@@ -497,6 +580,7 @@ static void sessions_go_on_while_adapters_come_and_go(void)
     CHECK_INT(eng_session_push(s, token(N_TOK), err), 0);
     eng_session *other = session(m, first);
     CHECK_INT(eng_state_load(other, path, NULL, NULL, err), Q_RANGE);
+    CHECK_MSG(strstr(err, "lora.scale: no adapter is loaded") != NULL, "%s", err);
     CHECK_INT(eng_model_adapter_add(m, adapter(m, "b", 2, 1), "style", err), 0);      /* another one under the name */
     read_text(s, N_TOK, ENG_RECOMPUTE);
     l = taken(m, s);
@@ -530,6 +614,8 @@ int main(void)
     static const char *const archs[] = { "qwen3moe", "glm4moe", "qwen2moe", "qwen3", "llama" };
     CHECK(mkdtemp(dir) != NULL);
     RUN(as_with_weights_merged_by_hand);
+    RUN(recurrent_and_latent_layers_too);
+    RUN(a_tied_head_is_changed_by_itself);
     RUN(hashes_tell_what_acts);
     RUN(values_as_text);
     RUN(names_and_foreign_ones);

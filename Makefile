@@ -268,6 +268,11 @@ bench-advise: all
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
+# How fast an adapter is taught: make bench-train A="MODEL.gguf experts rank tokens texts threads steps"
+.PHONY: bench-train
+bench-train: $(BUILD)/bench/train_bench
+	$(BUILD)/bench/train_bench $(A)
+
 # What an answer costs beside the engine's work: make bench-agent A=MODEL.gguf
 bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
@@ -313,6 +318,7 @@ help:
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
+	@echo 'make bench-train      tokens a second that an adapter is taught with (A="MODEL.gguf experts rank tokens texts threads steps")'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'
 	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'

@@ -12,7 +12,7 @@ typedef struct cli_command {
 } cli_command;
 /* Each in its own file, beside what it does. */
 extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_export, cli_doctor, cli_compare, cli_sweep,
-    cli_trace, cli_routing, cli_embed, cli_template, cli_serve, cli_train_config, cli_train_plan, cli_teach, cli_launch, cli_advise;
+    cli_trace, cli_routing, cli_embed, cli_template, cli_serve, cli_train, cli_train_config, cli_train_plan, cli_teach, cli_launch, cli_advise;
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
 int cli_usage(const cli_command *c, const char *problem);
@@ -59,6 +59,7 @@ int cmd_template(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_advise(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
+int cmd_train(int argc, char **argv);              /* train_run.c */
 int cmd_train_config(int argc, char **argv);       /* train.c */
 int cmd_train_plan(int argc, char **argv);
 int cmd_teach(int argc, char **argv);

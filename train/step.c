@@ -222,7 +222,7 @@ static int room_for(trn *t, const group *g, char *err)
 static int ended(trn *t, int rc, char *err)
 {
     if (rc == Q_CANCEL) {
-        atomic_store(&t->stop, 0);
+        atomic_store(&t->stop.own, false);
         return q_fail(err, rc, _("training was stopped"));
     }
     if (rc == Q_NOMEM || rc == Q_RANGE) return rc;             /* it is said already */
@@ -280,6 +280,6 @@ int trn_adapter(const trn *t, const char *name, const char *note, struct eng_ada
 
 int trn_gradients(const trn *t, struct eng_adapter **out, char *err) { return lows_adapter(t->low, t->low->g, t->model, "gradients", "", out, err); }
 
-void trn_stop(trn *t) { atomic_store(&t->stop, 1); }
+void trn_stop(trn *t) { atomic_store(&t->stop.own, true); }
 
 trn_usage trn_used(const trn *t) { return t->used; }

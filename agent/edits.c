@@ -299,6 +299,12 @@ out:
     return done;
 }
 
+bool edits_now(agt *a, const char *lines)
+{
+    edit e = { .kind = EDIT_LIST, .name = (char *)"", .value = (char *)lines };
+    return apply(a, &e, 0);
+}
+
 int edits_apply(agt *a, int token)
 {
     int applied = 0;

@@ -3,6 +3,7 @@
 #define QUORUM_AGENT_SEAT_H
 
 #include "agent/history.h"
+#include "agent/modules.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
 
@@ -33,6 +34,7 @@ typedef struct seat {
     bool after_again;                    /* the cells are those of an /again with other settings, or of other adapters: the next prompt is evaluated anew */
     seat_guard guard;
     seat_again again;
+    modules modules;                     /* its snapshot: any thread */
 } seat;
 
 #endif

@@ -13,15 +13,16 @@
 #include <unistd.h>
 
 const cli_command cli_train = { "train", N_(
-    "quorum train run -m F --init A.gguf --batch B.json --steps N --out FINAL.gguf [--loss sft|dpo] [--lr X] [--beta1 X] [--beta2 X]\n"
+    "quorum train run -m F --init A.gguf --batch B.json... --steps N --out FINAL.gguf [--loss sft|dpo] [--lr X] [--beta1 X] [--beta2 X]\n"
     "                 [--eps X] [--weight-decay X] [--dpo-beta X] [--clip X] [--grad GRAD.gguf] [--threads N] [--set NAME=VALUE]... [--force] [--json]\n"
-    "    trains the adapter A on one batch, N times, with AdamW at a constant rate (1e-4); prints the first loss and the loss after each step\n"
+    "    trains the adapter A for N steps with AdamW at a constant rate (1e-4), on one batch, or on several in turn (--batch again); prints the first\n    loss and that after each step, of the batch that comes next\n"
     "    B.json: {\"sft\":{\"tokens\":[[…],…],\"mask\":[[0,1,…],…]}} (mask 1: a token to be foretold),\n"
     "    or {\"dpo\":{\"pairs\":[{\"prompt\":[…],\"chosen\":[…],\"rejected\":[…]},…]}}; --grad: the first step's gradients, in A's shape"), cmd_train };
 
-enum { MOST_BATCH = 1 << 28 };
+enum { MOST_BATCH = 1 << 28, MOST_BATCHES = 256 };
 typedef struct args {
-    const char *model, *init, *batch, *out, *grad;
+    const char *model, *init, *batch[MOST_BATCHES], *out, *grad;
+    int n_batch;
     trn_options o;
     bool force, json, loss;
     int steps;
@@ -61,7 +62,7 @@ static int parse(int argc, char **argv, args *a)
         }
         if (known) ;
         else if ((v = cli_opt(argc, argv, &i, "--init"))) a->init = v, good = true;
-        else if ((v = cli_opt(argc, argv, &i, "--batch"))) a->batch = v, good = true;
+        else if (a->n_batch < MOST_BATCHES && (v = cli_opt(argc, argv, &i, "--batch"))) a->batch[a->n_batch++] = v, good = true;
         else if ((v = cli_opt(argc, argv, &i, "--out"))) a->out = v, good = true;
         else if ((v = cli_opt(argc, argv, &i, "--grad"))) a->grad = v, good = true;
         else if ((v = cli_opt(argc, argv, &i, "--loss"))) good = strcmp(v, "sft") == 0 || strcmp(v, "dpo") == 0, a->o.loss = strcmp(v, "dpo") == 0 ? TRN_DPO : TRN_SFT;
@@ -70,7 +71,7 @@ static int parse(int argc, char **argv, args *a)
         else if (strcmp(argv[i], "--json") == 0) good = a->json = true;
         if (!good) return cli_usage_take(&cli_train, q_printf(_("train run does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
-    if (!a->model || !a->init || !a->batch || !a->out || a->steps < 0)
+    if (!a->model || !a->init || !a->n_batch || !a->out || a->steps < 0)
         return cli_usage(&cli_train, _("train run needs -m, --init, --batch, --steps and --out"));
     return 0;
 }
@@ -189,6 +190,7 @@ static int free_to_write(const args *a, const char *path, char *err)
     return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
 }
 
+/* b: [n_batch], in turn. */
 static int steps(args *a, eng_model *m, const eng_config *c, const eng_adapter *init, const batch *b, char *err)
 {
     trn *t = NULL;
@@ -199,11 +201,12 @@ static int steps(args *a, eng_model *m, const eng_config *c, const eng_adapter *
     if (!rc) tell(a, 0, loss);
     if (!rc && a->grad) rc = trn_gradients(t, &grad, err);
     if (!rc && a->grad) rc = eng_adapter_write_gguf(grad, a->grad, a->force, err);
-    for (int i = 1; i <= a->steps && !rc; i++) {
-        rc = trn_step(t, b->e, b->n, &loss, err);
-        if (!rc && i > 1) tell(a, i - 1, loss);                /* a step says the loss before it */
+    for (int i = 0; i < a->steps && !rc; i++) {
+        rc = trn_step(t, b[i % a->n_batch].e, b[i % a->n_batch].n, &loss, err);
+        if (!rc && i) tell(a, i, loss);                        /* a step says the loss before it */
     }
-    if (!rc && a->steps) rc = trn_loss_of(t, b->e, b->n, false, &loss, err);
+    const batch *next = &b[a->steps % a->n_batch];
+    if (!rc && a->steps) rc = trn_loss_of(t, next->e, next->n, false, &loss, err);
     if (!rc && a->steps) tell(a, a->steps, loss);
     if (!rc) rc = trn_adapter(t, eng_adapter_info_of(init)->name, "", &made, err);
     if (!rc) rc = eng_adapter_write_gguf(made, a->out, a->force, err);
@@ -223,17 +226,18 @@ int cmd_train(int argc, char **argv)
     eng_model *m = NULL;
     eng_config *c = NULL;
     eng_adapter *init = NULL;
-    batch b = { .n = 0 };
+    batch *b = q_alloc(sizeof *b * (size_t)a.n_batch);
+    int n = 0;
     rc = free_to_write(&a, a.out, err);
     if (!rc) rc = free_to_write(&a, a.grad, err);
-    if (!rc) rc = batch_read(a.batch, a.o.loss == TRN_DPO, &b, err);
-    if (rc) return cli_fail(err);
-    if (cli_open(a.model, &a.sets, a.o.threads, &m, &c, err) != 0) rc = Q_ERR, m = NULL, c = NULL;
+    for (; n < a.n_batch && !rc; n += !rc) rc = batch_read(a.batch[n], a.o.loss == TRN_DPO, &b[n], err);
+    if (!rc && cli_open(a.model, &a.sets, a.o.threads, &m, &c, err) != 0) rc = Q_ERR, m = NULL, c = NULL;
     if (!rc) rc = eng_adapter_read(m, a.init, &init, err);
-    if (!rc) rc = steps(&a, m, c, init, &b, err);
+    if (!rc) rc = steps(&a, m, c, init, b, err);
     eng_adapter_free(init);
     eng_config_free(c);
     if (m) eng_model_free(m);
-    batch_free(&b);
+    for (int i = 0; i < n; i++) batch_free(&b[i]);
+    free(b);
     return rc ? cli_fail(err) : 0;
 }

@@ -42,12 +42,12 @@ static uint64_t mix_examples(const trn_example *e, int n)
     return h;
 }
 
-/* Hash of all that the numbers of a run come of; threads and memory have no part in it. */
+/* Hash of all that the numbers of a run come of; threads have no part in it. */
 static uint64_t terms_of(const run *r, const eng_config *c, const eng_adapter *init)
 {
     const trn_options *o = &r->t->o;
     const double real[] = { o->lr, o->beta1, o->beta2, o->eps, o->weight_decay, o->dpo_beta, o->clip };
-    const uint64_t whole[] = { o->loss, (uint64_t)r->steps, (uint64_t)o->warmup, (uint64_t)o->batch, o->seed, eng_model_info(r->t->model)->id, eng_config_hash(c),
+    const uint64_t whole[] = { o->loss, (uint64_t)r->steps, (uint64_t)o->warmup, (uint64_t)o->batch, o->seed, o->memory, eng_model_info(r->t->model)->id, eng_config_hash(c),
                                eng_adapter_info_of(init)->hash, mix_examples(r->terms->example, r->terms->n), mix_examples(r->terms->heldout, r->terms->n_heldout) };
     return q_hash64(whole, sizeof whole, q_hash64(real, sizeof real, 1));
 }

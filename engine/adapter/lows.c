@@ -203,6 +203,17 @@ int lows_base(const eng_adapter *ad, const eng_model *m, bool tied, char *err)
     return Q_OK;
 }
 
+/* Into memory that is zero: an expert that does not change is not written, so that it takes no page. */
+static void take_numbers(float *to, const float *from, size_t n, int n_expert)
+{
+    size_t each = n / (size_t)n_expert;
+    for (int e = 0; e < n_expert; e++, to += each, from += each) {
+        size_t i = 0;
+        while (i < each && from[i] == 0) i++;
+        if (i < each) memcpy(to, from, sizeof *to * each);
+    }
+}
+
 int eng_adapter_make(const eng_model *m, const char *name, const eng_low *low, int n, const char *note, eng_adapter **out, char *err)
 {
     eng_adapter *ad = lows_new(name);
@@ -223,8 +234,8 @@ int eng_adapter_make(const eng_model *m, const char *name, const eng_low *low, i
         else
             rc = lows_add(ad, m, &low[i], (double)low[i].scale, name, &a, &b, err);
         if (!rc) {
-            memcpy(a, low[i].a, sizeof *a * n_a(&low[i]));
-            memcpy(b, low[i].b, sizeof *b * n_b(&low[i]));
+            take_numbers(a, low[i].a, n_a(&low[i]), low[i].n_expert);
+            take_numbers(b, low[i].b, n_b(&low[i]), low[i].n_expert);
         }
     }
     if (!rc) rc = lows_finish(ad, err);

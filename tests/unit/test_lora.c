@@ -376,7 +376,7 @@ static void values_as_text(void)
 {
     eng_model *m = help_model("glm4moe");
     static const char *const rows[][2] = {
-        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
+        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "other=2;style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
         { "style@1e3=0.5,style@1e4=0.5", "style=1,style@1e3-4=0.5" }, { "style=0,style@1=1,style@1e2=0", "style=0,style@1=1,style@1e2=0" },
         { "style=0", "none" }, { "none", "none" }, { "0", "none" }, { "0.5", "style=0.5,other=0.5" }, { "default", "style=1,other=1" }, { "style=-0", "none" },
     };
@@ -580,6 +580,7 @@ static void sessions_go_on_while_adapters_come_and_go(void)
     CHECK_INT(eng_session_push(s, token(N_TOK), err), 0);
     eng_session *other = session(m, first);
     CHECK_INT(eng_state_load(other, path, NULL, NULL, err), Q_RANGE);
+    CHECK_MSG(strstr(err, "lora.scale: no adapter is loaded") != NULL, "%s", err);
     CHECK_INT(eng_model_adapter_add(m, adapter(m, "b", 2, 1), "style", err), 0);      /* another one under the name */
     read_text(s, N_TOK, ENG_RECOMPUTE);
     l = taken(m, s);

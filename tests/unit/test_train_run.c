@@ -152,7 +152,20 @@ static void little_memory(void)
         trn_free(t);
     }
     CHECK(same(&b[0], &b[1]) && loss[0] == loss[1]);
+    /* Where three texts are too much at once, fewer go together: the same loss but for the last bit. */
     trn_options o = options(1);
+    double all = 0, apart = 0;
+    CHECK_INT(trn_new(m, c, begin, &o, &t, err), 0);
+    CHECK_INT(t ? trn_loss_of(t, example, 1, true, &before, err) : -1, 0);
+    o.memory = t ? lows_bytes(t->low) + t->p.own.bytes : 0;
+    CHECK_INT(t ? trn_loss_of(t, example, 3, true, &all, err) : -1, 0);
+    trn_free(t);
+    t = NULL;
+    CHECK_INT(trn_new(m, c, begin, &o, &t, err), 0);
+    CHECK_MSG(t && trn_loss_of(t, example, 3, true, &apart, err) == 0, "%s", err);
+    CHECK(t && t->p.size.texts < 3);
+    CHECK_MSG(fabs(all - apart) < 1e-5, "%.9g, %.9g", all, apart);
+    trn_free(t);
     o.memory = 4096;
     CHECK_INT(trn_new(m, c, begin, &o, &t, err), 0);
     CHECK_INT(trn_loss_of(t, example, 1, false, &before, err), Q_NOMEM);

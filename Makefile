@@ -127,6 +127,16 @@ test-long:
 	@$(MAKE) dist-test
 	@$(MAKE) test-roots
 
+# What of a planted difference bench reasoning finds on the default model, over 20 seeds: a quarter of an hour. test-long has it too.
+.PHONY: test-reason
+test-reason: all
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/cli/planted.test
+
+# A made-up style taught to the default model: what is learnt, what is forgotten, what the choice of experts is worth. Half an hour.
+.PHONY: test-style
+test-style: all
+	@BUILD=$(BUILD) sh tests/teach/style.sh
+
 # Chat templates of all families by us and by Python's jinja2: needs python3-venv and the network.
 .PHONY: test-templates
 test-templates: programs
@@ -210,7 +220,7 @@ asan:
 
 SHARE    = $(DESTDIR)$(PREFIX)/share/quorum
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/engine/make $(SHARE)/advice $(SHARE)/themes $(SHARE)/docs
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/engine/make $(SHARE)/advice $(SHARE)/themes $(SHARE)/docs $(SHARE)/agent/modules/en $(SHARE)/agent/modules/ru
 	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
 	install -D -m 755 $(BUILD)/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers
 	install -D -m 755 $(BUILD)/quorum-box $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box
@@ -218,6 +228,7 @@ install: all
 	install -m 644 engine/make/catalog.ini $(SHARE)/engine/make
 	install -m 644 advice/machines.ini $(SHARE)/advice
 	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
+	$(Q)for f in $(wildcard agent/modules/*/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/$$f || exit 1; done
 	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
 	install -d $(SHARE)/advice/desk
 	install -m 644 $(wildcard advice/desk/*.py) $(SHARE)/advice/desk
@@ -299,6 +310,7 @@ help:
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-grammar     JSON schemas, by us and by jsonschema (needs the network)'
 	@echo 'make test-mcp         the MCP client against the official SDK and reference servers (needs the network)'
+	@echo 'make test-reason      bench reasoning finds a random tenth and a fifth of the experts banned, over 20 seeds (minutes; the default model)'
 	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'

@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "base/knob.h"
 #include "lab/lab.h"
+#include "teach/teach.h"
 
 typedef struct agt agt;
 struct prov;
@@ -32,6 +33,7 @@ typedef struct agt_options {
     const char *folder;         /* of the project that tools are at home in; NULL: the present one */
     const char *allow;          /* tools that may be used without asking: rules as tools/tools.h has them; NULL */
     bool alone;                 /* nobody is there to be asked about tools: what no rule allows is denied, and ends the answer */
+    const char *const *module; int n_module;     /* on for this process, beside those that are kept on */
     bool embeds;                /* with meaning: the vectors that passages are owed are made while nothing else is to be done */
     int (*answers)(const char *model, const struct prov_opts *, struct prov **out, char *err);   /* who answers; NULL: prov_open */
 } agt_options;
@@ -188,6 +190,10 @@ enum agt_event_kind {
     AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */
+    AGT_EV_MODULES,     /* id 0: agt_get_modules says something else; else the modules that stand in the prompt of this answer: data = JSON
+                           {modules [name, hash, tokens], tokens, left_out} */
+    AGT_EV_TEACH,       /* agt_get_teaching says something else: text = a line, name = its phase, done, total = steps, rate = seconds left (<0 unknown), data = all of
+                           it as JSON, flag: the phase is another one, note: what is wrong, or NULL */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -266,6 +272,7 @@ char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or
 void agt_answer(agt *, int64_t ask, bool yes);           /* to AGT_EV_ASK; unanswered, nothing is done */
 /* To AGT_EV_APPROVE, by its id; what was asked about before is not answered by it. words: with AGT_NO why not, to a question the answer; NULL. */
 enum agt_consent { AGT_NO, AGT_ONCE, AGT_CHAT /* in this conversation */, AGT_FOLDER /* always in this folder */ };
+void agt_edited(agt *, const char *path);                /* the editor has left this file (AGT_UI_FILE): what it says now is looked at */
 void agt_approve(agt *, int64_t id, enum agt_consent, const char *words);
 /* What a person typed: a letter (why: words are to follow), or a line, "n not that file"; false: it is none of these, and then how is AGT_NO
  * and words the line. The question as lines for one who types lines; malloc'ed. */
@@ -327,6 +334,20 @@ typedef struct agt_turned {
 } agt_turned;
 void agt_get_turned(agt *, agt_turned *out);
 
+/* ---- modules: named texts in the system text (/module) ---- */
+typedef struct agt_module {
+    char *name, *title, *hash;           /* hash: 16 hex digits of the file's SHA-256 */
+    char *why;                           /* it cannot be read: a sentence; NULL */
+    char *did;                           /* knobs that it turned, what the last /ablate of this version found; NULL: nothing is known */
+    int tokens;                          /* -1: no model is loaded that could count them */
+    bool on, acts;                       /* acts: it stood in the last prompt */
+    bool rule;                           /* it joins questions that hold its words */
+    bool shipped;
+} agt_module;
+typedef struct agt_modules { agt_module *v; int n, over, tokens, budget; } agt_modules;     /* n -1: not looked yet; over: files beyond the most; tokens: of the last prompt */
+void agt_get_modules(agt *, agt_modules *out);           /* a copy; agt_modules_free */
+void agt_modules_free(agt_modules *);    /* contents, not the struct */
+
 /* ---- memory by meaning: the embedding model, and how far its vectors are ---- */
 enum agt_meaning_state {
     AGT_MEANING_OFF,                     /* this room was opened without, or memory.embedder, memory.mode or memory.on is off */
@@ -363,6 +384,9 @@ typedef lab_costs agt_energy;
 void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
 bool agt_get_energy(agt *, agt_energy *out);
 
+/* A run of /teach. False: nothing was taught here yet. */
+bool agt_get_teaching(agt *, tch_state *out);
+
 /* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
 char *agt_map(agt *, int columns);
 bool agt_layer_recurrent(agt *, int layer);              /* it has a state where others have heads */
@@ -394,9 +418,9 @@ char *agt_outside_kept(struct mem_store *);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent, FORGOTTEN is a text that no history of
- * lines is to hold any more; the others are rows. */
+ * lines is to hold any more, FILE is one that a person is to edit in $EDITOR, then agt_edited; the others are rows. */
 enum agt_action {
-    AGT_UI_NONE, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_FORGOTTEN,
+    AGT_UI_NONE, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_FORGOTTEN, AGT_UI_FILE,
 #define AGT_ACTION_JOB(...)
 #define AGT_ACTION_RUN(...)
 #define AGT_ACTION_UI(action) AGT_UI_##action,
@@ -406,7 +430,7 @@ enum agt_action {
 #undef AGT_ACTION
 };
 enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB /* NAME VALUE */, AGT_COMPLETE_ASSIGN /* NAME=VALUE … */,
-                    AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT };
+                    AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT, AGT_COMPLETE_MODULE };
 struct job_row;
 typedef struct agt_command {
     const char *name, *ru;               /* "set", "задать" */

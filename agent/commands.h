@@ -93,8 +93,13 @@
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
+    X(module, BOTH(MODULE, of_module), "модуль", N_("[on|off|only NAME … | order NAME … | edit NAME | new NAME | diff NAME | list]"), \
+      N_("named texts, ways of thinking, that stand in the prompt while they are on: which there are, what they cost and what they last changed"), .key = "Ctrl-X 7", .words = "on,off,only,order,edit,new,list,diff", \
+      .complete = AGT_COMPLETE_MODULE) \
     X(lora, JOB(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
       N_("adapters on this model: load one, how much each acts (also from the next token of an answer on), what they cost"), .words = "load,off,scale,list") \
+    X(ablate, JOB(ablate), "вклад", N_("modules [NAME …] on FILE|conversation"), \
+      N_("what each module adds: how much likelier accepted answers are with it than without it, and what it costs"), .needs = true, .words = "modules") \
     X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last] | A [B] free [--blind] | --other MODEL"), \
       N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
     X(prefer, RUN(choose), "предпочесть", "[1|2|same]", \
@@ -136,6 +141,9 @@
       N_("what the last answer, or another one, should have said: your text stands beside it as the good one, and makes a pair to learn from"), .needs = true) \
     X(train, JOB(train), "обучать", "[on|off]", \
       N_("may this conversation leave as examples for training a model (quorum export --train)? Off until you say on; alone: what holds"), .words = "on,off") \
+    X(teach, BOTH(TEACH, teach), "учить", N_("[add FILE|chats [to NAME] | list | run NAME [SETTING=VALUE …] | stop | undo [NAME] | report [NAME] | settings | drop NAME]"), \
+      N_("teach the model your own examples: sets of them, a run beside the conversation, the proof of what it did; alone: how far it is"), \
+      .words = "add,list,run,stop,undo,report,settings,drop,text") \
     X(copy, UI(COPY), "копировать", "", \
       N_("copy the last answer to the clipboard"), .key = "y") \
     X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \

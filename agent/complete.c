@@ -226,6 +226,15 @@ static void prompts(agt *a, list *l, const char *word)
     }
 }
 
+static void modules_named(agt *a, list *l, const char *word)
+{
+    agt_modules all;
+    agt_get_modules(a, &all);
+    for (int i = 0; i < all.n; i++)
+        offer(l, all.v[i].name, word, "");
+    agt_modules_free(&all);
+}
+
 char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *n)
 {
     list l = { 0 };
@@ -269,6 +278,8 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
     }
     else if (c && (c->complete == AGT_COMPLETE_MODEL || c->complete == AGT_COMPLETE_CHAT))
         names(a, &l, c->complete, word);
+    else if (c && c->complete == AGT_COMPLETE_MODULE)
+        modules_named(a, &l, word);
     else if (c && (c->complete == AGT_COMPLETE_KNOB || c->complete == AGT_COMPLETE_ASSIGN))
         knob_or_value(a, &l, line, first, w, word, c->complete == AGT_COMPLETE_ASSIGN);
     free(word);

@@ -104,6 +104,10 @@ struct prov_config;
  * a line. What does nothing here is said, a line each. Any thread. */
 void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
+/* ---- modulepage.c: engine's ---- */
+extern const job_row job_module;         /* text: what stands behind /module; NULL: the list */
+extern const job_row job_module_edited;  /* text: a file that the editor has left */
+
 /* ---- experiment.c ---- */
 extern const job_row job_experiment;     /* engine's; text: KNOB=VALUE [on FILE|last]; it asks whether the change is to stay, */
 extern const job_row job_experiment_kept;        /* and makes it so: quick; number: of the record, text: NAME=VALUE */
@@ -113,6 +117,16 @@ extern const job_row job_experiments;    /* quick; text: list, or show NUMBER */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
 /* ---- routing.c: quick; job_routing; text: what to do and with which names; number 1: the person agreed ---- */
+
+/* ---- adapters.c: engine's thread, a model is loaded; what comes of it is noted ---- */
+void adapters_load(agt *, const char *what);     /* FILE or FILE=SCALE */
+void adapters_off(agt *, const char *name);
+
+/* ---- teach.c ---- */
+extern const job_row job_teach_add;      /* long; text: "add FILE [to NAME]" */
+extern const job_row job_teach;          /* quick; text: what to do and with which name */
+void teach_command(agt *, const agt_command *, char *args);  /* front-end thread */
+extern const job_row job_taught, job_untaught;       /* taught.c: engine's; text: a set, of the second NULL: the last one; value: the adapter's file */
 
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);

@@ -66,11 +66,15 @@ static void why(agt *a, const job *j)
         rc = rag_log_get(a->store, path.v[last].id, &l, err);
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-    else if (!l.n)
-        note_text(&a->events, "/why", q_strdup(_("Nothing was searched here since the start: ask something, or /search WORDS.\n")));
     else {
-        rag_explain_logs(&l, &b);
-        note_page(&a->events, "/why", q_buf_take(&b), rag_explain_logs_json(&l));
+        char *json = l.n ? rag_explain_logs_json(&l) : NULL, *made = last >= 0 ? modules_why_of(a, path.v[last].id) : NULL;
+        if (l.n)
+            rag_explain_logs(&l, &b);
+        else
+            q_buf_puts(&b, _("Nothing was searched here since the start: ask something, or /search WORDS.\n"));
+        modules_why(made, &b, &json);
+        note_page(&a->events, "/why", q_buf_take(&b), json);
+        free(made);
     }
     mem_logs_free(&l);
     mem_messages_free(&path);

@@ -265,6 +265,8 @@ static void load_job(agt *a, const job *j)
     if (info->divided)
         note(&a->events, AGT_INFO, "%s", info->divided);
     guard_loaded(a);
+    modules_loaded(a);
+    teacher_loaded(a);
     guard_say(a, NULL, a->seat.cfg);
     sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };

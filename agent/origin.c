@@ -42,6 +42,8 @@ struct cJSON *origin_begin(agt *a, const struct prompt *p, const rag_result *fou
     if (p->instead.id)
         cJSON_AddNumberToObject(o, "compaction", (double)p->instead.id);
     cJSON_AddStringToObject(o, "system", p->system);
+    if (*p->prefix)
+        cJSON_AddStringToObject(o, "prefix", p->prefix);
     cJSON_AddBoolToObject(o, "base", p->base);
     cJSON_AddBoolToObject(o, "recompute", recompute);
     for (int k = 1; found && k <= found->n_fed; k++)
@@ -183,10 +185,10 @@ static bool read_turns(const cJSON *list, origin *o)
 void origin_read(const char *text, origin *o)
 {
     cJSON *j = text ? cJSON_Parse(text) : NULL;
-    const cJSON *system = cJSON_GetObjectItem(j, "system");
+    const cJSON *system = cJSON_GetObjectItem(j, "system"), *prefix = cJSON_GetObjectItem(j, "prefix");
     *o = (origin){ .n = (int)whole(cJSON_GetObjectItem(j, "prompt"), TOKENS_MOST), .from = whole(cJSON_GetObjectItem(j, "from"), 0x1p53),
                  .compaction = cJSON_HasObjectItem(j, "compaction") ? whole(cJSON_GetObjectItem(j, "compaction"), 0x1p53) : 0,
-                 .system = q_strdup(cJSON_IsString(system) ? system->valuestring : ""), .base = cJSON_IsTrue(cJSON_GetObjectItem(j, "base")),
+                 .system = q_strdup(cJSON_IsString(system) ? system->valuestring : ""), .prefix = q_strdup(cJSON_IsString(prefix) ? prefix->valuestring : ""), .base = cJSON_IsTrue(cJSON_GetObjectItem(j, "base")),
                  .recompute = cJSON_IsTrue(cJSON_GetObjectItem(j, "recompute")) };
     bool good = cJSON_IsString(system) && o->n > 0 && o->from >= 0 && o->compaction >= 0 && hash_of(cJSON_GetObjectItem(j, "ids"), &o->ids);
     good = good && read_fed(cJSON_GetObjectItem(j, "fed"), o) && read_runs(cJSON_GetObjectItem(j, "runs"), o->n, &o->run, &o->n_run) && read_turns(cJSON_GetObjectItem(j, "turned"), o);
@@ -211,5 +213,6 @@ void origin_free(origin *o)
     free_runs(o->run, o->n_run);
     free(o->fed);
     free(o->system);
+    free(o->prefix);
     *o = (origin){ .n = 0 };
 }

@@ -86,6 +86,10 @@ void page_why(agt *a)
         stored = true;
     pthread_mutex_unlock(&a->shown.mu);
     free(gone.document);
+    pthread_mutex_lock(&a->seat.modules.mu);
+    if (!stored)
+        modules_why(a->seat.modules.made, &b, &json);
+    pthread_mutex_unlock(&a->seat.modules.mu);
     if (stored)                          /* the log of an answer that was given before the start */
         desk_post(&a->desk, &job_why, front_present(a), 0, NULL, NULL);
     else

@@ -253,7 +253,7 @@ static int ids_of(agt *a, const answer_at *o, const origin *was, const rag_resul
     q_buf system = { 0 };
     const char *said = was->there ? was->system : settings_value(&a->settings, "chat.system", &system);
     *ids = NULL;
-    while (from >= 0 && from < path.n && (n = prompt_again(a, &path, from, was->compaction, said, fed, p, err)) >= 0 && !was->there && n != o->t->pos[0])
+    while (from >= 0 && from < path.n && (n = prompt_again(a, &path, from, was->compaction, said, was->there ? was->prefix : "", fed, p, err)) >= 0 && !was->there && n != o->t->pos[0])
         from++;                          /* how much of the branch was left out is not known */
     q_buf_free(&system);
     if (n < 0)

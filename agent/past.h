@@ -16,7 +16,7 @@ typedef struct origin {                    /* origin_free */
     uint64_t ids;                        /* and their hash */
     int64_t from;                        /* the branch's first message in it; 0: the root, or what stands behind the summary */
     int64_t compaction;                  /* the version of a summary in it; 0: none */
-    char *system;
+    char *system, *prefix;               /* prefix: of one without a frame */
     bool base, recompute;                /* no frame; context.policy */
     rag_fed *fed; int n_fed;
     origin_run *run; int n_run;            /* 0: it is not known who made the cells */

@@ -29,7 +29,7 @@ int prompt_room_for_passages(agt *a, const char *question, int max_passages)
 {
     q_buf b = { 0 };
     const char *system = settings_value(&a->settings, "chat.system", &b);
-    int size = context_size(a), left = size - prompt_reserve(a) - prompt_count(a->seat.who, question, strlen(question)) - 128 -
+    int size = context_size(a), left = size - a->seat.modules.tokens - prompt_reserve(a) - prompt_count(a->seat.who, question, strlen(question)) - 128 -
                prompt_count(a->seat.who, system, strlen(system)) - prompt_count(a->seat.who, frame_once, strlen(frame_once)) -
                max_passages * prompt_count(a->seat.who, frame_each, strlen(frame_each));
     q_buf_free(&b);
@@ -61,6 +61,7 @@ void prompt_free(prompt *p)
     free(p->tool);
     free(p->system);
     free(p->question);
+    free(p->prefix);
     compacted_free(&p->instead);
     *p = (prompt){ 0 };
 }
@@ -185,6 +186,7 @@ static int render(const agt *a, const mem_messages *path, int from, prompt *out,
     forget_messages(out);
     if (*out->system)
         say(out, PROV_SYSTEM, out->system, strlen(out->system), NULL);
+    q_buf_puts(&b, out->prefix);
     q_buf_puts(&b, owed ? owed : "");
     for (int i = 0; i < out->instead.n_kept; i++)
         one_message(a, path, out->instead.kept[i], out, &b, &owed);
@@ -221,7 +223,7 @@ static int first_kept(const agt *a, const mem_messages *path, const prompt *p, i
         const char *t = i == last ? p->question : path->v[i].text;
         cost[i] = prompt_count(a->seat.who, t, strlen(t)) + 8;           /* 8: the frame of a message, about */
     }
-    int sum = 32 + (*p->system ? prompt_count(a->seat.who, p->system, strlen(p->system)) : 32);
+    int sum = 32 + prompt_count(a->seat.who, p->prefix, strlen(p->prefix)) + (*p->system ? prompt_count(a->seat.who, p->system, strlen(p->system)) : 32);
     sum += p->begin ? prompt_count(a->seat.who, p->begin, strlen(p->begin)) : 0;
     sum += p->instead.block ? prompt_count(a->seat.who, p->instead.block, strlen(p->instead.block)) : 0;
     for (int i = 0; i < p->instead.n_kept; i++)
@@ -243,9 +245,10 @@ static int first_kept(const agt *a, const mem_messages *path, const prompt *p, i
 static int too_long(const agt *a, const char *message, const prompt *p, int tokens, int size, char *err)
 {
     size_t own = frame_question(message), all = strlen(message), whole = strlen(p->question);
+    size_t ours = !p->base && a->seat.modules.text && strlen(a->seat.modules.text) <= strlen(p->system) ? strlen(a->seat.modules.text) : 0;      /* the end of the system text */
     struct { const char *what, *text; size_t bytes; } part[] = {
         { _("the question"), message, own }, { _("the attached text"), message + own, all - own },
-        { _("the system text (chat.system)"), p->system, strlen(p->system) },
+        { _("the system text (chat.system)"), p->system, strlen(p->system) - ours }, { _("the modules (/module)"), ours ? p->system + strlen(p->system) - ours : p->prefix, ours ? ours : strlen(p->prefix) },
         { _("what memory feeds (memory.budget)"), p->question, whole - all },
         { _("the beginning of the answer"), p->begin ? p->begin : "", p->begin ? strlen(p->begin) : 0 } }, *most = part;
     int n = 0, most_n = 0;
@@ -308,7 +311,9 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
 {
     int last = path->n - 1, size = context_size(a), reserve = prompt_reserve(a), tokens;
     q_buf sys = { 0 };
-    *out = (prompt){ .begin = out->begin, .base = a->base, .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
+    const char *own = settings_value(&a->settings, "chat.system", &sys), *more = a->seat.modules.text && !a->base ? a->seat.modules.text : "";
+    *out = (prompt){ .begin = out->begin, .base = a->base, .system = q_printf("%s%s%s", own, *own && *more ? "\n\n" : "", more), .question = framed(r, path->v[last].text),
+                     .prefix = a->base && a->seat.modules.n && *a->seat.modules.text ? q_printf("%s\n\n", a->seat.modules.text) : q_strdup("") };
     q_buf_free(&sys);
     int rc = compacted_of(a, path, 0, &out->instead, err);
     if (rc < 0)
@@ -340,16 +345,18 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
     return Q_OK;
 }
 
-int prompt_again(agt *a, const mem_messages *path, int from, int64_t compaction, const char *system, const rag_result *r, prompt *out, char *err)
+int prompt_again(agt *a, const mem_messages *path, int from, int64_t compaction, const char *system, const char *prefix, const rag_result *r, prompt *out, char *err)
 {
     int rc = compaction && compaction != out->instead.id ? compacted_of(a, path, compaction, &out->instead, err) : Q_OK;
     if (rc < 0)
         return rc;
     if (compaction && from <= out->instead.upto)
         from = out->instead.upto + 1;
-    char *was = q_strdup(system), *question = framed(r, path->v[path->n - 1].text);
+    char *was = q_strdup(system), *front = q_strdup(prefix), *question = framed(r, path->v[path->n - 1].text);
     free(out->system);
     free(out->question);
+    free(out->prefix);
+    out->prefix = front;
     out->system = was;
     out->question = question;
     return render(a, path, from, out, err);

@@ -226,6 +226,8 @@ static void experts(agt *a, const agt_command *c, char *args)
 
 static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
 
+static void teach(agt *a, const agt_command *c, char *args) { teach_command(a, c, args); }
+
 static void energy(agt *a, const agt_command *c, char *args)
 {
     if (*args)
@@ -243,6 +245,17 @@ static void experiment(agt *a, const agt_command *c, char *args)
     if (!list && desk_waits(&a->desk, LANE_ENGINE))
         note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
     desk_post(&a->desk, list ? &job_experiments : &job_experiment, 0, 0, args, NULL);
+}
+
+static void of_module(agt *a, const agt_command *c, char *args)
+{
+    if (!*args) {
+        note_ui(&a->events, c->action, args);
+        return;
+    }
+    if (desk_waits(&a->desk, LANE_ENGINE))
+        note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
+    desk_post(&a->desk, &job_module, 0, 0, args, NULL);
 }
 
 static void map(agt *a, const agt_command *c, char *args)

@@ -27,6 +27,7 @@ char *caption_mark(const prov_config *was, const prov_config *c);        /* "k 1
 char *caption_said(const char *caption);                 /* to be shown; malloc'ed */
 
 /* ---- edits.c ---- */
+bool edits_now(agt *, const char *lines);        /* a NAME=VALUE a line, between answers, beside what waits; false: it did not take effect */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
 
 
@@ -69,6 +70,7 @@ typedef struct prompt {
     prov_tool *tool; int n_tool;
     strings kept;                        /* texts of messages and calls that are in neither path nor system nor question */
     char *raw, *system, *question;
+    char *prefix;                        /* base: what stands before all of the text; "" */
     const char *begin, *think;
     bool base;
     compacted instead;                   /* what stands for the branch's older turns */
@@ -76,7 +78,7 @@ typedef struct prompt {
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
 /* The same for an answer that was made: from message `from` of path on, with this system text and this compaction (0: none); begin, think and
  * base as the caller set them. Returns its tokens. */
-int prompt_again(agt *, const mem_messages *path, int from, int64_t compaction, const char *system, const rag_result *passages, prompt *out, char *err);
+int prompt_again(agt *, const mem_messages *path, int from, int64_t compaction, const char *system, const char *prefix, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
 /* The answer so far said this and made these calls (arguments, and what they brought, which is taken): the request goes on behind them. */

@@ -58,6 +58,9 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
     rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, most_passages(a, &c)),
                         .count = prompt_count, .user = a->seat.who, .before = before, .near = embedder_near(a),
                         .without = how ? how->without : NULL, .n_without = how ? how->n_without : 0 };
+    const char **of;
+    scope.n_of = modules_memory(&a->seat.modules, &of);
+    scope.of = of;
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
@@ -82,6 +85,7 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
             rag_join(*out, more);
     }
     embedder_near_end(a, scope.near);
+    free(of);
     pthread_mutex_lock(&a->shown.mu);
     free(a->shown.why_broken);
     a->shown.why_broken = rc < 0 ? q_strdup(err) : NULL;
@@ -169,6 +173,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     a->shown.st.drafts.said = -1;
     turns_begin(&a->shown, t->reply);
     pthread_mutex_unlock(&a->shown.mu);
+    modules_made(a, t->reply);
     t->trace = mem_trace_new(info->n_layer, info->n_expert ? prov_config_k(a->seat.cfg) : 1);
     t->saved_ns = q_now_ns();
     if (t->begin)
@@ -271,6 +276,9 @@ static bool answer(agt *a, const asked *how)
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
     hub_start(a);
+    char *asked_for = q_strndup(q->text, frame_question(q->text));
+    modules_choose(a, asked_for);
+    free(asked_for);
     search(a, *how->memory, &a->chat.path, how->again, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
@@ -293,6 +301,8 @@ static bool answer(agt *a, const asked *how)
     prompt_free(&p);
     if (begun)
         compact_behind(a);
+    if (!a->seat.home)
+        modules_rest(a);
     cJSON_Delete(t.made);
     mem_trace_free(t.trace);
     free(t.token.ids);
@@ -319,6 +329,7 @@ static void show_prompt(agt *a, const job *j)
     if (!a->seat.who || rc < 0)
         failed(a, 0, a->seat.who ? err : a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
     else {
+        modules_choose(a, j->text);
         search(a, settings_rag(&a->settings), &path, NULL, &found);
         if (prompt_build(a, &path, found, &p, err) < 0)
             failed(a, 0, err);
@@ -508,11 +519,15 @@ bool turn_answer_again(agt *a, int64_t message, const turn_again *h)
     while (is_blank(*words))
         words++;
     bool forward = false;
+    char *asked_for = q_strndup(q->text, frame_question(q->text));
+    modules_choose(a, asked_for);     /* what the question switches on is what the settings go over */
+    free(asked_for);
     prov_config *c = prov_config_copy(a->seat.cfg);
     rag_config r = settings_rag(&a->settings);       /* for this answer alone */
     if (assign(a, words, c, &r, &forward, err) < 0 || prov_set(a->seat.who, c, forward ? PROV_RECOMPUTE : sync_policy(&a->settings), err) < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         prov_config_free(c);
+        modules_rest(a);
         return false;
     }
     int64_t leaf = a->chat.path.v[a->chat.path.n - 1].id;
@@ -540,6 +555,7 @@ bool turn_answer_again(agt *a, int64_t message, const turn_again *h)
     history_turned(&a->seat.past, a->seat.cfg);      /* F9 goes to what was tried, and back */
     a->seat.home = NULL;
     a->seat.after_again |= forward;
+    modules_rest(a);
     sync_publish(a);
     mem_message_free(&elder);
     return begun;

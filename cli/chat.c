@@ -23,12 +23,13 @@
 #include <unistd.h>
 
 const cli_command cli_chat = { "chat", N_(
-    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--grammar FILE | --json-schema FILE] [--base]\n"
+    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--module NAME]... [--grammar FILE | --json-schema FILE] [--base]\n"
     "       [--allow RULES] [--repl | --json | -p TEXT [--json | --show-prompt]]\n"
     "    talk with the model: full screen, --repl in a line editor, -p one question\n"
     "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
     "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
     "    --set     a knob: experts.k=4, sampler.temperature=0, memory.on=off ... (/set in the shell lists them)\n"
+    "    --module  a named text that stands in the prompt this time: skeptic, ... (/module in the shell lists them)\n"
     "    --grammar FILE      replies fit this grammar (GBNF, as llama.cpp has it); as --set sampler.grammar=FILE\n"
     "    --json-schema FILE  replies are JSON that this schema allows\n"
     "    --base    no template: the text continues\n"
@@ -54,6 +55,9 @@ const cli_command cli_chat = { "chat", N_(
     "                         a in this conversation, f always in this folder, n WHY; to a question: the answer\n"
     "              call       message, tool, title, arguments, state, policy, result, ms\n"
     "              plan       text, steps [text, state], done, total\n"
+    "              modules    data: modules [name, hash, tokens], tokens, left_out of the answer `message`; without it all modules, when one was\n"
+    "                         switched\n"
+    "              edit       path: a module's file, to be edited\n"
     "              error      text\n"
     "    --routing with --json: after each token the experts that ran for it: routing  index, id, position, layers [layer,\n"
     "              experts, weights, entropy, margin]"), cmd_chat };
@@ -62,8 +66,8 @@ enum { STDIN_MAX = 4 << 20 };
 
 typedef struct options {
     const char *model, *db, *prompt, *grammar, *schema;
-    const char **set;
-    int n_set;
+    const char **set, **module;
+    int n_set, n_module;
     bool base, repl, json, show, routing;
     const char *allow;                   /* --allow; NULL */
     int approve_fd;                      /* who is asked about tools; -1: standard input with --json, else nobody with -p */
@@ -233,6 +237,17 @@ static void json_compacted(const agt_event *e)
     cli_say_event(j);
 }
 
+static void json_modules(const agt_event *e)
+{
+    if (!e->data)                        /* only that the list is to be looked at again */
+        return;
+    cJSON *j = cli_event("modules");
+    if (e->id)
+        cJSON_AddNumberToObject(j, "message", (double)e->id);
+    cJSON_AddRawToObject(j, "data", e->data);
+    cli_say_event(j);
+}
+
 static void json_meaning(const agt_event *e)
 {
     cJSON *j = cli_event("meaning");
@@ -241,6 +256,13 @@ static void json_meaning(const agt_event *e)
     cJSON_AddNumberToObject(j, "total", (double)e->total);
     cJSON_AddNumberToObject(j, "left_s", e->rate >= 0 ? e->rate : (double)NAN);      /* null */
     cJSON_AddStringToObject(j, "text", e->text);
+    cli_say_event(j);
+}
+
+static void json_teach(const agt_event *e)
+{
+    cJSON *j = cli_event("teach_progress");
+    cJSON_AddItemToObject(j, "run", cJSON_Parse(e->data));
     cli_say_event(j);
 }
 
@@ -297,6 +319,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         }
         break;
     case AGT_EV_MEANING: json_meaning(e); break;
+    case AGT_EV_TEACH: json_teach(e); break;
     case AGT_EV_TOKEN:
         j = cli_event("token");
         cJSON_AddNumberToObject(j, "index", e->number);
@@ -319,6 +342,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_CALL: json_call("call", e); break;
     case AGT_EV_PLAN: json_plan(e); break;
     case AGT_EV_COMPACTED: json_compacted(e); break;
+    case AGT_EV_MODULES: json_modules(e); break;
     case AGT_EV_WRITING: json_writing(e); break;
     case AGT_EV_PROGRESS: json_progress(e); break;
     case AGT_EV_DONE: json_done(a, e); break;
@@ -529,17 +553,28 @@ static void json_found(const agt_event *e)
 }
 
 /* What the full screen would show as a panel is printed; what is its alone is an error. */
+/* A file that is there for the caller's own editor. */
+static void json_edit(const char *path)
+{
+    cJSON *j = cli_event("edit");
+    cJSON_AddStringToObject(j, "path", path);
+    cli_say_event(j);
+}
+
 static void instead(agt *a, const agt_event *e, lines *l)
 {
     switch ((enum agt_action)e->id) {
     case AGT_UI_QUIT: l->quit = true; break;
     case AGT_UI_EXPERTS: agt_submit(a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(a, "/energy text"); break;
+    case AGT_UI_TEACH: agt_submit(a, "/teach text"); break;
     case AGT_UI_MEMORY: agt_submit(a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(a, "/set"); break;
     case AGT_UI_MAP: agt_submit(a, "/map text"); break;
     case AGT_UI_HELP: json_help(); break;
     case AGT_UI_CHATS: l->chats = true; break;
+    case AGT_UI_MODULE: agt_submit(a, "/module list"); break;
+    case AGT_UI_FILE: json_edit(e->text); break;
     case AGT_UI_LANG: case AGT_UI_THEME: case AGT_UI_CLEAR: case AGT_UI_FORGOTTEN: break;      /* the knob's row says it; there is no screen */
     default:
         json_error((enum agt_action)e->id == AGT_UI_EDIT ? _("/edit TEXT asks the last question anew, worded so.")
@@ -684,6 +719,7 @@ static int parse(int argc, char **argv, options *o)
     struct { const char *name; const char **value; } with[] = { { "-m", &o->model }, { "--db", &o->db }, { "-p", &o->prompt }, { "--allow", &o->allow }, { "--approve-fd", &fd },
                                                                 { "--grammar", &o->grammar }, { "--json-schema", &o->schema } };
     o->set = q_alloc(sizeof *o->set * (size_t)(argc + 5));
+    o->module = q_alloc(sizeof *o->module * (size_t)(argc + 1));
     for (int i = 1; i < argc; i++) {
         const char *s = argv[i];
         bool taken = false;
@@ -696,6 +732,12 @@ static int parse(int argc, char **argv, options *o)
             if (++i == argc || !strchr(argv[i], '='))
                 return cli_usage(&cli_chat, _("--set needs NAME=VALUE"));
             o->set[o->n_set++] = argv[i];
+            taken = true;
+        }
+        else if (strcmp(s, "--module") == 0) {
+            if (++i == argc)
+                return cli_usage_take(&cli_chat, q_printf(_("%s needs a value"), s));
+            o->module[o->n_module++] = argv[i];
             taken = true;
         }
         for (size_t k = 0; !taken && k < sizeof with / sizeof *with; k++)
@@ -786,7 +828,7 @@ static int run(options *o, char *err)
     }
     bool script = o->prompt || o->json || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
     agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script, .routing = o->routing,
-                       .meaning = true, .embeds = !o->prompt, .allow = o->allow, .alone = o->prompt && o->approve_fd < 0 };
+                       .module = o->module, .n_module = o->n_module, .meaning = true, .embeds = !o->prompt, .allow = o->allow, .alone = o->prompt && o->approve_fd < 0 };
     rc = agt_open(&ao, &a, err);
     free(path);
     if (rc < 0) {
@@ -827,6 +869,7 @@ int cmd_chat(int argc, char **argv)
     if (rc == 0)
         rc = read_grammar(&o, &grammar, err) < 0 ? fail(&o, err) : run(&o, err);
     free(o.set);
+    free(o.module);
     free(grammar);
     return rc;
 }

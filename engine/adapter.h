@@ -56,6 +56,7 @@ int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const 
 /* Named when the program starts (--lora): FILE, FILE=SCALE, FILE=SCALE@WHERE with WHERE as lora.scale has it (0-1, 1e6), several of one file
  * in a row. Main's, before any model is opened; kept, not copied. Q_RANGE: that is none. */
 int eng_adapters_choose(const char *const *spec, int n, char *err);
+int eng_adapters_chosen(void);                                        /* how many were named */
 /* Loads them onto m, whose configurations have those scales as their default then. Nothing where none was named. */
 int eng_adapters_apply(eng_model *m, char *err);
 

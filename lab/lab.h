@@ -293,6 +293,24 @@ char *lab_bits_data(const lab_bits *, const char *a, const char *b);            
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 
+/* ================= what a text before answers adds to them (lab/added.c) ================= */
+typedef struct lab_reply { const int32_t *prompt; int n_prompt; const int32_t *answer; int n; } lab_reply;     /* both have a token at least */
+typedef struct lab_added {
+    int n, answers, blocks;              /* tokens that are judged */
+    bool by_answer;                      /* blocks are answers; else pieces of them: they are fewer than a dozen */
+    lab_interval dlogp;                  /* with it less without it, nats a token */
+    double logp[2];                      /* means, without and with */
+    double noise;                        /* what another kv.type differs by at most, within its interval */
+    bool enough;                         /* tokens and blocks, to tell anything */
+    int verdict;                         /* 1: they are likelier with it, -1: less likely, 0: no difference above noise */
+} lab_added;
+int lab_tokens(struct eng_cache *beside, const char *text, size_t n, int32_t **out, char *err);      /* plain: no control tokens; malloc'ed, returns how many */
+/* Log-probability of each token of each answer behind its prompt, under a configuration (JSON; NULL: the model's own), in a cache of its own: what
+ * prompts share is evaluated once, in their order. yardstick: with another kv.type. logp: [sum of n]. The model's thread. */
+int lab_replies(struct eng_cache *beside, const char *config, bool yardstick, const lab_reply *, int n, const lab_terms *, double *logp, char *err);
+/* own, yardstick: of one prompt, without and with yardstick. r: for the answers' lengths alone. Any thread. */
+lab_added lab_added_of(const double *without, const double *with, const double *own, const double *yardstick, const lab_reply *r, int n);
+
 /* ================= several answers at once (lab/voices.c) ================= */
 /* Timelines of one prompt in lock-step, each under its own configuration and seed; what of the prompt they share is evaluated
  * and held once. */

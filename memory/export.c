@@ -11,7 +11,8 @@
 /* What holds a person's words, and how a row's own order is called. */
 static const char *const tables[] = {"sqlite_sequence", "conversation", "message", "pending", "document", "chunk", "setting", "routing_tag", "message_config", "message_trace",
                                      "retrieval", "import", "import_message", "message_raw", "document_raw", "pin", "ban", "fact",
-                                     "tool_call", "tool_whole", "tool_undo", "forgotten", "compaction", "pin_turn", "answer_mark", "released"};
+                                     "tool_call", "tool_whole", "tool_undo", "forgotten", "compaction", "pin_turn", "answer_mark", "released",
+                                     "message_module"};
 enum { COLUMNS_MAX = STORE_COLUMNS_MAX };
 
 bool store_export_holds(const char *table)

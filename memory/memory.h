@@ -172,6 +172,15 @@ int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);
 void mem_messages_free(mem_messages *);
 
+/* ================= modules ================= */
+/* Which named texts (agent/module.h) stood in the system text of an answer, in their order: names and hashes, never their words; gone with the
+ * answer. put: once an answer, when it has its row; nothing where n is 0. */
+typedef struct mem_module { char *name, *hash; int tokens; } mem_module;
+typedef struct mem_modules { mem_module *v; int n; } mem_modules;
+int mem_modules_put(mem_store *, int64_t message, const mem_module *v, int n, char *err);
+int mem_modules_of(mem_store *, int64_t message, mem_modules *out, char *err);
+void mem_modules_free(mem_modules *);
+
 /* ================= what may be learnt from ================= */
 /* What the person thinks of a model's answer: 1 good, -1 bad, 0 nothing. Gone with the answer. Q_NOTFOUND: no such answer. */
 int mem_answer_mark(mem_store *, int64_t message, int mark, char *err);

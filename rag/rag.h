@@ -228,6 +228,7 @@ typedef struct rag_scope {
     int64_t since_ms, until_ms;         /* only what was said or taken in then; until is not included; 0: open */
     const char *by;                     /* only what "me" (the person of this memory), "model" or somebody of that name said; NULL: anybody */
     bool whole;                         /* the text is no question: times and speakers in it narrow nothing */
+    const char *const *of; int n_of;    /* only passages whose label ("notes/optics.md § Rayleigh") holds one of these, in any letter case; 0: of anything */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */

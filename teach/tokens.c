@@ -12,7 +12,7 @@ void tokens_text_free(trn_text *t)
     *t = (trn_text){ .n = 0 };
 }
 
-void tokens_free(tokens *t)
+void tokens_free(lessons *t)
 {
     for (int side = 0; side < 2; side++) {
         trn_example *e = side ? t->held : t->train;
@@ -22,7 +22,7 @@ void tokens_free(tokens *t)
         }
         free(e);
     }
-    *t = (tokens){ .n_train = 0 };
+    *t = (lessons){ .n_train = 0 };
 }
 
 /* ---- a conversation in the model's frame ---- */
@@ -203,7 +203,7 @@ static int by_hash(const void *a, const void *b)
 }
 
 /* Divides all[0..n) into what is trained on and what is held out. */
-static void divide(trn_example *all, int n, tokens *out)
+static void divide(trn_example *all, int n, lessons *out)
 {
     uint64_t *source = q_alloc(sizeof *source * (size_t)(n + 1));
     for (int i = 0; i < n; i++)
@@ -230,12 +230,12 @@ static void divide(trn_example *all, int n, tokens *out)
     free(source);
 }
 
-int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int context, tokens *out, char *err)
+int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int context, lessons *out, char *err)
 {
     trn_example *all = NULL;
     int n = 0, cap = 0, rc = Q_OK;
     char why[Q_ERRLEN];
-    *out = (tokens){ .n_train = 0 };
+    *out = (lessons){ .n_train = 0 };
     for (size_t at = 0; at < lines->len && rc == Q_OK;) {
         const char *p = lines->p + at, *end = memchr(p, '\n', lines->len - at);
         size_t len = end ? (size_t)(end - p) : lines->len - at;

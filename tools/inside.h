@@ -19,9 +19,6 @@ const char *argument_text(const cJSON *args, const char *name);          /* NULL
 double argument_number(const cJSON *args, const char *name, double otherwise);
 bool argument_true(const cJSON *args, const char *name);
 
-/* ---- diff.c ---- */
-/* What became of a text, line by line, as diff -u shows it without its head. */
-void diff_lines(q_buf *out, const char *was, size_t n_was, const char *now, size_t n_now);
 
 /* ---- the tools: rows of table.c ---- */
 int file_read(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);

@@ -153,6 +153,9 @@ void tool_result_free(tool_result *);   /* contents, not the struct */
 /* Text as the model and a terminal may have it, cut in the middle above `most` bytes: true where it was. */
 bool tool_text_cut(q_buf *out, const char *text, size_t n, size_t most);
 
+/* What became of a text, line by line, as diff -u shows it without its head. Any thread. */
+void diff_lines(q_buf *out, const char *was, size_t n_was, const char *now, size_t n_now);
+
 /* ================= taking it back ================= */
 typedef struct tool_undo {
     const char *path;                   /* as in tool_result */

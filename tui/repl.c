@@ -2,6 +2,7 @@
  * typed and the history file. One thread: it types, then follows the answer; a line typed meanwhile is sent at once
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
 #include "base/say.h"
+#include "tui/editor.h"
 #include "tui/model/say.h"
 #include "tui/term/ahead.h"
 #include "tui/term/decode.h"
@@ -235,6 +236,8 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_CHATS: *asked_chats = true; break;
     case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(r->a, "/energy text"); break;
+    case AGT_UI_MODULE: agt_submit(r->a, "/module list"); break;
+    case AGT_UI_TEACH: agt_submit(r->a, "/teach text"); break;
     case AGT_UI_MAP: agt_submit(r->a, "/map text"); break;
     case AGT_UI_MEMORY: agt_submit(r->a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
@@ -254,6 +257,14 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
         break;
     }
     case AGT_UI_LANG: case AGT_UI_THEME: break;      /* done where the knob's value came */
+    case AGT_UI_FILE:
+        if (r->tty && isatty(STDIN_FILENO)) {
+            fflush(stdout);
+            if (!tui_editor(e->text))
+                q_say(stdout, _("The editor did not end well, or there is none: set EDITOR; the file is %s."), e->text), q_say(stdout, "\n");
+            agt_edited(r->a, e->text);
+        }
+        break;
     case AGT_UI_CLEAR: if (r->tty) q_say_own(stdout, "\033[H\033[2J"); break;
     case AGT_UI_COPY: copy(r); break;
     case AGT_UI_FORGOTTEN: forget_lines(r, e->text); break;
@@ -367,6 +378,12 @@ static void consent(repl *r, const char *line)
     agt_approve(r->a, id, how, words);
 }
 
+static void sentence(repl *r, const char *text)
+{
+    fresh_line(r);
+    q_say(stdout, "%s\n", text);
+}
+
 static void handle(repl *r, const agt_event *e, bool *asked_chats)
 {
     switch (e->kind) {
@@ -433,8 +450,9 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
             closing(r, e);
         break;
     case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", tui_paused(r->answering, e->flag)); break;
-    case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
+    case AGT_EV_NOTE: sentence(r, e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
+    case AGT_EV_TEACH: if (e->flag) sentence(r, e->text); break;
     case AGT_EV_SOURCE: fresh_line(r); source(e); break;
     case AGT_EV_COLUMNS: fresh_line(r); columns(e->columns); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;

@@ -1,6 +1,7 @@
 /* tui/run: the loop of the full screen: one poll over keys, the agent's wake descriptor and signals; keys first, then
  * events, then what is due of a frame (model/pace). Front-end thread. It never waits for the model or the disk; only an editor
  * that the person opened holds it up. */
+#include "tui/editor.h"
 #include "tui/model/app.h"
 #include "tui/term/decode.h"
 #include "tui/term/screen.h"
@@ -60,9 +61,6 @@ static bool take_text(tui_app *app, const char *path)
 static void edit_outside(tui_app *app)
 {
     char path[] = "/tmp/quorum-XXXXXX.md";
-    const char *ed = getenv("VISUAL");
-    if (!ed || !*ed) ed = getenv("EDITOR");
-    if (!ed || !*ed) ed = "vi";
     int fd = mkstemps(path, 3);
     if (fd < 0) { tui_app_note(app, AGT_ERROR, _("Cannot make a temporary file for the editor in /tmp.")); return; }
     size_t n = app->comp.ed.b.len;
@@ -70,21 +68,27 @@ static void edit_outside(tui_app *app)
     close(fd);
     if (ok) {
         tui_term_leave();
-        pid_t pid = fork();
-        if (pid == 0) {
-            signal(SIGTSTP, SIG_DFL);
-            q_words_language_back();
-            execl("/bin/sh", "sh", "-c", "eval \"$0\" '\"$1\"'", ed, path, (char *)NULL);
-            _exit(127);
-        }
-        int status = 0;
-        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+        bool well = tui_editor(path);
         tui_term_return();
-        if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        if (well) {
             if (take_text(app, path)) return;           /* more than a message takes: the file stays */
         } else tui_app_note(app, AGT_ERROR, _("The editor did not end well: the text is as it was."));
     }
     unlink(path);
+}
+
+/* The same on a file that stays where it is (a module's). */
+static void edit_file(tui_app *app)
+{
+    tui_term_leave();
+    bool well = tui_editor(app->comp.file);
+    tui_term_return();
+    char *say = well ? NULL : q_printf(_("The editor did not end well, or there is none: set EDITOR; the file is %s."), app->comp.file);
+    if (say) tui_app_note(app, AGT_ERROR, say);
+    free(say);
+    agt_edited(app->a, app->comp.file);
+    free(app->comp.file);
+    app->comp.file = NULL;
 }
 
 /* tmux holds Esc back; above 50 ms that is felt. Asked once, in the background. */
@@ -161,6 +165,7 @@ static void serve(tui_app *app, bool *repaint)
     app->want = w == WANT_QUIT ? WANT_QUIT : WANT_NOTHING;
     if (w == WANT_SUSPEND) { tui_term_suspend(); *repaint = app->owed.all = true; }
     else if (w == WANT_EDITOR) { edit_outside(app); *repaint = app->owed.all = true; }
+    else if (w == WANT_FILE && app->comp.file) { edit_file(app); *repaint = app->owed.all = true; }
     else if (w == WANT_REPAINT) { tui_term_theme(&app->theme); *repaint = app->owed.all = true; }
 }
 

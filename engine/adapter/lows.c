@@ -60,7 +60,12 @@ static int fits(const eng_model *m, const eng_low *s, const char *called, low_ow
     char why[Q_ERRLEN];
     if (s->layer >= m->ker.n_layer)
         return q_fail(err, Q_RANGE, _("%s is for another model: it changes layer %d, and %s has %d layers"), called, s->layer, m->info.name, m->ker.n_layer);
-    if (weight_find(m, s->role, s->layer, &v, why) != Q_OK)
+    int rc = weight_find(m, s->role, s->layer, &v, why);
+    if (rc == Q_NOTFOUND && s->role == KER_W_OUT) {                /* tied: the head that is the embedding's matrix, the embedding left as it is */
+        rc = weight_find(m, KER_W_EMBD, -1, &v, why);
+        arch_tensor_name(m->arch, KER_W_OUT, -1, v.name, sizeof v.name);
+    }
+    if (rc != Q_OK)
         return q_fail(err, Q_RANGE, _("%s is for another model: %s has no such matrix (%s) there"), called, m->info.name, _(ker_role_get(s->role)->name));
     int64_t ne[3];
     ker_role_shape(&m->ker, s->layer, s->role, ne);

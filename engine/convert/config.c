@@ -110,7 +110,7 @@ static void copy_f32(keys *k, const char *from, const char *suffix)
  * (transformers, modeling_rope_utils.py, _compute_llama3_parameters). */
 static void llama3(const cJSON *s, double base, int dim, double original, convert_shape *o)
 {
-    double factor = 8, low = 1, high = 4;
+    double factor = 8, low = 1, high = 4;         /* in floats from here on, as that script has them */
     number(s, "factor", &factor);
     number(s, "low_freq_factor", &low);
     number(s, "high_freq_factor", &high);
@@ -118,8 +118,10 @@ static void llama3(const cJSON *s, double base, int dim, double original, conver
     o->n_rope = dim / 2;
     o->rope_factors = q_alloc(sizeof(float) * (size_t)(o->n_rope + 1));
     for (int i = 0; i < o->n_rope; i++) {
-        double wave = 2 * M_PI / (double)(float)(1.0 / pow(base, 2.0 * i / dim)), smooth = (original / wave - low) / (high - low);
-        o->rope_factors[i] = (float)(wave < original / high ? 1 : wave > original / low ? factor : 1 / ((1 - smooth) / factor + smooth));
+        float wave = (float)(2 * M_PI) / (1.0f / powf((float)base, (float)(2 * i) / (float)dim));
+        float smooth = ((float)original / wave - (float)low) / (float)(high - low);
+        bool fast = (double)wave < original / high, slow = (double)wave > original / low;
+        o->rope_factors[i] = fast ? 1 : slow ? (float)factor : 1 / ((1 - smooth) / (float)factor + smooth);
     }
 }
 
@@ -230,11 +232,11 @@ int convert_config(const char *folder, const cJSON *j, gguf_writer *w, convert_s
     if (strcmp(o->a->name, "glm4moe") == 0) {
         if (!number(j, "partial_rotary_factor", &part)) number(rope, "partial_rotary_factor", &part);
         if (part > 0 && part <= 1) put_u32(&k, "rope.dimension_count", (uint32_t)(dim * part));
-    } else put_u32(&k, "rope.dimension_count", dim);
+    } else if (strcmp(o->a->name, "llama") == 0) put_u32(&k, "rope.dimension_count", dim);
     if (!k.rc) put_rope(&k, (int)dim, o);
     if (!k.rc) o->n_expert = put_experts(&k, o->a);
     if (whole(j, "num_nextn_predict_layers", &next) && next <= 1) o->n_next = (int)next;
-    if (whole(j, "vocab_size", &vocab) && vocab <= 1 << 24) put_u32(&k, "vocab_size", vocab);
+    if (whole(j, "vocab_size", &vocab) && vocab <= 1 << 24 && strcmp(o->a->name, "llama") == 0) put_u32(&k, "vocab_size", vocab);
     const cJSON *clip = cJSON_GetObjectItemCaseSensitive(j, "clip_qkv");
     if (!k.rc && cJSON_IsNumber(clip))
         k.rc = q_fail(err, Q_RANGE, _("%s/config.json: clip_qkv (Q, K and V held within a range) is not computed"), folder);

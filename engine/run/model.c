@@ -203,7 +203,9 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
 
 static int find_arch(eng_model *m, char *err)
 {
-    gguf_str a = { "", 0 };
+    gguf_str a = { "", 0 }, kind = { "", 0 };
+    if (gguf_string(m->file, "general.type", &kind) && kind.n == strlen("adapter") && memcmp(kind.p, "adapter", kind.n) == 0)
+        return q_fail(err, Q_FORMAT, _("%s is an adapter, not a model: name the model it is for with -m, and it with --lora"), m->path);
     if (!gguf_string(m->file, "general.architecture", &a))
         return q_fail(err, Q_FORMAT, _("%s does not say which architecture it is (general.architecture)"), m->path);
     m->arch = arch_find(a.p, a.n);

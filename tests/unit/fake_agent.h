@@ -19,6 +19,7 @@ static struct fake {
     char *settings[32];
     bool long_work;             /* busy without an answer */
     uint64_t spared;            /* what the energy map is told */
+    tch_state teaching;         /* phase idle: nothing */
     int n_recurrent;            /* likewise */
     char kept[64];              /* the last place: its conversation and draft */
 } fake;
@@ -182,8 +183,50 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
     return out;
 }
 
+/* Modules as the panel is told of them. */
+static int fake_modules = 5;             /* -1: not looked yet */
+void agt_get_modules(agt *a, agt_modules *out)
+{
+    static const agt_module of[] = {
+        { "skeptic", "Skeptic", "ecb224cca257aa72", NULL, "+0.121 (0.050 to 0.190) nats a token, 60 tokens", 60, true, true, false, true },
+        { "engineer", "Engineer", "e7ac475900000000", NULL, NULL, 55, false, false, false, true },
+        { "летопись", "Летопись моего озера", "7a05c450150fbd1d", NULL, "experts.k default→8", 1210, true, false, true, false },
+        { "torn", "torn", "", "/home/u/.config/quorum/modules/torn.md has no front matter: it begins with a line ---, then title: …, then ---; /module edit torn", NULL, 0, false, false, false, false },
+        { "uncounted", "Uncounted", "0123456789abcdef", NULL, NULL, -1, true, false, true, false } };
+    *out = (agt_modules){ .n = fake_modules, .tokens = 60, .budget = 1024 };
+    if (fake_modules < 0) return;
+    out->v = q_alloc(sizeof *out->v * (size_t)(fake_modules + 1));
+    for (int i = 0; i < fake_modules; i++) {
+        agt_module *m = &out->v[i];
+        *m = of[i % 5];
+        m->name = i < 5 ? q_strdup(m->name) : q_printf("%s%d", m->name, i);
+        m->title = q_strdup(m->title);
+        m->hash = q_strdup(m->hash);
+        m->why = m->why ? q_strdup(m->why) : NULL;
+        m->did = m->did ? q_strdup(m->did) : NULL;
+    }
+}
+void agt_modules_free(agt_modules *l)
+{
+    for (int i = 0; i < l->n; i++) {
+        free(l->v[i].name);
+        free(l->v[i].title);
+        free(l->v[i].hash);
+        free(l->v[i].why);
+        free(l->v[i].did);
+    }
+    free(l->v);
+    *l = (agt_modules){ .n = 0 };
+}
+void agt_edited(agt *a, const char *path) { SAY("edited %s\n", path); }
+
 /* SmolLM2 carved, as counted, at 10 GB/s. */
 void agt_end_thinking(agt *a) { SAY("end thinking\n"); }
+bool agt_get_teaching(agt *a, tch_state *out)
+{
+    *out = fake.teaching;
+    return fake.teaching.phase != TCH_IDLE;
+}
 void agt_ask_energy(agt *a) { SAY("energy\n"); }
 bool agt_get_energy(agt *a, agt_energy *out)
 {

@@ -58,6 +58,7 @@ static const char *const written[] = {
     " VALUES(1, 2, 1, '', 'owls were spoken of', '', '', 2, 40, 8, 0, 1700000000000); INSERT INTO pin_turn(message, created) VALUES(2, 1700000000000);",
     "UPDATE tool_undo SET made=1;",
     "INSERT INTO answer_mark(message, mark, created) VALUES(2, 1, 1700000000000); INSERT INTO released(conversation, created) VALUES(1, 1700000000000);",
+    "INSERT INTO message_module(message, place, name, hash, tokens) VALUES(2, 0, 'skeptic', '0123456789abcdef', 40);",
 };
 
 static void make(const char *path, int v)

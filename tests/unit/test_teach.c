@@ -239,7 +239,7 @@ static void the_last_answer_learns_its_end(void)
 static void a_tenth_of_the_conversations_is_held_out(void)
 {
     q_buf lines = { 0 };
-    tokens t;
+    lessons t;
     for (int i = 0; i < 40; i++)         /* 40 conversations, two answers to each first question */
         for (int k = 0; k < 2; k++)
             q_buf_printf(&lines, "{\"messages\":[{\"role\":\"user\",\"content\":\"Question %d?\"},{\"role\":\"assistant\",\"content\":\"Answer %d %d.\"}]}\n", i, i, k);

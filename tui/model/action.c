@@ -57,6 +57,11 @@ void tui_act(tui_app *app, int action, const char *arg)
         break;
     }
     case AGT_UI_EDITOR: app->want = WANT_EDITOR; break;
+    case AGT_UI_FILE:
+        free(app->comp.file);
+        app->comp.file = q_strdup(arg);
+        app->want = WANT_FILE;
+        break;
     case AGT_UI_LOG: tui_act_log(app); break;
     case AGT_UI_EDIT:
         if (*arg) {                     /* words that could not be taken come back, before what was typed since */

@@ -14,7 +14,7 @@
 #include "tui/term/keys.h"
 #include "tui/term/theme.h"
 
-enum tui_want { WANT_NOTHING, WANT_QUIT, WANT_SUSPEND, WANT_EDITOR, WANT_REPAINT };
+enum tui_want { WANT_NOTHING, WANT_QUIT, WANT_SUSPEND, WANT_EDITOR, WANT_FILE, WANT_REPAINT };
 enum { TUI_QUESTIONS = 3 };
 
 typedef struct tui_app tui_app;
@@ -87,6 +87,7 @@ typedef struct tui_comp {               /* what is being written */
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
     char *stash;                        /* put aside for something else; it comes back when that is sent or cleared */
+    char *file;                         /* WANT_FILE: what the editor is to open, no message */
     char *kept;                         /* what was stored as the draft of the conversation that is being left */
 } tui_comp;
 

@@ -66,4 +66,5 @@ void tui_app_free(tui_app *app)
     free(app->knobs.row);
     q_buf_free(&app->scratch);
     free(app->clip);
+    free(app->comp.file);
 }

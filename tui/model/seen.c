@@ -66,6 +66,7 @@ void tui_seen_wishes(tui_seen *s, agt_event *e)
 
 void tui_seen_free(tui_seen *s)
 {
+    agt_modules_free(&s->modules);
     agt_call_free(&s->approve.call);
     free(s->plan);
     agt_wishes_free(&s->wishes);

@@ -27,6 +27,7 @@ typedef struct tui_seen {
     agt_message *found; int n_found;
     tui_approve approve;
     char *plan;                                             /* lines "[x] step"; NULL */
+    agt_modules modules;                                    /* v NULL: not asked for yet */
     agt_energy energy;                                      /* n_row 0: not told yet */
 } tui_seen;
 

@@ -127,6 +127,16 @@ test-long:
 	@$(MAKE) dist-test
 	@$(MAKE) test-roots
 
+# What of a planted difference bench reasoning finds on the default model, over 20 seeds: a quarter of an hour. test-long has it too.
+.PHONY: test-reason
+test-reason: all
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/cli/planted.test
+
+# A made-up style taught to the default model: what is learnt, what is forgotten, what the choice of experts is worth. Half an hour.
+.PHONY: test-style
+test-style: all
+	@BUILD=$(BUILD) sh tests/teach/style.sh
+
 # Chat templates of all families by us and by Python's jinja2: needs python3-venv and the network.
 .PHONY: test-templates
 test-templates: programs
@@ -269,6 +279,11 @@ bench-advise: all
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
+# How fast an adapter is taught: make bench-train A="MODEL.gguf experts rank tokens texts threads steps"
+.PHONY: bench-train
+bench-train: $(BUILD)/bench/train_bench
+	$(BUILD)/bench/train_bench $(A)
+
 # What an answer costs beside the engine's work: make bench-agent A=MODEL.gguf
 bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
@@ -295,6 +310,7 @@ help:
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-grammar     JSON schemas, by us and by jsonschema (needs the network)'
 	@echo 'make test-mcp         the MCP client against the official SDK and reference servers (needs the network)'
+	@echo 'make test-reason      bench reasoning finds a random tenth and a fifth of the experts banned, over 20 seeds (minutes; the default model)'
 	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'
@@ -314,6 +330,7 @@ help:
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
+	@echo 'make bench-train      tokens a second that an adapter is taught with (A="MODEL.gguf experts rank tokens texts threads steps")'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'
 	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'

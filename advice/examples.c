@@ -91,14 +91,6 @@ bool adv_example_same(const adv_example *a, const adv_example *b)
 }
 
 /* ---- reading ---- */
-static bool listed(const char *name, const char *row)
-{
-    size_t n = strlen(name);
-    for (const char *p = row; n && (p = strstr(p, name)) != NULL; p++)
-        if (p[-1] == ' ' && p[n] == ' ') return true;
-    return false;
-}
-
 /* The first of these fields that is there; NULL. */
 static const cJSON *field(const cJSON *o, const char *a, const char *b)
 {
@@ -116,7 +108,7 @@ static const char *text_of(const cJSON *o, const char *name)
 static void look_for_others(adv_example *e, const cJSON *o, const char *row)
 {
     for (const cJSON *j = o->child; j; j = j->next)
-        if (j->string && !listed(j->string, row) && !cJSON_IsNull(j) && !(cJSON_IsString(j) && !*j->valuestring)) e->lost |= 1u << ADV_LOST_FIELDS;
+        if (j->string && !q_listed(row, " ", j->string, strlen(j->string)) && !cJSON_IsNull(j) && !(cJSON_IsString(j) && !*j->valuestring)) e->lost |= 1u << ADV_LOST_FIELDS;
 }
 
 static const struct { const char *name; enum adv_speaker who; } speakers[] = {

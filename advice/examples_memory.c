@@ -62,7 +62,17 @@ static int path_to(const leaving *l, int at, int *path)
 }
 
 static bool is_answer(const leaving *l, int i) { return l->tree.v[i].role == MEM_ASSISTANT; }
-static bool is_whole(const leaving *l, int i) { return l->mark[i] > 0 || (l->mark[i] == 0 && l->tree.v[i].status == MEM_DONE); }
+
+/* It ended where a limit or a repetition ended it, not where it was over: learnt, it would teach to stop in mid-sentence. Words of agent/generate.c. */
+static bool is_cut(const mem_message *m)
+{
+    static const char *const cut[] = { "max_tokens", "context", "loop" };
+    bool is = false;
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) is = is || strcmp(m->finish, cut[i]) == 0;
+    return is;
+}
+
+static bool is_whole(const leaving *l, int i) { return l->mark[i] > 0 || (l->mark[i] == 0 && l->tree.v[i].status == MEM_DONE && !is_cut(&l->tree.v[i])); }
 
 static bool gone_on_with(const leaving *l, int i)
 {
@@ -373,7 +383,7 @@ static void report(leaving *l)
     line(&b, j, "near", o->near, _("left out: nearly the same as an earlier one (three quarters of the runs of five words)"), false);
     line(&b, j, "by_mark", o->by_mark, _("pairs by marks: the chosen answer is good, or the rejected one bad"), false);
     line(&b, j, "by_going_on", o->by_going_on, _("pairs by what was done: the chosen answer was gone on with, the rejected one was not"), false);
-    line(&b, j, "cut", o->bad, _("branches cut before an answer that is bad, failed, empty or was stopped"), false);
+    line(&b, j, "cut", o->bad, _("branches cut before an answer that is bad, failed, empty, cut off or was stopped"), false);
     line(&b, j, "tools", o->tools, _("answers that leave with their calls of tools and what came back"), false);
     lost = cJSON_AddObjectToObject(j, "lost");
     for (int k = 0; k < ADV_LOSSES; k++) {

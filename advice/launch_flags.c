@@ -55,21 +55,14 @@ static const struct { const char *family, *part, *kind; const char *tool[2], *th
 };
 enum { N_FAMILY = sizeof families / sizeof *families };
 
-/* Is `word` one of those in `list`, which blanks part? */
-static bool one_of(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-    for (const char *p = list; (p = strstr(p, word)); p += n)
-        if ((p == list || p[-1] == ' ') && (!p[n] || p[n] == ' ')) return true;
-    return false;
-}
+static bool of_family(const adv_launch *p, const char *family) { return q_listed(p->known->family, " ", family, strlen(family)); }
 
 static const char *parser(const adv_launch *p, bool thought)
 {
     enum launch_server s = launch_of(p);
     if (!p->known || !p->variant || s > SGLANG) return NULL;
     for (int i = 0; i < N_FAMILY; i++) {
-        if ((*families[i].family && !one_of(p->known->family, families[i].family)) || !strstr(p->variant->name, families[i].part) ||
+        if ((*families[i].family && !of_family(p, families[i].family)) || !strstr(p->variant->name, families[i].part) ||
             (*families[i].kind && strcmp(families[i].kind, p->variant->kind) != 0))
             continue;
         const char *v = thought ? families[i].thought[s] : families[i].tool[s];
@@ -88,7 +81,7 @@ static const char *quant_of(const adv_launch *p)
     return NULL;
 }
 
-static bool multimodal(const adv_launch *p) { return p->known && (one_of(p->known->family, "qwen3.5") || one_of(p->known->family, "qwen3.6") || one_of(p->known->family, "gemma")); }
+static bool multimodal(const adv_launch *p) { return p->known && (of_family(p, "qwen3.5") || of_family(p, "qwen3.6") || of_family(p, "gemma")); }
 
 /* A flag without a value where it holds: "". NULL: it stays out. */
 static const char *switch_of(const adv_launch *p, enum launch_meaning m)

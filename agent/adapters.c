@@ -106,7 +106,7 @@ static void list(agt *a)
 }
 
 /* FILE or FILE=SCALE, as --lora takes it. */
-static void load(agt *a, const char *what)
+void adapters_load(agt *a, const char *what)
 {
     char err[Q_ERRLEN], *name = NULL, *end = NULL, *path = q_home_path(what), *eq = strrchr(path, '=');
     double x = eq ? strtod(eq + 1, &end) : 1;
@@ -129,7 +129,7 @@ static void load(agt *a, const char *what)
     free(path);
 }
 
-static void off(agt *a, const char *name)
+void adapters_off(agt *a, const char *name)
 {
     char err[Q_ERRLEN], *rest = without(a->seat.cfg, name);
     int rc = prov_adapter_drop(a->seat.who, name, err);
@@ -147,9 +147,9 @@ static void act(agt *a, const job *j)
     if (!a->seat.who)
         note(&a->events, AGT_ERROR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
     else if (strcmp(j->value, "load") == 0)
-        load(a, j->text);
+        adapters_load(a, j->text);
     else if (strcmp(j->value, "off") == 0)
-        off(a, j->text);
+        adapters_off(a, j->text);
     else
         list(a);
 }

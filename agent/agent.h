@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "base/knob.h"
 #include "lab/lab.h"
+#include "teach/teach.h"
 
 typedef struct agt agt;
 struct prov;
@@ -191,6 +192,8 @@ enum agt_event_kind {
     AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */
     AGT_EV_MODULES,     /* id 0: agt_get_modules says something else; else the modules that stand in the prompt of this answer: data = JSON
                            {modules [name, hash, tokens], tokens, left_out} */
+    AGT_EV_TEACH,       /* agt_get_teaching says something else: text = a line, name = its phase, done, total = steps, rate = seconds left (<0 unknown), data = all of
+                           it as JSON, flag: the phase is another one, note: what is wrong, or NULL */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -380,6 +383,9 @@ void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 
 typedef lab_costs agt_energy;
 void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
 bool agt_get_energy(agt *, agt_energy *out);
+
+/* A run of /teach. False: nothing was taught here yet. */
+bool agt_get_teaching(agt *, tch_state *out);
 
 /* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
 char *agt_map(agt *, int columns);

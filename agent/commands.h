@@ -141,6 +141,9 @@
       N_("what the last answer, or another one, should have said: your text stands beside it as the good one, and makes a pair to learn from"), .needs = true) \
     X(train, JOB(train), "обучать", "[on|off]", \
       N_("may this conversation leave as examples for training a model (quorum export --train)? Off until you say on; alone: what holds"), .words = "on,off") \
+    X(teach, BOTH(TEACH, teach), "учить", N_("[add FILE|chats [to NAME] | list | run NAME [SETTING=VALUE …] | stop | undo [NAME] | report [NAME] | settings | drop NAME]"), \
+      N_("teach the model your own examples: sets of them, a run beside the conversation, the proof of what it did; alone: how far it is"), \
+      .words = "add,list,run,stop,undo,report,settings,drop,text") \
     X(copy, UI(COPY), "копировать", "", \
       N_("copy the last answer to the clipboard"), .key = "y") \
     X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \

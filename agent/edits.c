@@ -15,11 +15,21 @@ static bool made_under(agt *a, const prov_config *c)
     return prov_mixture(a->seat.who, m, 2) == 1 && m[0].config == prov_config_hash(c) && m[0].cells >= sync_room(a).text;
 }
 
-static char *meaning(agt *a, const prov_config *c, enum q_effect e, int token)
+/* Other adapters act, or otherwise: what was read with those is no beginning for an answer with these, whatever context.policy says of knobs. */
+static bool other_adapters(const agt *a, const prov_config *c, const char *name)
+{
+    q_buf was = { 0 }, now = { 0 };
+    bool other = strcmp(name ? name : "", "lora.scale") == 0 || strcmp(prov_config_get(a->seat.cfg, "lora.scale", &was), prov_config_get(c, "lora.scale", &now)) != 0;
+    q_buf_free(&was);
+    q_buf_free(&now);
+    return other;
+}
+
+static char *meaning(agt *a, const prov_config *c, enum q_effect e, bool adapters, int token)
 {
     prov_room room = sync_room(a);
     int cells = room.used;
-    bool anew = sync_policy(&a->settings) == PROV_RECOMPUTE;
+    bool anew = sync_policy(&a->settings) == PROV_RECOMPUTE || (adapters && !token);
     if (e == Q_EFFECT_PROMPT)
         return q_strdup(_("from the next question"));
     if (e < Q_EFFECT_PROMPT)
@@ -254,7 +264,8 @@ static bool apply(agt *a, const edit *e, int token)
         if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
             effect = Q_EFFECT_PROMPT;
     }
-    char *meant = rc != Q_OK ? NULL : meaning(a, c, effect, token);
+    bool adapters = rc == Q_OK && other_adapters(a, c, name);
+    char *meant = rc != Q_OK ? NULL : meaning(a, c, effect, adapters, token);
     if (rc == Q_OK) {
         guard_say(a, a->seat.cfg, c);
         rc = put(a, c, token, &emptied, err);
@@ -273,6 +284,7 @@ static bool apply(agt *a, const edit *e, int token)
     if (e->kind == EDIT_BRAIN)
         say_back(a, e->name, was, c);
     take(a, e, c, to, step);
+    a->seat.after_again |= adapters;
     agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = meant };
     evq_push(&a->events, &ev);
     sync_say_crowded(a, was, c);

@@ -118,6 +118,16 @@ extern const job_row job_trace;          /* text: the file; number 1: it may be 
 
 /* ---- routing.c: quick; job_routing; text: what to do and with which names; number 1: the person agreed ---- */
 
+/* ---- adapters.c: engine's thread, a model is loaded; what comes of it is noted ---- */
+void adapters_load(agt *, const char *what);     /* FILE or FILE=SCALE */
+void adapters_off(agt *, const char *name);
+
+/* ---- teach.c ---- */
+extern const job_row job_teach_add;      /* long; text: "add FILE [to NAME]" */
+extern const job_row job_teach;          /* quick; text: what to do and with which name */
+void teach_command(agt *, const agt_command *, char *args);  /* front-end thread */
+extern const job_row job_taught, job_untaught;       /* taught.c: engine's; text: a set, of the second NULL: the last one; value: the adapter's file */
+
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);
 void *clerk_long(void *agt_);

@@ -46,7 +46,7 @@ static bool replaces(const agt_event *old, const agt_event *new)
 {
     if (old->kind != new->kind || old->total == 0 || new->total == 0)
         return false;
-    return new->kind == AGT_EV_LOADING || new->kind == AGT_EV_PREFILL ||
+    return new->kind == AGT_EV_LOADING || new->kind == AGT_EV_PREFILL || (new->kind == AGT_EV_TEACH && !old->flag && !new->flag) ||
            (new->kind == AGT_EV_PROGRESS && old->text && new->text && strcmp(old->text, new->text) == 0);
 }
 

@@ -116,6 +116,8 @@ bool agt_answering(agt *a) { return desk_answering(&a->desk); }
 bool agt_idle(agt *a) { return desk_idle(&a->desk); }
 bool agt_rests(agt *a) { return desk_rests(&a->desk); }
 
+bool agt_get_teaching(agt *a, tch_state *out) { return teacher_state(a, out); }
+
 bool agt_get_energy(agt *a, agt_energy *out)
 {
     pthread_mutex_lock(&a->shown.mu);

@@ -266,6 +266,7 @@ static void load_job(agt *a, const job *j)
         note(&a->events, AGT_INFO, "%s", info->divided);
     guard_loaded(a);
     modules_loaded(a);
+    teacher_loaded(a);
     guard_say(a, NULL, a->seat.cfg);
     sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };

@@ -126,9 +126,9 @@ static void restore_errands(agt *a)
 static int start(agt *a, char *err)
 {
     void *(*const main[LANE_N])(void *) = { [LANE_ENGINE] = worker_main, [LANE_QUICK] = clerk_quick, [LANE_LONG] = clerk_long };
-    while (a->n_thread < LANE_N && pthread_create(&a->thread[a->n_thread], NULL, main[a->n_thread], a) == 0)
-        a->n_thread++;
-    return a->n_thread == LANE_N ? Q_OK : q_fail(err, Q_ERR, _("the system gives no more threads: close other programs and try again"));
+    while (a->lane.n < LANE_N && pthread_create(&a->lane.thread[a->lane.n], NULL, main[a->lane.n], a) == 0)
+        a->lane.n++;
+    return a->lane.n == LANE_N ? Q_OK : q_fail(err, Q_ERR, _("the system gives no more threads: close other programs and try again"));
 }
 
 int agt_open(const agt_options *o, agt **out, char *err)
@@ -156,6 +156,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
         a->toolbox.folder = q_strdup(o->folder ? o->folder : ".");
     a->toolbox.alone = o->alone;
     embedder_open(&a->embedder);
+    teacher_open(&a->teacher);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
@@ -242,14 +243,16 @@ void agt_close(agt *a)
 {
     if (!a)
         return;
-    if (a->n_thread == LANE_N)
+    if (a->lane.n == LANE_N)
         watching_close(a);
     desk_quit(&a->desk);
+    teacher_quit(a);
     evq_hurry(&a->events);
-    for (int i = 0; i < a->n_thread; i++)
-        pthread_join(a->thread[i], NULL);
-    if (a->n_thread)
+    for (int i = 0; i < a->lane.n; i++)
+        pthread_join(a->lane.thread[i], NULL);
+    if (a->lane.n)
         carry_out(a);
+    teacher_close(a);
     embedder_close(a);
     unstored_try(a);
     unstored_free(a);

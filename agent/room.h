@@ -15,6 +15,7 @@
 #include "agent/settings.h"
 #include "agent/shown.h"
 #include "agent/speller.h"
+#include "agent/teacher.h"
 #include "agent/toolbox.h"
 #include "agent/waits.h"
 #include "agent/watching.h"
@@ -37,6 +38,7 @@ struct agt {
     speller speller;
     toolbox toolbox;
     embedder embedder;
+    teacher teacher;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     struct { _Atomic int64_t hour; atomic_bool failed; } backup;         /* when one was last asked for; that it failed was said */
@@ -47,8 +49,7 @@ struct agt {
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */
     struct unstored *unstored;           /* engine's thread: answers that are still to be stored; see talk.h */
-    pthread_t thread[LANE_N];            /* front-end thread */
-    int n_thread;                        /* how many run */
+    struct { pthread_t thread[LANE_N]; int n; } lane;        /* front-end thread; n: how many run */
 };
 
 /* The jobs that are commands (commands.h), wherever they are. */

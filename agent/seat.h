@@ -31,7 +31,7 @@ typedef struct seat {
     char *unrouted;                      /* why the last answer's positions could not be told, as it was said; NULL: they could. owned */
     char *fed;                           /* what memory fed to what the cells are of, as states.c writes it down; NULL: nothing. owned */
     bool config_changed;                 /* an edit was applied since the turn last looked */
-    bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
+    bool after_again;                    /* the cells are those of an /again with other settings, or of other adapters: the next prompt is evaluated anew */
     seat_guard guard;
     seat_again again;
     modules modules;                     /* its snapshot: any thread */

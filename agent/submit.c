@@ -226,6 +226,8 @@ static void experts(agt *a, const agt_command *c, char *args)
 
 static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
 
+static void teach(agt *a, const agt_command *c, char *args) { teach_command(a, c, args); }
+
 static void energy(agt *a, const agt_command *c, char *args)
 {
     if (*args)

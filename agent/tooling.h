@@ -29,7 +29,6 @@ void atonce_do(int n, void (*one)(void *user, int i), void *user);
 char *toolrules_kept(agt *);             /* always allowed in this folder; "": nothing; malloc'ed */
 int toolrules_keep(agt *, const char *rules, char *err);     /* added to them */
 void toolrules_take(agt *, const char *rule);                /* taken off; NULL: all of them */
-bool toolrules_has(const char *list, const char *word, size_t n);        /* between commas */
 char *toolrules_without(const char *list, const char *word);             /* malloc'ed */
 
 /* ---- toolhost.c: what tools ask of the room ---- */

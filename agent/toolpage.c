@@ -52,7 +52,7 @@ static void revoke(agt *a, const char *rules)
     for (const char *p = rules; *p;) {
         size_t n = strcspn(p, ", ");
         char *word = q_strndup(p, n), *kept = toolrules_kept(a), *chat = chat_rules(a, present);
-        bool always = toolrules_has(kept, word, n), here = toolrules_has(chat, word, n);
+        bool always = q_listed(kept, ", ", word, n), here = q_listed(chat, ", ", word, n);
         char *left_here = toolrules_without(chat, word);
         if (always)
             toolrules_take(a, word);

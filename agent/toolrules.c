@@ -15,17 +15,6 @@ char *toolrules_kept(agt *a)
     return text ? text : q_strdup("");
 }
 
-bool toolrules_has(const char *list, const char *word, size_t n)
-{
-    for (const char *p = list; *p;) {
-        size_t w = strcspn(p, ", ");
-        if (w == n && strncmp(p, word, n) == 0)
-            return true;
-        p += w + strspn(p + w, ", ");
-    }
-    return false;
-}
-
 char *toolrules_without(const char *list, const char *word)
 {
     q_buf b = { 0 };
@@ -45,7 +34,7 @@ static char *with(const char *list, const char *rules)
     q_buf_puts(&b, list);
     for (const char *p = rules; *p;) {
         size_t n = strcspn(p, ", ");
-        if (n && !toolrules_has(b.p, p, n))
+        if (n && !q_listed(b.p, ", ", p, n))
             q_buf_printf(&b, "%s%.*s", b.len ? "," : "", (int)n, p);
         p += n + strspn(p + n, ", ");
     }

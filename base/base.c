@@ -26,6 +26,17 @@ char *q_strndup(const char *s, size_t n)
     return p;
 }
 
+bool q_listed(const char *list, const char *parted, const char *word, size_t n)
+{
+    for (const char *p = list; p && n && *p;) {
+        size_t w = strcspn(p, parted);
+        if (w == n && memcmp(p, word, n) == 0)
+            return true;
+        p += w + strspn(p + w, parted);
+    }
+    return false;
+}
+
 char *q_printf(const char *fmt, ...)
 {
     va_list ap;

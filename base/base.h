@@ -44,6 +44,8 @@ void *q_alloc(size_t n);                 /* zeroed */
 void *q_realloc(void *p, size_t n);
 char *q_strdup(const char *s);
 char *q_strndup(const char *s, size_t n);
+/* Is the word, of n bytes, one of those in list that any of the characters of `parted` part? list NULL: none is. */
+bool q_listed(const char *list, const char *parted, const char *word, size_t n);
 char *q_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* malloc'ed */
 
 /* ---- growable bytes; always followed by a 0 that len does not count ---- */

@@ -3,7 +3,7 @@
 
   advise.py QUORUM FOLDER [SHAPE-TYPE-LAYERS]...
 
-Files are made in FOLDER (up to 6 GB each) and kept there. Foretold and measured are taken in turn, three times, and the medians compared:
+Files are made in FOLDER (up to 6 GB each) and kept there. Foretold and measured are taken in turn, twice, and the medians compared:
 on a busy machine both swing. Fails where they differ by more than 15%."""
 import json
 import os

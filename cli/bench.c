@@ -25,10 +25,11 @@ const cli_command cli_bench = { "bench", N_(
     "\n"
     "quorum bench reasoning [-m A]... [--against SETTINGS]... [--tasks LIST] [--level 1..5] [-n N] [--seed N] [--lang en|ru]\n"
     "                       [--base] [--shots N] [--think on|off] [--max-tokens N] [--streams N] [--set NAME=VALUE]... [--json]\n"
-    "                       [--html FILE [--force]] [--vote 4,8,16] [--lm-eval TASKS]\n"
+    "                       [--score] [--html FILE [--force]] [--vote 4,8,16] [--lm-eval TASKS]\n"
     "    N questions of each task, made from the seed, graded exactly; models (also @SERVER/MODEL), and the first one under other settings\n"
     "    (a brain, or k=4), compared in pairs; --base: by examples, for models that know no conversation;\n"
-    "    --vote: the majority of these experts.k beside that of as many samples at its own k; --lm-eval: lm_eval's tasks, through quorum serve\n"
+    "    --score: also how well the right answer is told from others, which shows smaller differences;\n"
+    "    --vote: the majority of these experts.k beside that of samples at its own k for as many tokens; --lm-eval: lm_eval's tasks, through quorum serve\n"
     "quorum bench latency [-m F] [-p 32,256] [--users 1,2,4] [-n 32] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
     "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users"), cmd_bench };
 

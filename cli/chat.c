@@ -259,6 +259,13 @@ static void json_meaning(const agt_event *e)
     cli_say_event(j);
 }
 
+static void json_teach(const agt_event *e)
+{
+    cJSON *j = cli_event("teach_progress");
+    cJSON_AddItemToObject(j, "run", cJSON_Parse(e->data));
+    cli_say_event(j);
+}
+
 /* A line of the descriptor that answers; false: its end. What comes behind it stays for the next. */
 static bool answer_line(int fd, q_buf *out)
 {
@@ -312,6 +319,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         }
         break;
     case AGT_EV_MEANING: json_meaning(e); break;
+    case AGT_EV_TEACH: json_teach(e); break;
     case AGT_EV_TOKEN:
         j = cli_event("token");
         cJSON_AddNumberToObject(j, "index", e->number);
@@ -559,6 +567,7 @@ static void instead(agt *a, const agt_event *e, lines *l)
     case AGT_UI_QUIT: l->quit = true; break;
     case AGT_UI_EXPERTS: agt_submit(a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(a, "/energy text"); break;
+    case AGT_UI_TEACH: agt_submit(a, "/teach text"); break;
     case AGT_UI_MEMORY: agt_submit(a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(a, "/set"); break;
     case AGT_UI_MAP: agt_submit(a, "/map text"); break;

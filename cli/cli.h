@@ -12,7 +12,7 @@ typedef struct cli_command {
 } cli_command;
 /* Each in its own file, beside what it does. */
 extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_export, cli_doctor, cli_compare, cli_sweep,
-    cli_trace, cli_routing, cli_embed, cli_template, cli_serve, cli_train_config, cli_train_plan, cli_teach, cli_launch, cli_advise;
+    cli_trace, cli_routing, cli_embed, cli_template, cli_serve, cli_train, cli_train_config, cli_train_plan, cli_teach, cli_launch, cli_advise;
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
 int cli_usage(const cli_command *c, const char *problem);
@@ -44,6 +44,9 @@ int cli_model_map(const cli_map *);         /* map.c */
 int cli_model_guard(const char *file, const char *db, bool json);      /* guard.c; db NULL: the user's */
 typedef struct cli_pull { const char *what, *to, *token_file; int lines, stall; bool list, force, json; } cli_pull;     /* 0: not said */
 int cli_model_pull(const cli_pull *);       /* pull.c */
+typedef struct cli_merge { const char *base, *out, *type; const char *const *adapter; int n; bool force; } cli_merge;      /* adapter: FILE or FILE=SCALE */
+int cli_adapter_merge(const cli_merge *);   /* adapter.c */
+int cli_adapter_export(const char *adapter, const char *out, const char *base, bool force);
 int cmd_memory(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
@@ -56,6 +59,7 @@ int cmd_template(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_advise(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
+int cmd_train(int argc, char **argv);              /* train_run.c */
 int cmd_train_config(int argc, char **argv);       /* train.c */
 int cmd_train_plan(int argc, char **argv);
 int cmd_teach(int argc, char **argv);

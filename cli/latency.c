@@ -5,6 +5,7 @@
 #include "provider/provider.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,10 +47,21 @@ static void times_json(cJSON *o, const char *name, const exam_times *t)
 {
     cJSON *one = cJSON_AddObjectToObject(o, name);
     cJSON_AddNumberToObject(one, "p50_ms", 1e3 * t->p50);
-    cJSON_AddNumberToObject(one, "p90_ms", 1e3 * t->p90);
-    cJSON_AddNumberToObject(one, "p99_ms", 1e3 * t->p99);
+    if (isfinite(t->p90)) cJSON_AddNumberToObject(one, "p90_ms", 1e3 * t->p90);
+    if (isfinite(t->p99)) cJSON_AddNumberToObject(one, "p99_ms", 1e3 * t->p99);
     cJSON_AddNumberToObject(one, "mean_ms", 1e3 * t->mean);
     cJSON_AddNumberToObject(one, "n", t->n);
+}
+
+/* A value that there are too few measurements for is a dash. */
+static void put_times(const exam_times *t)
+{
+    const double v[] = { t->p50, t->p90, t->p99 };
+    for (int i = 0; i < 3; i++) {
+        if (t->n == 0 || !isfinite(v[i])) q_say(stdout, "        -");
+        else q_say(stdout, " %8.1f", 1e3 * v[i]);
+    }
+    q_say(stdout, " ");
 }
 
 static void tell(const args *a, const exam_pace *x)
@@ -66,8 +78,10 @@ static void tell(const args *a, const exam_pace *x)
         cli_say_event(o);
         return;
     }
-    q_say(stdout, "%6d %5d  %8.1f %8.1f %8.1f  %8.1f %8.1f %8.1f  %8.1f", x->prompt_tokens, x->users, 1e3 * x->first.p50, 1e3 * x->first.p90, 1e3 * x->first.p99, 1e3 * x->between.p50,
-          1e3 * x->between.p90, 1e3 * x->between.p99, x->tokens_per_s);
+    q_say(stdout, "%6d %6d %5d ", x->prompt, x->prompt_tokens, x->users);
+    put_times(&x->first);
+    put_times(&x->between);
+    q_say(stdout, "%8.1f", x->tokens_per_s);
     if (x->failed) q_say(stdout, _("   failed: %d"), x->failed);
     q_say(stdout, "\n");
     fflush(stdout);
@@ -80,10 +94,11 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     prov_servers *servers = NULL;
     prov *p = NULL;
     int status = parse(as, argc, argv, &a), streams = 1, longest = 0;
+    bool few = false, longer = false;
     if (status) return status;
     for (int i = 0; i < a.n_users; i++) streams = a.users[i] > streams ? a.users[i] : streams;
     for (int i = 0; i < a.n_prompt; i++) longest = a.prompt[i] > longest ? a.prompt[i] : longest;
-    const exam_sheet none = { .n_item = 0 };
+    const exam_sheet none = { .max_tokens = a.tokens };
     int rc = cli_servers(&servers, err);
     const exam_open o = { .model = a.model, .servers = servers, .set = a.sets.item, .n_set = a.sets.n, .streams = streams, .room = 2 * longest + a.tokens + 128 };
     if (rc == Q_OK) rc = exam_seat_open(&none, &o, &p, err);
@@ -91,15 +106,20 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
     if (rc == Q_OK && !a.json) {
         q_say(stdout, "%s\n", prov_about(p)->name);
-        q_say_text(stdout, _("prompt users  first, ms:                    between tokens, ms:         tokens/s\n"
-                             "tokens             p50      p90      p99       p50      p90      p99    of all\n"));
+        q_say_text(stdout, _("prompt tokens users first, ms:                  between tokens, ms:         tokens/s\n"
+                             "asked    read            p50      p90      p99       p50      p90      p99   of all\n"));
     }
     exam_pace x;
     if (rc == Q_OK) rc = exam_latency(p, 8, 1, 1, 2, &x, cli_go, NULL, err);       /* weights into memory */
     for (int i = 0; i < a.n_prompt * a.n_users && rc == Q_OK; i++) {
         rc = exam_latency(p, a.prompt[i / a.n_users], a.users[i % a.n_users], a.rounds, a.tokens, &x, cli_go, NULL, err);
-        if (rc == Q_OK) tell(&a, &x);
+        if (rc != Q_OK) break;
+        tell(&a, &x);
+        few |= x.first.n < EXAM_P99_FROM || x.between.n < EXAM_P99_FROM;
+        longer |= x.prompt_tokens > x.prompt && prov_about(p)->can & PROV_COUNT;
     }
+    if (rc == Q_OK && few && !a.json) q_say(stdout, _("-: too few for that percentile; p90 stands from %d measurements on, p99 from %d: -r asks more often\n"), EXAM_P90_FROM, EXAM_P99_FROM);
+    if (rc == Q_OK && longer && !a.json) q_say_text(stdout, _("a prompt is not shorter than the frame of a conversation: hence more tokens than asked\n"));
     sigaction(SIGINT, &was, NULL);
     prov_close(p);
     prov_servers_free(servers);

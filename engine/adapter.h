@@ -23,8 +23,9 @@ typedef struct eng_adapter_info {       /* strings live as long as the adapter; 
 } eng_adapter_info;
 
 /* path: a GGUF adapter, or a folder with adapter_config.json and adapter_model.safetensors (or .bin refused by name). m: the model it is
- * for: architecture, names, shapes (and the hash of the base, where it is given) must fit; NULL only where the file itself says enough
- * (GGUF), then nothing is compared. Q_FORMAT: damaged, a half is missing, ranks differ, a number is none; Q_RANGE: for another model, or of a
+ * for: architecture, names, shapes (and the hash of the base, where it is given: eng_adapter_make notes it, formats of others know none) must
+ * fit; NULL only where the file itself says enough (GGUF), then nothing is compared. KER_W_EMBD is of the rows that tokens are looked up in:
+ * with a tied head the head stays as it was (PEFT's default). Q_FORMAT: damaged, a half is missing, ranks differ, a number is none; Q_RANGE: for another model, or of a
  * kind that is not computed (DoRA, bias, modules_to_save, prompt tuning), with its name and what to do. */
 int eng_adapter_read(const eng_model *m, const char *path, eng_adapter **out, char *err);
 /* From rows whose numbers are copied; for whoever trains. base, note: as in the info. */
@@ -36,6 +37,13 @@ const eng_low *eng_adapter_lows(const eng_adapter *, int *n);
  * own scale differs by. */
 int eng_adapter_write_gguf(const eng_adapter *, const char *path, bool force, char *err);
 int eng_adapter_write_peft(const eng_adapter *, const eng_model *m, const char *folder, bool force, char *err);
+/* The adapter at path, kept in the other way: a PEFT folder as a GGUF; a GGUF as a folder, or (out ends with .gguf) as a GGUF that is tied to no
+ * file of its base. m: a model of that base, whatever its quantisation. */
+int eng_adapter_export(const eng_model *m, const char *path, const char *out, bool force, char *err);
+/* What `quorum model info` shows of an adapter, as text or JSON, without its model. eng_is_adapter: path is a GGUF adapter or a folder with an
+ * adapter_config.json. Any thread. */
+bool eng_is_adapter(const char *path);
+int eng_adapter_describe(const char *path, bool json, q_buf *out, char *err);
 
 /* ---- those that a model carries ---- */
 /* Taken on success. name: letters, digits, . - and _; how knobs call it (lora.scale), taken from the file's where NULL. Its scale is 1 in
@@ -48,14 +56,16 @@ int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const 
 /* Named when the program starts (--lora): FILE, FILE=SCALE, FILE=SCALE@WHERE with WHERE as lora.scale has it (0-1, 1e6), several of one file
  * in a row. Main's, before any model is opened; kept, not copied. Q_RANGE: that is none. */
 int eng_adapters_choose(const char *const *spec, int n, char *err);
+int eng_adapters_chosen(void);                                        /* how many were named */
 /* Loads them onto m, whose configurations have those scales as their default then. Nothing where none was named. */
 int eng_adapters_apply(eng_model *m, char *err);
 
 /* ---- files ---- */
 typedef struct eng_merge { const eng_adapter *adapter; float scale; } eng_merge;
 /* base with the changes added to its weights (in F32, then as `type` has them; NULL: each tensor in its own type where we can write it, else
- * named), as one GGUF. */
-int eng_merge_write(const char *base, const eng_merge *what, int n, const char *type, const char *out, bool force,
+ * named), as one GGUF with the base's keys, tokenizer and template, and quorum.merged: JSON of what was added. base may be opened `unrun`; the
+ * adapters were read for it. Rows at a time: no matrix is held. */
+int eng_merge_write(const eng_model *base, const eng_merge *what, int n, const char *type, const char *out, bool force,
                     void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
 /* A folder of safetensors with config.json and tokenizer.json -> GGUF. type: "F32", "F16", "BF16", "Q8_0"; NULL: as it is kept. */
 int eng_convert_folder(const char *folder, const char *type, const char *out, bool force,

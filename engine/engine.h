@@ -44,6 +44,7 @@ typedef struct eng_open_opts {
     int n_threads;                                    /* 0 = all cores */
     bool vocab_only;                                  /* tokenizer only: a file without tensors is enough */
     bool ignore_memory;                               /* skip the "does it fit" check (tests) */
+    bool unrun;                                       /* to look at it and its weights: nothing is loaded and no cache can be made of it */
     void (*progress)(void *user, uint64_t done, uint64_t total);   /* may be NULL; caller's thread */
     bool (*go_on)(void *user);                        /* asked before each layer; false: Q_CANCEL; may be NULL */
     void *user;

@@ -22,7 +22,7 @@ enum exam_kind {                         /* how an answer is read */
     EXAM_CODE,                           /* a program in a fence, run on several inputs */
     EXAM_FORM                            /* a text that meets conditions which can be counted */
 };
-enum { EXAM_RUNS = 4, EXAM_LEVELS = 5 };
+enum { EXAM_RUNS = 4, EXAM_LEVELS = 5, EXAM_OTHERS = 7 };
 typedef struct exam_form {               /* conditions; 0 and NULL: none */
     int lines, words;                    /* exactly so many lines that are not empty; words in each */
     const char *prefix;                  /* each line begins so; static */
@@ -74,6 +74,15 @@ typedef struct exam_pair {
 /* a, b: [n] right or not, of the same questions. */
 exam_pair exam_compare(const bool *a, const bool *b, int n);
 int exam_need(double discordant, double difference);
+/* How much better one tells the right answers from others: mean of the differences of log_odds, which shows smaller ones than marks do. */
+typedef struct exam_shift {
+    int n;
+    double nats, low, high;              /* of B less that of A; 95%, bootstrap over questions */
+    double p;                            /* sign-flip test, two-sided */
+    bool different;                      /* as above */
+    int need;                            /* questions to find this shift with power .8; 0: unknown */
+} exam_shift;
+exam_shift exam_shift_of(const double *difference, int n);
 
 /* ================= a run (exam/run.c) ================= */
 typedef struct exam_reply {
@@ -81,13 +90,15 @@ typedef struct exam_reply {
     char *text, *read;                   /* malloc'ed; read NULL: nothing */
     int prompt_tokens, tokens;
     double seconds, first_s;             /* of all; until the first piece */
+    double log_odds;                     /* exam_sheet.score: natural logarithm of how much likelier the right answer is than EXAM_OTHERS others together; NAN: not asked for,
+                                            there is no one right answer, or it did not fit */
 } exam_reply;
 typedef struct exam_seat {               /* who is asked: a model under a configuration */
     char *label;                         /* for people; the caller's */
     struct prov *p; const struct prov_config *config;      /* the caller's; config NULL: the present one */
     uint64_t bytes_a_token;              /* weights read; 0: unknown */
     exam_reply *reply;                   /* [n_item], filled by exam_run */
-    int done;                            /* of n_item, in order: all before it are done */
+    int done;                            /* of n_item, in order: all before it are answered */
     double seconds;
 } exam_seat;
 typedef struct exam_sheet {              /* what is asked, and of whom */
@@ -99,6 +110,8 @@ typedef struct exam_sheet {              /* what is asked, and of whom */
     int max_tokens;
     uint64_t seed;
     const char *think;                   /* "on", "off" or NULL */
+    bool score;                          /* also: how well the right answer is told from others at once, without a thought: exam/score.c. Needs PROV_LOGPROBS */
+    bool stopped;                        /* somebody ended it: for the report */
     bool (*go)(void *user, const exam_seat *, int done, int n);      /* asked between tokens and questions, one caller at a time; false: it ends */
     void *user;
 } exam_sheet;
@@ -110,7 +123,7 @@ int exam_run(const exam_sheet *, int at_once, char *err);
 enum { EXAM_VOTERS = 16 };
 int exam_vote(const exam_sheet *, exam_seat *const *member, int n, exam_seat *out, char *err);
 void exam_seat_free(const exam_sheet *, exam_seat *);    /* its replies */
-char *exam_prompt(const exam_sheet *, int item);         /* with base: the text that goes on; malloc'ed */
+char *exam_prompt(const exam_sheet *, int item);         /* with base: the text that goes on; malloc'ed (exam/prompt.c) */
 
 /* ---- opening (exam/seat.c) ---- */
 struct prov_servers;
@@ -128,17 +141,19 @@ int exam_config_of(struct prov *, const char *spec, struct prov_config **out, ch
 
 /* ================= reports (exam/report.c, exam/html.c) ================= */
 typedef struct exam_about { const char *command; uint64_t seed; const char *version, *date; } exam_about;
-int exam_asked(const exam_sheet *);      /* questions that every seat was asked */
+int exam_asked(const exam_sheet *);      /* questions that every seat was asked; a seat's own rate is of all that it was */
 void exam_report_text(const exam_sheet *, q_buf *out);
 struct cJSON *exam_report_json(const exam_sheet *, const exam_about *);
 /* One page, both languages, plots as SVG, no script, nothing from elsewhere. */
 void exam_report_html(const exam_sheet *, const exam_about *, q_buf *out);
 
 /* ================= latency (exam/latency.c) ================= */
-typedef struct exam_times { double p50, p90, p99, mean; int n; } exam_times;     /* seconds */
+/* Seconds, nearest rank; NAN: n is too small for that percentile to be another value than the largest. */
+enum { EXAM_P90_FROM = 10, EXAM_P99_FROM = 100 };
+typedef struct exam_times { double p50, p90, p99, mean; int n; } exam_times;
 typedef struct exam_pace {               /* one cell of the table */
-    int prompt, users;                   /* tokens asked for (about, of a server); at once */
-    int prompt_tokens;                   /* mean of what it was */
+    int prompt, users;                   /* tokens asked for, frame included; at once */
+    int prompt_tokens;                   /* mean of what it was: more where the frame alone takes more, about that many of who does not count */
     exam_times first, between;           /* until the first token; from one to the next */
     double tokens_per_s;                 /* of all users together */
     int failed;

@@ -3,15 +3,22 @@
 #include "base/say.h"
 #include "exam/parts.h"
 
+#include <math.h>
 #include <string.h>
 
-enum word { TITLE, HOW, QUESTIONS, RIGHT, UNREAD, CUT, TOKENS, TIME, BYTES, OVER, BETTER, WORSE, SAME, NEEDED, BY_TASK, ALL, WORDS };
+enum word { TITLE, HOW, QUESTIONS, RIGHT, UNREAD, CUT, TOKENS, TIME, BYTES, OVER, BETTER, WORSE, SAME, NEEDED, BY_TASK, ALL, ODDS, ALIKE, HARD, EASY, MOST_CUT, MOST_UNREAD, NOBODY, STOPPED, WORDS };
 static const char *const words[WORDS][2] = {
     { "Reasoning, measured", "Рассуждения: измерение" },
     { "Run this again; at temperature 0 the numbers are the same:", "Повторите этой командой; при температуре 0 числа будут те же:" },
     { "questions", "вопросов" }, { "right", "верно" }, { "unreadable", "не прочитано" }, { "cut", "обрезано" }, { "tokens", "токенов" }, { "seconds", "секунд" },
     { "MiB read a token", "МиБ на токен" }, { "difference, 95%", "разница, 95 %" }, { "better, more than chance", "лучше, и это не случайность" }, { "worse, more than chance", "хуже, и это не случайность" },
-    { "no difference at this n", "при таком n разницы не видно" }, { "questions needed", "нужно вопросов" }, { "By task, with 95% intervals", "По задачам, с 95-процентными интервалами" }, { "all", "все" } };
+    { "no difference at this n", "при таком n разницы не видно" }, { "questions needed", "нужно вопросов" }, { "By task, with 95% intervals", "По задачам, с 95-процентными интервалами" }, { "all", "все" },
+    { "odds of the right answer among 8, 95%", "шансы верного ответа среди 8, 95 %" }, { "no difference: each question judged the same by both", "разницы нет: каждый вопрос оценён у обоих одинаково" },
+    { "too hard for both", "слишком трудно для обоих" }, { "too easy for both", "слишком легко для обоих" },
+    { "most replies were cut: --max-tokens", "большинство ответов обрезано: --max-tokens" }, { "most replies could not be read", "большинство ответов не прочитано" },
+    { "nothing was asked of both", "обоим не задано ничего" },
+    { "Stopped early: the rates are of what each was asked, the differences of what both were.", "Остановлено раньше: доли — от заданного каждому, разницы — от заданного обоим." } };
+_Static_assert(EXAM_OTHERS == 7, "a heading of the page says how many there are");
 static const char *const colours[] = { "#2f6fb0", "#c8722c", "#3f8f56", "#8a56a8", "#777777", "#b03f5b" };
 enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 120, WIDE = 560, ROW = 16 };
 
@@ -63,16 +70,25 @@ static void seats(const exam_sheet *s, int lang, q_buf *o)
 static void pairs(const exam_sheet *s, int lang, q_buf *o)
 {
     if (s->n_seat < 2) return;
-    q_buf_printf(o, "<table><tr><th></th><th>%s</th><th>McNemar p</th><th></th><th>%s</th></tr>\n", words[OVER][lang], words[NEEDED][lang]);
+    q_buf_printf(o, "<table><tr><th></th><th>%s</th><th>McNemar p</th><th></th><th>%s</th>", words[OVER][lang], words[NEEDED][lang]);
+    if (s->score) q_buf_printf(o, "<th>%s</th><th>p</th>", words[ODDS][lang]);
+    q_buf_puts(o, "</tr>\n");
     for (int i = 1; i < s->n_seat; i++) {
+        static const enum word said[] = { [V_NONE] = NOBODY, [V_BETTER] = BETTER, [V_WORSE] = WORSE, [V_ALIKE] = ALIKE, [V_UNSEEN] = SAME, [V_HARD] = HARD, [V_EASY] = EASY, [V_CUT] = MOST_CUT,
+                                          [V_UNREAD] = MOST_UNREAD };
         exam_pair p = pair_of(s, &s->seat[0], &s->seat[i], NULL);
+        exam_shift x = shift_of(s, &s->seat[0], &s->seat[i]);
+        judged j = judge_pair(s, &s->seat[0], &s->seat[i]);
         q_buf_puts(o, "<tr><td>");
         q_say_xml(o, s->seat[i].label);
         q_buf_puts(o, " − ");
         q_say_xml(o, s->seat[0].label);
-        q_buf_printf(o, "</td><td>%+.1f (%+.1f – %+.1f)</td><td>%.3g</td><td>%s</td><td>", 100 * p.difference, 100 * p.low, 100 * p.high, p.p,
-                     words[p.different ? p.difference > 0 ? BETTER : WORSE : SAME][lang]);
-        if (p.need && !p.different) q_buf_printf(o, "%d", p.need);
+        q_buf_printf(o, "</td><td>%+.1f (%+.1f – %+.1f)</td><td>%.3g</td><td>%s", 100 * p.difference, 100 * p.low, 100 * p.high, p.p, words[said[j.verdict]][lang]);
+        if (j.level) q_buf_printf(o, ": --level %d", j.level);
+        q_buf_puts(o, "</td><td>");
+        if (j.verdict == V_UNSEEN && p.need) q_buf_printf(o, "%d", p.need);
+        if (x.n) q_buf_printf(o, "</td><td>× %.3g (%.3g – %.3g)</td><td>%.2g", exp(x.nats), exp(x.low), exp(x.high), x.p);
+        else if (s->score) q_buf_puts(o, "</td><td></td><td>");
         q_buf_puts(o, "</td></tr>\n");
     }
     q_buf_puts(o, "</table>\n");
@@ -88,6 +104,7 @@ void exam_report_html(const exam_sheet *s, const exam_about *a, q_buf *o)
         q_buf_printf(o, "<section lang=\"%s\"><h1>%s</h1>\n<p>quorum %s, %s, seed %llu</p><p>%s</p>\n<pre>", lang ? "ru" : "en", words[TITLE][lang], a->version, a->date, (unsigned long long)a->seed, words[HOW][lang]);
         q_say_xml(o, a->command);
         q_buf_puts(o, "</pre>\n");
+        if (s->stopped) q_buf_printf(o, "<p>%s</p>\n", words[STOPPED][lang]);
         seats(s, lang, o);
         pairs(s, lang, o);
         q_buf_printf(o, "<h2>%s</h2>\n", words[BY_TASK][lang]);

@@ -1,8 +1,10 @@
 /* exam/latency: how long until the first token, and from one to the next, for several users at once. Users are threads of one call; each measures
- * its own requests. Percentiles are those of all of them together, nearest rank. */
+ * its own requests. Percentiles are those of all of them together, nearest rank, as far as
+ * there are enough values for one to be another than the largest. */
 #include "exam/exam.h"
 #include "provider/provider.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +34,8 @@ exam_times exam_times_of(double *v, int n)
     qsort(v, (size_t)n, sizeof *v, q_by_number);
     for (int i = 0; i < n; i++) t.mean += v[i] / n;
     t.p50 = rank(v, n, 50);
-    t.p90 = rank(v, n, 90);
-    t.p99 = rank(v, n, 99);
+    t.p90 = n < EXAM_P90_FROM ? (double)NAN : rank(v, n, 90);
+    t.p99 = n < EXAM_P99_FROM ? (double)NAN : rank(v, n, 99);
     return t;
 }
 
@@ -69,16 +71,55 @@ static char *prompt_of(int tokens, uint64_t seed)
     return q_buf_take(&b);
 }
 
+static prov_request request_of(const prov *p, const prov_message *m, int tokens)
+{
+    bool own = prov_about(p)->can & PROV_PER_REQUEST;        /* else its settings bound it: exam_seat_open */
+    prov_request q = { .message = m, .n_message = 1, .max_tokens = own ? tokens : 0, .n = 1, .seed = 1, .anew = own };
+    if (prov_about(p)->can & PROV_RAW && !prov_about(p)->chat) q.message = NULL, q.n_message = 0, q.raw = m->text, q.n_raw = m->n;
+    return q;
+}
+
+static int counted(const shared *s, const char *text)
+{
+    char err[Q_ERRLEN];
+    const prov_message m = { .role = PROV_USER, .text = text, .n = strlen(text) };
+    const prov_request q = request_of(s->p, &m, s->tokens);
+    return prov_count_request(s->p, &q, err);
+}
+
+/* So many words that the request with its frame has the tokens that were asked for, by whoever counts exactly, or as few less as words of one letter
+ * allow; one word at least. */
+static char *fitted_prompt(const shared *s, uint64_t seed)
+{
+    int low = 1, high = s->prompt;       /* words: more of them are more tokens */
+    if (!(prov_about(s->p)->can & PROV_COUNT)) return prompt_of(s->prompt, seed);
+    while (low < high) {
+        int mid = low + (high - low + 1) / 2;
+        char *text = prompt_of(mid, seed);
+        if (counted(s, text) <= s->prompt) low = mid;
+        else high = mid - 1;
+        free(text);
+    }
+    char *text = prompt_of(low, seed);
+    for (bool fits = true; fits;) {
+        char *more = q_printf("%s a", text);
+        fits = counted(s, more) <= s->prompt && counted(s, more) > counted(s, text);
+        char *gone = fits ? text : more;
+        text = fits ? more : text;
+        free(gone);
+    }
+    return text;
+}
+
 static void *user_of(void *user)
 {
     const one *o = user;
     shared *s = o->s;
     double *gap = q_alloc(sizeof *gap * (size_t)(s->tokens + 2));
     for (int r = 0; r < s->rounds; r++) {
-        char *text = prompt_of(s->prompt, (uint64_t)o->who * 1000 + (uint64_t)r), err[Q_ERRLEN];
+        char *text = fitted_prompt(s, (uint64_t)o->who * 1000 + (uint64_t)r), err[Q_ERRLEN];
         const prov_message m = { .role = PROV_USER, .text = text, .n = strlen(text) };
-        prov_request q = { .message = &m, .n_message = 1, .max_tokens = s->tokens, .n = 1, .seed = 1, .anew = true };
-        if (prov_about(s->p)->can & PROV_RAW && !prov_about(s->p)->chat) q.message = NULL, q.n_message = 0, q.raw = text, q.n_raw = strlen(text);
+        const prov_request q = request_of(s->p, &m, s->tokens);
         prov_result out = { 0 };
         hearing h = { .s = s, .start = q_now_ns(), .gap = gap };
         int rc = prov_ask(s->p, &q, &(prov_hooks){ .user = &h, .between = between, .piece = piece }, &out, err);

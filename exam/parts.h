@@ -35,10 +35,22 @@ void task_form(exam_item *, uint64_t random[4]);
 char *grade_behind(const char *reply);                   /* what stands behind the last answer mark, NULL: there is none; malloc'ed */
 enum exam_mark bench_run(const exam_bench *, const exam_item *, const char *program);  /* bench.c */
 
+/* ---- score.c ---- */
+bool score_has_one(const exam_item *);                   /* has one right answer */
+int score_room(const exam_sheet *, int item);            /* tokens at most that it takes behind a prompt; 0: it is not asked for */
+/* exam_reply.log_odds. Q_CANCEL: go said so; Q_RANGE: it does not fit the context. */
+int score_answer(const exam_sheet *, const exam_seat *, int item, bool (*go)(void *user, int done, int total), void *user, double *out, char *err);
+
 /* ---- html.c, report.c ---- */
 const char *mark_name(enum exam_mark);                   /* for programs */
 typedef struct tally { int right, wrong, unread, cut, failed, skipped, n; double tokens, prompt_tokens; } tally;
 tally tally_of(const exam_sheet *, const exam_seat *, const char *task /* NULL: all */, int level /* 0: all */);
 exam_pair pair_of(const exam_sheet *, const exam_seat *a, const exam_seat *b, const char *task);
+exam_shift shift_of(const exam_sheet *, const exam_seat *a, const exam_seat *b);         /* n 0: it was not asked for */
+/* What a pair came to. Where nearly none or nearly all are right on both sides, the questions could not tell them apart, whatever they are. */
+enum verdict { V_NONE, V_BETTER, V_WORSE, V_ALIKE, V_UNSEEN, V_HARD, V_EASY, V_CUT, V_UNREAD };
+typedef struct judged { enum verdict verdict; int level; } judged;       /* V_HARD, V_EASY: the --level to take; 0: there is none */
+judged judge_pair(const exam_sheet *, const exam_seat *a, const exam_seat *b);
+const char *verdict_name(enum verdict);                  /* for programs */
 
 #endif

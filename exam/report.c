@@ -3,6 +3,7 @@
 #include "exam/parts.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +23,7 @@ int exam_asked(const exam_sheet *s)
 tally tally_of(const exam_sheet *s, const exam_seat *seat, const char *task, int level)
 {
     tally t = { 0 };
-    int n = exam_asked(s);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < seat->done; i++) {
         const exam_reply *r = &seat->reply[i];
         if ((task && strcmp(task, s->item[i].task)) || (level && level != s->item[i].level)) continue;
         t.right += r->mark == EXAM_RIGHT;
@@ -39,32 +39,45 @@ tally tally_of(const exam_sheet *s, const exam_seat *seat, const char *task, int
     return t;
 }
 
-exam_pair pair_of(const exam_sheet *s, const exam_seat *a, const exam_seat *b, const char *task)
+/* Where the marks show nothing because they could not. */
+static void say_ends(const exam_sheet *s, judged j, q_buf *out)
 {
-    int n = exam_asked(s), m = 0;
-    bool *x = q_alloc((size_t)n + 1), *y = q_alloc((size_t)n + 1);
-    for (int i = 0; i < n; i++)
-        if ((!task || !strcmp(task, s->item[i].task)) && a->reply[i].mark != EXAM_SKIPPED && b->reply[i].mark != EXAM_SKIPPED) {
-            x[m] = a->reply[i].mark == EXAM_RIGHT;
-            y[m++] = b->reply[i].mark == EXAM_RIGHT;
-        }
-    exam_pair p = exam_compare(x, y, m);
-    free(x);
-    free(y);
-    return p;
+    if (j.verdict == V_CUT) q_buf_say(out, _("hardly any right on either side, and most replies were cut at %d tokens: give more with --max-tokens, or --think off\n"), s->max_tokens);
+    else if (j.verdict == V_UNREAD) q_buf_puts(out, _("hardly any right on either side, and most replies could not be read: see what they say with --json; --base asks by examples\n"));
+    else if (j.verdict == V_HARD && j.level) q_buf_say(out, _("too hard for both: these questions cannot show a difference; take --level %d\n"), j.level);
+    else if (j.verdict == V_HARD) q_buf_puts(out, _("too hard for both: these questions cannot show a difference, and no level is easier; take other --tasks\n"));
+    else if (j.level) q_buf_say(out, _("too easy for both: these questions cannot show a difference; take --level %d\n"), j.level);
+    else q_buf_puts(out, _("too easy for both: these questions cannot show a difference, and no level is harder; take other --tasks\n"));
+}
+
+static void say_shift(const exam_sheet *s, int b, q_buf *out)
+{
+    exam_shift x = shift_of(s, &s->seat[0], &s->seat[b]);
+    if (!x.n) return;
+    if (x.low == 0 && x.high == 0) {
+        q_buf_say(out, ngettext("odds of the right answer: the same in %d question\n", "odds of the right answer: the same in each of %d questions\n", (unsigned long)x.n), x.n);
+        return;
+    }
+    q_buf_say(out, _("odds of the right answer among %d: times %.3g (95%%: %.3g to %.3g), sign-flip p = %.2g, n = %d: "), EXAM_OTHERS + 1, exp(x.nats), exp(x.low), exp(x.high), x.p, x.n);
+    if (x.different) q_buf_puts(out, x.nats > 0 ? _("tells it better, more than chance\n") : _("tells it worse, more than chance\n"));
+    else q_buf_say(out, _("within chance; about %d would be needed\n"), x.need);
 }
 
 static void say_pair(const exam_sheet *s, int b, q_buf *out)
 {
     exam_pair p = pair_of(s, &s->seat[0], &s->seat[b], NULL);
+    judged j = judge_pair(s, &s->seat[0], &s->seat[b]);
     q_buf_say(out, _("\n%s over %s: %+.1f points (95%%: %+.1f to %+.1f), McNemar p = %.3g; only the first right: %d, only the second: %d\n"), s->seat[b].label, s->seat[0].label,
               100 * p.difference, 100 * p.low, 100 * p.high, p.p, p.only_a, p.only_b);
-    if (p.different) q_buf_say(out, p.difference > 0 ? _("%s answers better: more than chance\n") : _("%s answers worse: more than chance\n"), s->seat[b].label);
-    else if (p.only_a + p.only_b == 0) q_buf_say(out, ngettext("no difference: %d question, judged the same by both\n", "no difference: %d questions, each judged the same by both\n", (unsigned long)p.n), p.n);
-    else
+    if (j.verdict == V_BETTER || j.verdict == V_WORSE) q_buf_say(out, p.difference > 0 ? _("%s answers better: more than chance\n") : _("%s answers worse: more than chance\n"), s->seat[b].label);
+    else if (j.verdict == V_NONE) q_buf_puts(out, _("no question was asked of both\n"));
+    else if (j.verdict == V_ALIKE) q_buf_say(out, ngettext("no difference: %d question, judged the same by both\n", "no difference: %d questions, each judged the same by both\n", (unsigned long)p.n), p.n);
+    else if (j.verdict == V_UNSEEN)
         q_buf_say(out, ngettext("no difference at this n (%d question); to find one of %.1f points about %d would be needed\n",
                                 "no difference at this n (%d questions); to find one of %.1f points about %d would be needed\n", (unsigned long)p.n),
                   p.n, 100 * (p.difference != 0 ? p.difference < 0 ? -p.difference : p.difference : 0.05), p.need);
+    else say_ends(s, j, out);
+    say_shift(s, b, out);
 }
 
 static void say_tasks(const exam_sheet *s, const exam_seat *seat, q_buf *out)
@@ -84,8 +97,7 @@ static void say_tasks(const exam_sheet *s, const exam_seat *seat, q_buf *out)
 void exam_report_text(const exam_sheet *s, q_buf *out)
 {
     char w[32];
-    int asked = exam_asked(s);
-    if (asked < s->n_item) q_buf_say(out, _("stopped early: %d of %d questions were asked of all\n"), asked, s->n_item);
+    if (s->stopped) q_buf_puts(out, _("stopped early: the rates are of what each was asked, the differences of what both were\n"));
     for (int i = 0; i < s->n_seat; i++) {
         const exam_seat *seat = &s->seat[i];
         tally t = tally_of(s, seat, NULL, 0);
@@ -121,12 +133,13 @@ static cJSON *tally_json(const tally *t)
 
 static cJSON *seat_json(const exam_sheet *s, const exam_seat *seat)
 {
-    int n, asked = exam_asked(s);
+    int n;
     const exam_task *task = exam_tasks(&n);
     tally all = tally_of(s, seat, NULL, 0);
     cJSON *o = cJSON_CreateObject(), *tasks, *list;
     cJSON_AddStringToObject(o, "label", seat->label);
     cJSON_AddItemToObject(o, "all", tally_json(&all));
+    cJSON_AddNumberToObject(o, "asked", seat->done);
     cJSON_AddNumberToObject(o, "seconds", seat->seconds);
     cJSON_AddNumberToObject(o, "bytes_per_token", (double)seat->bytes_a_token);
     tasks = cJSON_AddObjectToObject(o, "tasks");
@@ -135,7 +148,7 @@ static cJSON *seat_json(const exam_sheet *s, const exam_seat *seat)
         if (t.n || t.skipped) cJSON_AddItemToObject(tasks, task[i].name, tally_json(&t));
     }
     list = cJSON_AddArrayToObject(o, "answers");
-    for (int i = 0; i < asked; i++) {
+    for (int i = 0; i < seat->done; i++) {
         const exam_reply *r = &seat->reply[i];
         cJSON *one = cJSON_CreateObject();
         cJSON_AddStringToObject(one, "task", s->item[i].task);
@@ -146,9 +159,39 @@ static cJSON *seat_json(const exam_sheet *s, const exam_seat *seat)
         if (r->read) cJSON_AddStringToObject(one, "read", r->read);
         cJSON_AddStringToObject(one, "reply", r->text);
         cJSON_AddNumberToObject(one, "tokens", r->tokens);
+        if (s->score && isfinite(r->log_odds)) cJSON_AddNumberToObject(one, "log_odds", r->log_odds);
         cJSON_AddItemToArray(list, one);
     }
     return o;
+}
+
+static cJSON *pair_json(const exam_sheet *s, int i)
+{
+    exam_pair p = pair_of(s, &s->seat[0], &s->seat[i], NULL);
+    exam_shift x = shift_of(s, &s->seat[0], &s->seat[i]);
+    judged j = judge_pair(s, &s->seat[0], &s->seat[i]);
+    cJSON *one = cJSON_CreateObject(), *odds;
+    cJSON_AddStringToObject(one, "a", s->seat[0].label);
+    cJSON_AddStringToObject(one, "b", s->seat[i].label);
+    cJSON_AddNumberToObject(one, "n", p.n);
+    cJSON_AddNumberToObject(one, "only_a", p.only_a);
+    cJSON_AddNumberToObject(one, "only_b", p.only_b);
+    cJSON_AddNumberToObject(one, "difference", p.difference);
+    cJSON_AddItemToObject(one, "ci", cJSON_CreateDoubleArray((double[]){ p.low, p.high }, 2));
+    cJSON_AddNumberToObject(one, "p", p.p);
+    cJSON_AddBoolToObject(one, "different", p.different);
+    cJSON_AddStringToObject(one, "verdict", verdict_name(j.verdict));
+    if (j.level) cJSON_AddNumberToObject(one, "take_level", j.level);
+    cJSON_AddNumberToObject(one, "need", p.need);
+    if (!x.n) return one;
+    odds = cJSON_AddObjectToObject(one, "log_odds");
+    cJSON_AddNumberToObject(odds, "n", x.n);
+    cJSON_AddNumberToObject(odds, "difference", x.nats);
+    cJSON_AddItemToObject(odds, "ci", cJSON_CreateDoubleArray((double[]){ x.low, x.high }, 2));
+    cJSON_AddNumberToObject(odds, "p", x.p);
+    cJSON_AddBoolToObject(odds, "different", x.different);
+    cJSON_AddNumberToObject(odds, "need", x.need);
+    return one;
 }
 
 cJSON *exam_report_json(const exam_sheet *s, const exam_about *a)
@@ -160,23 +203,11 @@ cJSON *exam_report_json(const exam_sheet *s, const exam_about *a)
     cJSON_AddNumberToObject(o, "seed", (double)a->seed);
     cJSON_AddNumberToObject(o, "questions", s->n_item);
     cJSON_AddNumberToObject(o, "asked", exam_asked(s));
+    cJSON_AddBoolToObject(o, "stopped", s->stopped);
     seats = cJSON_AddArrayToObject(o, "models");
     for (int i = 0; i < s->n_seat; i++) cJSON_AddItemToArray(seats, seat_json(s, &s->seat[i]));
     pairs = cJSON_AddArrayToObject(o, "pairs");
-    for (int i = 1; i < s->n_seat; i++) {
-        exam_pair p = pair_of(s, &s->seat[0], &s->seat[i], NULL);
-        cJSON *one = cJSON_CreateObject();
-        cJSON_AddStringToObject(one, "a", s->seat[0].label);
-        cJSON_AddStringToObject(one, "b", s->seat[i].label);
-        cJSON_AddNumberToObject(one, "n", p.n);
-        cJSON_AddNumberToObject(one, "only_a", p.only_a);
-        cJSON_AddNumberToObject(one, "only_b", p.only_b);
-        cJSON_AddNumberToObject(one, "difference", p.difference);
-        cJSON_AddItemToObject(one, "ci", cJSON_CreateDoubleArray((double[]){ p.low, p.high }, 2));
-        cJSON_AddNumberToObject(one, "p", p.p);
-        cJSON_AddBoolToObject(one, "different", p.different);
-        cJSON_AddNumberToObject(one, "need", p.need);
-        cJSON_AddItemToArray(pairs, one);
-    }
+    for (int i = 1; i < s->n_seat; i++)
+        cJSON_AddItemToArray(pairs, pair_json(s, i));
     return o;
 }

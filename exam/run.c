@@ -3,6 +3,7 @@
 #include "exam/parts.h"
 #include "provider/provider.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,22 +50,6 @@ static void piece(void *user, const prov_piece *p)
     if (!p->thinking) q_buf_add(&a->text, p->text, p->n);
 }
 
-char *exam_prompt(const exam_sheet *s, int item)
-{
-    const exam_item *i = &s->item[item];
-    bool english = i->lang == EXAM_EN;
-    q_buf b = { 0 };
-    char err[Q_ERRLEN];
-    exam_item shot;
-    for (int k = 0; k < s->shots; k++) {         /* of the same task, at level 1, of numbers that nobody is asked */
-        if (exam_make(i->task, 1, i->lang, s->seed ^ 0x5107, 1000000 + k, &shot, err) == Q_OK)
-            q_buf_printf(&b, "%s %s\n%s%s\n\n", english ? "Question:" : "Вопрос:", shot.question, i->kind == EXAM_FORM ? english ? "Answer:\n" : "Ответ:\n" : "", shot.sample);
-        exam_item_free(&shot);
-    }
-    q_buf_printf(&b, "%s %s\n%s", english ? "Question:" : "Вопрос:", i->question, english ? "Answer:" : "Ответ:");
-    return q_buf_take(&b);
-}
-
 static void ask(work *w, int n)
 {
     const exam_sheet *s = w->sheet;
@@ -72,8 +57,9 @@ static void ask(work *w, int n)
     exam_reply *r = &w->seat->reply[n];
     char err[Q_ERRLEN], *prompt = s->base ? exam_prompt(s, n) : NULL;
     const prov_message m = { .role = PROV_USER, .text = i->question, .n = strlen(i->question) };
-    prov_request q = { .message = &m, .n_message = 1, .max_tokens = s->max_tokens, .n = 1, .seed = s->seed + 1, .think = s->think, .config = w->seat->config };
-    if (prompt) q = (prov_request){ .raw = prompt, .n_raw = strlen(prompt), .max_tokens = s->max_tokens, .n = 1, .seed = s->seed + 1, .config = w->seat->config };
+    int limit = prov_about(w->seat->p)->can & PROV_PER_REQUEST ? s->max_tokens : 0;        /* else its settings say so: exam_seat_open */
+    prov_request q = { .message = &m, .n_message = 1, .max_tokens = limit, .n = 1, .seed = s->seed + 1, .think = s->think, .config = w->seat->config };
+    if (prompt) q = (prov_request){ .raw = prompt, .n_raw = strlen(prompt), .max_tokens = limit, .n = 1, .seed = s->seed + 1, .config = w->seat->config };
     asking a = { .w = w, .start = q_now_ns() };
     if (prompt && i->kind != EXAM_FORM) q_buf_puts(&a.text, i->lang == EXAM_EN ? "Answer:" : "Ответ:");        /* the prompt's last words belong to the reply */
     prov_result out = { 0 };
@@ -98,8 +84,8 @@ static void ask(work *w, int n)
     }
     r->mark = rc < 0 ? EXAM_FAILED : exam_grade(i, a.text.p, s->bench, &r->read);
     if (r->mark == EXAM_UNREAD && (out.finish == PROV_MAX_TOKENS || out.finish == PROV_FULL)) r->mark = EXAM_CUT;
-    if (rc >= 0 && out.finish == PROV_MAX_TOKENS && i->kind == EXAM_NUMBER && r->mark != EXAM_SKIPPED) {
-        char *said = grade_behind(a.text.p);     /* the last number of what was cut is no answer */
+    if (rc >= 0 && out.finish == PROV_MAX_TOKENS && score_has_one(i)) {
+        char *said = grade_behind(a.text.p);     /* the last number, or the one line, of what was cut is no answer */
         if (!said) r->mark = EXAM_CUT;
         free(said);
     }
@@ -123,6 +109,28 @@ static void *worker(void *user)
     }
 }
 
+static bool weighs_on(void *user, int done, int total)
+{
+    work *w = user;
+    (void)done, (void)total;
+    if (w->sheet->go && !w->sheet->go(w->sheet->user, w->seat, w->finished, w->sheet->n_item)) w->stop = true;
+    return !w->stop;
+}
+
+/* How well the right answers are told from others, behind all replies. A question that does not fit has no number. */
+static void weigh(work *w)
+{
+    char err[Q_ERRLEN];
+    w->finished = 0;
+    for (int i = 0; i < w->sheet->n_item && !w->stop; i++, w->finished++) {
+        if (!score_has_one(&w->sheet->item[i])) continue;
+        int rc = score_answer(w->sheet, w->seat, i, weighs_on, w, &w->seat->reply[i].log_odds, err);
+        if (rc == Q_OK || rc == Q_RANGE) continue;
+        if (rc != Q_CANCEL) memcpy(w->why, err, sizeof w->why);
+        w->stop = true;
+    }
+}
+
 static int sit(const exam_sheet *s, exam_seat *seat, int at_once, char *err)
 {
     work w = { .sheet = s, .seat = seat, .mu = PTHREAD_MUTEX_INITIALIZER };
@@ -131,11 +139,13 @@ static int sit(const exam_sheet *s, exam_seat *seat, int at_once, char *err)
     int n = prov_about(seat->p)->can & PROV_PARALLEL ? at_once : 1, started = 0;
     n = n > AT_ONCE ? AT_ONCE : n;
     seat->reply = q_alloc(sizeof *seat->reply * (size_t)(s->n_item + 1));
+    for (int i = 0; i < s->n_item; i++) seat->reply[i].log_odds = (double)NAN;
     while (started < n - 1 && pthread_create(&thread[started], NULL, worker, &w) == 0) started++;
     worker(&w);
     for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
     seat->seconds = (double)(q_now_ns() - start) / 1e9;
     for (seat->done = 0; seat->done < s->n_item && seat->reply[seat->done].text;) seat->done++;
+    if (s->score && !w.stop) weigh(&w);
     pthread_mutex_destroy(&w.mu);
     if (!w.stop) return Q_OK;
     return *w.why ? q_fail(err, Q_ERR, "%s", w.why) : q_fail(err, Q_CANCEL, _("stopped"));

@@ -1,5 +1,5 @@
 /* exam/seat: a model opened for a run: its room, at temperature 0 unless told otherwise, and further configurations of it. One caller. */
-#include "exam/exam.h"
+#include "exam/parts.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct wish { const exam_open *o; int room; } wish;
+typedef struct wish { const exam_open *o; int room, max_tokens; } wish;
 
 /* The knob of that name, or the only one with it behind its point: "k" is experts.k. NULL: none, or several. */
 static const q_knob *knob_of(const char *name)
@@ -46,6 +46,8 @@ static int configure(void *user, prov_config *c, char *err)
     int room = w->room;
     bool told = false;
     prov_config_set(c, "sampler.temperature", "0", ignored);     /* a server may fix it: then it is that */
+    snprintf(words, sizeof words, "%d", w->max_tokens);           /* of who takes no limit with a request */
+    if (w->max_tokens > 0) prov_config_set(c, "sampler.max_tokens", words, ignored);
     for (int i = 0; i < w->o->n_set; i++) told |= !strncmp(w->o->set[i], "context.length=", 15);
     if (room > 0 && !told && prov_config_range(c, "context.length", &min, &max)) {
         room = room > max ? (int)max : room < min ? (int)min : room;
@@ -70,16 +72,17 @@ static int longest(const exam_sheet *s, prov *p)
         const prov_message m = { .role = PROV_USER, .text = s->item[i].question, .n = strlen(s->item[i].question) };
         prov_request q = { .message = &m, .n_message = 1, .think = s->think };
         if (prompt) q = (prov_request){ .raw = prompt, .n_raw = strlen(prompt) };
-        int n = prov_count_request(p, &q, err);
+        int n = prov_count_request(p, &q, err), more = score_room(s, i);
+        n += more > s->max_tokens ? more : s->max_tokens;
         most = n > most ? n : most;
         free(prompt);
     }
-    return most + s->max_tokens + 16;
+    return most + 16;
 }
 
 int exam_seat_open(const exam_sheet *s, const exam_open *o, prov **out, char *err)
 {
-    wish w = { .o = o };
+    wish w = { .o = o, .max_tokens = s->max_tokens };
     prov_opts opts = { .servers = o->servers, .configure = configure, .user = &w, .streams = o->streams, .adapters = true };
     char *what = NULL;
     int rc = prov_find_model(o->model, &what, err);

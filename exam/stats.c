@@ -1,6 +1,6 @@
 /* exam/stats: what of two results on the same questions is more than chance. Pure; any thread.
  * Wilson's interval: Wilson 1927. McNemar's exact test (McNemar 1947) is lab_sign_test of the discordant pairs. The size
- * that a paired comparison needs: Connor 1987, two-sided 5%, power 80%. The bootstrap is lab/judge.c's, over questions. */
+ * that a paired comparison needs: Connor 1987, two-sided 5%, power 80%; of a mean: the normal approximation. The bootstrap is lab/judge.c's, over questions. */
 #include "exam/exam.h"
 #include "lab/lab.h"
 
@@ -21,6 +21,44 @@ int exam_need(double discordant, double difference)
     double d = fabs(difference) > 0 ? fabs(difference) : WORTH, p = discordant < d ? d : discordant;
     double n = pow(Z * sqrt(p) + Z_POWER * sqrt(p - d * d > 0 ? p - d * d : 0), 2) / (d * d);
     return discordant <= 0 ? 0 : n > 1e9 ? 1000000000 : (int)ceil(n);
+}
+
+/* Share of sign patterns whose sum is as far from 0: Fisher 1935, drawn where there are too many to try all. */
+static double flip_test(const double *d, int n)
+{
+    enum { DRAWS = 9999 };
+    double all = 0, size = 0;
+    int far = 0;
+    uint64_t random[4] = { 1, 2, 3, 4 };
+    for (int i = 0; i < 16; i++) q_random(random);           /* small seeds begin with few bits */
+    for (int i = 0; i < n; i++) all += d[i], size += fabs(d[i]);
+    for (int k = 0; k < DRAWS; k++) {
+        double sum = 0;
+        uint64_t bits = 0;
+        for (int i = 0; i < n; i++, bits >>= 1) {
+            if (i % 32 == 0) bits = q_random(random) >> 32;
+            sum += bits & 1 ? d[i] : -d[i];
+        }
+        far += fabs(sum) >= fabs(all) - 1e-12 * size;
+    }
+    return (1.0 + far) / (1 + DRAWS);
+}
+
+exam_shift exam_shift_of(const double *d, int n)
+{
+    exam_shift out = { .n = n, .p = 1 };
+    if (n <= 0) return out;
+    lab_interval x = lab_mean_of(d, n);
+    double square = 0;
+    for (int i = 0; i < n; i++) square += (d[i] - x.mean) * (d[i] - x.mean);
+    out.nats = x.mean;
+    out.low = x.low;
+    out.high = x.high;
+    out.p = flip_test(d, n);
+    out.different = out.p < 0.05 && (out.low > 0 || out.high < 0);
+    double need = n > 1 && x.mean != 0 ? (Z + Z_POWER) * (Z + Z_POWER) * square / (n - 1) / (x.mean * x.mean) : 0;
+    out.need = need > 1e9 ? 1000000000 : (int)ceil(need);
+    return out;
 }
 
 exam_pair exam_compare(const bool *a, const bool *b, int n)

@@ -79,10 +79,10 @@ eng_config *local_settings(local *l, const prov_request *r)
 }
 
 /* A session beside the conversation's. */
-int local_aside(local *l, int n, eng_session **out, char *err)
+int local_aside(local *l, const eng_config *of, int n, eng_session **out, char *err)
 {
     char room_text[24];
-    eng_config *c = local_settings(l, NULL);
+    eng_config *c = eng_config_copy(of);
     snprintf(room_text, sizeof room_text, "%d", n < 64 ? 64 : n);
     int rc = eng_config_set(c, "context.length", room_text, err);
     if (rc == Q_OK)

@@ -1,4 +1,5 @@
 /* provider/open: which kinds there are, and who can be asked on this machine. Any thread. */
+#include "engine/adapter.h"
 #include "engine/models.h"
 #include "provider/local.h"
 #include "provider/remote.h"
@@ -14,6 +15,8 @@ int prov_open(const char *what, const prov_opts *o, prov **out, char *err)
 {
     static const prov_opts none;
     *out = NULL;
+    if (*what == '@' && o && o->adapters && eng_adapters_chosen() > 0)
+        return q_fail(err, Q_RANGE, _("adapters are loaded onto a model of this machine, and another machine's server answers: load them there"));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strncmp(what, kinds[i].begins, strlen(kinds[i].begins)) == 0)
             return kinds[i].open(what, o ? o : &none, out, err);

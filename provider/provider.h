@@ -276,14 +276,14 @@ int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* 
 /* One token as text: its bytes, maybe part of a character, or a control token's name; nothing where there is no such token or
  * this one does not say. */
 void prov_spell(const prov *, int32_t token, q_buf *out);
-/* [turn] The log-probability of each token of text after `before` (NULL: nothing), as pieces; the very first token of all
+/* [turn] The log-probability of each token of text after `before` (NULL: nothing), under its config, as pieces; the very first token of all
  * has none (NAN). The context stays as it is. */
 int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
                void *user, char *err);
 /* [turn] With which of n texts the model goes on after each of some requests, by the texts' log-probabilities as wholes: share
- * [n_request][n], 1 together for a request; NAN: it was not reached. What requests begin with in common is evaluated once. go (NULL: always)
- * is asked every few dozen tokens, with those that are read of all; false, or prov_cancel: Q_CANCEL, and what was reached stands. The
- * context and its cells stay as they are. */
+ * [n_request][n], 1 together for a request; NAN: it was not reached. What requests begin with in common is evaluated once; the
+ * first one's config holds for all. go (NULL: always) is asked every few dozen tokens, with those that are read of all; false, or prov_cancel: Q_CANCEL,
+ * and what was reached stands. The context and its cells stay as they are. */
 int prov_judge(prov *, const prov_request *, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err);
 /* [turn] The text as a vector, out [info.n_embd] of length 1. The context stays as it is. */
 int prov_embed(prov *, const char *text, size_t n, float *out, char *err);

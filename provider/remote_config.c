@@ -101,18 +101,6 @@ bool remote_config_range(const prov_config *c, const char *name, double *min, do
     return true;
 }
 
-static bool in_list(const char *list, const char *v)
-{
-    size_t n = strlen(v);
-    for (const char *p = list; n && *p;) {
-        size_t w = strcspn(p, ",");
-        if (w == n && memcmp(p, v, n) == 0)
-            return true;
-        p += w + (p[w] == ',');
-    }
-    return false;
-}
-
 /* ---- sampler.grammar: kept as its path, a line's end and what stood in the file when it was set ---- */
 static bool is_grammar(const q_knob *k) { return strcmp(k->name, "sampler.grammar") == 0; }
 
@@ -182,7 +170,7 @@ static int check(const prov_config *c, const q_knob *k, const char *v, char **ou
         *out = q_strdup(text);
         return Q_OK;
     case Q_KNOB_CHOICE:
-        if (!in_list(k->choices, v))
+        if (!q_listed(k->choices, ",", v, strlen(v)))
             return q_fail(err, Q_RANGE, _("%s is one of: %s"), k->name, k->choices);
         break;
     default:

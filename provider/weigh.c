@@ -59,7 +59,7 @@ int weigh_score(prov *p, const prov_request *before, const char *text, size_t n,
     if (rc == Q_OK)
         rc = eng_tokenize(l->m, text, n, false, &t, err);
     if (rc == Q_OK && t.n > sc.from)
-        rc = local_aside(l, t.n, &s, err);
+        rc = local_aside(l, c, t.n, &s, err);
     if (s)
         rc = eng_session_eval(s, t.id, t.n, 0, NULL, 0, score_row, &sc, err);
     eng_session_free(s);
@@ -132,7 +132,7 @@ int weigh_judge(prov *p, const prov_request *r, int n_request, const char *const
     eng_tokens *t = q_alloc(sizeof *t * (size_t)(n_request + n + 1)), *said = t + n_request;
     double *at = q_alloc(sizeof *at * (size_t)(n + 1));
     judging j = { .l = l, .text = said, .n = n, .go = go, .user = user };
-    eng_config *c = local_settings(l, NULL);
+    eng_config *c = local_settings(l, n_request > 0 ? &r[0] : NULL);
     int rc = Q_OK, longest = 0, most = 0;
     for (int i = 0; i < n && rc >= 0; i++) {
         rc = eng_tokenize(l->m, text[i], strlen(text[i]), false, &said[i], err);
@@ -147,7 +147,7 @@ int weigh_judge(prov *p, const prov_request *r, int n_request, const char *const
         most = t[i].n > most ? t[i].n : most;
     }
     if (rc >= 0 && most > 0)
-        rc = local_aside(l, most + longest, &j.s, err);
+        rc = local_aside(l, c, most + longest, &j.s, err);
     for (int i = 0; i < n_request && j.s && rc >= 0; i++) {
         rc = read_on(&j, &t[i], err);
         if (rc >= 0)
@@ -178,7 +178,7 @@ int weigh_embed(prov *p, const char *text, size_t n, float *out, char *err)
     if ((rc = render_request(l, c, &raw, &t, err)) == Q_OK && t.n == 0)
         rc = q_fail(err, Q_RANGE, _("an empty text has no vector"));
     if (rc == Q_OK)
-        rc = local_aside(l, t.n, &s, err);
+        rc = local_aside(l, c, t.n, &s, err);
     for (int at = 0; at < t.n && rc == Q_OK; at += ENG_STEP_ROWS) {
         eng_row row[ENG_STEP_ROWS];
         eng_out o;

@@ -390,7 +390,7 @@ static void one_set(mem_store *s, const eng_model *m, const char *name, tch_set 
     if (rc < 0 && !t->problem)
         t->problem = q_strdup(err);
     count_lines(&lines, &t->examples, &t->pairs);
-    tokens k = { 0 };
+    lessons k = { 0 };
     if (rc == Q_OK && m && tokens_read(m, &lines, TOKENS_SFT, 0, &k, err) == Q_OK) {
         t->tokens = k.n_tokens;
         t->targets = k.n_targets;

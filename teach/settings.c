@@ -138,19 +138,40 @@ static int refuse(const char *name, const row *r, const char *value, char *err)
     return rc;
 }
 
+static int set_one(tch_settings *s, const char *name, const char *value, char *err)
+{
+    const row *r = NULL;
+    for (int i = 0; i < ROWS; i++)
+        r = strcmp(rows[i].name, name) == 0 ? &rows[i] : r;
+    return r && value && take(s, r, value) ? Q_OK : refuse(name, value ? r : NULL, value ? value : "", err);
+}
+
+int settings_from_json(tch_settings *s, const char *json, char *err)
+{
+    cJSON *j = cJSON_Parse(json), *one;
+    int rc = j ? Q_OK : q_fail(err, Q_FORMAT, _("the settings of the run cannot be read: /teach undo forgets it"));
+    tch_settings_begin(s);
+    for (one = j ? j->child : NULL; one && rc == Q_OK; one = one->next) {
+        char number[64];
+        snprintf(number, sizeof number, "%.17g", cJSON_IsNumber(one) ? one->valuedouble : 0);
+        const char *value = cJSON_IsString(one) ? one->valuestring : cJSON_IsBool(one) ? (cJSON_IsTrue(one) ? "on" : "off") : number;
+        bool unset = (cJSON_IsNumber(one) && one->valuedouble <= 0 && strcmp(one->string, "warmup") != 0) || (cJSON_IsString(one) && !*value);
+        if (!unset && !(strcmp(one->string, "warmup") == 0 && one->valuedouble < 0))
+            rc = set_one(s, one->string, value, err);
+    }
+    cJSON_Delete(j);
+    return rc;
+}
+
 int tch_settings_set(tch_settings *s, const char *words, char *err)
 {
     int rc = Q_OK;
     char *line = q_strdup(words), *at = NULL;
     for (char *w = strtok_r(line, " \t\n", &at); w && rc == Q_OK; w = strtok_r(NULL, " \t\n", &at)) {
         char *value = strchr(w, '=');
-        const row *r = NULL;
         if (value)
             *value++ = 0;
-        for (int i = 0; i < ROWS && value; i++)
-            r = strcmp(rows[i].name, w) == 0 ? &rows[i] : r;
-        if (!r || !take(s, r, value))
-            rc = refuse(w, r, value ? value : "", err);
+        rc = set_one(s, w, value, err);
     }
     free(line);
     return rc;

@@ -133,6 +133,10 @@ int shelf_lock(int *fd, char *err)
         *fd = -1;
     }
     free(path);
+    path = rc == Q_OK ? shelf_of(NULL, ".stop") : NULL;
+    if (path)
+        unlink(path);                    /* what somebody wanted of an earlier run */
+    free(path);
     return rc;
 }
 

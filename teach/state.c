@@ -79,6 +79,7 @@ static void time_left(double s, q_buf *out)
 }
 
 static bool trains(const tch_state *s) { return s->steps > 0; }
+static bool stepped(const tch_state *s) { return trains(s) && !isnan(s->loss); }
 
 void tch_state_say(const tch_state *s, int columns, q_buf *out)
 {
@@ -91,7 +92,7 @@ void tch_state_say(const tch_state *s, int columns, q_buf *out)
     q_buf_putc(out, '\n');
     if (*s->problem)
         q_buf_say(out, "%s\n", s->problem);
-    if (!trains(s))
+    if (!stepped(s))
         return;
     q_buf_say(out, _("loss %.3f"), s->loss);
     if (!isnan(s->heldout)) {
@@ -111,7 +112,8 @@ void tch_state_say(const tch_state *s, int columns, q_buf *out)
         q_buf_say(out, _("; their traffic is %.2f away from other traffic (p %.3g)"), s->distance, s->p);
     if (s->routed > 0)
         q_buf_putc(out, '\n');
-    plot(s, columns, 8, out);
+    if (s->n_curve > 1)
+        plot(s, columns, 8, out);
 }
 
 char *tch_state_line(const tch_state *s)
@@ -119,8 +121,10 @@ char *tch_state_line(const tch_state *s)
     q_buf b = { 0 };
     q_buf_say(&b, "%s: %s", s->name, tch_phase_words(s->phase));
     if (trains(s))
-        q_buf_say(&b, " %d/%d · %.3f · %.0f tok/s", s->step, s->steps, s->loss, s->tokens_s);
-    if (s->phase == TCH_TRAINING && s->left_s >= 0) {
+        q_buf_say(&b, " %d/%d", s->step, s->steps);
+    if (stepped(s))
+        q_buf_say(&b, _(" · loss %.3f · %.0f tok/s"), s->loss, s->tokens_s);
+    if (stepped(s) && s->phase == TCH_TRAINING && s->left_s >= 0) {
         q_buf_puts(&b, " · ");
         time_left(s->left_s, &b);
     }

@@ -106,8 +106,12 @@ typedef struct tch_job {
 int tch_run(const tch_job *, char **adapter, char *err);
 /* The name of the run that was cut off (not stopped by a person) and its model's file; NULL: none. malloc'ed. */
 char *tch_cut_off(char **model);
+/* Asks the run that is at work, in whichever process, to stop: a file beside the lock, which that run takes away. Q_NOTFOUND: none is. */
+int tch_stop(char *err);
+bool tch_stop_wanted(void);
 /* A person stopped it: it is not taken up by itself. */
 int tch_stopped(const char *name, char *err);
+char *tch_last(const char *name);                       /* the name, or for NULL that of the last run; NULL: there is none; malloc'ed */
 /* The adapter and the run go, the set stays. name NULL: the last one that ran; *which: it, malloc'ed. Q_NOTFOUND: nothing was taught. */
 int tch_undo(const char *name, char **which, char *err);
 /* The report of a finished run, as words and JSON (malloc'ed). name NULL: the last one. */

@@ -12,7 +12,7 @@ void tokens_text_free(trn_text *t)
     *t = (trn_text){ .n = 0 };
 }
 
-void tokens_free(tokens *t)
+void tokens_free(lessons *t)
 {
     for (int side = 0; side < 2; side++) {
         trn_example *e = side ? t->held : t->train;
@@ -22,7 +22,7 @@ void tokens_free(tokens *t)
         }
         free(e);
     }
-    *t = (tokens){ .n_train = 0 };
+    *t = (lessons){ .n_train = 0 };
 }
 
 /* ---- a conversation in the model's frame ---- */
@@ -71,23 +71,56 @@ static int answer_at(const eng_model *m, const framed *f, int i, const eng_token
     return at;
 }
 
+/* The vocabulary's own end of a text; -1: it names none. */
+static int32_t last_token(const eng_model *m)
+{
+    const char *name = eng_template_token(m, true);
+    char ignored[Q_ERRLEN];
+    eng_tokens t = { 0 };
+    int32_t id = -1;
+    if (name && eng_tokenize(m, name, strlen(name), true, &t, ignored) == Q_OK && t.n && eng_token_end(m, t.id[t.n - 1]))
+        id = t.id[t.n - 1];
+    eng_tokens_free(&t);
+    return id;
+}
+
+/* What ends the last answer where the template writes no end behind it: the mark of who speaks next, if that ends a reply (GLM closes a turn with
+ * the next one's), else the vocabulary's. Unlearnt, the model would not know where to stop. -1: neither. */
+static int32_t end_behind(const eng_model *m, framed *f, const eng_tokens *whole)
+{
+    eng_tokens t = { 0 };
+    char ignored[Q_ERRLEN];
+    int32_t id = -1;
+    f->m[f->n] = (eng_message){ f->more[f->n - 1].n_call ? ENG_TOOL : ENG_USER, "a", 1, NULL };
+    if (eng_template(m, f->m, f->n + 1, false, -1, &t, ignored) == Q_OK && begins(&t, whole) && t.n > whole->n && eng_token_end(m, t.id[whole->n]))
+        id = t.id[whole->n];
+    eng_tokens_free(&t);
+    return id >= 0 ? id : last_token(m);
+}
+
 static int by_template(const eng_model *m, const adv_said *v, int n, int first, eng_tokens *whole, uint8_t **mask, char *err)
 {
     framed f = frame(v, n);
     int rc = eng_template(m, f.m, n, false, -1, whole, err);
-    *mask = q_alloc((size_t)whole->n + 1);
+    *mask = q_alloc((size_t)whole->n + 2);
     for (int i = first; i < n && rc == Q_OK; i++) {
         int at = v[i].who == ADV_SAYS_ASSISTANT ? answer_at(m, &f, i, whole) : -1;
-        for (bool end = at < 1; !end && at < whole->n; at++) {
+        bool end = at < 1;
+        for (; !end && at < whole->n; at++) {
             (*mask)[at] = 1;
             end = eng_token_end(m, whole->id[at]);
+        }
+        int32_t id = end || i + 1 < n ? -1 : end_behind(m, &f, whole);
+        if (id >= 0) {
+            (*mask)[whole->n] = 1;
+            eng_tokens_add(whole, id);
         }
     }
     frame_free(&f);
     return rc;
 }
 
-/* A model without a frame: the texts one after the other, a blank line between two. */
+/* A model without a frame: the texts one after the other, a blank line between two; where the last is learnt, so is its end. */
 static int by_text(const eng_model *m, const adv_said *v, int n, int first, bool bare, eng_tokens *whole, uint8_t **mask, char *err)
 {
     int rc = Q_OK, begin = eng_token_begin(m), cap = 0;
@@ -104,6 +137,11 @@ static int by_text(const eng_model *m, const adv_said *v, int n, int first, bool
         for (int k = from; k < whole->n; k++)
             (*mask)[k] = k > 0 && i >= first && (bare || v[i].who == ADV_SAYS_ASSISTANT);
         free(text);
+    }
+    int32_t id = rc == Q_OK && whole->n > 1 && (*mask)[whole->n - 1] && !eng_token_end(m, whole->id[whole->n - 1]) ? last_token(m) : -1;
+    if (id >= 0) {
+        (*mask)[whole->n] = 1;           /* there is room for one more */
+        eng_tokens_add(whole, id);
     }
     return rc;
 }
@@ -165,7 +203,7 @@ static int by_hash(const void *a, const void *b)
 }
 
 /* Divides all[0..n) into what is trained on and what is held out. */
-static void divide(trn_example *all, int n, tokens *out)
+static void divide(trn_example *all, int n, lessons *out)
 {
     uint64_t *source = q_alloc(sizeof *source * (size_t)(n + 1));
     for (int i = 0; i < n; i++)
@@ -192,12 +230,12 @@ static void divide(trn_example *all, int n, tokens *out)
     free(source);
 }
 
-int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int context, tokens *out, char *err)
+int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int context, lessons *out, char *err)
 {
     trn_example *all = NULL;
     int n = 0, cap = 0, rc = Q_OK;
     char why[Q_ERRLEN];
-    *out = (tokens){ .n_train = 0 };
+    *out = (lessons){ .n_train = 0 };
     for (size_t at = 0; at < lines->len && rc == Q_OK;) {
         const char *p = lines->p + at, *end = memchr(p, '\n', lines->len - at);
         size_t len = end ? (size_t)(end - p) : lines->len - at;

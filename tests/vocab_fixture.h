@@ -32,10 +32,10 @@ static const char *fx_joined;
 /* template_text may be NULL; bos: add_bos_token with <|endoftext|>. False when merges.txt is absent. */
 static inline bool fixture_make(fixture *f, const char *pre, const char *template_text, bool bos)
 {
-    char err[Q_ERRLEN];
+    char why[Q_ERRLEN];
     q_buf m = {0}, tok = {0}, mer = {0}, *b = &f->file;
     memset(f, 0, sizeof *f);
-    if (q_read_file(packed("tests/golden/tokenizer/merges.txt"), &m, 1 << 20, err)) return false;
+    if (q_read_file(packed("tests/golden/tokenizer/merges.txt"), &m, 1 << 20, why)) return false;
     uint32_t n_tok = 0, n_mer = 0, extra = 0x100;
     for (unsigned c = 0; c < 256; c++, n_tok++) {
         bool self = (c >= 33 && c <= 126) || (c >= 161 && c != 173);

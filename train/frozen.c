@@ -17,7 +17,8 @@ static int take(frozen *f, int layer, enum ker_role role, char *err)
     int64_t n = is_vector(r) ? ne[0] * ne[1] : ne[0];
     float *v = malloc(sizeof *v * (size_t)n);
     if (!v) return q_fail(err, Q_NOMEM, _("there is no memory for the model's vectors: close something and try again"));
-    int rc = eng_model_rows(f->model, layer, role, 0, 0, is_vector(r) ? ne[1] : 1, v, err);
+    char why[Q_ERRLEN];                                        /* not in err: what a model need not have is no failure */
+    int rc = eng_model_rows(f->model, layer, role, 0, 0, is_vector(r) ? ne[1] : 1, v, why);
     if (rc == Q_NOTFOUND && !r->must) {
         free(v);
         f->tied |= role == KER_W_OUT;
@@ -25,14 +26,14 @@ static int take(frozen *f, int layer, enum ker_role role, char *err)
     }
     if (rc || !is_vector(r)) {
         free(v);
-        return rc;
+        return rc ? q_fail(err, rc, "%s", why) : Q_OK;
     }
     f->vec[(layer + 1) * KER_W_ROLES + (int)role] = v;
     f->bytes += sizeof *v * (uint64_t)n;
     return Q_OK;
 }
 
-int frozen_open(frozen *f, const eng_model *model, lows *low, team *threads, const atomic_int *stop, char *err)
+int frozen_open(frozen *f, const eng_model *model, lows *low, team *threads, const team_stop *stop, char *err)
 {
     *f = (frozen){ .model = model, .m = eng_model_arithmetic(model), .gem = gem_get(), .team = threads, .stop = stop, .low = low };
     int rc = Q_OK;

@@ -19,7 +19,7 @@ typedef struct frozen {
     const ker_model *m;
     const gem_ops *gem;
     team *team;
-    const atomic_int *stop;
+    const team_stop *stop;
     lows *low;
     bool plain;                        /* without the adapter: the reference of DPO */
     float **vec;                       /* [n_layer + 1][KER_W_ROLES] from layer -1 on; NULL: there is none */
@@ -35,7 +35,7 @@ typedef struct frozen {
 } frozen;
 
 /* rows: of activations at most. Vectors are read, every matrix is tried. */
-int frozen_open(frozen *, const eng_model *, lows *, team *, const atomic_int *stop, char *err);
+int frozen_open(frozen *, const eng_model *, lows *, team *, const team_stop *stop, char *err);
 void frozen_close(frozen *);
 /* Room for products of so many rows and for `scratch` floats of a worker's own; grows. Q_NOMEM without a sentence. */
 int frozen_room(frozen *, int64_t rows, int64_t scratch);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASS_ROWS = 512 };              /* texts share a pass up to so many rows: part of the arithmetic */
+enum { PASS_ROWS = 1024 };             /* texts share a pass up to so many rows: part of the arithmetic */
 static const uint64_t MEMORY = UINT64_C(2) << 30;
 
 /* ---- opening ---- */
@@ -116,13 +116,13 @@ typedef struct group {                 /* examples that go through together */
     int n, n_text, rows, longest;
 } group;
 
-/* The next examples of [e, e + n) that fit PASS_ROWS rows; at least one. */
-static group group_of(const trn_example *e, int n)
+/* The next examples of [e, e + n) that fit so many rows; at least one. */
+static group group_of(const trn_example *e, int n, int most)
 {
     group g = { .e = e };
     for (; g.n < n; g.n++) {
         int a = rows_of(&e[g.n].chosen), b = rows_of(&e[g.n].rejected);
-        if (g.n && g.rows + a + b > PASS_ROWS) break;
+        if (g.n && g.rows + a + b > most) break;
         g.rows += a + b;
         g.n_text += 1 + (b > 0);
         g.longest = a > g.longest ? a : g.longest;
@@ -222,7 +222,7 @@ static int room_for(trn *t, const group *g, char *err)
 static int ended(trn *t, int rc, char *err)
 {
     if (rc == Q_CANCEL) {
-        atomic_store(&t->stop, 0);
+        atomic_store(&t->stop.own, false);
         return q_fail(err, rc, _("training was stopped"));
     }
     if (rc == Q_NOMEM || rc == Q_RANGE) return rc;             /* it is said already */
@@ -236,9 +236,14 @@ int trn_loss_of(trn *t, const trn_example *e, int n, bool grad, double *loss, ch
     double total = t->o.loss == TRN_DPO ? n : targets_of(e, n), sum = 0;
     if (rc) return rc;
     if (grad) memset(t->low->g, 0, sizeof(float) * (size_t)t->low->n_param);
-    for (; at < n && !rc; ) {
-        group g = group_of(e + at, n - at);
+    for (int most = PASS_ROWS; at < n && !rc; ) {
+        group g = group_of(e + at, n - at, most);
         rc = room_for(t, &g, err);
+        if (rc == Q_NOMEM && g.n > 1) {                        /* fewer at once */
+            most = g.rows / 2;
+            rc = Q_OK;
+            continue;
+        }
         if (!rc) rc = through(t, &g, total, grad, &sum);
         at += g.n;
     }
@@ -280,6 +285,6 @@ int trn_adapter(const trn *t, const char *name, const char *note, struct eng_ada
 
 int trn_gradients(const trn *t, struct eng_adapter **out, char *err) { return lows_adapter(t->low, t->low->g, t->model, "gradients", "", out, err); }
 
-void trn_stop(trn *t) { atomic_store(&t->stop, 1); }
+void trn_stop(trn *t) { atomic_store(&t->stop.own, true); }
 
 trn_usage trn_used(const trn *t) { return t->used; }

@@ -20,7 +20,7 @@ struct trn {
     int *end;                          /* behind each text's last target */
     int n_target, max_target;
     trn_usage used;
-    atomic_int stop;
+    team_stop stop;
 };
 
 /* Examples fit the model, the loss and the context. */

@@ -22,14 +22,16 @@ struct team {
     bool quit;
     team_fn fn;
     void *arg;
-    const atomic_int *stop;
+    const team_stop *stop;
     int n;
     atomic_int next;
 };
 
+static bool stopped(const team_stop *s) { return s && (atomic_load(&s->own) || (s->outer && atomic_load(s->outer))); }
+
 static void work(team *t, int id)
 {
-    for (int task; !(t->stop && atomic_load(t->stop)) && (task = atomic_fetch_add(&t->next, 1)) < t->n;) t->fn(t->arg, task, id);
+    for (int task; !stopped(t->stop) && (task = atomic_fetch_add(&t->next, 1)) < t->n;) t->fn(t->arg, task, id);
 }
 
 static void *worker_main(void *user)
@@ -98,7 +100,7 @@ void team_free(team *t)
 
 int team_threads(const team *t) { return t->n_threads; }
 
-int team_run(team *t, int n, team_fn fn, void *arg, const atomic_int *stop)
+int team_run(team *t, int n, team_fn fn, void *arg, const team_stop *stop)
 {
     t->fn = fn;
     t->arg = arg;
@@ -119,5 +121,5 @@ int team_run(team *t, int n, team_fn fn, void *arg, const atomic_int *stop)
         while (t->busy) pthread_cond_wait(&t->end, &t->lock);
         pthread_mutex_unlock(&t->lock);
     }
-    return stop && atomic_load(stop) ? Q_CANCEL : Q_OK;
+    return stopped(stop) ? Q_CANCEL : Q_OK;
 }

@@ -5,6 +5,7 @@
 #define QUORUM_TRAIN_TEAM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 typedef struct team team;
 typedef void (*team_fn)(void *arg, int task, int worker);   /* worker in [0, team_threads) */
@@ -12,7 +13,9 @@ typedef void (*team_fn)(void *arg, int task, int worker);   /* worker in [0, tea
 team *team_new(int n_threads);               /* 0: one for each core. As many as the system gives; NULL: no memory */
 void team_free(team *);
 int team_threads(const team *);
+/* Who may end a job early: whoever sets `own`, or `outer` where there is one. Any thread. */
+typedef struct team_stop { atomic_bool own; const atomic_bool *outer; } team_stop;
 /* Runs fn for each task in [0, n). stop (may be NULL) is looked at before each: Q_CANCEL once it is set, with tasks left undone. */
-int team_run(team *, int n, team_fn fn, void *arg, const atomic_int *stop);
+int team_run(team *, int n, team_fn fn, void *arg, const team_stop *stop);
 
 #endif

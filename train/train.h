@@ -33,7 +33,7 @@ typedef struct trn_options {            /* zero: the default */
     double beta1, beta2, eps, weight_decay;   /* AdamW (arXiv 1711.05101): .9, .999, 1e-8, 0 (a negative number stands for 0) */
     double dpo_beta;                    /* .1 */
     double clip;                        /* of the gradient's length over all numbers; 0: none */
-    int steps, warmup;                  /* cosine from lr to a tenth of it after so many steps of rising; steps 0: lr stays what it is */
+    int steps, warmup;                  /* cosine from lr to a tenth of it after so many steps of rising; steps 0: lr stays what it is (trn_run: three times through the examples) */
     int batch;                          /* examples a step (accumulated one after another); 1 */
     uint64_t seed;                      /* of A's beginning and of the order of examples */
     int threads;                        /* 0: one for each core */
@@ -61,7 +61,7 @@ typedef struct trn_progress { int step, steps; double loss, heldout /* NAN: not 
 typedef struct trn_run_terms {
     const trn_example *example; int n;
     const trn_example *heldout; int n_heldout;
-    const char *folder;                 /* checkpoints and curve.csv; one that is there is gone on with, Q_RANGE where it was made of other data or settings */
+    const char *folder;                 /* NULL: nothing is kept. Checkpoints and curve.csv; one that is there is gone on with, Q_RANGE where it was made of other data or settings */
     int every;                          /* steps between checkpoints (whole, then renamed; the last two stay); 0: about every half minute's worth, counted in steps fixed at the start */
     bool (*progress)(void *user, const trn_progress *);   /* after each step; false: stop, Q_CANCEL, to be gone on with */
     void *user;

@@ -237,6 +237,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(r->a, "/energy text"); break;
     case AGT_UI_MODULE: agt_submit(r->a, "/module list"); break;
+    case AGT_UI_TEACH: agt_submit(r->a, "/teach text"); break;
     case AGT_UI_MAP: agt_submit(r->a, "/map text"); break;
     case AGT_UI_MEMORY: agt_submit(r->a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
@@ -377,6 +378,12 @@ static void consent(repl *r, const char *line)
     agt_approve(r->a, id, how, words);
 }
 
+static void sentence(repl *r, const char *text)
+{
+    fresh_line(r);
+    q_say(stdout, "%s\n", text);
+}
+
 static void handle(repl *r, const agt_event *e, bool *asked_chats)
 {
     switch (e->kind) {
@@ -443,8 +450,9 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
             closing(r, e);
         break;
     case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", tui_paused(r->answering, e->flag)); break;
-    case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
+    case AGT_EV_NOTE: sentence(r, e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
+    case AGT_EV_TEACH: if (e->flag) sentence(r, e->text); break;
     case AGT_EV_SOURCE: fresh_line(r); source(e); break;
     case AGT_EV_COLUMNS: fresh_line(r); columns(e->columns); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;

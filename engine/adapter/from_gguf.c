@@ -213,14 +213,14 @@ static int one_tensor(eng_adapter *ad, const eng_model *m, const arch *a, const 
     return h ? Q_OK : add_pair(ad, m, a, &p, err);
 }
 
-int lows_from_gguf(eng_adapter *ad, const eng_model *m, char *err)
+int lows_from_gguf(eng_adapter *ad, const eng_model *m, bool tied, char *err)
 {
     gguf_file *f;
     const arch *a = NULL;
     int rc = gguf_open(ad->path, &f, err);
     if (rc) return rc;
     rc = keys(ad, f, &a, err);
-    if (!rc && m) rc = lows_base(ad, m, err);
+    if (!rc && m) rc = lows_base(ad, m, tied, err);
     for (int i = 0; i < gguf_n_tensors(f) && !rc; i++)
         rc = one_tensor(ad, m, a, f, gguf_tensor_at(f, i), err);
     gguf_close(f);

@@ -6,6 +6,7 @@
 #include "engine/adapter/kinds.h"
 #include "engine/adapter/modules.h"
 #include "engine/adapter/peft_config.h"
+#include "engine/file/gguf.h"
 #include "engine/file/safetensors.h"
 #include "engine/run/model.h"
 
@@ -41,16 +42,33 @@ static const struct { const char *mid; bool b, embedding; } halves[] = {
     { ".lora_A", false, false }, { ".lora_B", true, false }, { ".lora_embedding_A", false, true }, { ".lora_embedding_B", true, true },
 };
 
+/* What is between the model's own names: PEFT's (twice where a PeftModel was wrapped in another), torch.compile's and FSDP's. */
+static void without_wrappers(const char *name, char *out)
+{
+    static const char before[] = "base_model.model.";
+    static const char *const wrap[] = { "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "module." };
+    bool begins = true, moved = true;
+    for (; *name; begins = begins && moved) {
+        moved = false;
+        if (begins && strncmp(name, before, sizeof before - 1) == 0) name += sizeof before - 1, moved = true;
+        for (size_t i = 0; i < sizeof wrap / sizeof *wrap && !moved; i++)
+            if (strncmp(name, wrap[i], strlen(wrap[i])) == 0) name += strlen(wrap[i]), moved = true;
+        while (!moved && *name && (*out++ = *name++) != '.') {}
+    }
+    *out = 0;
+}
+
 /* The module's name, without the wrappers' own, and which half it is (of halves); -1: neither. */
 static int split_name_of(const char *name, char module[NAME], int *depth)
 {
-    static const char before[] = "base_model.model.", inside[] = ".base_layer";
-    const char *from = strncmp(name, before, sizeof before - 1) == 0 ? name + sizeof before - 1 : name;
+    static const char inside[] = ".base_layer";
+    char from[NAME];
+    if (strlen(name) >= sizeof from) return -1;
+    without_wrappers(name, from);
     for (int h = (int)(sizeof halves / sizeof *halves) - 1; h >= 0; h--) {
         const char *at = strstr(from, halves[h].mid);
         const char *end = at ? at + strlen(halves[h].mid) : NULL;
         if (!at || (strcmp(end, ".weight") != 0 && strcmp(end, ".default.weight") != 0 && strcmp(end, "") != 0 && strcmp(end, ".default") != 0)) continue;
-        if (at - from >= NAME) return -1;
         snprintf(module, NAME, "%.*s", (int)(at - from), from);
         size_t n = strlen(module), k = sizeof inside - 1;
         for (*depth = 0; n > k && strcmp(module + n - k, inside) == 0; ++*depth) module[n -= k] = 0;
@@ -65,7 +83,7 @@ static bool find_parameter(const folder *f, const char *module, int depth, chang
     static const char *const order[] = { "gate_up_proj", "down_proj" };        /* as the modules define them */
     int found[2], n = 0;
     for (int i = 0; i < 2; i++) {
-        snprintf(c->name, sizeof c->name, "%s.%s", module, order[i]);
+        snprintf(c->name, sizeof c->name, "%.*s.%s", NAME - 20, module, order[i]);
         if (module_find(f->a, c->name, &c->at) && peft_config_targets(&f->c, c->name) == 1) found[n++] = i;
     }
     if (!n) {                                              /* not said: what is inside is the first */
@@ -74,7 +92,7 @@ static bool find_parameter(const folder *f, const char *module, int depth, chang
         n = 2;
     }
     if (depth >= n) return false;
-    snprintf(c->name, sizeof c->name, "%s.%s", module, order[found[n - 1 - depth]]);
+    snprintf(c->name, sizeof c->name, "%.*s.%s", NAME - 20, module, order[found[n - 1 - depth]]);
     return module_find(f->a, c->name, &c->at);
 }
 
@@ -82,7 +100,7 @@ static int find_module(const folder *f, const char *module, int depth, change *c
 {
     snprintf(c->name, sizeof c->name, "%.*s.weight", NAME - 20, module);
     bool known = module_find(f->a, c->name, &c->at);
-    if (known && !c->at.stacked) snprintf(c->name, sizeof c->name, "%s", module);        /* what patterns are compared with */
+    if (known && peft_config_targets(&f->c, c->name) != 1) snprintf(c->name, sizeof c->name, "%s", module);      /* what patterns are compared with */
     if (!known) known = find_parameter(f, module, depth, c);
     for (int i = 0; known && i < c->at.n; i++) known = lows_role(c->at.role[i]);
     if (known) return Q_OK;
@@ -225,13 +243,43 @@ static int add_change(const folder *f, change *c, char *err)
     return rc;
 }
 
+/* A tensor that is no half. PEFT writes whole embeddings and heads beside the halves where they are targets (base_layer: as the base has them) or
+ * where tokens were added (src/peft/utils/save_and_load.py, save_embedding_layers). */
+static int other_tensor(const folder *f, const st_tensor *t, char *err)
+{
+    static const char copy[] = ".base_layer.weight", *const whole[] = { "embed_tokens.weight", "lm_head.weight" };
+    size_t n = strlen(t->name), k = sizeof copy - 1;
+    if (n > k && strcmp(t->name + n - k, copy) == 0) {
+        bool words = strstr(t->name, "embed_tokens.") || strstr(t->name, "lm_head.");
+        if (!f->m || !words || t->ne[0] == f->m->ker.n_vocab) return Q_OK;
+        return q_fail(err, Q_RANGE, _("%s was trained with %lld tokens, and %s has %d: tokens were added; merge it into its base with PEFT (merge_and_unload) and convert that"), f->ad->path,
+                      (long long)t->ne[0], f->m->info.name, f->m->ker.n_vocab);
+    }
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (n > strlen(whole[i]) && strcmp(t->name + n - strlen(whole[i]), whole[i]) == 0)
+            return q_fail(err, Q_RANGE, _("%s has the whole matrix %.120s: where it was not trained, save the adapter with save_embedding_layers=False; else merge it into its base with PEFT (merge_and_unload) and convert that"),
+                          f->ad->path, t->name);
+    return q_fail(err, Q_RANGE, _("%s has the tensor %.120s, which is no low-rank change of a matrix and is not computed: train without changed embeddings, norms and magnitudes (DoRA)"),
+                  f->ad->path, t->name);
+}
+
+/* Whether there is a half of this module, under whatever wrappers' names. */
+static bool has_half(const folder *f, const char *module)
+{
+    char name[NAME];
+    int depth;
+    for (int i = 0; i < st_count(f->f); i++)
+        if (split_name_of(st_at(f->f, i)->name, name, &depth) >= 0 && strcmp(name, module) == 0) return true;
+    return false;
+}
+
+static bool tied(const folder *f) { return f->m && !gguf_tensor_find(f->m->file, "output.weight"); }
+
 static int one_tensor(const folder *f, const st_tensor *t, char *err)
 {
     char module[NAME], other[NAME + 40];
     int depth = 0, h = split_name_of(t->name, module, &depth);
-    if (h < 0)
-        return q_fail(err, Q_RANGE, _("%s has the tensor %.120s, which is no low-rank change of a matrix and is not computed: train without changed embeddings, norms and magnitudes (DoRA)"),
-                      f->ad->path, t->name);
+    if (h < 0) return other_tensor(f, t, err);
     const char *mid = strstr(t->name, halves[h].mid);
     snprintf(other, sizeof other, "%.*s%s%s", (int)(mid - t->name), t->name, halves[h ^ 1].mid, mid + strlen(halves[h].mid));
     const st_tensor *o = st_find(f->f, other);
@@ -242,7 +290,13 @@ static int one_tensor(const folder *f, const st_tensor *t, char *err)
     int rc = find_module(f, module, depth, &c, err);
     if (!rc && c.embedding != (c.at.role[0] == KER_W_EMBD))
         rc = q_fail(err, Q_FORMAT, _("%s: the halves of %.120s do not fit: take another copy"), f->ad->path, module);
-    return rc ? rc : add_change(f, &c, err);
+    if (!rc) rc = add_change(f, &c, err);
+    /* ensure_weight_tying: the head that is the embedding's matrix is changed with it (peft#2864) */
+    if (!rc && c.embedding && peft_config_says(&f->c, "ensure_weight_tying") && tied(f) && !has_half(f, "lm_head")) {
+        c.at.role[0] = KER_W_OUT;
+        rc = add_change(f, &c, err);
+    }
+    return rc;
 }
 
 /* ---- the folder ---- */

@@ -5,8 +5,8 @@
 
 #include "engine/adapter/lows.h"
 
-/* llama.cpp's GGUF. m may be NULL. */
-int lows_from_gguf(eng_adapter *, const eng_model *m, char *err);
+/* llama.cpp's GGUF. m may be NULL. tied: where the file has the hash of its base, m must be that very file. */
+int lows_from_gguf(eng_adapter *, const eng_model *m, bool tied, char *err);
 /* A folder of PEFT's. m NULL: only to look at it: rows are in the order that they have there, and no architecture is said. */
 int lows_from_peft(eng_adapter *, const eng_model *m, char *err);
 

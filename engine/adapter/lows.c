@@ -60,7 +60,12 @@ static int fits(const eng_model *m, const eng_low *s, const char *called, low_ow
     char why[Q_ERRLEN];
     if (s->layer >= m->ker.n_layer)
         return q_fail(err, Q_RANGE, _("%s is for another model: it changes layer %d, and %s has %d layers"), called, s->layer, m->info.name, m->ker.n_layer);
-    if (weight_find(m, s->role, s->layer, &v, why) != Q_OK)
+    int rc = weight_find(m, s->role, s->layer, &v, why);
+    if (rc == Q_NOTFOUND && s->role == KER_W_OUT) {                /* tied: the head that is the embedding's matrix, the embedding left as it is */
+        rc = weight_find(m, KER_W_EMBD, -1, &v, why);
+        arch_tensor_name(m->arch, KER_W_OUT, -1, v.name, sizeof v.name);
+    }
+    if (rc != Q_OK)
         return q_fail(err, Q_RANGE, _("%s is for another model: %s has no such matrix (%s) there"), called, m->info.name, _(ker_role_get(s->role)->name));
     int64_t ne[3];
     ker_role_shape(&m->ker, s->layer, s->role, ne);
@@ -188,14 +193,25 @@ int lows_finish(eng_adapter *ad, char *err)
     return Q_OK;
 }
 
-int lows_base(const eng_adapter *ad, const eng_model *m, char *err)
+int lows_base(const eng_adapter *ad, const eng_model *m, bool tied, char *err)
 {
     if (*ad->arch && strcmp(ad->arch, m->arch->name) != 0)
         return q_fail(err, Q_RANGE, _("%s is for another model: it is of architecture %s, and %s is %s"), ad->path, ad->arch, m->info.name, m->arch->name);
-    if (ad->base_id && ad->base_id != m->info.id)
+    if (tied && ad->base_id && ad->base_id != m->info.id)
         return q_fail(err, Q_RANGE, _("%s is for another model: it was made for %s (%016llx), and %s is %016llx; `quorum model lora-export` writes it without that tie"),
                       ad->path, *ad->base ? ad->base : _("a file"), (unsigned long long)ad->base_id, m->info.name, (unsigned long long)m->info.id);
     return Q_OK;
+}
+
+/* Into memory that is zero: an expert that does not change is not written, so that it takes no page. */
+static void take_numbers(float *to, const float *from, size_t n, int n_expert)
+{
+    size_t each = n / (size_t)n_expert;
+    for (int e = 0; e < n_expert; e++, to += each, from += each) {
+        size_t i = 0;
+        while (i < each && from[i] == 0) i++;
+        if (i < each) memcpy(to, from, sizeof *to * each);
+    }
 }
 
 int eng_adapter_make(const eng_model *m, const char *name, const eng_low *low, int n, const char *note, eng_adapter **out, char *err)
@@ -218,8 +234,8 @@ int eng_adapter_make(const eng_model *m, const char *name, const eng_low *low, i
         else
             rc = lows_add(ad, m, &low[i], (double)low[i].scale, name, &a, &b, err);
         if (!rc) {
-            memcpy(a, low[i].a, sizeof *a * n_a(&low[i]));
-            memcpy(b, low[i].b, sizeof *b * n_b(&low[i]));
+            take_numbers(a, low[i].a, n_a(&low[i]), low[i].n_expert);
+            take_numbers(b, low[i].b, n_b(&low[i]), low[i].n_expert);
         }
     }
     if (!rc) rc = lows_finish(ad, err);

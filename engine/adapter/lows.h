@@ -42,8 +42,8 @@ low_own *lows_find(eng_adapter *, enum ker_role role, int layer);
 /* Sorts, looks at each number, counts and hashes. Q_FORMAT: nothing is in it, a number is none, or a matrix is there twice. */
 int lows_finish(eng_adapter *, char *err);
 
-/* For a model: that of the adapter's architecture, and the very one where its hash is given. */
-int lows_base(const eng_adapter *, const eng_model *m, char *err);
+/* For a model: that of the adapter's architecture, and (tied) the very one where its hash is given. */
+int lows_base(const eng_adapter *, const eng_model *m, bool tied, char *err);
 
 const char *lows_arch(const eng_model *m);             /* general.architecture's value */
 #endif

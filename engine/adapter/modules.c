@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* archs: "" for all that are not named in another row of that name; '#' in a name is a routed expert's number. The first row of a role is
- * what adapters are written as. Mixtral's names changed with transformers 5 (block_sparse_moe became mlp, w1 w3 w2 gate, up and down). */
+ * what adapters are written as. Of recurrent layers (qwen3next, qwen35) rows are woven together by heads: none is here. Mixtral's names changed with transformers 5 (block_sparse_moe became mlp, w1 w3 w2 gate, up and down). */
 typedef struct module_def { const char *archs, *name; enum ker_role role[3]; int n; bool stacked, across; enum module_rows rows; } module_def;
 
 static const module_def whole[] = {
@@ -77,14 +77,13 @@ static const module_def in_layer[] = {
 /* Whether a word of the list is the architecture's name; "" fits all. */
 static bool of_arch(const char *archs, const arch *a)
 {
-    if (!*archs || !a) return true;
+    if (!*archs) return true;
+    if (!a) return false;
     size_t n = strlen(a->name);
     for (const char *p = archs; (p = strstr(p, a->name)); p += n)
         if ((p == archs || p[-1] == ' ') && (p[n] == 0 || p[n] == ' ')) return true;
     return false;
 }
-
-/* Of q35's and qwen3next's recurrent layers the rows are woven together by heads: their modules are not in the table, and their gated Q is. */
 
 /* name against the row's, '#' for a number. */
 static bool fits(const char *name, const char *row, int *expert)
@@ -100,11 +99,13 @@ static bool fits(const char *name, const char *row, int *expert)
     return strcmp(end, row + 1) == 0;
 }
 
+/* a NULL: the name that most have, else anybody's. */
 static bool look_up(const module_def *d, size_t n, const arch *a, const char *name, module_place *out)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t k = 0; k < (a ? n : 2 * n); k++) {
         int expert = -1;
-        if (!of_arch(d[i].archs, a) || !fits(name, d[i].name, &expert)) continue;
+        size_t i = k % n;
+        if ((k < n && !of_arch(d[i].archs, a)) || !fits(name, d[i].name, &expert)) continue;
         *out = (module_place){ .n = d[i].n, .layer = out->layer, .expert = expert, .stacked = d[i].stacked, .across = d[i].across, .rows = d[i].rows };
         memcpy(out->role, d[i].role, sizeof out->role);
         return true;

@@ -37,6 +37,7 @@ static const struct { const char *key, *why; } refused[] = {
     { "arrow_config", N_("Arrow chooses among several adapters for each token and is not computed: name each of them by itself") },
     { "monteclora_config", N_("MonteCLoRA is not computed: merge it into its base with PEFT and convert that") },
     { "velora_config", N_("VeLoRA is not computed: merge it into its base with PEFT and convert that") },
+    { "lora_parameters", N_("it is mlx-lm's, whose matrices have other names and lie turned: write it in PEFT's layout (q_proj.lora_A.weight, lora_B.weight) first") },
     { "kasa_config", N_("KaSA is not computed: merge it into its base with PEFT and convert that") },
 };
 /* Beginnings that change the base's own weights (src/peft/tuners/lora/layer.py: pissa_init, olora_init, corda_init, loftq_init, lora_ga_init). */
@@ -119,6 +120,8 @@ int peft_config_targets(const peft_config *o, const char *name)
     }
     return 0;
 }
+
+bool peft_config_says(const peft_config *o, const char *key) { return is_set(cJSON_GetObjectItemCaseSensitive(o->json, key)); }
 
 /* ---- the file ---- */
 

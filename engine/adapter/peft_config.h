@@ -23,5 +23,6 @@ void peft_config_free(peft_config *);
 void peft_config_of(const peft_config *, const char *name, int *rank, double *alpha);
 /* Whether target_parameters names it; -1: there are none. */
 int peft_config_targets(const peft_config *, const char *name);
+bool peft_config_says(const peft_config *, const char *key);          /* it is set, and not to nothing */
 
 #endif

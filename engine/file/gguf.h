@@ -81,6 +81,9 @@ void gguf_put_kv(gguf_writer *, const char *key, const gguf_kv *v);  /* copies a
 /* fill(user, dst, bytes) writes the tensor's bytes when its turn comes; NULL: a hole, zeros that take no room. Order of declaration = order in the file. */
 void gguf_put_tensor(gguf_writer *, const char *name, int type, int n_dims, const int64_t *ne,
                      int (*fill)(void *user, void *dst, size_t bytes, char *err), void *user);
+/* The same by rows, a few MiB of them at a time: rows(user, first, n, dst) writes n of the tensor's ne[1] * ne[2] * ne[3]. */
+void gguf_put_rows(gguf_writer *, const char *name, int type, int n_dims, const int64_t *ne,
+                   int (*rows)(void *user, int64_t first, int64_t n, void *dst, char *err), void *user);
 int gguf_write(gguf_writer *, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);
 
 #endif

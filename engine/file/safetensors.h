@@ -36,4 +36,16 @@ uint64_t st_bytes(const st_file *);                                   /* of all 
 /* Numbers [first, first + n) as F32; what is BF16, F16 or F32 comes exactly. Not of ST_OTHER. */
 void st_floats(const st_tensor *, int64_t first, int64_t n, float *dst);
 
+/* ---- writing: numbers as F32 ---- */
+typedef struct st_out {
+    const char *name;
+    int n_dims;
+    int64_t ne[ST_DIMS];
+    int (*fill)(void *user, float *dst, size_t n, char *err);
+    void *user;
+} st_out;
+/* Streams to path + ".part", fsync, rename: over what is there. A tensor at a time is in memory. note: pairs of __metadata__, n_note of them;
+ * values NULL are left out. */
+int st_write(const char *path, const st_out *t, int n, const char *const (*note)[2], int n_note, char *err);
+
 #endif

@@ -1,5 +1,5 @@
 /* engine/file/write: the writing half of engine/file/gguf.h. Owns the declared values and the open ".part"
- * file; one thread per writer. It never keeps more than one tensor's bytes in memory and never leaves
+ * file; one thread per writer. It never keeps more than one tensor's bytes in memory (of those written by rows a few MiB) and never leaves
  * a half-written file under the final name. Format: ggml/docs/gguf.md, version 3, alignment 32. */
 #include "engine/file/gguf.h"
 #include "kernels/kernels.h"
@@ -19,6 +19,7 @@ typedef struct out_tensor {
     int64_t ne[4];
     size_t bytes;
     int (*fill)(void *user, void *dst, size_t bytes, char *err);
+    int (*rows)(void *user, int64_t first, int64_t n, void *dst, char *err);
     void *user;
 } out_tensor;
 
@@ -94,16 +95,32 @@ void gguf_put_kv(gguf_writer *w, const char *key, const gguf_kv *v)
     else q_buf_add(&w->kv, v->data, v->bytes);
 }
 
-void gguf_put_tensor(gguf_writer *w, const char *name, int type, int n_dims, const int64_t *ne,
-                     int (*fill)(void *user, void *dst, size_t bytes, char *err), void *user)
+static out_tensor *add_tensor(gguf_writer *w, const char *name, int type, int n_dims, const int64_t *ne)
 {
     if (w->n_tensor == w->cap) {
         w->cap = w->cap ? 2 * w->cap : 64;
         w->tensor = q_realloc(w->tensor, w->cap * sizeof *w->tensor);
     }
     out_tensor *t = &w->tensor[w->n_tensor++];
-    *t = (out_tensor){.name = q_strdup(name), .type = type, .n_dims = n_dims, .fill = fill, .user = user};
+    *t = (out_tensor){.name = q_strdup(name), .type = type, .n_dims = n_dims};
     for (int i = 0; i < 4; i++) t->ne[i] = i < n_dims ? ne[i] : 1;
+    return t;
+}
+
+void gguf_put_tensor(gguf_writer *w, const char *name, int type, int n_dims, const int64_t *ne,
+                     int (*fill)(void *user, void *dst, size_t bytes, char *err), void *user)
+{
+    out_tensor *t = add_tensor(w, name, type, n_dims, ne);
+    t->fill = fill;
+    t->user = user;
+}
+
+void gguf_put_rows(gguf_writer *w, const char *name, int type, int n_dims, const int64_t *ne,
+                   int (*rows)(void *user, int64_t first, int64_t n, void *dst, char *err), void *user)
+{
+    out_tensor *t = add_tensor(w, name, type, n_dims, ne);
+    t->rows = rows;
+    t->user = user;
 }
 
 static int size_of(out_tensor *t, char *err)
@@ -161,6 +178,27 @@ static int put_padding(sink *s, char *err)
 
 static uint64_t padded(uint64_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
+static size_t row_bytes(const out_tensor *t) { return t->bytes / (size_t)(t->ne[1] * t->ne[2] * t->ne[3]); }
+
+/* How much of a tensor is in memory at once. */
+static size_t held(const out_tensor *t)
+{
+    size_t row = row_bytes(t);
+    return t->rows ? (row < STEP ? STEP / row * row : row) : t->fill ? t->bytes : 0;
+}
+
+static int put_rows(const out_tensor *t, sink *s, void *buf, char *err)
+{
+    int64_t n = t->ne[1] * t->ne[2] * t->ne[3], at_once = (int64_t)(held(t) / row_bytes(t));
+    int rc = Q_OK;
+    for (int64_t i = 0; i < n && rc == Q_OK; i += at_once) {
+        int64_t k = n - i < at_once ? n - i : at_once;
+        rc = t->rows(t->user, i, k, buf, err);
+        if (rc == Q_OK) rc = put(s, buf, (size_t)k * row_bytes(t), err);
+    }
+    return rc;
+}
+
 static int write_all(gguf_writer *w, sink *s, const q_buf *head, size_t largest, char *err)
 {
     int rc = put(s, head->p, head->len, err);
@@ -173,7 +211,8 @@ static int write_all(gguf_writer *w, sink *s, const q_buf *head, size_t largest,
     }
     for (size_t i = 0; rc == Q_OK && i < w->n_tensor; i++) {
         out_tensor *t = &w->tensor[i];
-        if (!t->fill) rc = put_hole(s, t->bytes, err);
+        if (t->rows) rc = put_rows(t, s, buf, err);
+        else if (!t->fill) rc = put_hole(s, t->bytes, err);
         else {
             rc = t->fill(t->user, buf, t->bytes, err);
             if (rc == Q_OK) rc = put(s, buf, t->bytes, err);
@@ -207,7 +246,7 @@ int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64
         add_u32(&head, (uint32_t)t->type);
         add_u64(&head, offset);
         offset += padded(t->bytes);
-        if (t->fill && t->bytes > largest) largest = t->bytes;
+        if (held(t) > largest) largest = held(t);
     }
 
     char *part = q_printf("%s.part", path);

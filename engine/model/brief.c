@@ -18,6 +18,26 @@ char *brief_text(const char *p, size_t n, size_t max)
     return q_buf_take(&b);
 }
 
+char *brief_count(uint64_t n)
+{
+    if (n >= 1000000000) return q_printf("%.2f B", (double)n / 1e9);
+    if (n >= 1000000) return q_printf("%.1f M", (double)n / 1e6);
+    return q_printf("%llu", (unsigned long long)n);
+}
+
+void brief_row(q_buf *out, const char *label, const char *fmt, ...)
+{
+    va_list ap;
+    char *v = NULL;
+    va_start(ap, fmt);
+    int n = vasprintf(&v, fmt, ap);
+    va_end(ap);
+    int width = 0;                      /* of the label in characters: translations are not ASCII */
+    for (const char *c = label; *c; c++) width += ((unsigned char)*c & 0xc0) != 0x80;
+    q_buf_say(out, "%s%*s%s\n", label, width < 14 ? 14 - width : 1, "", n < 0 ? "" : v);
+    if (n >= 0) free(v);
+}
+
 static char *text_of(const gguf_file *f, const char *key)
 {
     gguf_str s;

@@ -34,6 +34,9 @@ void brief_read(gguf_file *f, brief *out);     /* f: best of gguf_look, so that 
 void brief_free(brief *);
 /* n bytes of a file as text that a terminal can show; malloc'ed. */
 char *brief_text(const char *p, size_t n, size_t max);
+/* "1.23 B", "45.6 M", "789"; malloc'ed. A line "label   value" of a description. */
+char *brief_count(uint64_t n);
+void brief_row(q_buf *out, const char *label, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* As model_memory; of a file that does not run here by what its keys say. */
 uint64_t brief_memory(const brief *);
 

@@ -43,61 +43,40 @@ static char *value_text(const gguf_file *f, const gguf_kv *kv)
     return out;
 }
 
-static char *count_words(uint64_t n)
-{
-    if (n >= 1000000000) return q_printf("%.2f B", (double)n / 1e9);
-    if (n >= 1000000) return q_printf("%.1f M", (double)n / 1e6);
-    return q_printf("%llu", (unsigned long long)n);
-}
-
-static void row(q_buf *out, const char *label, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void row(q_buf *out, const char *label, const char *fmt, ...)
-{
-    va_list ap;
-    char *v = NULL;
-    va_start(ap, fmt);
-    int n = vasprintf(&v, fmt, ap);
-    va_end(ap);
-    int width = 0;                      /* of the label in characters: translations are not ASCII */
-    for (const char *c = label; *c; c++) width += ((unsigned char)*c & 0xc0) != 0x80;
-    q_buf_say(out, "%s%*s%s\n", label, width < 14 ? 14 - width : 1, "", n < 0 ? "" : v);
-    if (n >= 0) free(v);
-}
-
 static void as_text(const gguf_file *f, const brief *b, q_buf *out)
 {
-    char w1[32], w2[32], *all = count_words(b->params), *active = count_words(b->active);
-    row(out, _("name"), "%s", *b->name ? b->name : "-");
-    row(out, _("file"), "%s (%s)", gguf_path(f), q_bytes_words(gguf_size(f), w1));
-    if (gguf_parts(f) > 1) row(out, _("parts"), _("%d files, of which this is the first"), gguf_parts(f));
-    row(out, _("architecture"), "%s%s", b->arch, b->carved ? _(" (carved from a dense model)") : "");
-    if (*b->quant) row(out, _("type"), "%s", b->quant);
-    if (b->active < b->params) row(out, _("parameters"), _("%s, %s active per token"), all, active);
-    else row(out, _("parameters"), "%s", all);
+    char w1[32], w2[32], *all = brief_count(b->params), *active = brief_count(b->active);
+    brief_row(out, _("name"), "%s", *b->name ? b->name : "-");
+    brief_row(out, _("file"), "%s (%s)", gguf_path(f), q_bytes_words(gguf_size(f), w1));
+    if (gguf_parts(f) > 1) brief_row(out, _("parts"), _("%d files, of which this is the first"), gguf_parts(f));
+    brief_row(out, _("architecture"), "%s%s", b->arch, b->carved ? _(" (carved from a dense model)") : "");
+    if (*b->quant) brief_row(out, _("type"), "%s", b->quant);
+    if (b->active < b->params) brief_row(out, _("parameters"), _("%s, %s active per token"), all, active);
+    else brief_row(out, _("parameters"), "%s", all);
     if (b->shape.n_layer && b->shape.n_moe_layer)
-        row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->shape.n_layer, (unsigned long long)b->shape.n_moe_layer);
-    else if (b->shape.n_layer) row(out, _("layers"), "%llu", (unsigned long long)b->shape.n_layer);
+        brief_row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->shape.n_layer, (unsigned long long)b->shape.n_moe_layer);
+    else if (b->shape.n_layer) brief_row(out, _("layers"), "%llu", (unsigned long long)b->shape.n_layer);
     if (b->shape.n_recurrent)
-        row(out, _("recurrent"), _("%llu of the layers (delta rule), which remember %s whatever the length; the others attend"), (unsigned long long)b->shape.n_recurrent,
+        brief_row(out, _("recurrent"), _("%llu of the layers (delta rule), which remember %s whatever the length; the others attend"), (unsigned long long)b->shape.n_recurrent,
             q_bytes_words(b->shape.state_bytes, w1));
     if (b->shape.n_embd && b->shape.kv_rank)
-        row(out, _("width"), _("%llu; %llu heads of %llu over latent cells of %llu numbers (MLA)"), (unsigned long long)b->shape.n_embd,
+        brief_row(out, _("width"), _("%llu; %llu heads of %llu over latent cells of %llu numbers (MLA)"), (unsigned long long)b->shape.n_embd,
             (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.mla_head, (unsigned long long)b->shape.head_dim);
     else if (b->shape.n_embd)
-        row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->shape.n_embd,
+        brief_row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->shape.n_embd,
             (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.head_dim, (unsigned long long)b->shape.n_kv);
     if (b->shape.window && b->shape.n_near)
-        row(out, _("window"), _("%d of %llu layers see the last %d tokens only"), b->shape.n_near, (unsigned long long)b->shape.n_layer, b->shape.window);
+        brief_row(out, _("window"), _("%d of %llu layers see the last %d tokens only"), b->shape.n_near, (unsigned long long)b->shape.n_layer, b->shape.window);
     if (b->shape.n_expert)
-        row(out, _("experts"), _("%llu a layer, %llu used per token, %llu neurons each"), (unsigned long long)b->shape.n_expert,
+        brief_row(out, _("experts"), _("%llu a layer, %llu used per token, %llu neurons each"), (unsigned long long)b->shape.n_expert,
             (unsigned long long)b->shape.n_used, (unsigned long long)b->shape.n_ff_exp);
-    else if (b->shape.n_ff) row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->shape.n_ff);
-    if (b->shape.n_ctx) row(out, _("context"), _("%llu tokens"), (unsigned long long)b->shape.n_ctx);
-    if (b->shape.n_vocab) row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->shape.n_vocab, *b->pre ? b->pre : "-");
-    row(out, _("template"), "%s", b->template_note ? b->template_note : b->chat ? _("chat") : _("none"));
-    if (b->params) row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
-    if (b->problem) row(out, _("runs here"), _("no: %s"), b->problem);
-    else row(out, _("runs here"), "%s", _("yes"));
+    else if (b->shape.n_ff) brief_row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->shape.n_ff);
+    if (b->shape.n_ctx) brief_row(out, _("context"), _("%llu tokens"), (unsigned long long)b->shape.n_ctx);
+    if (b->shape.n_vocab) brief_row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->shape.n_vocab, *b->pre ? b->pre : "-");
+    brief_row(out, _("template"), "%s", b->template_note ? b->template_note : b->chat ? _("chat") : _("none"));
+    if (b->params) brief_row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
+    if (b->problem) brief_row(out, _("runs here"), _("no: %s"), b->problem);
+    else brief_row(out, _("runs here"), "%s", _("yes"));
     free(all);
     free(active);
 

@@ -287,6 +287,14 @@ static int meant(const eng_found *list, int n, const char *m, int *hits, char **
     return first;
 }
 
+static bool is_peft(const char *folder)
+{
+    char *config = q_printf("%s/adapter_config.json", folder);
+    bool is = access(config, F_OK) == 0;
+    free(config);
+    return is;
+}
+
 int eng_find_model(const char *m, char **path, char *err)
 {
     *path = NULL;
@@ -319,6 +327,8 @@ int eng_find_model(const char *m, char **path, char *err)
     char *names;
     int first = meant(list, n, m, &hits, &names);
     if (hits == 1) *path = q_strdup(list[first].path);
+    else if (!hits && folder && is_peft(m))
+        rc = q_fail(err, Q_NOTFOUND, _("%s is an adapter, not a model: name the model it is for with -m, and it with --lora"), m);
     else if (!hits && folder)
         rc = q_fail(err, Q_NOTFOUND, _("%s is a folder: give the path of a .gguf file in it, or name the folder in QUORUM_MODELS"), m);
     else if (hits) rc = q_fail(err, Q_RANGE, _("%d models fit \"%s\": %s; give more of the name, or the path"), hits, m, names);

@@ -48,6 +48,8 @@ int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **
 {
     if (m->vocab_only)
         return q_fail(err, Q_ERR, _("%s was opened for its vocabulary only"), m->path);
+    if (!m->on.dev)
+        return q_fail(err, Q_ERR, _("%s was opened to be looked at only"), m->path);
     eng_cache *k = q_alloc(sizeof *k);
     k->m = m;
     k->type = config_kv_type(c);

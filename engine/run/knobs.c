@@ -110,26 +110,13 @@ const q_knob *eng_knobs(int *n)
 int knob_count(void) { return KNOB_COUNT; }
 const knob_row *knob_at(int i) { return &rows[i]; }
 
-/* Is name one of the comma-separated words? */
-static bool in_list(const char *list, const char *name)
-{
-    size_t n = strlen(name);
-    for (const char *p = list; p && *p;) {
-        size_t w = strcspn(p, ",");
-        if (w == n && memcmp(p, name, n) == 0)
-            return true;
-        p += w + (p[w] == ',');
-    }
-    return false;
-}
-
 const knob_row *knob_find(const char *name)
 {
     for (int i = 0; i < KNOB_COUNT; i++)
         if (strcmp(rows[i].knob.name, name) == 0)
             return &rows[i];
     for (int i = 0; i < KNOB_COUNT; i++)
-        if (in_list(rows[i].knob.aka, name))
+        if (q_listed(rows[i].knob.aka, ",", name, strlen(name)))
             return &rows[i];
     return NULL;
 }

@@ -402,7 +402,7 @@ static int read_factors(const eng_model *m, const char *value, bool strict, fact
     }
     int rc = Q_OK;
     for (const char *p = value; !rc; p++) {
-        size_t n = strcspn(p, ",");
+        size_t n = strcspn(p, ",;");       /* ";" where a "," ends a setting (lab_spec_begins) */
         rc = piece(m, p, n, strict, f, err);
         p += n;
         if (!*p)

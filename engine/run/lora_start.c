@@ -37,6 +37,8 @@ int eng_adapters_choose(const char *const *spec, int n, char *err)
     return Q_OK;
 }
 
+int eng_adapters_chosen(void) { return chosen.n; }
+
 static bool same_file(const wish *a, const wish *b) { return a->file == b->file && memcmp(a->spec, b->spec, a->file) == 0; }
 
 /* One file with all that is said of it; it becomes the adapter's own scale. */

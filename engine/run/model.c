@@ -203,7 +203,9 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
 
 static int find_arch(eng_model *m, char *err)
 {
-    gguf_str a = { "", 0 };
+    gguf_str a = { "", 0 }, kind = { "", 0 };
+    if (gguf_string(m->file, "general.type", &kind) && kind.n == strlen("adapter") && memcmp(kind.p, "adapter", kind.n) == 0)
+        return q_fail(err, Q_FORMAT, _("%s is an adapter, not a model: name the model it is for with -m, and it with --lora"), m->path);
     if (!gguf_string(m->file, "general.architecture", &a))
         return q_fail(err, Q_FORMAT, _("%s does not say which architecture it is (general.architecture)"), m->path);
     m->arch = arch_find(a.p, a.n);
@@ -283,7 +285,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
         m->info.frame = (eng_frame){ m->chat.has, m->chat.thinks, m->chat.note, m->chat.tools };
     }
     if (!rc && !o->vocab_only)
-        rc = open_weights(m, o, err);
+        rc = o->unrun ? check_vocabulary(m, err) : open_weights(m, o, err);
     if (rc) {
         eng_model_free(m);
         return rc;
@@ -378,7 +380,7 @@ static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
     eng_cost o = { m->active.always, 0, m->head.bytes };
-    if (m->vocab_only)
+    if (m->vocab_only || !m->on.dev)
         return o;
     config_ker k;
     config_ker_build(c, &k);

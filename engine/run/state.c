@@ -326,14 +326,14 @@ void eng_state_free(eng_state *s)
 }
 
 /* ---- does it fit ---- */
-/* What a configuration is called; malloc'ed. */
+/* What a configuration is called, or why it cannot be had here (an adapter that is not loaded); malloc'ed. */
 static char *called(const eng_session *s, const char *json)
 {
     char err[Q_ERRLEN];
     q_buf b = { 0 };
     eng_config *c = json ? eng_config_new(s->cache->m) : eng_config_copy(s->config);
     bool known = !json || eng_config_from_json(c, json, err) == Q_OK;
-    char *label = q_strdup(!known ? "?" : *eng_config_label(c, &b) ? b.p : _("the model's own settings"));
+    char *label = q_strdup(!known ? err : *eng_config_label(c, &b) ? b.p : _("the model's own settings"));
     eng_config_free(c);
     q_buf_free(&b);
     return label;

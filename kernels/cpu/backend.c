@@ -144,12 +144,10 @@ static int cpu_head(ker_ctx *c)
     }
     c->out.n_logits = n;
     if (!n) return Q_OK;
-    /* A tied head is the embedding's matrix, and with it what changes that. */
-    bool tied = out != &w->w[KER_W_OUT];
-    low_job low[2] = { { .layer = -1, .role = KER_W_OUT, .x = c->y, .x_row = m->n_embd, .n = n, .row = c->out.row },
-                       { .layer = -1, .role = KER_W_EMBD, .x = c->y, .x_row = m->n_embd, .n = n, .row = c->out.row } };
-    prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab, .low = low, .n_low = tied ? 2 : 1 };
-    rc = low_prepare(c, low, p.n_low);
+    /* Also of a tied head: what changes the embedding changes what is read of it, and this only what is written (peft#2864). */
+    low_job low = { .layer = -1, .role = KER_W_OUT, .x = c->y, .x_row = m->n_embd, .n = n, .row = c->out.row };
+    prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab, .low = &low, .n_low = 1 };
+    rc = low_prepare(c, &low, 1);
     if (!rc) rc = ctx_products(c, &p, 1);
     for (int64_t i = 0; m->logit_scale != 0 && !rc && i < (int64_t)n * m->n_vocab; i++) c->out.logits[i] *= m->logit_scale;
     for (int i = 0; i < n && !rc; i++)

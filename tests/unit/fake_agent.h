@@ -19,6 +19,7 @@ static struct fake {
     char *settings[32];
     bool long_work;             /* busy without an answer */
     uint64_t spared;            /* what the energy map is told */
+    tch_state teaching;         /* phase idle: nothing */
     int n_recurrent;            /* likewise */
     char kept[64];              /* the last place: its conversation and draft */
 } fake;
@@ -221,6 +222,11 @@ void agt_edited(agt *a, const char *path) { SAY("edited %s\n", path); }
 
 /* SmolLM2 carved, as counted, at 10 GB/s. */
 void agt_end_thinking(agt *a) { SAY("end thinking\n"); }
+bool agt_get_teaching(agt *a, tch_state *out)
+{
+    *out = fake.teaching;
+    return fake.teaching.phase != TCH_IDLE;
+}
 void agt_ask_energy(agt *a) { SAY("energy\n"); }
 bool agt_get_energy(agt *a, agt_energy *out)
 {

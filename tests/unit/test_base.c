@@ -245,6 +245,12 @@ static void a_path_is_found_from_anywhere(void)
     free(got), free(want), free(here);
 }
 
+static void words_are_found_in_lists(void)
+{
+    CHECK(q_listed("a,bc,d", ",", "bc", 2) && q_listed("a,bc,d", ",", "d", 1) && q_listed(" q z ", " ", "z", 1) && q_listed("read, write", ", ", "writes", 5));
+    CHECK(!q_listed("a,bc,d", ",", "b", 1) && !q_listed("a,bc,d", ",", "c", 1) && !q_listed("", ",", "a", 1) && !q_listed(NULL, ",", "a", 1) && !q_listed("a,,b", ",", "", 0));
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -261,5 +267,6 @@ int main(void)
     RUN(links_are_not_written_through);
     RUN(nothing_is_moved_over);
     RUN(a_path_is_found_from_anywhere);
+    RUN(words_are_found_in_lists);
     return TEST_END();
 }

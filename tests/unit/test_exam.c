@@ -61,6 +61,21 @@ static void test_samples_are_right(void)
     exam_bench_free(b);
 }
 
+/* Whatever a story gives away, finds or ends with, it is one thing at least. */
+static void test_stories_have_something(void)
+{
+    static const char *const nothing[] = { " away 0 ", " finds 0 ", "отдал 0 ", "отдала 0 ", "ещё 0 " };
+    for (int level = 1; level <= EXAM_LEVELS; level++)
+        for (int k = 0; k < 2000; k++) {
+            exam_item q;
+            exam_make("story", level, k % 2 ? EXAM_RU : EXAM_EN, 3, k, &q, err);
+            bool good = atoll(q.answer) > 0;
+            for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) good &= !strstr(q.question, nothing[i]);
+            CHECK_MSG(good, "level %d, %d: %s -> %s\n", level, k, q.question, q.answer);
+            exam_item_free(&q);
+        }
+}
+
 static void test_refused(void)
 {
     exam_item q;
@@ -184,6 +199,69 @@ static void test_planted(void)
     CHECK_MSG(chance <= 3, "%d of 20\n", chance);
 }
 
+/* A shift of a third of the spread is found at n = 80 in most of 20 runs, with its interval round it; noise about 0 hardly ever, the same numbers never. */
+static void test_shift(void)
+{
+    enum { Q = 80, SEEDS = 20 };
+    double d[Q], e[Q];
+    int found = 0, chance = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        uint64_t random[4] = { seed, 2, 3, 4 };
+        for (int i = 0; i < 32; i++) q_random(random);
+        for (int i = 0; i < Q; i++) {
+            double x = 0;
+            for (int k = 0; k < 12; k++) x += draw(random, 0, 1000) / 1000.0 - 0.5;      /* of spread 1, nearly normal */
+            d[i] = x - 0.4;
+            e[i] = i % 2 ? x : 3 * x;
+        }
+        exam_shift planted = exam_shift_of(d, Q), noise = exam_shift_of(e, Q);
+        found += planted.different && planted.nats < 0 && planted.high < 0 && planted.low <= planted.nats;
+        chance += noise.different;
+        CHECK(planted.p <= 1 && planted.p >= 1e-4 && planted.n == Q);
+    }
+    CHECK_MSG(found >= 17, "%d of 20\n", found);
+    CHECK_MSG(chance <= 3, "%d of 20\n", chance);
+    memset(d, 0, sizeof d);
+    exam_shift same = exam_shift_of(d, Q), none = exam_shift_of(d, 0);
+    CHECK(same.p == 1 && same.low == 0 && same.high == 0 && !same.different && same.need == 0 && none.p == 1 && !none.different);
+    /* Three differences of one sign: two of eight patterns are as far from 0. (1.96 + .8416)^2 * var / mean^2 with 1, 2, 3: 1.96. */
+    exam_shift three = exam_shift_of((double[]){ 1, 2, 3 }, 3);
+    CHECK(fabs(three.p - 0.25) < 0.02 && !three.different && three.nats == 2);
+    CHECK_INT(three.need, 2);
+}
+
+/* Two seats on n questions of a level, of which so many are right and the rest carry a mark: what is said of them. */
+static judged judge(int n, int level, int right_a, int right_b, enum exam_mark rest)
+{
+    exam_item *q = q_alloc(sizeof *q * (size_t)n);
+    exam_reply *a = q_alloc(sizeof *a * (size_t)n), *b = q_alloc(sizeof *b * (size_t)n);
+    exam_seat x = { .reply = a, .done = n }, y = { .reply = b, .done = n };
+    for (int i = 0; i < n; i++) {
+        q[i] = (exam_item){ .task = "state", .level = level };
+        a[i].mark = i < right_a ? EXAM_RIGHT : rest;
+        b[i].mark = n - i <= right_b ? EXAM_RIGHT : rest;      /* from the other end: no two of them are the same as long as there is room */
+    }
+    const exam_sheet s = { .item = q, .n_item = n };
+    judged j = judge_pair(&s, &x, &y);
+    free(q);
+    free(a);
+    free(b);
+    return j;
+}
+
+static void test_verdicts(void)
+{
+    static const struct { int n, level, a, b; enum exam_mark rest; enum verdict v; int take; } row[] = {
+        { 20, 3, 0, 0, EXAM_WRONG, V_HARD, 2 }, { 20, 1, 0, 0, EXAM_WRONG, V_HARD, 0 }, { 20, 3, 1, 1, EXAM_WRONG, V_HARD, 2 }, { 20, 3, 2, 1, EXAM_WRONG, V_UNSEEN, 0 },
+        { 20, 3, 20, 20, EXAM_WRONG, V_EASY, 4 }, { 20, 5, 20, 20, EXAM_WRONG, V_EASY, 0 }, { 20, 3, 19, 19, EXAM_WRONG, V_EASY, 4 }, { 20, 3, 20, 17, EXAM_WRONG, V_UNSEEN, 0 },
+        { 20, 3, 0, 0, EXAM_CUT, V_CUT, 0 }, { 20, 3, 0, 0, EXAM_UNREAD, V_UNREAD, 0 }, { 20, 3, 10, 20, EXAM_WRONG, V_BETTER, 0 }, { 20, 3, 20, 10, EXAM_WRONG, V_WORSE, 0 },
+        { 20, 3, 0, 0, EXAM_SKIPPED, V_NONE, 0 }, { 4, 2, 0, 0, EXAM_WRONG, V_HARD, 1 }, { 4, 2, 4, 4, EXAM_WRONG, V_EASY, 3 }, { 0, 2, 0, 0, EXAM_WRONG, V_NONE, 0 } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        judged j = judge(row[i].n, row[i].level, row[i].a, row[i].b, row[i].rest);
+        CHECK_MSG(j.verdict == row[i].v && j.level == row[i].take, "%zu: %s, level %d\n", i, verdict_name(j.verdict), j.level);
+    }
+}
+
 static void test_percentiles(void)
 {
     double v[100];
@@ -191,9 +269,39 @@ static void test_percentiles(void)
     exam_times t = exam_times_of(v, 100);
     CHECK(t.p50 == 50 && t.p90 == 90 && t.p99 == 99 && fabs(t.mean - 50.5) < 1e-9);
     t = exam_times_of(v, 1);
-    CHECK(t.p50 == 1 && t.p99 == 1);
+    CHECK(t.p50 == 1 && isnan(t.p90) && isnan(t.p99));
+    for (int i = 0; i < 99; i++) v[i] = i + 1;
+    t = exam_times_of(v, 99);
+    CHECK(t.p50 == 50 && t.p90 == 90 && isnan(t.p99));
+    t = exam_times_of(v, 9);
+    CHECK(t.p50 == 5 && isnan(t.p90));
+    t = exam_times_of(v, 10);
+    CHECK(t.p50 == 5 && t.p90 == 9);
     t = exam_times_of(v, 0);
     CHECK(t.n == 0);
+}
+
+/* One side was asked everything, the other two questions: each has the rate of its own, the difference is of the two. */
+static void test_stopped(void)
+{
+    exam_item q[4];
+    exam_reply r[2][4] = { { { .mark = EXAM_RIGHT, .log_odds = 2 }, { .mark = EXAM_RIGHT, .log_odds = 2 }, { .mark = EXAM_WRONG, .log_odds = -1 }, { .mark = EXAM_RIGHT, .log_odds = 2 } },
+                           { { .mark = EXAM_RIGHT, .log_odds = 1 }, { .mark = EXAM_WRONG, .log_odds = (double)NAN } } };
+    exam_seat seat[2] = { { .label = (char *)"A", .reply = r[0], .done = 4 }, { .label = (char *)"B", .reply = r[1], .done = 2 } };
+    for (int i = 0; i < 4; i++) exam_make("state", 2, EXAM_EN, 1, i, &q[i], err);
+    const exam_sheet s = { .item = q, .n_item = 4, .seat = seat, .n_seat = 2, .stopped = true, .score = true };
+    q_buf text = { 0 };
+    CHECK_INT(exam_asked(&s), 2);
+    CHECK_INT(tally_of(&s, &seat[0], NULL, 0).n, 4);
+    CHECK_INT(pair_of(&s, &seat[0], &seat[1], NULL).n, 2);
+    CHECK_INT(shift_of(&s, &seat[0], &seat[1]).n, 1);
+    exam_report_text(&s, &text);
+    CHECK(strstr(text.p, "stopped early") && strstr(text.p, "A: 3 of 4 right") && strstr(text.p, "B: 1 of 2 right") && strstr(text.p, "times 0.368"));
+    q_buf_free(&text);
+    exam_report_html(&s, &(exam_about){ "x", 1, "0", "2026-01-01" }, &text);
+    CHECK(strstr(text.p, "Stopped early") && strstr(text.p, "Остановлено раньше") && strstr(text.p, "0.368"));
+    q_buf_free(&text);
+    for (int i = 0; i < 4; i++) exam_item_free(&q[i]);
 }
 
 /* A page of a run that was made up: whole, nothing from elsewhere, names that would be tags are text. */
@@ -222,11 +330,15 @@ int main(void)
     RUN(test_same_bytes);
     RUN(test_samples_are_right);
     RUN(test_refused);
+    RUN(test_stories_have_something);
     RUN(test_russian_forms);
     RUN(test_a_cut_reply_is_read_to_its_end);
     RUN(test_graded_by_hand);
     RUN(test_statistics);
     RUN(test_planted);
+    RUN(test_shift);
+    RUN(test_verdicts);
+    RUN(test_stopped);
     RUN(test_percentiles);
     RUN(test_page);
     return TEST_END();

@@ -230,10 +230,46 @@ static double apart(const eng_model *m, const float *a, const float *b)
 
 static bool same(const eng_model *m, const float *a, const float *b) { return memcmp(a, b, sizeof *a * (size_t)eng_model_info(m)->n_vocab) == 0; }
 
-/* Every scale against the model whose weights were merged by it. */
+static int copy_tensor(void *user, void *dst, size_t bytes, char *e)
+{
+    (void)e;
+    memcpy(dst, ((const gguf_tensor *)user)->data, bytes);
+    return 0;
+}
+
+/* The file with a head of its own, equal to its embedding where it has none; the caller's to free and to remove. */
+static char *untied(const char *path)
+{
+    char *to = q_printf("%s/untied.gguf", dir);
+    gguf_file *f = NULL;
+    gguf_writer *w = gguf_writer_new();
+    CHECK(gguf_open(path, &f, err) == 0);
+    bool tied = f && !gguf_tensor_find(f, "output.weight");
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        const gguf_kv *kv = gguf_kv_at(f, i);
+        char *key = q_strndup(kv->key.p, kv->key.n);
+        gguf_put_kv(w, key, kv);
+        free(key);
+    }
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        char *name = q_strndup(t->name.p, t->name.n);
+        gguf_put_tensor(w, name, t->type, t->n_dims, t->ne, copy_tensor, (void *)(uintptr_t)t);
+        if (tied && strcmp(name, "token_embd.weight") == 0) gguf_put_tensor(w, "output.weight", t->type, t->n_dims, t->ne, copy_tensor, (void *)(uintptr_t)t);
+        free(name);
+    }
+    CHECK(gguf_write(w, to, NULL, NULL, err) == 0);
+    gguf_writer_free(w);
+    gguf_close(f);
+    return to;
+}
+
+/* Every scale against the model whose weights were merged by it; each with a head of its own. */
 static void merged_by_hand(const char *model, const place *on, int n)
 {
-    char *path = util_model(model);
+    char *tied = util_model(model), *path = untied(tied);
+    unlink(tied);
+    free(tied);
     eng_model *m = NULL;
     CHECK_MSG(eng_model_open(path, &(eng_open_opts){ .ignore_memory = true }, &m, err) == 0, "%s", err);
     eng_adapter *a = adapter_on(m, on, n, "style", 4, .4f);
@@ -265,6 +301,40 @@ static void recurrent_and_latent_layers_too(void)
     merged_by_hand("qwen3next", next, sizeof next / sizeof *next);
     merged_by_hand("qwen35", dense, sizeof dense / sizeof *dense);
     merged_by_hand("deepseek2", latent, sizeof latent / sizeof *latent);
+}
+
+/* ---- a tied head ---- */
+
+/* As PEFT has it where nothing ties them (peft#2864): what changes the embedding leaves the head that is the same matrix, and the other way round. */
+static void a_tied_head_is_changed_by_itself(void)
+{
+    static const char *const models[] = { "gemma3", "granitemoe" };
+    static const place embd[] = { { KER_W_EMBD, -1 } }, head[] = { { KER_W_OUT, -1 } };
+    for (int k = 0; k < 2; k++) {
+        char *path = util_model(models[k]), *other = untied(path);
+        eng_model *m = NULL, *w = NULL;
+        CHECK_MSG(eng_model_open(path, &(eng_open_opts){ .ignore_memory = true }, &m, err) == 0, "%s", err);
+        CHECK_MSG(eng_model_open(other, &(eng_open_opts){ .ignore_memory = true }, &w, err) == 0, "%s", err);
+        float *base = anew(m, NULL, N_TOK);
+        for (int i = 0; i < 2 && m && w; i++) {
+            CHECK_MSG(eng_model_adapter_add(m, adapter_on(m, i ? head : embd, 1, "a", 3, 1), "a", err) == 0, "%s", err);
+            CHECK_MSG(eng_model_adapter_add(w, adapter_on(w, i ? head : embd, 1, "a", 3, 1), "a", err) == 0, "%s", err);
+            float *x = anew(m, "a", N_TOK), *y = anew(w, "a", N_TOK);
+            CHECK_MSG(same(m, x, y), "%s: %.3g apart", models[k], apart(m, x, y));
+            CHECK_MSG(apart(m, x, base) > .001, "%s: %.3g", models[k], apart(m, x, base));
+            drop_all(m);
+            drop_all(w);
+            free(x);
+            free(y);
+        }
+        free(base);
+        eng_model_free(m);
+        eng_model_free(w);
+        unlink(path);
+        unlink(other);
+        free(path);
+        free(other);
+    }
 }
 
 /* ---- hashes, words ---- */
@@ -306,7 +376,7 @@ static void values_as_text(void)
 {
     eng_model *m = help_model("glm4moe");
     static const char *const rows[][2] = {
-        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
+        { "style", "style=1" }, { " style=0.70", "style=0.7" }, { "other=2,style=1", "style=1,other=2" }, { "other=2;style=1", "style=1,other=2" }, { "style=1,style@0-1=0", "style=1,style@0-1=0" },
         { "style@1e3=0.5,style@1e4=0.5", "style=1,style@1e3-4=0.5" }, { "style=0,style@1=1,style@1e2=0", "style=0,style@1=1,style@1e2=0" },
         { "style=0", "none" }, { "none", "none" }, { "0", "none" }, { "0.5", "style=0.5,other=0.5" }, { "default", "style=1,other=1" }, { "style=-0", "none" },
     };
@@ -510,6 +580,7 @@ static void sessions_go_on_while_adapters_come_and_go(void)
     CHECK_INT(eng_session_push(s, token(N_TOK), err), 0);
     eng_session *other = session(m, first);
     CHECK_INT(eng_state_load(other, path, NULL, NULL, err), Q_RANGE);
+    CHECK_MSG(strstr(err, "lora.scale: no adapter is loaded") != NULL, "%s", err);
     CHECK_INT(eng_model_adapter_add(m, adapter(m, "b", 2, 1), "style", err), 0);      /* another one under the name */
     read_text(s, N_TOK, ENG_RECOMPUTE);
     l = taken(m, s);
@@ -544,6 +615,7 @@ int main(void)
     CHECK(mkdtemp(dir) != NULL);
     RUN(as_with_weights_merged_by_hand);
     RUN(recurrent_and_latent_layers_too);
+    RUN(a_tied_head_is_changed_by_itself);
     RUN(hashes_tell_what_acts);
     RUN(values_as_text);
     RUN(names_and_foreign_ones);

@@ -48,6 +48,34 @@ static eng_model *shared_model(const char *name)
     return m;
 }
 
+/* The same tensors under the same names, bit for bit. */
+static void same_tensors(const char *x, const char *y)
+{
+    st_file *a = NULL, *b = NULL;
+    bool pickled;
+    CHECK_MSG(st_open_folder(x, "adapter_model", &a, &pickled, err) == 0 && st_open_folder(y, "adapter_model", &b, &pickled, err) == 0, "%s", err);
+    CHECK_MSG(a && b && st_count(a) == st_count(b), "%s: %d and %d tensors", x, a ? st_count(a) : -1, b ? st_count(b) : -1);
+    for (int i = 0; a && b && i < st_count(a); i++) {
+        const st_tensor *t = st_at(a, i), *u = st_find(b, t->name);
+        CHECK_MSG(u && u->bytes == t->bytes && u->ne[0] == t->ne[0] && u->ne[1] == t->ne[1] && memcmp(t->data, u->data, t->bytes) == 0, "%s: %s", x, t->name);
+    }
+    st_close(a);
+    st_close(b);
+}
+
+/* Written as a folder again: the same tensors where experts are stacked there, and always the same adapter. */
+static void as_folder(const eng_model *m, const eng_adapter *x, const char *from, bool stacked)
+{
+    char *out = in("again");
+    eng_adapter *y = NULL;
+    CHECK_MSG(eng_adapter_write_peft(x, m, out, true, err) == 0 && eng_adapter_read(m, out, &y, err) == 0, "%s: %s", from, err);
+    if (y) same_change(from, y, x, true);
+    if (y) CHECK(eng_adapter_info_of(y)->hash == eng_adapter_info_of(x)->hash);
+    if (stacked) same_tensors(from, out);
+    eng_adapter_free(y);
+    free(out);
+}
+
 static void shared_folders(void)
 {
     static const char *const names[] = { "qwen3moe", "qwen3", "qwen2moe", "llama", "glm4moe" };
@@ -64,6 +92,7 @@ static void shared_folders(void)
                 CHECK_MSG(eng_adapter_read(m, folder, &x, err) == 0, "%s", err);
                 CHECK_MSG(eng_adapter_read(m, gguf, &y, err) == 0, "%s", err);
                 if (x && y) same_change(folder, x, y, rows[k].exact);
+                if (x) as_folder(m, x, folder, !strstr(folder, "modules"));
                 if (x) CHECK_MSG(eng_adapter_write_gguf(x, out, true, err) == 0 && eng_adapter_read(m, out, &z, err) == 0, "%s", err);
                 if (z && y) same_change(out, z, y, true);              /* with the roots of ranks as whoever made it had them */
                 if (z && y) CHECK(eng_adapter_info_of(z)->alpha == eng_adapter_info_of(y)->alpha);
@@ -284,6 +313,66 @@ static void kinds_that_are_not_computed(void)
     eng_model_free(m);
 }
 
+/* The same module under the names that PEFT, torch.compile, FSDP and a PeftModel inside another give it. */
+static void wrappers_are_no_part_of_names(void)
+{
+    static const char *const rows[] = { "base_model.model.model.layers.0.self_attn.k_proj", "model.layers.0.self_attn.k_proj", "_orig_mod.base_model.model.model.layers.0.self_attn.k_proj",
+        "base_model.model._orig_mod.model.layers.0.self_attn.k_proj", "base_model.model.model.layers.0._orig_mod.self_attn.k_proj", "base_model.model.base_model.model.model.layers.0.self_attn.k_proj",
+        "module.base_model.model.model.layers.0._checkpoint_wrapped_module.self_attn.k_proj", "_fsdp_wrapped_module.base_model.model.model.layers.0._fsdp_wrapped_module.self_attn.k_proj" };
+    eng_model *m = help_model("qwen3moe");
+    uint64_t first = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *a = q_printf("%s.lora_A.weight", rows[i]), *b = q_printf("%s.lora_B.weight", rows[i]);
+        tensor t[] = { { a, 2, m->ker.n_embd, 1 }, { b, m->ker.n_kv_head * m->ker.head_dim, 2, 1 } };
+        char *folder = make_folder("wrapped", CONFIG(",\"rank_pattern\":{\"^model.layers.0.self_attn.k_proj\":2}"), t, 2);
+        eng_adapter *ad = NULL;
+        int rc = eng_adapter_read(m, folder, &ad, err);
+        CHECK_MSG(rc == 0, "%s: %s", rows[i], err);
+        uint64_t hash = rc ? 0 : eng_adapter_info_of(ad)->hash;
+        if (i == 0) first = hash;
+        CHECK_MSG(hash == first, "%s", rows[i]);
+        eng_adapter_free(ad);
+        free(folder);
+        free(a);
+        free(b);
+    }
+    eng_model_free(m);
+}
+
+/* Embeddings and heads: PEFT's copies of the base beside the halves, whole ones, tied ones. */
+static void embeddings_and_heads(void)
+{
+#define EMBED "base_model.model.model.embed_tokens."
+#define HEAD "base_model.model.lm_head."
+    eng_model *m = help_model("gemma3");
+    int d = m->ker.n_embd, v = m->ker.n_vocab;
+    const struct { const char *config; tensor t[4]; int n, lows; const char *says; } rows[] = {
+        { CONFIG(""), { { HEAD "lora_A.weight", 2, d, 1 }, { HEAD "lora_B.weight", v, 2, 1 } }, 2, 1, NULL },
+        { CONFIG(""), { { HEAD "lora_A.weight", 2, d, 1 }, { HEAD "lora_B.weight", v, 2, 1 }, { HEAD "base_layer.weight", v, d, 1 } }, 3, 1, NULL },
+        { CONFIG(""), { { HEAD "lora_A.weight", 2, d, 1 }, { HEAD "lora_B.weight", v, 2, 1 }, { HEAD "base_layer.weight", v + 2, d, 1 } }, 3, 0, "tokens were added" },
+        { CONFIG(""), { { EMBED "lora_embedding_A", 2, v, 1 }, { EMBED "lora_embedding_B", d, 2, 1 }, { EMBED "base_layer.weight", v, d, 1 } }, 3, 1, NULL },
+        { CONFIG(",\"ensure_weight_tying\":true"), { { EMBED "lora_embedding_A", 2, v, 1 }, { EMBED "lora_embedding_B", d, 2, 1 } }, 2, 2, NULL },
+        { CONFIG(",\"ensure_weight_tying\":true"), { { EMBED "lora_embedding_A", 2, v, 1 }, { EMBED "lora_embedding_B", d, 2, 1 }, { HEAD "lora_A.weight", 2, d, 2 }, { HEAD "lora_B.weight", v, 2, 2 } }, 4, 2, NULL },
+        { CONFIG(""), { { HEAD "weight", v, d, 1 } }, 1, 0, "save_embedding_layers" },
+        { CONFIG(""), { { EMBED "weight", v, d, 1 } }, 1, 0, "save_embedding_layers" },
+        { "{\"fine_tune_type\":\"lora\",\"lora_parameters\":{\"rank\":2}}", { { "model.layers.0.self_attn.q_proj.lora_a", d, 2, 1 } }, 1, 0, "mlx-lm" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *folder = make_folder("words", rows[i].config, rows[i].t, rows[i].n);
+        eng_adapter *ad = NULL;
+        err[0] = 0;
+        int n = 0, rc = eng_adapter_read(m, folder, &ad, err);
+        CHECK_MSG(rows[i].says ? rc == Q_RANGE && strstr(err, rows[i].says) : rc == 0, "%zu: %d %s", i, rc, err);
+        const eng_low *l = rc ? NULL : eng_adapter_lows(ad, &n);
+        CHECK_MSG(n == rows[i].lows, "%zu: %d", i, n);
+        if (n == 2 && rows[i].n == 2) CHECK(l[0].role == KER_W_EMBD && l[1].role == KER_W_OUT && memcmp(l[0].a, l[1].a, n_of(&l[0], false) * 4) == 0 && memcmp(l[0].b, l[1].b, n_of(&l[0], true) * 4) == 0);
+        if (n == 2 && rows[i].n == 4) CHECK(memcmp(l[0].a, l[1].a, n_of(&l[0], false) * 4) != 0);
+        eng_adapter_free(ad);
+        free(folder);
+    }
+    eng_model_free(m);
+}
+
 static void weights_that_do_not_fit(void)
 {
     eng_model *m = help_model("qwen3moe");
@@ -420,6 +509,8 @@ int main(void)
     RUN(stacked_experts);
     RUN(ranks_and_alphas);
     RUN(kinds_that_are_not_computed);
+    RUN(wrappers_are_no_part_of_names);
+    RUN(embeddings_and_heads);
     RUN(weights_that_do_not_fit);
     RUN(damaged_safetensors);
     RUN(numbers_and_shards);

@@ -484,6 +484,36 @@ static void add_score(void *user, const prov_piece *t)
     s->logprob[s->tokens++] = t->logprob;
 }
 
+/* A request's own settings hold for what is weighed behind it too: as if they were the present ones, which stay. */
+static void own_settings_weigh(void)
+{
+    static const char words[] = " over the lazy dog";
+    const char *const texts[] = { " dog", " fox" };
+    seen now = { 0 }, own = { 0 }, later = { 0 };
+    double share[3][2];
+    prov_config *was = prov_present(p), *c = prov_present(p);
+    prov_request r = plain;
+    CHECK_INT(prov_config_set(c, "experts.k", "1", err), Q_OK);
+    CHECK_INT(prov_score(p, &r, words, sizeof words - 1, add_score, &now, err), Q_OK);
+    CHECK_INT(prov_judge(p, &r, 1, texts, 2, share[0], NULL, NULL, err), Q_OK);
+    r.config = c;
+    CHECK_INT(prov_score(p, &r, words, sizeof words - 1, add_score, &own, err), Q_OK);
+    CHECK_INT(prov_judge(p, &r, 1, texts, 2, share[1], NULL, NULL, err), Q_OK);
+    CHECK_INT(prov_set(p, c, PROV_CONTINUE, err), Q_OK);
+    r.config = NULL;
+    CHECK_INT(prov_score(p, &r, words, sizeof words - 1, add_score, &later, err), Q_OK);
+    CHECK_INT(prov_judge(p, &r, 1, texts, 2, share[2], NULL, NULL, err), Q_OK);
+    CHECK(now.tokens > 1 && own.tokens == now.tokens && later.tokens == now.tokens);
+    for (int i = 0; i < own.tokens; i++) CHECK(own.logprob[i] == later.logprob[i]);
+    CHECK(own.logprob[0] != now.logprob[0] && share[1][0] == share[2][0] && share[1][0] != share[0][0]);
+    CHECK_INT(prov_set(p, was, PROV_CONTINUE, err), Q_OK);
+    prov_config_free(was);
+    prov_config_free(c);
+    seen_clear(&now);
+    seen_clear(&own);
+    seen_clear(&later);
+}
+
 static void given_text_is_scored(void)
 {
     seen s = { 0 }, g = { 0 }, t = { 0 };
@@ -608,7 +638,7 @@ static void everybody(int all)
         { "stops_between_two_tokens", stops_between_two_tokens, 0 }, { "knobs_are_heard_in_mid_answer", knobs_are_heard_in_mid_answer, HERE },
         { "ends_where_it_is_told", ends_where_it_is_told, PROV_RAW }, { "raw_text_goes_on", raw_text_goes_on, PROV_RAW },
         { "a_beginning_is_gone_on_from", a_beginning_is_gone_on_from, PROV_BEGIN | PROV_RAW }, { "several_answers", several_answers, PROV_N },
-        { "requests_take_turns", requests_take_turns, 0 }, { "given_text_is_scored", given_text_is_scored, TELLS },
+        { "requests_take_turns", requests_take_turns, 0 }, { "given_text_is_scored", given_text_is_scored, TELLS }, { "own_settings_weigh", own_settings_weigh, TELLS | PROV_PER_REQUEST },
         { "penalties_let_a_passage_be_quoted", penalties_let_a_passage_be_quoted, TELLS },
         { "ends_of_earlier_turns_are_not_penalised", ends_of_earlier_turns_are_not_penalised, TELLS }, { "texts_become_vectors", texts_become_vectors, PROV_EMBED },
         { "configurations_are_text", configurations_are_text, HERE }, { "what_it_cannot_is_said", what_it_cannot_is_said, 0 } };
@@ -684,7 +714,7 @@ int main(void)
         printf("not ok by a model here: %s\n", err);
         return 1;
     }
-    everybody(16);
+    everybody(17);
     RUN(what_is_remembered_is_bounded_too);
     prov_close(p);
     who = "a server";

@@ -4,6 +4,7 @@
 #include "teach/parts.h"
 #include "tests/adapter_help.h"
 #include "tests/memory_help.h"
+#include "tests/vocab_fixture.h"
 
 #include <math.h>
 #include <sys/stat.h>
@@ -194,10 +195,51 @@ static void answers_alone_are_targets(void)
     q_buf_free(&b);
 }
 
+/* A vocabulary with this template (NULL: none), opened. */
+static eng_model *worded(const char *name, const char *template_text)
+{
+    fixture f;
+    eng_model *w = NULL;
+    CHECK(fixture_make(&f, "glm4", template_text, false));
+    OK(q_write_file_atomic(file(name), f.file.p, f.file.len, err));
+    OK(eng_model_open(file(name), &(eng_open_opts){ .vocab_only = true, .ignore_memory = true }, &w, err));
+    q_buf_free(&f.file);
+    return w;
+}
+
+/* GLM's template writes nothing behind an answer: the next turn's mark ends it, and behind the last one there is none. Without a template the
+ * vocabulary's own end stands behind what is learnt. */
+static void the_last_answer_learns_its_end(void)
+{
+    static const char glm[] = "[gMASK]<sop>{% for m in messages %}{{ '<|observation|>' if m.role == 'tool' else '<|' + m.role + '|>' }}\n{{ m.content }}{% endfor %}"
+                              "{% if add_generation_prompt %}<|assistant|>\n{% endif %}";
+    static const struct { enum adv_speaker who; const char *text; } turn[] = { { ADV_SAYS_USER, "One?" }, { ADV_SAYS_ASSISTANT, "First" }, { ADV_SAYS_USER, "Two?" }, { ADV_SAYS_ASSISTANT, "Second" } };
+    adv_example e = { 0 };
+    for (size_t i = 0; i < sizeof turn / sizeof *turn; i++)
+        adv_example_add(&e, turn[i].who, turn[i].text, strlen(turn[i].text), false);
+    eng_model *framed = worded("glm.gguf", glm), *plain = worded("plain.gguf", NULL);
+    const struct { const eng_model *m; bool bare; int n, ends; const char *end; } rows[] = {
+        { framed, false, 4, 2, "<|user|>" }, { framed, false, 2, 1, "<|user|>" }, { framed, true, 2, 1, "<|im_end|>" }, { plain, false, 4, 1, "<|im_end|>" },
+        { plain, true, 1, 1, "<|im_end|>" }, { plain, false, 3, 0, "" } };                /* the last ends with a question, which is not learnt */
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && framed && plain; i++) {
+        trn_text t;
+        int ends = 0;
+        OK(tokens_of_talk(rows[i].m, e.v, rows[i].n, rows[i].bare, &t, err));
+        for (int k = 0; k < t.n; k++)
+            ends += t.mask[k] && eng_token_end(rows[i].m, t.token[k]);
+        CHECK_MSG(ends == rows[i].ends, "%d: %d ends are learnt", (int)i, ends);
+        CHECK_MSG(!rows[i].ends || (t.mask[t.n - 1] && strcmp(eng_token_name(rows[i].m, t.token[t.n - 1]), rows[i].end) == 0), "%d: %s", (int)i, eng_token_name(rows[i].m, t.token[t.n - 1]));
+        tokens_text_free(&t);
+    }
+    adv_example_free(&e);
+    eng_model_free(framed);
+    eng_model_free(plain);
+}
+
 static void a_tenth_of_the_conversations_is_held_out(void)
 {
     q_buf lines = { 0 };
-    tokens t;
+    lessons t;
     for (int i = 0; i < 40; i++)         /* 40 conversations, two answers to each first question */
         for (int k = 0; k < 2; k++)
             q_buf_printf(&lines, "{\"messages\":[{\"role\":\"user\",\"content\":\"Question %d?\"},{\"role\":\"assistant\",\"content\":\"Answer %d %d.\"}]}\n", i, i, k);
@@ -268,6 +310,7 @@ int main(void)
     RUN(the_list_says_what_there_is);
     RUN(only_what_was_released_and_marked_is_read);
     RUN(answers_alone_are_targets);
+    RUN(the_last_answer_learns_its_end);
     RUN(a_tenth_of_the_conversations_is_held_out);
     RUN(settings_are_taken_or_refused_by_name);
     RUN(the_curve_keeps_its_mean);

@@ -217,6 +217,39 @@ static void duplicates_stay_out_and_what_is_held_out_is_so_again(void)
     adv_exported_free(&again);
 }
 
+/* What a limit or a repetition ended is no whole answer, unless somebody calls it good. */
+static void cut_answers_stay_out(void)
+{
+    static const struct { const char *finish; bool goes; } rows[] = { { "", true }, { "eos", true }, { "stop string", true }, { "max_tokens", false }, { "context", false }, { "loop", false } };
+    mem_store *old = s;
+    OK(mem_open(":memory:", &s, err));
+    int64_t last = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t c = chat("cut"), id;
+        char *question = q_printf("Question %d about something else?", (int)i), *text = q_printf("Answer-%d", (int)i);
+        int64_t q = ask(c, 0, question);
+        OK(mem_reply_begin(s, c, q, "m", 1, 1, "{}", "", &id, err));
+        OK(mem_reply_end(s, id, MEM_DONE, rows[i].finish, text, strlen(text), "", 0, &(mem_stats){ 0 }, NULL, err));
+        OK(mem_conversation_release(s, c, true, err));
+        last = id;
+        free(question);
+        free(text);
+    }
+    adv_exported o = leave((adv_export){ .to = ADV_AS_MESSAGES }, "cut", Q_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text = q_printf("Answer-%d", (int)i);
+        CHECK_MSG((strstr(held("cut", "train.jsonl"), text) != NULL) == rows[i].goes, "%s", rows[i].finish);
+        free(text);
+    }
+    adv_exported_free(&o);
+    OK(mem_answer_mark(s, last, 1, err));
+    o = leave((adv_export){ .to = ADV_AS_MESSAGES }, "cut2", Q_OK);
+    CHECK(strstr(held("cut2", "train.jsonl"), "Answer-5") && !strstr(held("cut2", "train.jsonl"), "Answer-4"));
+    adv_exported_free(&o);
+    mem_close(s);
+    s = old;
+}
+
 static void what_was_forgotten_does_not_leave(void)
 {
     OK(mem_messages_delete(s, &liked, 1, NULL, err));
@@ -272,6 +305,7 @@ int main(void)
     RUN(marks_choose);
     RUN(calls_of_tools_leave);
     RUN(duplicates_stay_out_and_what_is_held_out_is_so_again);
+    RUN(cut_answers_stay_out);
     RUN(what_was_forgotten_does_not_leave);
     RUN(a_kill_leaves_nothing_half);
     mem_close(s);

@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The present value of lora.scale without the pieces of one adapter (NULL: with all), "" for none; malloc'ed. */
 static char *without(const prov_config *c, const char *name)
@@ -110,7 +111,7 @@ void adapters_load(agt *a, const char *what)
 {
     char err[Q_ERRLEN], *name = NULL, *end = NULL, *path = q_home_path(what), *eq = strrchr(path, '=');
     double x = eq ? strtod(eq + 1, &end) : 1;
-    bool scaled = eq && end > eq + 1 && !*end;
+    bool scaled = eq && end > eq + 1 && !*end && access(path, F_OK) != 0;
     if (scaled)
         *eq = 0;
     int rc = prov_adapter_load(a->seat.who, path, NULL, &name, err);

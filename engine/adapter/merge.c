@@ -20,6 +20,7 @@ typedef struct addend {                /* one matrix of one adapter, inside a te
 
 typedef struct out_tensor {
     const gguf_tensor *t;
+    const char *name;                  /* that is written; NULL: t's */
     int type;                          /* that is written */
     addend *add;
     int n_add;
@@ -30,7 +31,8 @@ typedef struct merging {
     const eng_model *m;
     const eng_merge *what;
     int n;
-    out_tensor *out;
+    out_tensor *out;                   /* as the model's, and one more where its head comes apart from its embedding */
+    int n_out;
     float *row;
 } merging;
 
@@ -84,21 +86,41 @@ static int put_plain(void *user, void *dst, size_t bytes, char *err)
 
 /* ---- which tensor an adapter changes ---- */
 
+static void add_low(out_tensor *o, const eng_low *l, float scale, int64_t first)
+{
+    o->add = q_realloc(o->add, sizeof *o->add * (size_t)(o->n_add + 1));
+    o->add[o->n_add++] = (addend){ l, scale * l->scale, first };
+}
+
+/* A head that is the embedding's matrix, where one of them changes: it becomes a tensor of its own (peft#2777). */
+static out_tensor *untied(merging *g)
+{
+    static const char embd[] = "token_embd.weight";
+    out_tensor *last = &g->out[g->n_out - 1];
+    if (last->name) return last;
+    last[1] = (out_tensor){ .t = gguf_tensor_find(g->m->file, embd), .name = "output.weight" };
+    g->n_out++;
+    return &last[1];
+}
+
 static int place_low(merging *g, const eng_low *l, float scale, char *err)
 {
     weight_view v;
     const eng_model *m = g->m;
+    bool tied = (l->role == KER_W_EMBD || l->role == KER_W_OUT) && !gguf_tensor_find(m->file, "output.weight");
+    out_tensor *head = tied ? untied(g) : NULL;
+    if (head && l->role == KER_W_OUT) {
+        add_low(head, l, scale, 0);
+        return Q_OK;
+    }
     int rc = weight_find(m, l->role, l->layer, &v, err);
     if (rc == Q_NOTFOUND) return q_fail(err, Q_RANGE, _("%s has no such matrix (%s of layer %d): the adapter is for another model"), m->info.name, _(ker_role_get(l->role)->name), l->layer);
     if (rc) return rc;
-    if (l->role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight"))
-        return q_fail(err, Q_RANGE, _("the adapter changes the embedding, which is %s's head too: merged, both would change; apply it with --lora instead"), m->info.name);
     for (int i = 0; i < gguf_n_tensors(m->file); i++) {
         out_tensor *o = &g->out[i];
         if (o->t->name.n != strlen(v.name) || memcmp(o->t->name.p, v.name, o->t->name.n) != 0) continue;
         int64_t row = ker_row_bytes(o->t->type, o->t->ne[0]);
-        o->add = q_realloc(o->add, sizeof *o->add * (size_t)(o->n_add + 1));
-        o->add[o->n_add++] = (addend){ l, scale * l->scale, ((const uint8_t *)v.data - (const uint8_t *)o->t->data) / row };
+        add_low(o, l, scale, ((const uint8_t *)v.data - (const uint8_t *)o->t->data) / row);
         return Q_OK;
     }
     return q_fail(err, Q_FORMAT, _("%s: the tensor %s is missing: the file is not a complete %s model"), m->path, v.name, m->arch->name);
@@ -117,13 +139,13 @@ static int place_all(merging *g, char *err)
 
 /* ---- the file ---- */
 
-static char *name_of(const gguf_tensor *t) { return q_strndup(t->name.p, t->name.n); }
+static char *name_of(const out_tensor *o) { return o->name ? q_strdup(o->name) : q_strndup(o->t->name.p, o->t->name.n); }
 
 static int choose_types(merging *g, int type, char *err)
 {
-    for (int i = 0; i < gguf_n_tensors(g->m->file); i++) {
+    for (int i = 0; i < g->n_out; i++) {
         out_tensor *o = &g->out[i];
-        char *name = name_of(o->t);
+        char *name = name_of(o);
         bool takes = type >= 0 && out_takes(name, o->t->n_dims, o->t->ne[0], type);
         int rc = Q_OK;
         o->type = takes ? type : o->t->type;
@@ -185,7 +207,7 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
     for (int i = 0; i < n && !rc; i++)
         if (!isfinite(what[i].scale)) rc = q_fail(err, Q_RANGE, _("a scale is a finite number, such as 0.7"));
     if (rc) return rc;
-    merging g = { .m = m, .what = what, .n = n, .out = q_alloc(sizeof *g.out * (size_t)(n_t + 1)) };
+    merging g = { .m = m, .what = what, .n = n, .out = q_alloc(sizeof *g.out * (size_t)(n_t + 2)), .n_out = n_t };
     int64_t widest = 1;
     for (int i = 0; i < n_t; i++) {
         g.out[i].t = gguf_tensor_at(m->file, i);
@@ -197,9 +219,9 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
     if (!rc) {
         gguf_writer *w = gguf_writer_new();
         put_keys(&g, w, as);
-        for (int i = 0; i < n_t; i++) {
+        for (int i = 0; i < g.n_out; i++) {
             out_tensor *o = &g.out[i];
-            char *name = name_of(o->t);
+            char *name = name_of(o);
             o->row = g.row;
             if (o->n_add || o->type != o->t->type || o->t->n_dims > 1) gguf_put_rows(w, name, o->type, o->t->n_dims, o->t->ne, put_rows, o);
             else gguf_put_tensor(w, name, o->type, o->t->n_dims, o->t->ne, put_plain, o);
@@ -208,7 +230,7 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
         rc = gguf_write(w, out, progress, user, err);
         gguf_writer_free(w);
     }
-    for (int i = 0; i < n_t; i++) free(g.out[i].add);
+    for (int i = 0; i < g.n_out; i++) free(g.out[i].add);
     free(g.out);
     free(g.row);
     return rc;

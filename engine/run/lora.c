@@ -121,17 +121,6 @@ static char *own_name(const eng_adapter *a)
     return q_buf_take(&b);
 }
 
-char *lora_name(const eng_model *m, const eng_adapter *a)
-{
-    char *base = own_name(a), *name = q_strdup(base);
-    for (int i = 2; named(m->lora, name, strlen(name)); i++) {
-        free(name);
-        name = q_printf("%.*s-%d", NAME_MOST - 6, base, i);
-    }
-    free(base);
-    return name;
-}
-
 static bool good_name(const char *s)
 {
     size_t n = strlen(s);
@@ -139,6 +128,24 @@ static bool good_name(const char *s)
         if (!isalnum((unsigned char)*p) && *p != '.' && *p != '_' && *p != '-')
             return false;
     return n > 0 && n <= NAME_MOST && strcmp(s, "none") != 0 && strcmp(s, "default") != 0 && strspn(s, "0123456789.-") != n;
+}
+
+/* Of a file called by a number, as a checkpoint's folder is, or in other letters: with a word before it. */
+char *lora_name(const eng_model *m, const eng_adapter *a)
+{
+    char *base = own_name(a);
+    if (!good_name(base)) {
+        char *whole = q_printf("adapter%s%.*s", *base ? "-" : "", NAME_MOST - 16, base);
+        free(base);
+        base = whole;
+    }
+    char *name = q_strdup(base);
+    for (int i = 2; named(m->lora, name, strlen(name)); i++) {
+        free(name);
+        name = q_printf("%.*s-%d", NAME_MOST - 6, base, i);
+    }
+    free(base);
+    return name;
 }
 
 static uint8_t **marks(const eng_adapter *a)

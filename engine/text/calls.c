@@ -82,7 +82,7 @@ struct eng_calls {
     int depth;
     char quote, before;                /* within quotes; the byte before was a backslash */
     bool named, begun;                 /* it begins with a name; where its JSON begins is known */
-    bool fenced;                       /* the call stands between ``` instead of its marks */
+    const char *fence;                 /* what ends the call instead of its mark; NULL */
     enum eng_said kind;                /* harmony: what this message is */
     char name[128];
 };
@@ -286,9 +286,12 @@ static bool offered(const eng_calls *c, const char *name)
     return false;
 }
 
+/* What small models put around a call instead of its marks; the second are those that the frame has around the tools (vllm#32926). */
+static const struct { const char *open, *close; bool word; } FENCES[] = { { "```", "```", true }, { "<tools>", "</tools>", false } };
+
 /* {"name": "TOOL" at in[at], with a fence before it or without: 1 yes, and *skip bytes stand before its bracket; 0 no, -1 not clear yet. What is
- * farther than NAMED is not looked at, however the answer is cut. */
-static int offered_call(const eng_calls *c, size_t at, size_t *skip, bool *fenced)
+ * farther than NAMED is not looked at, however the answer is cut. *close: of the fence, or NULL. */
+static int offered_call(const eng_calls *c, size_t at, size_t *skip, const char **close)
 {
     enum { NAMED = 160 };
     static const char *const parts[] = { "{", "\"name\"", ":", "\"" };
@@ -296,11 +299,13 @@ static int offered_call(const eng_calls *c, size_t at, size_t *skip, bool *fence
     bool enough = end - p > NAMED;
     if (enough) end = p + NAMED;
     int unclear = enough ? 0 : -1;
-    size_t w = (size_t)(end - p) < 3 ? (size_t)(end - p) : 3;
-    *fenced = p < end && memcmp(p, "```", w) == 0;
-    if (*fenced) {
-        for (p += w; p < end && (*p | 32) >= 'a' && (*p | 32) <= 'z'; p++) continue;
-        if (p < end && *p != '\n' && *p != '\r') return 0;
+    *close = NULL;
+    for (size_t i = 0; i < sizeof FENCES / sizeof *FENCES && !*close && p < end; i++) {
+        size_t w = strlen(FENCES[i].open), left = (size_t)(end - p);
+        if (memcmp(p, FENCES[i].open, left < w ? left : w) != 0) continue;
+        *close = FENCES[i].close;
+        for (p += left < w ? left : w; FENCES[i].word && p < end && (*p | 32) >= 'a' && (*p | 32) <= 'z'; p++) continue;
+        if (FENCES[i].word && p < end && *p != '\n' && *p != '\r') return 0;
     }
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         while (p < end && *p && strchr(" \n\t\r", *p)) p++;
@@ -352,13 +357,13 @@ static bool at_start(eng_calls *c, bool end)
     if (c->blanks && c->f->bare == IF_IT_BEGINS && c->in.len && c->in.p[0] == ';') { drop(c, 1); return true; }       /* between Llama's calls */
     if (b == c->in.len && !end) return false;
     size_t skip = 0;
-    bool fenced = false;
-    int bare = b == c->in.len || c->f->bare == NEVER ? 0 : c->f->bare == IF_OFFERED ? offered_call(c, b, &skip, &fenced) : bare_call(c, b);
+    const char *fence = NULL;
+    int bare = b == c->in.len || c->f->bare == NEVER ? 0 : c->f->bare == IF_OFFERED ? offered_call(c, b, &skip, &fence) : bare_call(c, b);
     if (bare < 0 && !end) { c->looked = 0; return false; }
     if (bare > 0) {
         drop(c, b + skip);
         opened(c);
-        c->fenced = fenced;
+        c->fence = fence;
         return true;
     }
     c->state = TEXT;
@@ -400,12 +405,12 @@ static bool in_text(eng_calls *c, bool end)
 
 static bool at_close(eng_calls *c, bool end)
 {
-    const char *close = c->fenced ? "```" : c->f->close;
+    const char *close = c->fence ? c->fence : c->f->close;
     size_t b = blanks(c), n = c->in.len - b, w = strlen(close);
     if (n < w && !end && memcmp(c->in.p + b, close, n) == 0) return false;
     drop(c, b);
     if (n >= w && memcmp(c->in.p, close, w) == 0) drop(c, w);
-    c->fenced = false;
+    c->fence = NULL;
     c->state = START;
     return true;
 }

@@ -71,6 +71,8 @@ static const struct { const char *tpl, *text, *want; } ROWS[] = {
     { HERMES, " {\"name\":\"f\",\"arguments\":{}}\n```\n{\"name\": \"f\"}\n```\nDone", "C:{\"name\":\"f\",\"arguments\":{}}|f({})|C:{\"name\": \"f\"}|f({})|T:Done" },
     { HERMES, "```json\n{\"name\": \"Anna\", \"arguments\": {}}\n```", "T:```json\n{\"name\": \"Anna\", \"arguments\": {}}\n```" },
     { HERMES, "```\n{\"name\": 5}", "T:```\n{\"name\": 5}" }, { HERMES, "``", "T:``" }, { HERMES, "```json", "T:```json" }, { HERMES, "{\"name\": \"f", "T:{\"name\": \"f" },
+    { HERMES, "<tools>\n{\"name\": \"f\", \"arguments\": {\"s\": \"</tools>\"}}\n</tools>\n<tools>{\"name\": \"f\"}</tools>", "C:{\"name\": \"f\", \"arguments\": {\"s\": \"</tools>\"}}|f({\"s\": \"</tools>\"})|C:{\"name\": \"f\"}|f({})" },
+    { HERMES, "<tools>{\"name\": \"Anna\"}</tools>", "T:<tools>{\"name\": \"Anna\"}</tools>" }, { HERMES, "<tool", "T:<tool" }, { HERMES, "<tools>x", "T:<tools>x" },
     { HERMES, "So:\n```json\n{\"name\": \"f\", \"arguments\": {}}\n```", "T:So:\n```json\n{\"name\": \"f\", \"arguments\": {}}\n```" },
     { XML, "I look.\n<tool_call>\n<function=f>\n<parameter=s>\n12\n</parameter>\n<parameter=n>\n12\n</parameter>\n<parameter=o>\n{\"a\": [1]}\nx\n</parameter>\n</function>\n</tool_call>", "T:I look.\n|C:\n<function=f>\n<parameter=s>\n12\n</parameter>\n<parameter=n>\n12\n</parameter>\n<parameter=o>\n{\"a\": [1]}\nx\n</parameter>\n</function>\n|f({\"s\": \"12\", \"n\": 12, \"o\": \"{\\\"a\\\": [1]}\\nx\"})" },
     { XML, "<tool_call><function=f></function></tool_call> <tool_call><function=f><parameter=s>a<b</parameter></tool_call>", "C:<function=f></function>|f({})|C:<function=f><parameter=s>a<b</parameter>|BAD the call: byte 41: <parameter= is expected" },

@@ -94,7 +94,7 @@
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
     X(module, BOTH(MODULE, of_module), "модуль", N_("[on|off|only NAME … | order NAME … | edit NAME | new NAME | diff NAME | list]"), \
-      N_("named texts, ways of thinking, that stand in the prompt while they are on: which there are, what they cost and what they last changed"), .key = "Ctrl-X 7", .words = "on,off,only,order,edit,new,list,diff", \
+      N_("named texts, ways of thinking, that stand in the prompt while they are on: which there are, what they cost and what they last changed"), .key = "Ctrl-X m", .words = "on,off,only,order,edit,new,list,diff", \
       .complete = AGT_COMPLETE_MODULE) \
     X(lora, JOB(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
       N_("adapters on this model: load one, how much each acts (also from the next token of an answer on), what they cost"), .words = "load,off,scale,list") \

@@ -399,13 +399,13 @@ void modules_choose(agt *a, const char *question)
     for (int i = 0; i < names.n; i++) {
         module m;
         bool good = module_read(names.v[i], &m, err) == Q_OK;
+        if (good && m.adapter)           /* of a file that may be of another model: a person loads it */
+            once(a, AGT_INFO, q_printf(_("module %s goes with the adapter %s, which is not loaded by itself: /lora load %s"), names.v[i], m.adapter, m.adapter));
         look(a, names.v[i], good ? &m : NULL, err);
         if (good && module_wanted(&m, question))
             s->now[s->n++] = (module_on){ m, 0 };
         else if (good)
             module_free(&m);
-        if (good && m.adapter && settings_find(&a->settings, "lora.scale") < 0)
-            once(a, AGT_INFO, q_printf(_("module %s names the adapter %s: this quorum keeps that, and applies none yet"), names.v[i], m.adapter));
     }
     strings_free(&names);
     sort_on(a, s->now, s->n);

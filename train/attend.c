@@ -87,7 +87,7 @@ static void attend_task(void *arg, int task, int worker)
     for (int h = kv * group; h < (kv + 1) * group; h++) {
         const float *q = p->a.q + row * s.qd + h * s.dim;
         float *o = p->a.o + row * s.qd + h * s.dim;
-        for (int i0 = 0; i0 < s.n; i0 += BLOCK) {
+        for (int i0 = 0; i0 < s.n && !team_stopped(p->f->stop); i0 += BLOCK) {
             int i1 = i0 + BLOCK < s.n ? i0 + BLOCK : s.n, j0 = first_of(&s, i0) & ~15;
             scores(&s, q, i0, i1, j0);
             for (int i = i0; i < i1; i++) softmax(&s, i, j0, i1 - j0, sinks ? &sinks[h] : NULL, s.s + (i - i0) * s.ld, &p->a.top[(int64_t)(row + i) * m->n_head + h]);
@@ -151,7 +151,7 @@ static void back_task(void *arg, int task, int worker)
     }
     for (int h = kv * group; h < (kv + 1) * group; h++) {
         if (!silent(p, job->layer, h)) {
-            for (int i0 = 0; i0 < s.n; i0 += BLOCK) block_back(p, &s, row, h, i0, i0 + BLOCK < s.n ? i0 + BLOCK : s.n, dk, dv);
+            for (int i0 = 0; i0 < s.n && !team_stopped(p->f->stop); i0 += BLOCK) block_back(p, &s, row, h, i0, i0 + BLOCK < s.n ? i0 + BLOCK : s.n, dk, dv);
             continue;
         }
         for (int i = 0; i < s.n; i++) memset(p->a.dq + (row + i) * s.qd + h * s.dim, 0, sizeof(float) * (size_t)s.dim);

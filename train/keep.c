@@ -45,6 +45,20 @@ static int64_t *steps_of(const char *folder, int *n)
     return s;
 }
 
+/* What a kill left of files that were being written: their names with an ending behind. */
+static void sweep(const char *folder)
+{
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d)); ) {
+        const char *end = strstr(e->d_name, ".qtr.");
+        bool half = (end && strncmp(e->d_name, "checkpoint-", 11) == 0) || strncmp(e->d_name, "curve.csv.", 10) == 0;
+        char *path = half ? q_printf("%s/%s", folder, e->d_name) : NULL;
+        if (path) unlink(path);
+        free(path);
+    }
+    if (d) closedir(d);
+}
+
 static char *path_of(const char *folder, int64_t step) { return q_printf("%s/checkpoint-%08" PRId64 ".qtr", folder, step); }
 
 void keep_row_add(kept *k, keep_row r)
@@ -93,6 +107,7 @@ static int read_one(const char *path, lows *l, kept *k, char *err)
 int keep_read(const char *folder, lows *l, kept *k, char *err)
 {
     int n, rc = Q_NOTFOUND;
+    sweep(folder);
     int64_t *step = steps_of(folder, &n);
     for (int i = 0; i < n && rc != Q_OK && rc != Q_RANGE && rc != Q_IO; i++) {
         char *path = path_of(folder, step[i]);

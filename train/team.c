@@ -27,11 +27,11 @@ struct team {
     atomic_int next;
 };
 
-static bool stopped(const team_stop *s) { return s && (atomic_load(&s->own) || (s->outer && atomic_load(s->outer))); }
+bool team_stopped(const team_stop *s) { return s && (atomic_load(&s->own) || (s->outer && atomic_load(s->outer))); }
 
 static void work(team *t, int id)
 {
-    for (int task; !stopped(t->stop) && (task = atomic_fetch_add(&t->next, 1)) < t->n;) t->fn(t->arg, task, id);
+    for (int task; !team_stopped(t->stop) && (task = atomic_fetch_add(&t->next, 1)) < t->n;) t->fn(t->arg, task, id);
 }
 
 static void *worker_main(void *user)
@@ -121,5 +121,5 @@ int team_run(team *t, int n, team_fn fn, void *arg, const team_stop *stop)
         while (t->busy) pthread_cond_wait(&t->end, &t->lock);
         pthread_mutex_unlock(&t->lock);
     }
-    return stopped(stop) ? Q_CANCEL : Q_OK;
+    return team_stopped(stop) ? Q_CANCEL : Q_OK;
 }

@@ -15,6 +15,7 @@ void team_free(team *);
 int team_threads(const team *);
 /* Who may end a job early: whoever sets `own`, or `outer` where there is one. Any thread. */
 typedef struct team_stop { atomic_bool own; const atomic_bool *outer; } team_stop;
+bool team_stopped(const team_stop *);        /* for long tasks, which may end early then; NULL: never */
 /* Runs fn for each task in [0, n). stop (may be NULL) is looked at before each: Q_CANCEL once it is set, with tasks left undone. */
 int team_run(team *, int n, team_fn fn, void *arg, const team_stop *stop);
 

@@ -41,6 +41,7 @@ static mem_stats stats(const seen *s, mem_modules *made)
     mem_store *m = NULL;
     mem_message x = { 0 };
     mem_stats st = { 0 };
+    mem_modules_free(made);
     CHECK_INT(mem_open(db, &m, err), Q_OK);
     if (m && s->last && mem_message_get(m, s->last->id, &x, err) == Q_OK) {
         st = x.stats;
@@ -134,7 +135,6 @@ static void kept_and_said(void)
     put("calm", NULL);
     submit(&s, "a b");
     SAYS("module calm is on, but left out: there is no module calm");
-    mem_modules_free(&made);
     stats(&s, &made);
     CHECK(made.n == 1 && strcmp(made.v[0].name, "none") == 0);
     submit(&s, "/module");
@@ -143,7 +143,6 @@ static void kept_and_said(void)
     CHECK_MSG(s.page && strstr(s.page, "broken") && strstr(s.page, "by words") && s.data && strstr(s.data, "\"budget\":1024"), "%s", s.page ? s.page : "");
     put("calm", "---\n---\nab\n");
     submit(&s, "a b");                           /* it is back */
-    mem_modules_free(&made);
     stats(&s, &made);
     CHECK_INT(made.n, 2);
     close_room(&s);
@@ -176,7 +175,6 @@ static void within_a_budget(void)
     free(line);
     submit(&s, "a");
     SAYS("left out is three (");
-    mem_modules_free(&made);
     stats(&s, &made);
     CHECK_INT(made.n, 2);
     submit(&s, "a");
@@ -184,7 +182,6 @@ static void within_a_budget(void)
     submit(&s, "/module order three two one");
     SAYS("left out is one (");
     submit(&s, "a");
-    mem_modules_free(&made);
     stats(&s, &made);
     CHECK(made.n == 2 && strcmp(made.v[0].name, "three") == 0);
     submit(&s, "/module order default");

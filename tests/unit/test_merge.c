@@ -275,6 +275,19 @@ static void refused(void)
     CHECK(eng_merge_write(m, &one, 1, NULL, dir, true, NULL, NULL, err) == Q_RANGE && strstr(err, "is a folder"));
     CHECK(eng_merge_write(m, &one, 1, NULL, "/nowhere/at/all.gguf", true, NULL, NULL, err) == Q_IO);
     CHECK(!util_exists(out));
+    char *own = q_printf("%s/own.gguf", dir), *other = q_printf("%s/other.gguf", dir);       /* neither the base nor an adapter is written over, under whatever name */
+    CHECK_MSG(eng_merge_write(m, &one, 1, NULL, own, false, NULL, NULL, err) == 0 && symlink(own, other) == 0, "%s", err);
+    eng_model *base = open_at(own, true);
+    CHECK(base && eng_merge_write(base, &one, 1, NULL, own, true, NULL, NULL, err) == Q_RANGE && strstr(err, "the base itself"));
+    CHECK(base && eng_merge_write(base, &one, 1, NULL, other, true, NULL, NULL, err) == Q_RANGE && strstr(err, "the base itself"));
+    eng_adapter *file = NULL;
+    CHECK(eng_adapter_write_gguf(ad, out, true, err) == 0 && eng_adapter_read(m, out, &file, err) == 0);
+    CHECK(file && eng_merge_write(m, &(eng_merge){ file, 1 }, 1, NULL, out, true, NULL, NULL, err) == Q_RANGE && strstr(err, "the adapter itself"));
+    eng_adapter_free(file);
+    eng_model_free(base);
+    CHECK(unlink(out) == 0 && unlink(other) == 0);
+    free(own);
+    free(other);
     CHECK(symlink("/nowhere/at/all", link) == 0 && eng_merge_write(m, &one, 1, NULL, link, false, NULL, NULL, err) == Q_RANGE);
     eng_adapter_free(ad);
     eng_model_free(m);

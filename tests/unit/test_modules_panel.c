@@ -44,6 +44,10 @@ static void keys(void)
     CHECK_INT(tui_cursor_of(&app, &view_modules)->sel, 1);
     key(K_ESC);
     CHECK(!on_screen("engineer"));
+    chr(CTRL_KEY('X'));
+    chr(0x44C);                                  /* m on the other layout */
+    CHECK(on_screen("engineer"));
+    SAID("");
     tui_app_free(&app);
 }
 

@@ -31,7 +31,7 @@ enum tui_place {
 };
 typedef struct tui_view {
     const char *name;                   /* a word for settings: "experts" */
-    enum tui_key_code key; char digit;  /* opens it: a function key, or the digit after Ctrl-X; 0: none */
+    enum tui_key_code key; char digit;  /* opens it: a function key, or the digit or letter after Ctrl-X; 0: none */
     int action;                         /* the command's AGT_UI_*; 0: none */
     enum tui_place place;
     bool zooms;                         /* z gives it the whole column; AT_INSTEAD: all columns but the least that the transcript needs */

@@ -108,7 +108,7 @@ static void ctrl_x(tui_app *app, const tui_key *k)
 {
     app->comp.ctrl_x = false;
     if (k->code != K_CHAR) return;
-    for (int i = 0; i < app->n_view; i++) if (app->view[i]->digit && (uint32_t)app->view[i]->digit == k->cp) tui_go_open(app, app->view[i]);
+    for (int i = 0; i < app->n_view; i++) if (app->view[i]->digit && (uint32_t)app->view[i]->digit == tui_key_latin(k->cp)) tui_go_open(app, app->view[i]);
     switch (tui_key_latin(k->cp)) {
     case '6': agt_pause(app->a, !app->seen.st.paused); break;
     case '7': agt_nudge_k(app->a, -1); break;

@@ -25,7 +25,7 @@ static void caption(tui_app *app, tui_box b)
     int on = 0;
     for (int i = 0; i < l->n; i++) on += l->v[i].on;
     char *cap = l->n < 0 ? q_strdup(_("Modules")) : q_printf(_("Modules  %d on, %d of %d tok"), on, l->tokens, l->budget);
-    view_caption(app, b, cap, "Ctrl-X 7", app->go.focus == &view_modules);
+    view_caption(app, b, cap, "Ctrl-X m", app->go.focus == &view_modules);
     free(cap);
 }
 
@@ -127,6 +127,6 @@ static void opened(tui_app *app)
 }
 
 const tui_view view_modules = {
-    .name = "modules", .digit = '7', .action = AGT_UI_MODULE, .place = AT_INSTEAD, .zooms = false, .wide = 78,
+    .name = "modules", .digit = 'm', .action = AGT_UI_MODULE, .place = AT_INSTEAD, .zooms = false, .wide = 78,
     .hint = N_("j k walk · Enter on, off · o only · - + order · e edit · d diff · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event, .opened = opened,
 };

@@ -1,6 +1,7 @@
 /* engine/adapter/export: an adapter kept in the other way: a folder of PEFT's as a GGUF, a GGUF as such a folder, or (OUT ends with .gguf) as
  * a GGUF without the hash that ties it to one file of its base. */
 #include "engine/adapter/kinds.h"
+#include "engine/file/gguf.h"
 #include "engine/run/model.h"
 
 #include <string.h>
@@ -12,6 +13,7 @@ int eng_adapter_export(const eng_model *m, const char *path, const char *out, bo
     size_t n = strlen(out);
     bool from_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode), to_gguf = from_folder || (n > 5 && strcmp(out + n - 5, ".gguf") == 0);
     if (m->vocab_only) return q_fail(err, Q_RANGE, _("%s holds no weights: it is a vocabulary only"), m->path);
+    if (gguf_made_of(m->file, out)) return q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the adapter a name of its own"), out);
     eng_adapter *ad = lows_new(path);
     int rc = from_folder ? lows_from_peft(ad, m, err) : lows_from_gguf(ad, m, false, err);
     if (!rc) rc = lows_finish(ad, err);

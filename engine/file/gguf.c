@@ -602,6 +602,12 @@ size_t gguf_size(const gguf_file *f)
     return n;
 }
 int gguf_parts(const gguf_file *f) { return 1 + f->n_more; }
+bool gguf_made_of(const gguf_file *f, const char *path)
+{
+    bool is = q_same_file(f->path, path);
+    for (int i = 0; i < f->n_more; i++) is = is || q_same_file(f->more[i]->path, path);
+    return is;
+}
 const void *gguf_pages(const gguf_file *f, int part, size_t *bytes)
 {
     *bytes = 0;

@@ -248,6 +248,20 @@ static void missing_parts_are_named(void)
     eng_found_free(list, n);
 }
 
+/* Who would write over one of them asks by file, not by name. */
+static void all_parts_are_its_own(void)
+{
+    gguf_file *f = NULL;
+    char link[256];
+    write_all(at("whole.gguf"), "own");
+    snprintf(link, sizeof link, "%s", at("link.gguf"));
+    CHECK(gguf_open(part("own", 2), &f, err) == 0 && symlink(part("own", 3), link) == 0);
+    for (int i = 1; i <= 3 && f; i++) CHECK(gguf_made_of(f, part("own", i)));
+    CHECK(f && gguf_made_of(f, link) && !gguf_made_of(f, at("whole.gguf")) && !gguf_made_of(f, at("nowhere.gguf")));
+    gguf_close(f);
+    unlink(link);
+}
+
 static void a_part_cut_short_is_named(void)
 {
     write_all(at("whole.gguf"), "cut");
@@ -308,6 +322,7 @@ int main(void)
     RUN(is_found_once);
     RUN(a_scale_lies_in_another_part);
     RUN(missing_parts_are_named);
+    RUN(all_parts_are_its_own);
     RUN(a_part_cut_short_is_named);
     RUN(other_parts_are_refused);
     if (system(rm) != 0) printf("# %s stays\n", dir);

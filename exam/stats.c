@@ -23,7 +23,7 @@ int exam_need(double discordant, double difference)
     return discordant <= 0 ? 0 : n > 1e9 ? 1000000000 : (int)ceil(n);
 }
 
-/* Share of sign patterns whose sum is as far from 0: Fisher 1935, drawn where there are too many to try all. */
+/* Share of sign patterns whose sum is as far from 0 (Fisher 1935), among so many drawn at random and the one at hand. */
 static double flip_test(const double *d, int n)
 {
     enum { DRAWS = 9999 };

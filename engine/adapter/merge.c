@@ -196,12 +196,6 @@ static void put_keys(const merging *g, gguf_writer *w, int type)
     cJSON_free(text);
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char *type, const char *out, bool force,
                     void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
@@ -209,9 +203,9 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
     int as = -1, rc = type ? out_type(type, &as, err) : Q_OK, n_t = m->vocab_only ? 0 : gguf_n_tensors(m->file);
     if (!rc && m->vocab_only) rc = q_fail(err, Q_RANGE, _("%s holds no weights: it is a vocabulary only"), m->path);
     if (!rc) rc = q_no_folder(out, "merged.gguf", err);
-    if (!rc && same_file(out, m->path)) rc = q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the merged model a name of its own"), out);
+    if (!rc && q_same_file(out, m->path)) rc = q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the merged model a name of its own"), out);
     for (int i = 0; i < n && !rc; i++)
-        if (same_file(out, eng_adapter_info_of(what[i].adapter)->path)) rc = q_fail(err, Q_RANGE, _("%s is the adapter itself, which would be lost: give the merged model a name of its own"), out);
+        if (q_same_file(out, eng_adapter_info_of(what[i].adapter)->path)) rc = q_fail(err, Q_RANGE, _("%s is the adapter itself, which would be lost: give the merged model a name of its own"), out);
     if (!rc && !force && lstat(out, &st) == 0) rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), out);
     for (int i = 0; i < n && !rc; i++)
         if (!isfinite(what[i].scale)) rc = q_fail(err, Q_RANGE, _("a scale is a finite number, such as 0.7"));

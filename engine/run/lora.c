@@ -284,11 +284,9 @@ static bool place_read(const char *s, size_t n, place *p)
             between[k] = s[i++];
         else if (i < n)
             return false;
-        if (i == n && isdigit((unsigned char)s[n - 1])) {
-            k++;
-            break;
-        }
     }
+    if (n && !isdigit((unsigned char)s[n - 1]))    /* "1e", "1-": half of a place is none */
+        return false;
     if (k == 1)
         *p = (place){ v[0], v[0], -1, -1 };
     else if (k == 2 && between[0] == '-')

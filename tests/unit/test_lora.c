@@ -383,7 +383,7 @@ static void values_as_text(void)
     static const char *const bad[][2] = {
         { "nobody=1", "loaded: style, other" }, { "style=", "is a list" }, { "style=x", "is a list" }, { "style=101", "-100 to 100" }, { "style@9=1", "layers that are not" },
         { "style@2-1=1", "layers that are not" }, { "style@0e1=1", "has no experts" }, { "style@1e99=1", "experts that are not" }, { "style@e1=1", "is a list" }, { "style@1f2=1", "is a list" },
-        { "style@1e2-3-4=0", "is a list" }, { "style=1,,other=1", "is a list" }, { "=1", "is a list" }, { "style#1=1", "not the one" }, { "inf", "is a list" },
+        { "style@1e2-3-4=0", "is a list" }, { "style@1e=0", "is a list" }, { "style@1-=0", "is a list" }, { "style@1z=0", "is a list" }, { "style@1e2-=0", "is a list" }, { "style=1,,other=1", "is a list" }, { "=1", "is a list" }, { "style#1=1", "not the one" }, { "inf", "is a list" },
     };
     q_buf b = { 0 };
     eng_config *c = config(m, NULL);

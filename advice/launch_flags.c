@@ -134,7 +134,7 @@ static const char *value_of(const adv_launch *p, enum launch_meaning m, char *ou
     case LA_FIT: return "off";
     case LA_THREADS: return number(out, size, p->threads > 0 && (p->gpus == 0 || p->size.in_ram > 0), p->threads);
     case LA_FORM: return "auto";
-    case LA_DEVICE: return !p->known ? "auto" : p->gpus > 0 ? "cuda" : "cpu";
+    case LA_DEVICE: return p->gpus == 0 ? "cpu" : p->known ? "cuda" : "auto";
     default: return switch_of(p, m);
     }
 }

@@ -92,21 +92,21 @@ static bool in_ram(const look *l, adv_launch *p)
 }
 
 /* GPUs of one program: llama-server's are all, ours is one, and that for what kernels/cuda/dev.cu computes. */
-static int gpus_of(const look *l, const adv_launch *p)
+static int gpus_of(const look *l, const eng_energy *e, const adv_launch *p)
 {
     static const char *const ours[] = {"qwen3moe", "qwen3", "qwen2moe", "qwen2", "llama", "glm4moe"};
     if (launch_of(p) != QUORUM || l->m->n_gpu == 0) return l->m->n_gpu;
-    for (size_t i = 0; l->known && i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(l->known->arch, ours[i]) == 0) return 1;
-    return l->known ? 0 : 1;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcmp(e->arch, ours[i]) == 0) return 1;
+    return 0;
 }
 
 /* All of it on as few GPUs as do; a layer is not cut, so each further GPU may leave the bytes of one free. */
-static bool whole(const look *l, adv_launch *p)
+static bool whole(const look *l, const eng_energy *e, adv_launch *p)
 {
     adv_launch_size *s = &p->size;
     uint64_t need = s->weights + s->kv + s->state, sum_has = 0, has = UINT64_MAX;
-    for (int g = 1; g <= gpus_of(l, p); g++) {
+    for (int g = 1; g <= gpus_of(l, e, p); g++) {
         uint64_t bytes = l->m->gpu[g - 1].free;
         has = least(bytes, has);
         sum_has += bytes > ADV_ROOM_GPU ? bytes - ADV_ROOM_GPU : 0;
@@ -126,7 +126,7 @@ static bool whole(const look *l, adv_launch *p)
 static bool split(const look *l, const eng_energy *e, adv_launch *p)
 {
     adv_launch_size *s = &p->size;
-    int g = gpus_of(l, p);
+    int g = gpus_of(l, e, p);
     uint64_t budget = 0, has = UINT64_MAX, experts = e->bytes[ENG_ENERGY_EXPERTS], rest = s->weights - experts + s->kv + s->state;
     for (int i = 0; i < g; i++) {
         uint64_t bytes = l->m->gpu[i].free;
@@ -165,7 +165,7 @@ static int try_type(const look *l, const launch_type *t, const char *type, enum 
     p->n_layer = e.n_layer;
     p->size.kv = (uint64_t)(kv * p->context * p->users);
     p->size.state = e.state_bytes * (uint64_t)p->users * (launch_of(p) == SGLANG ? 2 : 1);
-    *fits = !p->server->gguf ? on_gpus(l, &e, p) : how == WHOLE ? whole(l, p) : how == SPLIT ? split(l, &e, p) : in_ram(l, p);
+    *fits = !p->server->gguf ? on_gpus(l, &e, p) : how == WHOLE ? whole(l, &e, p) : how == SPLIT ? split(l, &e, p) : in_ram(l, p);
     return Q_OK;
 }
 

@@ -108,7 +108,7 @@ typedef struct eng_energy {
     int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */
     int n_recurrent;                         /* of n_layer                                                                */
     int n_ctx;                               /* tokens it was trained for; 0: the file does not say                       */
-    char name[128], type[32];                /* clean text */
+    char name[128], type[32], arch[32];      /* clean text */
 } eng_energy;
 int eng_energy_read(const char *path, eng_energy *out, char *err);                       /* a header only; any GGUF model */
 /* The same with a head behind the layers that foretells one token further (nextn; draft=mtp): of hybrids. */

@@ -410,7 +410,7 @@ static int prove(running *r, char *err)
     phase(r, TCH_PROVING);
     int rc = r->adapter ? Q_OK : eng_adapter_read(r->m, file, &r->adapter, err);
     if (rc == Q_OK)
-        rc = eng_model_adapter_add(r->m, r->adapter, r->name, err);
+        rc = eng_model_adapter_add(r->m, r->adapter, NULL, err);      /* a set may be called 2024, an adapter may not */
     if (rc == Q_OK) {
         r->adapter = NULL;               /* the model's now; its scale is 0 in `before`, which is older */
         eng_config *after = eng_config_new(r->m);

@@ -2,6 +2,8 @@
 #include "base/say.h"
 #include "teach/parts.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +117,10 @@ static bool take(tch_settings *s, const row *r, const char *v)
     case LAYERS: return layers(s, v);
     case BY: return two(v, "tokens", "gate", (bool *)at);
     case LOSS: return two(v, "dpo", "sft", (bool *)at);
-    case SEED: *(uint64_t *)at = strtoull(v, &end, 10); return *v >= '0' && *v <= '9' && !*end;
+    case SEED:
+        errno = 0;
+        *(uint64_t *)at = strtoull(v, &end, 10);
+        return *v >= '0' && *v <= '9' && !*end && errno == 0;
     case PATH: {
         char *path = q_whole_path(v);
         bool fits = strlen(path) < sizeof s->general;
@@ -184,7 +189,7 @@ char *tch_settings_json(const tch_settings *s)
     for (int i = 0; i < ROWS; i++) {
         const row *r = &rows[i];
         const char *at = (const char *)s + r->at;
-        char layer[32];
+        char layer[32], seed[24];
         switch (r->what) {
         case WHOLE: cJSON_AddNumberToObject(j, r->name, *(const int *)at); break;
         case REAL: cJSON_AddNumberToObject(j, r->name, *(const double *)at); break;
@@ -196,7 +201,10 @@ char *tch_settings_json(const tch_settings *s)
             break;
         case BY: cJSON_AddStringToObject(j, r->name, s->by_tokens ? "tokens" : "gate"); break;
         case LOSS: cJSON_AddStringToObject(j, r->name, s->dpo ? "dpo" : "sft"); break;
-        case SEED: cJSON_AddNumberToObject(j, r->name, (double)s->seed); break;
+        case SEED:                       /* as text: a number of JSON has 53 bits, and 0 would stand for nothing said */
+            snprintf(seed, sizeof seed, "%" PRIu64, s->seed);
+            cJSON_AddStringToObject(j, r->name, seed);
+            break;
         case PATH: cJSON_AddStringToObject(j, r->name, at); break;
         }
     }

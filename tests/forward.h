@@ -528,7 +528,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
             ref_add(s, &(weight){ 0 }, &w[KER_W_POST_FFN_NORM], part, xt);
         }
     }
-    const float *head = m->w[0][s->tied ? KER_W_EMBD : KER_W_OUT].f;
+    const float *head = m->w[0][m->w[0][KER_W_OUT].f ? KER_W_OUT : KER_W_EMBD].f;
     for (int t = n > N_TOK ? n - 1 : 0; t < n; t++) {
         double lg[VOCAB];
         ref_norm(x + t * E, m->w[0][KER_W_OUT_NORM].f, E, y);

@@ -75,19 +75,31 @@ static int no_room(int64_t longest, uint64_t need, uint64_t most, char *err)
                   q_bytes_brief(need, a), q_bytes_brief(most, b));
 }
 
+/* Bytes of such a pass, and the smallest stride with which they are no more than `most`, where there is one. */
+static uint64_t need_of(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, room all[64], int *n, int *stride)
+{
+    int layers = p->f->m->n_layer - p->lowest;
+    uint64_t input = (uint64_t)rows * (uint64_t)p->f->m->n_embd * sizeof(float), need = 0;
+    *n = arrays(p, rows, longest, texts, all);
+    for (int i = 0; i < *n; i++) need += all[i].bytes;
+    for (*stride = 1; *stride < layers && need + input * (uint64_t)kept(layers, *stride) > most && kept(layers, *stride + 1) < kept(layers, *stride);) ++*stride;
+    return need + input * (uint64_t)kept(layers, *stride);
+}
+
+/* Whether there is room hangs on this pass alone, not on those before it: what goes through together is the same in a run that was gone on with. */
 int pass_room(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, char *err)
 {
     room all[64];
-    int layers = p->f->m->n_layer - p->lowest, stride = 1;
+    int layers = p->f->m->n_layer - p->lowest, stride, n;
     if (rows <= p->size.rows && longest <= p->size.longest && texts <= p->size.texts) return Q_OK;
-    rows = rows > p->size.rows ? rows : p->size.rows, longest = longest > p->size.longest ? longest : p->size.longest, texts = texts > p->size.texts ? texts : p->size.texts;
-    drop(p);
-    uint64_t input = (uint64_t)rows * (uint64_t)p->f->m->n_embd * sizeof(float), need = 0;
-    int n = arrays(p, rows, longest, texts, all);
-    for (int i = 0; i < n; i++) need += all[i].bytes;
-    while (stride < layers && need + input * (uint64_t)kept(layers, stride) > most && kept(layers, stride + 1) < kept(layers, stride)) stride++;
-    need += input * (uint64_t)kept(layers, stride);
+    uint64_t need = need_of(p, rows, longest, texts, most, all, &n, &stride);
     if (need > most) return no_room(longest, need, most, err);
+    int64_t rows_too = rows > p->size.rows ? rows : p->size.rows, longest_too = longest > p->size.longest ? longest : p->size.longest;
+    int texts_too = texts > p->size.texts ? texts : p->size.texts;
+    if (need_of(p, rows_too, longest_too, texts_too, most, all, &n, &stride) <= most) rows = rows_too, longest = longest_too, texts = texts_too;
+    drop(p);
+    need = need_of(p, rows, longest, texts, most, all, &n, &stride);
+    uint64_t input = (uint64_t)rows * (uint64_t)p->f->m->n_embd * sizeof(float);
     p->own.at = q_alloc(sizeof *p->own.at * (size_t)(n + kept(layers, stride) + 1));
     p->kept = q_alloc(sizeof *p->kept * (size_t)(layers + 1));
     p->between = q_alloc(sizeof *p->between * (size_t)stride);

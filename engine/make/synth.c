@@ -587,5 +587,6 @@ int eng_energy_like(const char *arch, const char *like, const char *type, int n_
     energy_windows(out, cell, energy_near(s->arch, n_layer), s->more.window);
     snprintf(out->name, sizeof out->name, "%s", s->name);
     snprintf(out->type, sizeof out->type, "%s", m->name);
+    snprintf(out->arch, sizeof out->arch, "%s", s->arch);
     return Q_OK;
 }

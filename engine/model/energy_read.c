@@ -37,6 +37,8 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
     snprintf(out->name, sizeof out->name, "%s", b.name);
     out->name[q_utf8_whole(out->name, sizeof out->name - 1)] = 0;
     snprintf(out->type, sizeof out->type, "%s", b.quant);
+    snprintf(out->arch, sizeof out->arch, "%s", b.arch);
+    out->arch[q_utf8_whole(out->arch, sizeof out->arch - 1)] = 0;
     rc = b.params ? check_shape(&b, path, err) : q_fail(err, Q_FORMAT, _("%s holds no weights: there is nothing to count"), path);
     brief_free(&b);
     gguf_close(f);

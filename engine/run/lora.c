@@ -275,6 +275,8 @@ static bool place_read(const char *s, size_t n, place *p)
 {
     int v[4] = { 0 }, k = 0;
     char between[3] = { 0 };
+    if (!n || !isdigit((unsigned char)s[n - 1]))       /* "3-" and "3x" are no places */
+        return false;
     for (size_t i = 0; i < n; k++) {
         if (k == 4 || !isdigit((unsigned char)s[i]))
             return false;
@@ -285,8 +287,6 @@ static bool place_read(const char *s, size_t n, place *p)
         else if (i < n)
             return false;
     }
-    if (n && !isdigit((unsigned char)s[n - 1]))    /* "1e", "1-": half of a place is none */
-        return false;
     if (k == 1)
         *p = (place){ v[0], v[0], -1, -1 };
     else if (k == 2 && between[0] == '-')

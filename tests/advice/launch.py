@@ -106,6 +106,11 @@ def facts():
     yield flags(h)["--cache-type-k"] == flags(h)["--cache-type-v"] == "q8_0" and flags(h)["--ctx-size"] == "65536" and h["kv"] == int(48 * 4 * 128 * 2 * 34 / 32) * 65536, "cells of a byte: %s" % flags(h)
     i = launch("quorum", "--model", "gpt-oss-20b", "--machine", "4090")
     yield flags(i)["--device"] == "cpu" and i["gpus"] == 0, "no GPU of ours computes gpt-oss: %s" % flags(i)
+    for model, device in (("qwen35", "cpu"), ("qwen3moe", "auto")):
+        with gzip.open("tests/golden/engine/%s/model.gguf.gz" % model) as z, open(T + "/golden.gguf", "wb") as to:
+            shutil.copyfileobj(z, to)
+        x = launch("quorum", "--model", T + "/golden.gguf", "--machine", "4090", "--context", "64")
+        yield isinstance(x, dict) and flags(x)["--device"] == device and x["gpus"] == (device != "cpu"), "a file's kind of layers decides too: %s" % x
     o = launch("vllm", "--model", "gpt-oss-120b", "--machine", "h100")
     # the repository's safetensors: github.com/alvarobartt/hf-mem/issues/60
     yield o["type"] == "MXFP4" and abs(o["weights"] / 65248815744 - 1) < .005, "what is not experts is BF16 there: %s" % o["weights"]

@@ -49,7 +49,9 @@ static void merge(model *m, const adapter *a, bool by_expert)
 {
     for (int i = 0; i < a->n; i++) {
         const ker_low *w = &a->low[i];
-        float *f = m->w[w->layer + 1][w->role].f;
+        float *f = m->w[w->layer + 1][w->role].f, **head = &m->w[0][KER_W_OUT].f;
+        size_t all = sizeof *f * (size_t)(w->n_out * w->n_in);
+        if (w->role == KER_W_EMBD && !*head) *head = memcpy(malloc(all), f, all);       /* a tied head stays what it was */
         for (int e = 0; e < w->n_expert; e++) {
             bool own = by_expert && ker_role_of_experts(w->role);
             double s = (double)w->scale * (double)(own ? a->expert[w->layer * m->m.n_expert + e] : a->layer[w->layer + 1]);

@@ -267,7 +267,7 @@ static void a_tenth_of_the_conversations_is_held_out(void)
 static void settings_are_taken_or_refused_by_name(void)
 {
     static const struct { const char *words, *says; } bad[] = { { "stepps=3", "stepps" }, { "steps=0", "steps" }, { "steps=1.5", "steps" }, { "lr=2", "lr" }, { "experts=3:x", "experts" },
-        { "experts=", "experts" }, { "layers=5-2", "layers" }, { "loss=mse", "loss" }, { "attention=maybe", "attention" }, { "rank", "rank" }, { "seed=-1", "seed" } };
+        { "experts=", "experts" }, { "layers=5-2", "layers" }, { "loss=mse", "loss" }, { "attention=maybe", "attention" }, { "rank", "rank" }, { "seed=-1", "seed" }, { "seed=18446744073709551616", "seed" } };
     tch_settings t;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tch_settings_begin(&t);
@@ -280,6 +280,17 @@ static void settings_are_taken_or_refused_by_name(void)
     char *json = tch_settings_json(&t);
     CHECK(strstr(json, "\"layers\":\"2-9\"") && strstr(json, "\"experts\":\"3:5,0:1\""));
     free(json);
+    /* a run that is gone on with has the seed that it was begun with, however large, and 0 too */
+    static const uint64_t seeds[] = { 0, 1, UINT64_C(9007199254740993), UINT64_MAX };
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        tch_settings back;
+        t.seed = seeds[i];
+        json = tch_settings_json(&t);
+        CHECK_MSG(settings_from_json(&back, json, err) == Q_OK && back.seed == t.seed, "%s", err);
+        free(json);
+    }
+    OK(settings_from_json(&t, "{\"seed\":7}", err));        /* as runs before this had it */
+    CHECK(t.seed == 7);
 }
 
 static void the_curve_keeps_its_mean(void)

@@ -121,6 +121,13 @@ static void without_effect_it_says_so(void)
     CHECK_MSG(h.report && !strstr(h.report, "it was learnt") && strstr(h.report, "no difference above noise"), "%s", h.report ? h.report : "");
     CHECK(number(h.report_json, NULL, "learnt") == 0);
     drop(&h);
+    put_set("2024", 3, "a set's name is of digits, an adapter's is not");
+    CHECK_MSG(run("2024", "steps=1 rank=2", model, &h) == Q_OK && h.report && strstr(h.report, "2024"), "%s", err);
+    char *which;
+    OK(tch_undo("2024", &which, err));
+    OK(tch_drop("2024", err));
+    free(which);
+    drop(&h);
 }
 
 static void a_stopped_run_goes_on_to_the_same_bytes(void)

@@ -180,6 +180,26 @@ static void little_memory(void)
     examples_make(eng_model_info(model)->n_vocab);
 }
 
+/* What fits alone fits behind something else that did: a pass of more rows of shorter texts. */
+static void room_is_of_each_pass(void)
+{
+    trn *t = NULL;
+    double loss;
+    trn_options o = options(1);
+    CHECK_INT(trn_new(model, config, first, &o, &t, err), 0);
+    CHECK_INT(t ? trn_loss_of(t, example + 3, 2, true, &loss, err) : -1, 0);
+    o.memory = t ? lows_bytes(t->low) + t->p.own.bytes : 0;
+    CHECK(t && t->p.size.rows > example[0].chosen.n && t->p.size.longest < example[0].chosen.n - 1);
+    trn_free(t);
+    t = NULL;
+    CHECK_INT(trn_new(model, config, first, &o, &t, err), 0);
+    for (int i = 0; i < 2 && t; i++) {
+        CHECK_MSG(trn_loss_of(t, example + 3, 2, true, &loss, err) == 0, "%s", err);
+        CHECK_MSG(trn_loss_of(t, example, 1, true, &loss, err) == 0, "%s", err);
+    }
+    trn_free(t);
+}
+
 static void learns(void)
 {
     trn_options o = options(2);
@@ -542,6 +562,7 @@ int main(void)
     examples_make(eng_model_info(model)->n_vocab);
     RUN(same_bytes);
     RUN(little_memory);
+    RUN(room_is_of_each_pass);
     RUN(learns);
     RUN(killed);
     RUN(damaged);

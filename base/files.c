@@ -137,6 +137,13 @@ bool q_same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+int q_no_input(const char *path, const char *input, char *err)
+{
+    if (!q_same_file(path, input))
+        return Q_OK;
+    return q_fail(err, Q_RANGE, _("%s is read here, and writing over it would lose it: give another name"), path);
+}
+
 int q_no_folder(const char *path, const char *like, char *err)
 {
     struct stat st;

@@ -198,6 +198,10 @@ static int run_logits(const args *a, eng_model *m, eng_config *c, const eng_toke
     logits_job j = { .m = m, .n = t->n, .n_layer = info->n_layer, .n_vocab = info->n_vocab, .max_k = info->n_expert };
     if (!rc && a->routing && info->n_expert == 0)
         rc = q_fail(err, Q_ERR, _("%s has no experts: there is no routing to write"), info->name);
+    if (!rc)
+        rc = q_no_input(a->out, info->path, err);
+    if (!rc && a->routing)
+        rc = q_no_input(a->routing, info->path, err);
     if (!rc && !(j.f = fopen(a->out, "wb")))
         rc = q_fail(err, Q_IO, "%s: %s", a->out, strerror(errno));
     if (!rc && a->routing) {

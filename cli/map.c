@@ -20,11 +20,13 @@ static int columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
 
-static int put_svg(const lab_map *m, const cli_map *o, char *err)
+static int put_svg(const lab_map *m, const cli_map *o, const char *path, char *err)
 {
     q_buf out = { 0 };
     lab_map_svg(m, &out);
-    int rc = cli_put_picture(o->svg, o->force, "map.svg", &out, err);
+    int rc = q_no_input(o->svg, path, err);
+    if (rc == Q_OK)
+        rc = cli_put_picture(o->svg, o->force, "map.svg", &out, err);
     q_buf_free(&out);
     return rc;
 }
@@ -49,7 +51,7 @@ int cli_model_map(const cli_map *o)
     int32_t *window = eng_layer_windows(m, &sinks);
     lab_map map = { e->name, eng_config_label(c.now, &label), e->n_layer, e->n_head, e->n_expert, e->first_moe_layer, e->n_moe_layer, e->n_ctx_train, value, own, &c,
                     recurrent, window, sinks };
-    int rc = o->svg ? put_svg(&map, o, err) : Q_OK;
+    int rc = o->svg ? put_svg(&map, o, e->path, err) : Q_OK;
     if (rc == Q_OK && o->json) {
         lab_map_json(&map, &out);
         q_say_json(stdout, out.p);

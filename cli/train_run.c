@@ -190,6 +190,19 @@ static int free_to_write(const args *a, const char *path, char *err)
     return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
 }
 
+/* Force or not: nothing that is read is written over, and the gradients are not the adapter. */
+static int apart(const args *a, const eng_model *m, char *err)
+{
+    const char *const out[] = { a->out, a->grad };
+    int rc = a->grad && (strcmp(a->grad, a->out) == 0 || q_same_file(a->grad, a->out)) ? q_fail(err, Q_RANGE, _("--out and --grad are one file: give each a name of its own")) : Q_OK;
+    for (int i = 0; i < 2 && out[i]; i++) {
+        if (!rc) rc = q_no_input(out[i], eng_model_info(m)->path, err);
+        if (!rc) rc = q_no_input(out[i], a->init, err);
+        for (int k = 0; k < a->n_batch && !rc; k++) rc = q_no_input(out[i], a->batch[k], err);
+    }
+    return rc;
+}
+
 /* b: [n_batch], in turn. */
 static int steps(args *a, eng_model *m, const eng_config *c, const eng_adapter *init, const batch *b, char *err)
 {
@@ -232,6 +245,7 @@ int cmd_train(int argc, char **argv)
     if (!rc) rc = free_to_write(&a, a.grad, err);
     for (; n < a.n_batch && !rc; n += !rc) rc = batch_read(a.batch[n], a.o.loss == TRN_DPO, &b[n], err);
     if (!rc && cli_open(a.model, &a.sets, a.o.threads, &m, &c, err) != 0) rc = Q_ERR, m = NULL, c = NULL;
+    if (!rc) rc = apart(&a, m, err);
     if (!rc) rc = eng_adapter_read(m, a.init, &init, err);
     if (!rc) rc = steps(&a, m, c, init, b, err);
     eng_adapter_free(init);

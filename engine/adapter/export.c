@@ -13,9 +13,11 @@ int eng_adapter_export(const eng_model *m, const char *path, const char *out, bo
     size_t n = strlen(out);
     bool from_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode), to_gguf = from_folder || (n > 5 && strcmp(out + n - 5, ".gguf") == 0);
     if (m->vocab_only) return q_fail(err, Q_RANGE, _("%s holds no weights: it is a vocabulary only"), m->path);
-    if (gguf_made_of(m->file, out)) return q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the adapter a name of its own"), out);
+    int rc = gguf_no_input(m->file, out, err);
+    if (!rc) rc = q_no_input(out, path, err);
+    if (rc) return rc;
     eng_adapter *ad = lows_new(path);
-    int rc = from_folder ? lows_from_peft(ad, m, err) : lows_from_gguf(ad, m, false, err);
+    rc = from_folder ? lows_from_peft(ad, m, err) : lows_from_gguf(ad, m, false, err);
     if (!rc) rc = lows_finish(ad, err);
     ad->base_id = 0;
     if (!rc) rc = to_gguf ? eng_adapter_write_gguf(ad, out, force, err) : eng_adapter_write_peft(ad, m, out, force, err);

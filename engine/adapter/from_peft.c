@@ -23,6 +23,7 @@ typedef struct folder {
     const arch *a;                     /* NULL without m */
     peft_config c;
     st_file *f;
+    int experts;                       /* without m: of modules that are one expert's, one more than the highest number */
 } folder;
 
 typedef struct change {                /* one module's or parameter's */
@@ -171,7 +172,7 @@ static int add_role(const folder *f, const change *c, int which, int64_t first, 
     char called[Q_ERRLEN / 2];
     eng_low s = { .role = c->at.role[which], .layer = c->at.layer, .n_in = turned ? c->b->ne[0] : c->a->ne[1], .n_out = n_out };
     n = s.rank = kept(f, c, which, first, n_out, dim, keep);
-    s.n_expert = one ? (f->m ? f->m->ker.n_expert : c->at.expert + 1) : c->experts;
+    s.n_expert = one ? (f->m ? f->m->ker.n_expert : f->experts) : c->experts;
     snprintf(called, sizeof called, "%.120s: %.120s", f->ad->path, c->name);
     low_own *has = one ? lows_find(f->ad, s.role, s.layer) : NULL;
     float *a = has ? has->a : NULL, *b = has ? has->b : NULL, factor = 1;
@@ -301,6 +302,20 @@ static int one_tensor(const folder *f, const st_tensor *t, char *err)
 
 /* ---- the folder ---- */
 
+/* Without the model its number of experts is what the names go up to. */
+static int experts_named(const folder *f)
+{
+    char module[NAME];
+    int n = 0, depth;
+    for (int i = 0; i < st_count(f->f); i++) {
+        change c;
+        if (split_name_of(st_at(f->f, i)->name, module, &depth) < 0) continue;
+        snprintf(c.name, sizeof c.name, "%.*s.weight", NAME - 20, module);
+        if (module_find(f->a, c.name, &c.at) && c.at.expert >= n) n = c.at.expert + 1;
+    }
+    return n;
+}
+
 static char *last_name(const char *path)
 {
     size_t n = strlen(path);
@@ -326,6 +341,7 @@ int lows_from_peft(eng_adapter *ad, const eng_model *m, char *err)
     if (rc == Q_NOTFOUND)
         rc = pickled ? q_fail(err, Q_RANGE, _("%s holds its weights as PyTorch pickles them (adapter_model.bin), which only running a program can read: save it as adapter_model.safetensors"), ad->path)
                      : q_fail(err, Q_FORMAT, _("%s holds no adapter_model.safetensors: the folder is not complete, fetch it again"), ad->path);
+    f.experts = rc || m ? 0 : experts_named(&f);
     for (int i = 0; !rc && i < st_count(f.f); i++) rc = one_tensor(&f, st_at(f.f, i), err);
     if (!rc) {
         const char *note = st_note(f.f, "quorum.adapter.provenance");

@@ -203,7 +203,7 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
     int as = -1, rc = type ? out_type(type, &as, err) : Q_OK, n_t = m->vocab_only ? 0 : gguf_n_tensors(m->file);
     if (!rc && m->vocab_only) rc = q_fail(err, Q_RANGE, _("%s holds no weights: it is a vocabulary only"), m->path);
     if (!rc) rc = q_no_folder(out, "merged.gguf", err);
-    if (!rc && gguf_made_of(m->file, out)) rc = q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the merged model a name of its own"), out);
+    if (!rc && gguf_no_input(m->file, out, err)) rc = q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the merged model a name of its own"), out);
     for (int i = 0; i < n && !rc; i++)
         if (q_same_file(out, eng_adapter_info_of(what[i].adapter)->path)) rc = q_fail(err, Q_RANGE, _("%s is the adapter itself, which would be lost: give the merged model a name of its own"), out);
     if (!rc && !force && lstat(out, &st) == 0) rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), out);

@@ -602,11 +602,11 @@ size_t gguf_size(const gguf_file *f)
     return n;
 }
 int gguf_parts(const gguf_file *f) { return 1 + f->n_more; }
-bool gguf_made_of(const gguf_file *f, const char *path)
+int gguf_no_input(const gguf_file *f, const char *path, char *err)
 {
-    bool is = q_same_file(f->path, path);
-    for (int i = 0; i < f->n_more; i++) is = is || q_same_file(f->more[i]->path, path);
-    return is;
+    int rc = q_no_input(path, f->path, err);
+    for (int i = 0; i < f->n_more && !rc; i++) rc = q_no_input(path, f->more[i]->path, err);
+    return rc;
 }
 const void *gguf_pages(const gguf_file *f, int part, size_t *bytes)
 {

@@ -49,7 +49,7 @@ void gguf_close(gguf_file *);
 const char *gguf_path(const gguf_file *);          /* of a split model: its first part's */
 size_t gguf_size(const gguf_file *);               /* of all parts together */
 int gguf_parts(const gguf_file *);                 /* files that it is made of: 1 */
-bool gguf_made_of(const gguf_file *, const char *path);   /* whether that file, under whatever name, is it or one of its parts: who writes there loses it */
+int gguf_no_input(const gguf_file *, const char *path, char *err);     /* q_no_input of it and each of its parts */
 /* The tensors of part 0, 1, ... as they are mapped, with what lies between them; NULL: there is no such part. */
 const void *gguf_pages(const gguf_file *, int part, size_t *bytes);
 const void *gguf_bytes(const gguf_file *);         /* all of the file, or of its first part; gguf_data_offset says where tensors begin */

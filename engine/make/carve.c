@@ -390,8 +390,8 @@ int eng_carve(const char *in, const char *recipe, const char *out, bool force,
     if (rc == Q_OK && !force) rc = check_source(&c, in, err);
     if (rc == Q_OK) rc = gguf_open(in, &c.src, err);
     if (rc == Q_OK) rc = arch_is(c.src, "llama", _("a dense llama model"), err);
-    if (rc == Q_OK && (gguf_made_of(c.src, out) || gguf_made_of(c.rec, out)))
-        rc = q_fail(err, Q_RANGE, _("%s is what this would be made of, and would be lost: give the result a name of its own"), out);
+    if (rc == Q_OK) rc = gguf_no_input(c.src, out, err);
+    if (rc == Q_OK) rc = gguf_no_input(c.rec, out, err);
     if (rc == Q_OK) {
         c.w = gguf_writer_new();
         rc = put_all(&c, err);

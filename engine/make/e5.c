@@ -381,7 +381,7 @@ static int convert(e5 *c, const char *out, char *err)
 int eng_convert_e5(const char *in, const char *out, void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
     e5 c = {.path = in, .w = gguf_writer_new()};
-    int rc = q_same_file(in, out) ? q_fail(err, Q_RANGE, _("%s is what this would be made of, and would be lost: give the result a name of its own"), out) : Q_OK;
+    int rc = q_no_input(out, in, err);
     if (!rc) rc = q_read_file(in, &c.file, MOST_BYTES, err);
     if (!rc) rc = convert(&c, out, err);
     if (!rc) rc = gguf_write(c.w, out, progress, user, err);

@@ -93,8 +93,8 @@ static void refusals(void)
     expect_refusal(true, "rope_freqs.weight");
     /* neither of its two files is written over */
     make_source(false);
-    CHECK(eng_carve(source, recipe, source, true, NULL, NULL, err) == Q_RANGE && strstr(err, "would be lost"));
-    CHECK(eng_carve(source, recipe, recipe, true, NULL, NULL, err) == Q_RANGE && strstr(err, "would be lost"));
+    CHECK(eng_carve(source, recipe, source, true, NULL, NULL, err) == Q_RANGE && strstr(err, "would lose it"));
+    CHECK(eng_carve(source, recipe, recipe, true, NULL, NULL, err) == Q_RANGE && strstr(err, "would lose it"));
     CHECK_MSG(eng_carve(source, recipe, out, true, NULL, NULL, err) == Q_OK, "%s", err);
     make_source(true);
     /* the two files exchanged */

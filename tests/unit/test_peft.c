@@ -89,6 +89,9 @@ static void shared_folders(void)
             char *folder = q_printf("../shared/data/lora/%s/peft/%s", names[i], rows[k].folder), *gguf = q_printf("../shared/data/lora/%s/adapters/%s.gguf", names[i], rows[k].gguf), *out = in("x.gguf");
             eng_adapter *x = NULL, *y = NULL, *z = NULL;
             if (util_exists(folder)) {
+                q_buf alone = { 0 };                                                    /* looked at without its model */
+                CHECK_MSG(eng_adapter_describe(folder, false, &alone, err) == 0, "%s", err);
+                q_buf_free(&alone);
                 CHECK_MSG(eng_adapter_read(m, folder, &x, err) == 0, "%s", err);
                 CHECK_MSG(eng_adapter_read(m, gguf, &y, err) == 0, "%s", err);
                 if (x && y) same_change(folder, x, y, rows[k].exact);

@@ -1,6 +1,7 @@
 /* base/files: whole files and directories, and the memory that is free. */
 #include "base/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -137,9 +138,25 @@ bool q_same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* One of a folder's files; what ends with .gguf was made of them. */
+static bool in_folder(const char *path, const char *folder)
+{
+    DIR *d = opendir(folder);
+    bool is = false;
+    for (struct dirent *e; d && !is && (e = readdir(d)) != NULL;) {
+        size_t n = strlen(e->d_name);
+        if (n > 5 && strcmp(e->d_name + n - 5, ".gguf") == 0) continue;
+        char *file = q_printf("%s/%s", folder, e->d_name);
+        is = q_same_file(path, file);
+        free(file);
+    }
+    if (d) closedir(d);
+    return is;
+}
+
 int q_no_input(const char *path, const char *input, char *err)
 {
-    if (!q_same_file(path, input))
+    if (!q_same_file(path, input) && !in_folder(path, input))
         return Q_OK;
     return q_fail(err, Q_RANGE, _("%s is read here, and writing over it would lose it: give another name"), path);
 }

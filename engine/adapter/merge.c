@@ -206,6 +206,7 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
     if (!rc && gguf_no_input(m->file, out, err)) rc = q_fail(err, Q_RANGE, _("%s is the base itself, which would be lost: give the merged model a name of its own"), out);
     for (int i = 0; i < n && !rc; i++)
         if (q_same_file(out, eng_adapter_info_of(what[i].adapter)->path)) rc = q_fail(err, Q_RANGE, _("%s is the adapter itself, which would be lost: give the merged model a name of its own"), out);
+    for (int i = 0; i < n && !rc; i++) rc = q_no_input(out, eng_adapter_info_of(what[i].adapter)->path, err);
     if (!rc && !force && lstat(out, &st) == 0) rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), out);
     for (int i = 0; i < n && !rc; i++)
         if (!isfinite(what[i].scale)) rc = q_fail(err, Q_RANGE, _("a scale is a finite number, such as 0.7"));

@@ -312,6 +312,7 @@ static void one_sentence_each(void)
     CHECK(eng_convert_folder(folder, "Q3_K", out, false, NULL, NULL, err) == Q_RANGE && strstr(err, "Q8_0"));
     CHECK(symlink("/nowhere/at/all", link) == 0 && eng_convert_folder(folder, NULL, link, false, NULL, NULL, err) == Q_RANGE && strstr(err, "--force"));
     CHECK(eng_convert_folder(folder, NULL, dir, true, NULL, NULL, err) == Q_RANGE && strstr(err, "is a folder"));
+    CHECK(eng_convert_folder(folder, NULL, file, true, NULL, NULL, err) == Q_RANGE && strstr(err, "is read here"));        /* by force either */
     CHECK(eng_convert_folder(dir, NULL, out, false, NULL, NULL, err) == Q_FORMAT && strstr(err, "config.json"));
     CHECK(truncate(file, 20000) == 0 && eng_convert_folder(folder, NULL, out, false, NULL, NULL, err) == Q_FORMAT && strstr(err, "beyond the end"));
     CHECK(unlink(file) == 0 && eng_convert_folder(folder, NULL, out, false, NULL, NULL, err) == Q_FORMAT && strstr(err, "no model.safetensors"));

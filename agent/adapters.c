@@ -28,21 +28,13 @@ static char *without(const prov_config *c, const char *name)
     return q_buf_take(&out);
 }
 
-/* "style 0.7" or "style@0-11 0" into the present value. */
-static void scale(agt *a, const char *where, const char *value)
+char *adapters_scaled(const prov_config *c, const char *name, const char *scale)
 {
-    pthread_mutex_lock(&a->shown.mu);
-    prov_config *c = a->shown.cfg ? prov_config_copy(a->shown.cfg) : NULL;
-    pthread_mutex_unlock(&a->shown.mu);
-    if (!c) {
-        note(&a->events, AGT_ERROR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
-        return;
-    }
-    char *rest = without(c, strchr(where, '@') ? NULL : where), *all = q_printf("%s%s%s=%s", rest, *rest ? "," : "", where, value);
-    desk_edit(&a->desk, EDIT_SET, 0, "lora.scale", all);
-    free(all);
+    char *rest = without(c, strchr(name, '@') ? NULL : name);
+    if (!scale) return *rest ? rest : (free(rest), q_strdup("none"));
+    char *all = q_printf("%s%s%s=%s", rest, *rest ? "," : "", name, scale);
     free(rest);
-    prov_config_free(c);
+    return all;
 }
 
 /* ---- the engine's lane ---- */
@@ -118,13 +110,10 @@ void adapters_load(agt *a, const char *what)
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else {
-        char *rest = without(a->seat.cfg, NULL), num[32];
+        char num[32];
         q_knob_number(num, scaled ? x : 1);
-        char *all = q_printf("%s%s%s=%s", rest, *rest ? "," : "", name, num);
-        desk_edit(&a->desk, EDIT_SET, 0, "lora.scale", all);
+        desk_edit(&a->desk, EDIT_LORA, 0, name, num);
         note(&a->events, AGT_INFO, _("the adapter %s is loaded and acts at %s: /lora scale %s NUMBER changes that, /lora off %s takes it away"), name, num, name, name);
-        free(all);
-        free(rest);
     }
     free(name);
     free(path);
@@ -132,15 +121,14 @@ void adapters_load(agt *a, const char *what)
 
 void adapters_off(agt *a, const char *name)
 {
-    char err[Q_ERRLEN], *rest = without(a->seat.cfg, name);
+    char err[Q_ERRLEN];
     int rc = prov_adapter_drop(a->seat.who, name, err);
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else {
-        desk_edit(&a->desk, EDIT_SET, 0, "lora.scale", *rest ? rest : "none");
+        desk_edit(&a->desk, EDIT_LORA, 0, name, NULL);
         note(&a->events, AGT_INFO, _("the adapter %s is gone from memory; its file stays"), name);
     }
-    free(rest);
 }
 
 static void act(agt *a, const job *j)
@@ -172,7 +160,7 @@ static void lora(agt *a, const job *j)
     else if (strcmp(verb, "scale") == 0 && *rest && rest[name]) {
         char *value = rest + name + strspn(rest + name, " \t=");
         rest[name] = 0;
-        scale(a, rest, value);
+        desk_edit(&a->desk, EDIT_LORA, 0, rest, value);   /* of what lora.scale is when its turn comes */
     } else
         note(&a->events, AGT_ERROR, _("/lora lists; /lora load FILE[=SCALE], scale NAME NUMBER, scale NAME@LAYERS NUMBER, off NAME"));
     free(verb);

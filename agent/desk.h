@@ -43,7 +43,8 @@ struct job {
 };
 
 enum edit_kind { EDIT_SET, EDIT_NUDGE, EDIT_TOGGLE, EDIT_PAST /* delta: the number that /history gives it */,
-                 EDIT_LIST /* value: a NAME=VALUE a line, all or none */, EDIT_BRAIN /* the same: its settings; name */ };
+                 EDIT_LIST /* value: a NAME=VALUE a line, all or none */, EDIT_BRAIN /* the same: its settings; name */,
+                 EDIT_LORA /* name: an adapter, or NAME@WHERE of it; value: its scale there, NULL: it is out of lora.scale */ };
 typedef struct edit {                    /* a change of the engine's configuration */
     struct edit *next;
     enum edit_kind kind;

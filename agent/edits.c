@@ -46,7 +46,10 @@ static char *meaning(agt *a, const prov_config *c, enum q_effect e, bool adapter
                                      "from the next answer; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells), cells);
 }
 
-/* One edit on one configuration; *name and *value say what it came to. */
+/* An edit of one knob. */
+static bool of_one(const edit *e) { return e->kind == EDIT_SET || e->kind == EDIT_NUDGE || e->kind == EDIT_LORA; }
+
+/* One such edit on one configuration; *name and *value say what it came to. */
 static int edited(agt *a, const edit *e, prov_config *c, char **name, char **value, char *err)
 {
     q_buf b = { 0 };
@@ -58,10 +61,13 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
         else
             prov_config_nudge_k(c, e->delta);
-    } else
-        rc = prov_config_set(c, e->name, e->value, err);
+    } else {
+        char *all = e->kind == EDIT_LORA ? adapters_scaled(c, e->name, e->value) : NULL;
+        rc = prov_config_set(c, all ? "lora.scale" : e->name, all ? all : e->value, err);
+        free(all);
+    }
     if (rc == Q_OK) {
-        *name = q_strdup(e->kind == EDIT_NUDGE ? "experts.k" : e->name);
+        *name = q_strdup(e->kind == EDIT_NUDGE ? "experts.k" : e->kind == EDIT_LORA ? "lora.scale" : e->name);
         *value = q_strdup(prov_config_get(c, *name, &b));
     }
     q_buf_free(&b);
@@ -155,7 +161,7 @@ static prov_config *changed(agt *a, const edit *e, char **name, char **value, in
     char *caption = NULL;
     *to = -1;
     *rc = Q_OK;
-    if (e->kind == EDIT_SET || e->kind == EDIT_NUDGE) {
+    if (of_one(e)) {
         c = prov_config_copy(a->seat.cfg);
         *rc = edited(a, e, c, name, value, err);
         return c;
@@ -216,7 +222,7 @@ static void take(agt *a, const edit *e, prov_config *c, int to, int step)
             q_buf said = { 0 };
             listed(a->seat.home, e->value, &said, err);
             q_buf_free(&said);
-        } else if (e->kind == EDIT_SET || e->kind == EDIT_NUDGE)
+        } else if (of_one(e))
             edited(a, e, a->seat.home, &name, &value, err);
         free(name);
         free(value);

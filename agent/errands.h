@@ -121,6 +121,8 @@ extern const job_row job_trace;          /* text: the file; number 1: it may be 
 /* ---- adapters.c: engine's thread, a model is loaded; what comes of it is noted ---- */
 void adapters_load(agt *, const char *what);     /* FILE or FILE=SCALE */
 void adapters_off(agt *, const char *name);
+/* c's lora.scale with that for an adapter (NAME, or NAME@WHERE); scale NULL: without it. malloc'ed. Any thread. */
+char *adapters_scaled(const prov_config *c, const char *name, const char *scale);
 
 /* ---- teach.c ---- */
 extern const job_row job_teach_add;      /* long; text: "add FILE [to NAME]" */

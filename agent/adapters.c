@@ -31,8 +31,7 @@ static char *without(const prov_config *c, const char *name)
 char *adapters_scaled(const prov_config *c, const char *name, const char *scale)
 {
     char *rest = without(c, strchr(name, '@') ? NULL : name);
-    if (!scale) return *rest ? rest : (free(rest), q_strdup("none"));
-    char *all = q_printf("%s%s%s=%s", rest, *rest ? "," : "", name, scale);
+    char *all = scale ? q_printf("%s%s%s=%s", rest, *rest ? "," : "", name, scale) : q_strdup(*rest ? rest : "none");
     free(rest);
     return all;
 }

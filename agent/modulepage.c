@@ -114,17 +114,9 @@ static void keep(agt *a, const char *key, const strings *names)
     q_buf_free(&b);
 }
 
-static int at(const strings *s, const char *name)
-{
-    for (int i = 0; i < s->n; i++)
-        if (strcmp(s->v[i], name) == 0)
-            return i;
-    return -1;
-}
-
 static void take_off(strings *s, const char *name)
 {
-    int i = at(s, name);
+    int i = strings_at(s, name);
     if (i < 0)
         return;
     free(s->v[i]);
@@ -154,20 +146,20 @@ static void on(agt *a, char *const *word, int n, bool only)
     for (int i = 0; i < n && good; i++) {
         module m;
         char *name = meant(a, word[i]);
-        good = name && at(&now, name) < 0;
+        good = name && strings_at(&now, name) < 0;
         if (name && !good)
             note(&a->events, AGT_INFO, _("module %s is on already"), name);
         if (good && (good = module_read(name, &m, err) == Q_OK)) {
             strings_add(&now, q_strdup(name));
             strings_add(&fresh, q_strdup(name));
             module_free(&m);
-        } else if (name && at(&now, name) < 0)
+        } else if (name && strings_at(&now, name) < 0)
             note(&a->events, AGT_ERROR, "%s", err);
         free(name);
     }
     if (good) {
         for (int i = 0; i < was.n && only; i++)
-            if (at(&now, was.v[i]) < 0) {
+            if (strings_at(&now, was.v[i]) < 0) {
                 note(&a->events, AGT_INFO, _("module %s is off"), was.v[i]);
                 take_off(&a->seat.modules.given, was.v[i]);
             }
@@ -193,8 +185,8 @@ static void off(agt *a, char *const *word, int n)
     modules_on(a, &now);
     bool all = n == 1 && (strcmp(word[0], "all") == 0 || strcmp(word[0], "все") == 0), any = false;
     for (int i = 0; i < (all ? now.n : n);) {
-        char *name = all || at(&now, word[i]) >= 0 ? q_strdup(all ? now.v[0] : word[i]) : meant(a, word[i]);
-        bool was = name && at(&now, name) >= 0;
+        char *name = all || strings_at(&now, word[i]) >= 0 ? q_strdup(all ? now.v[0] : word[i]) : meant(a, word[i]);
+        bool was = name && strings_at(&now, name) >= 0;
         if (was) {
             note(&a->events, AGT_INFO, _("module %s is off"), name);
             take_off(&now, name);
@@ -220,7 +212,7 @@ static void order(agt *a, char *const *word, int n)
     for (int i = 0; i < n && !plain && good; i++) {
         char *name = meant(a, word[i]);
         good = name != NULL;
-        if (name && at(&names, name) < 0)
+        if (name && strings_at(&names, name) < 0)
             strings_add(&names, q_strdup(name));
         free(name);
     }
@@ -257,7 +249,7 @@ static void edited(agt *a, const job *j)
     else {
         strings now = { 0 };
         modules_on(a, &now);
-        if (at(&now, name) < 0)
+        if (strings_at(&now, name) < 0)
             note(&a->events, AGT_INFO, _("module %s can be read, %d tokens; it is off: /module on %s"), name, a->seat.who ? prompt_count(a->seat.who, m.text, strlen(m.text)) : 0, name);
         else
             said_of(a, &m);

@@ -18,20 +18,12 @@ static void names_of(const char *text, strings *out)
     }
 }
 
-static int place_in(const strings *s, const char *name)
-{
-    for (int i = 0; i < s->n; i++)
-        if (strcmp(s->v[i], name) == 0)
-            return i;
-    return -1;
-}
-
 void modules_on(agt *a, strings *out)
 {
     char *kept = settings_get(&a->settings, "modules.on");
     names_of(kept, out);
     for (int i = 0; i < a->seat.modules.given.n; i++)
-        if (place_in(out, a->seat.modules.given.v[i]) < 0)
+        if (strings_at(out, a->seat.modules.given.v[i]) < 0)
             strings_add(out, q_strdup(a->seat.modules.given.v[i]));
     free(kept);
 }
@@ -39,7 +31,7 @@ void modules_on(agt *a, strings *out)
 /* As it stands in a prompt; sorted by insertion: there are few, and the order has a list beside it. */
 static bool before(const strings *order, const module *x, const module *y)
 {
-    int p = place_in(order, x->name), q = place_in(order, y->name);
+    int p = strings_at(order, x->name), q = strings_at(order, y->name);
     if ((x->when.n > 0) != (y->when.n > 0))
         return !x->when.n;
     if (p != q)
@@ -97,7 +89,7 @@ int modules_all(agt *a, module **v, bool **on, int *n, int *over, char *err)
         }
     *on = q_alloc((size_t)*n + 1);
     for (int i = 0; i < *n; i++)
-        (*on)[i] = place_in(&names, (*v)[i].name) >= 0;
+        (*on)[i] = strings_at(&names, (*v)[i].name) >= 0;
     strings_free(&names);
     strings_free(&order);
     return Q_OK;
@@ -133,7 +125,7 @@ static int knob_at(const module_knob *v, int n, const char *name)
 /* Said once a process: it would stand above every answer. */
 static void once(agt *a, enum agt_level level, char *text)
 {
-    if (place_in(&a->seat.modules.told, text) >= 0) {
+    if (strings_at(&a->seat.modules.told, text) >= 0) {
         free(text);
         return;
     }

@@ -77,6 +77,14 @@ void strings_add(strings *s, char *taken)
     s->v[s->n++] = taken;
 }
 
+int strings_at(const strings *s, const char *name)
+{
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->v[i], name) == 0)
+            return i;
+    return -1;
+}
+
 void strings_free(strings *s)
 {
     for (int i = 0; i < s->n; i++)

@@ -7,6 +7,7 @@
 
 typedef struct strings { char **v; int n, cap; } strings;
 void strings_add(strings *, char *taken);
+int strings_at(const strings *, const char *name);            /* where it stands in the list; -1: nowhere */
 void strings_free(strings *);
 
 enum { NEAR_NOT = 99 };

@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_word(const char *word, size_t n, const char *en, const char *ru)
+{
+    return (strlen(en) == n && strncmp(word, en, n) == 0) || (strlen(ru) == n && strncmp(word, ru, n) == 0);
+}
+
 static bool go(void *user) { return !desk_stopped(&((agt *)user)->desk, LANE_LONG); }
 
 /* "add FILE [to NAME]". */
@@ -105,7 +110,7 @@ static void teach(agt *a, const job *j)
     size_t n = strcspn(j->text, " \t\n");
     const char *rest = j->text + n + strspn(j->text + n, " \t\n");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if ((strlen(words[i].en) == n && strncmp(words[i].en, j->text, n) == 0) || (strlen(words[i].ru) == n && strncmp(words[i].ru, j->text, n) == 0)) {
+        if (is_word(j->text, n, words[i].en, words[i].ru)) {
             words[i].run(a, rest);
             return;
         }
@@ -116,11 +121,6 @@ const job_row job_teach_add = { .name = "teach add", .lane = LANE_LONG, .end = E
 const job_row job_teach = { .name = "teach", .lane = LANE_QUICK, .end = END_CARRIED, .run = teach };
 
 /* ---- what is typed: what is asked at once is answered at once, what reads or writes files is a job ---- */
-static bool is_word(const char *word, size_t n, const char *en, const char *ru)
-{
-    return (strlen(en) == n && strncmp(word, en, n) == 0) || (strlen(ru) == n && strncmp(word, ru, n) == 0);
-}
-
 void teach_command(agt *a, const agt_command *c, char *args)
 {
     size_t n = strcspn(args, " \t\n");

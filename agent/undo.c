@@ -68,14 +68,6 @@ static int one(agt *a, const mem_call *c, char *err)
     return rc;
 }
 
-static bool among(const strings *s, const char *path)
-{
-    for (int i = 0; i < s->n; i++)
-        if (strcmp(s->v[i], path) == 0)
-            return true;
-    return false;
-}
-
 typedef struct taking { q_buf b; strings stays; cJSON *all; int back; } taking;
 
 /* The files of one answer, the newest change first. */
@@ -86,7 +78,7 @@ static void take_back(agt *a, mem_calls *l, taking *t)
         mem_call *c = &l->v[i];
         if (!*c->path || !c->kept || c->undone)
             continue;
-        bool older = among(&t->stays, c->path);
+        bool older = strings_at(&t->stays, c->path) >= 0;
         int rc = older ? Q_RANGE : one(a, c, err);
         if (rc == Q_OK) {
             t->back++;

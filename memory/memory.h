@@ -175,7 +175,7 @@ void mem_messages_free(mem_messages *);
 /* ================= modules ================= */
 /* Which named texts (agent/module.h) stood in the system text of an answer, in their order: names and hashes, never their words; gone with the
  * answer. put: once an answer, when it has its row; nothing where n is 0. */
-typedef struct mem_module { char *name, *hash; int tokens; } mem_module;
+typedef struct mem_module { char *name, *hash; int tokens; char *adapter, *scale; } mem_module;      /* "": it brought no adapter; scale: "0.7,@1=0", as lora.scale has it */
 typedef struct mem_modules { mem_module *v; int n; } mem_modules;
 int mem_modules_put(mem_store *, int64_t message, const mem_module *v, int n, char *err);
 int mem_modules_of(mem_store *, int64_t message, mem_modules *out, char *err);

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -198,6 +199,16 @@ void cli_say_event(cJSON *o)
     fflush(stdout);
     cJSON_free(s);
     cJSON_Delete(o);
+}
+
+int cli_may_put(const char *path, bool force, char *err)
+{
+    if (!force && access(path, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path);
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? q_strndup(path, (size_t)(slash - path) + 1) : q_strdup(".");
+    int rc = access(dir, W_OK) != 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
+    free(dir);
+    return rc;
 }
 
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)

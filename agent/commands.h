@@ -113,8 +113,8 @@
       N_("one question answered several times, and what most of the short answers say"), .needs = true, .complete = AGT_COMPLETE_ASSIGN) \
     X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
-    X(advise, JOB(advise), "совет", N_("[NAME or FILE]"), \
-      N_("where a model lies on this machine, what k costs here, and which published one would be better"), .complete = AGT_COMPLETE_MODEL) \
+    X(advise, BOTH(ADVISE, advise), "совет", N_("[NAME or FILE]"), \
+      N_("which published model suits this machine best, and what the loaded one takes of it at each k; a name: of that file"), .key = "Ctrl-X a", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
     X(token, JOB(token), "токен", N_("[@ANSWER] [N]"), \

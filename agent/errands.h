@@ -14,7 +14,11 @@ extern const job_row job_delete_here, job_rename_here;   /* engine's: of the pre
 
 /* ---- lists.c: quick ---- */
 extern const job_row job_why;            /* id: a conversation; why its last answer was fed what it was */
-extern const job_row job_retrieval, job_names, job_energy, job_costs, job_advise;
+extern const job_row job_retrieval, job_names, job_energy, job_costs;
+
+/* ---- advise.c: quick ---- */
+extern const job_row job_advise;         /* text: "text", or a file that it is of */
+extern const job_row job_advice;         /* number 1: the machine is measured anew */
 
 /* ---- map.c: quick ---- */
 extern const job_row job_map;            /* text: a file for the SVG; number 1: it may be written over */

@@ -228,13 +228,17 @@ static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
 
 static void teach(agt *a, const agt_command *c, char *args) { teach_command(a, c, args); }
 
-static void energy(agt *a, const agt_command *c, char *args)
+/* A page of what is named, else the panel. */
+static void page_or_panel(agt *a, const agt_command *c, const job_row *page, char *args)
 {
     if (*args)
-        desk_post(&a->desk, &job_energy, 0, 0, args, NULL);
+        desk_post(&a->desk, page, 0, 0, args, NULL);
     else
         note_ui(&a->events, c->action, args);
 }
+
+static void energy(agt *a, const agt_command *c, char *args) { page_or_panel(a, c, &job_energy, args); }
+static void advise(agt *a, const agt_command *c, char *args) { page_or_panel(a, c, &job_advise, args); }
 
 static void experiment(agt *a, const agt_command *c, char *args)
 {

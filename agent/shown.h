@@ -23,9 +23,11 @@ typedef struct shown_model {
     bool sinks;
     lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
+    agt_advice advice;                   /* as it was asked for last; n 0: not yet. Its machine stays measured when another model comes */
     bool elsewhere;                      /* it computes on a GPU */
     bool calls;                          /* it can be offered tools */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread */
+    uint64_t added_params, added_bytes;  /* of a token, by adapters that act */
 } shown_model;
 
 /* A knob that was turned in this conversation: token 0: it was not. alone: nothing else was, from the configuration with the

@@ -2,6 +2,8 @@
  * otherwise idle machine; prints one JSON object or a few lines. It never changes a setting of the machine. */
 #include "base/say.h"
 #include "cli/common.h"
+#include "engine/adapter.h"
+#include "exam/exam.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -12,6 +14,12 @@ const cli_command cli_bench = { "bench", N_(
     "quorum bench -m F [-p 512] [-n 32] [-t THREADS] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
     "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
     "    the best of REPEAT runs counts\n"
+    "quorum bench [-m F]... --sweep NAME=V,V,... [--sweep NAME=V,V,...] [-p 512] [-n 32] [-t THREADS] [-r ROUNDS] [--set NAME=VALUE]...\n"
+    "             [--csv FILE] [--svg FILE] [--force] [--json]\n"
+    "    speed over the values of one setting or of two: NAME is a knob (k, threads, kv.type, ...), \"context\" (tokens that are there already: 0,2k,8k,32k)\n"
+    "    or \"model\", of several -m; all points in turn, ROUNDS times; a table, a plot, a picture\n"
+    "quorum bench --like SHAPE [--layers N] --sweep type=T,T,... [as above]\n"
+    "    the same over types of weights, on random weights in a known model's shape; the files are made and deleted again\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--across QUESTIONS PASSAGES]\n"
     "                    [--mode lexical|hybrid|graph] [-m F] [--rerank MODEL|default] [--set memory.X=V] [--together] [--json]\n"
     "    how often a search finds what answers a question; --across: XQuAD files of two languages; hybrid: by meaning too, graph: by what is named too,\n"
@@ -33,49 +41,21 @@ const cli_command cli_bench = { "bench", N_(
     "quorum bench latency [-m F] [-p 32,256] [--users 1,2,4] [-n 32] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
     "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users"), cmd_bench };
 
-static const size_t MEASURED = (size_t)256 << 20;      /* beyond any cache that a few threads share */
-
 typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
     eng_cost cost;
+    uint64_t added;                    /* of its bytes: adapters' */
     double bandwidth, load_s;
     eng_fetched fetched;               /* experts of the last run's decode, where they are brought to a device */
 } bench;
 
-/* Any ids do: speed does not depend on the words, but routing should vary, so not one token again and again. */
-static void fill(int32_t *tokens, int n, int n_vocab)
-{
-    uint64_t x = 1;
-    for (int i = 0; i < n; i++) {
-        x = q_mix64(x, (uint64_t)i);
-        tokens[i] = (int32_t)(x % (uint64_t)n_vocab);
-    }
-}
-
 typedef struct reading { const eng_model *m; bench *b; } reading;
 
-/* Of the files that the model lies in the one with most of it. */
-static const void *largest(const eng_model *m, size_t *bytes)
-{
-    const void *best = eng_model_pages(m, 0, bytes), *p;
-    size_t n;
-    for (int file = 1; (p = eng_model_pages(m, file, &n)); file++)
-        if (n > *bytes) {
-            best = p;
-            *bytes = n;
-        }
-    return best;
-}
-
-/* The model's own pages, as decode reads them, and memory of our own; the best so far. */
+/* The best so far. */
 static double measure(void *user)
 {
     const reading *r = user;
-    size_t n;
-    const void *pages = largest(r->m, &n);
-    double own = ker_cpu_read_bandwidth(eng_model_threads(r->m), pages, n < MEASURED ? n : MEASURED);
-    double any = ker_cpu_read_bandwidth(eng_model_threads(r->m), NULL, MEASURED);
-    double best = own > any ? own : any;
+    double best = cli_bench_reads(r->m);
     r->b->bandwidth = best > r->b->bandwidth ? best : r->b->bandwidth;
     return r->b->bandwidth;
 }
@@ -83,7 +63,7 @@ static double measure(void *user)
 static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, int repeat, bench *b, char *err)
 {
     int32_t *tokens = q_alloc(sizeof *tokens * (size_t)(n_prompt + n_decode + 1));
-    fill(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab);
+    exam_any_ids(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab, 0);
     int rc = 0;
     for (int r = 0; r < repeat && !rc; r++) {
         eng_session *s = NULL;
@@ -128,6 +108,16 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
     return rc;
 }
 
+static uint64_t added(const eng_model *m, const eng_config *c)
+{
+    int n = eng_model_info(m)->n_layer + 1;
+    eng_added *of = q_alloc(sizeof *of * (size_t)n);
+    uint64_t bytes = 0;
+    for (int i = 0, acting = eng_config_added(c, of, NULL); acting && i < n; i++) bytes += of[i].bytes;
+    free(of);
+    return bytes;
+}
+
 /* Nothing is printed for a bound that was not found: what decode itself reads is never above it. */
 static void report(const bench *b, int n_prompt, int n_decode, bool json, const eng_model *m)
 {
@@ -137,6 +127,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     if (json) {
         q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
                "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
+        if (b->added)
+            q_say(stdout, "\"adapter_bytes_per_token\":%llu,", (unsigned long long)b->added);
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
         if (b->fetched.asked)
@@ -152,6 +144,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     else
         q_say(stdout, _("%s (%s, %s), %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_device(m), b->load_s);
     q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
+    if (b->added)
+        q_say(stdout, _("adapters %s of what a token reads, at most\n"), q_bytes_words(b->added, w1));
     if (b->fetched.asked)
         q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay on the GPU; %s a token were brought\n"),
               100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3));
@@ -176,6 +170,9 @@ int cmd_bench(int argc, char **argv)
         return cli_bench_reasoning(&cli_bench, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "latency") == 0)
         return cli_bench_latency(&cli_bench, argc - 1, argv + 1);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--sweep", 7) == 0)
+            return cli_bench_sweep(&cli_bench, argc, argv);
     if (argc > 1 && strcmp(argv[1], "embed") == 0)
         return cli_bench_embed(&cli_bench, argc - 1, argv + 1);
     const char *model = NULL;
@@ -211,6 +208,7 @@ int cmd_bench(int argc, char **argv)
         rc = run(m, c, n_prompt, n_decode, repeat, &b, err);
     if (!rc) {
         b.cost = eng_model_cost(m, c);
+        b.added = added(m, c);
         b.load_s = eng_model_info(m)->load_s;
         double decode = b.decode * (double)(b.cost.bytes_layers + b.cost.bytes_head), layers = b.layers * (double)b.cost.bytes_layers;
         if (!strcmp(eng_model_device(m), "cpu")) b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });

@@ -4,71 +4,19 @@
 #include "engine/adapter.h"
 #include "engine/file/gguf.h"
 #include "engine/run/arch.h"
+#include "engine/run/lora.h"
 #include "tests/adapter_help.h"
-#include "tests/golden.h"
+#include "tests/lora_cases.h"
 #include "tests/test.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/stat.h>
 
 static char err[Q_ERRLEN], dir[] = "/tmp/quorum-test-XXXXXX";
 
 /* ---- PyTorch's ---- */
-
-/* "name=S", or where the case says so of places alone "name=0,name@PLACE=S". */
-static void scale_words(const cJSON *restrictions, const char *name, double scale, q_buf *to)
-{
-    const cJSON *one, *layers = cJSON_GetObjectItem(restrictions, "layers"), *experts = cJSON_GetObjectItem(restrictions, "experts");
-    q_buf_puts(to, to->len ? "," : "");
-    q_buf_printf(to, "%s=%.17g", name, layers || experts ? 0 : scale);
-    cJSON_ArrayForEach(one, layers) q_buf_printf(to, ",%s@%d=%.17g", name, (int)one->valuedouble, scale);
-    cJSON_ArrayForEach(one, experts) {
-        int layer = 0, e = 0;
-        CHECK(sscanf(one->valuestring, "%d:%d", &layer, &e) == 2);
-        q_buf_printf(to, ",%s@%de%d=%.17g", name, layer, e, scale);
-    }
-}
-
-/* "adapters/attn.gguf" -> "attn" */
-static char *base_of(const char *file)
-{
-    const char *slash = strrchr(file, '/'), *from = slash ? slash + 1 : file, *dot = strrchr(from, '.');
-    return q_strndup(from, dot ? (size_t)(dot - from) : strlen(from));
-}
-
-/* The case's adapters onto the model, from GGUF or from PEFT's folders; their names and scales as lora.scale takes them. False: no such folder. */
-static bool load(eng_model *m, const golden_set *g, int at, bool peft, q_buf *value)
-{
-    const cJSON *one;
-    cJSON_ArrayForEach(one, cJSON_GetObjectItem(g->item[at], "adapters")) {
-        const char *file = cJSON_GetObjectItem(one, "file")->valuestring;
-        char *name = base_of(file), *path = peft ? q_printf("%s/peft/%s", g->dir, name) : q_printf("%s/%s", g->dir, file);
-        eng_adapter *a = NULL;
-        bool there = util_exists(path);
-        int rc = there ? eng_adapter_read(m, path, &a, err) : 0;
-        CHECK_MSG(rc == 0, "%s: %s", path, rc ? err : "");
-        if (a) {
-            rc = eng_model_adapter_add(m, a, name, err);
-            CHECK_MSG(rc == 0, "%s: %s", path, rc ? err : "");
-            scale_words(cJSON_GetObjectItem(g->item[at], "restrictions"), name, cJSON_GetObjectItem(one, "scale")->valuedouble, value);
-        }
-        free(path);
-        free(name);
-        if (!there || rc)
-            return false;
-    }
-    return true;
-}
-
-static void drop_all(eng_model *m)
-{
-    const char *name[ENG_ADAPTERS];
-    const eng_adapter *a[ENG_ADAPTERS];
-    for (int n; (n = eng_model_adapters(m, name, a)) > 0; ) {
-        char *copy = q_strdup(name[0]);
-        CHECK_INT(eng_model_adapter_drop(m, copy, err), 0);
-        free(copy);
-    }
-}
 
 static const char *arch_now;
 static int tried;
@@ -79,7 +27,9 @@ static void case_of(eng_model *m, const golden_set *g, int at, bool peft)
     eng_config *c = NULL;
     golden_result r[3] = { { 0 } };
     golden_diff d = { 0 };
-    if (load(m, g, at, peft, &value)) {
+    int there = lora_case_load(m, g, at, peft, &value, err);
+    CHECK_MSG(there >= 0, "%s %s: %s", arch_now, g->name[at], there < 0 ? err : "");
+    if (there == 1) {
         int rc = golden_config(g, m, at, &c, err);
         if (!rc) rc = eng_config_set(c, "lora.scale", value.p, err);
         if (!rc) rc = golden_eval(m, c, &g->tokens[at], 0, NULL, 0, &r[0], err);
@@ -96,7 +46,7 @@ static void case_of(eng_model *m, const golden_set *g, int at, bool peft)
     }
     for (int i = 0; i < 3; i++) golden_result_free(&r[i]);
     eng_config_free(c);
-    drop_all(m);
+    CHECK_INT(lora_drop_all(m, err), 0);
     q_buf_free(&value);
 }
 
@@ -322,8 +272,8 @@ static void a_tied_head_is_changed_by_itself(void)
             float *x = anew(m, "a", N_TOK), *y = anew(w, "a", N_TOK);
             CHECK_MSG(same(m, x, y), "%s: %.3g apart", models[k], apart(m, x, y));
             CHECK_MSG(apart(m, x, base) > .001, "%s: %.3g", models[k], apart(m, x, base));
-            drop_all(m);
-            drop_all(w);
+            CHECK_INT(lora_drop_all(m, err), 0);
+            CHECK_INT(lora_drop_all(w, err), 0);
             free(x);
             free(y);
         }
@@ -389,7 +339,7 @@ static void hashes_tell_what_acts(void)
         for (int j = 0; j < i; j++) CHECK_MSG(h[i] != h[j], "%s and %s", differ[i], differ[j]);
     }
     CHECK(hash_of(m, "default") == hash_of(m, "other=1,style=1") && hash_of(m, NULL) == hash_of(m, "1") && hash_of(m, "style@0-2=0.5") == hash_of(m, "style@0=0.5,style@1-2=0.5"));
-    drop_all(m);
+    CHECK_INT(lora_drop_all(m, err), 0);
     CHECK(eng_config_hash(before) == base && hash_of(m, NULL) == base);
     CHECK_INT(eng_model_adapter_add(m, adapter(m, "a", 2, 1), "renamed", err), 0);
     CHECK(hash_of(m, "renamed=0.7") == h[1]);          /* a name is no part of what is computed */
@@ -489,6 +439,79 @@ static void names_and_foreign_ones(void)
     eng_config_free(none);
     eng_model_free(m);
     eng_model_free(foreign);
+}
+
+/* ---- what they cost ---- */
+
+static size_t allocated(void)
+{
+#ifdef __GLIBC__
+    struct mallinfo2 i = mallinfo2();
+    return i.uordblks + i.hblkhd;
+#else
+    return 0;
+#endif
+}
+
+/* Everything of layer `all`, one expert of layer `one`, Q of both: memory against the allocator's, reads against a count by hand. */
+static void memory_and_reads_are_counted(void)
+{
+    enum { RANK = 96, ONE = 3 };
+    eng_model *m = help_model("qwen3moe");
+    const eng_info *i = eng_model_info(m);
+    const enum ker_role roles[] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS };
+    eng_low low[8];
+    int n = 0, last = i->n_layer - 1;
+    uint64_t held = 0, device = 0, of_all = 0, of_one = 0;
+    for (int r = 0; r < 3; r++)
+        for (int l = 0; l <= last; l += last) {
+            eng_low *w = &low[n++];
+            *w = help_low(m, roles[r], l, RANK, 1);
+            uint64_t a = (uint64_t)(w->n_in * RANK) * sizeof(float), b = (uint64_t)(w->n_out * RANK) * sizeof(float);
+            float *half[2] = { (float *)(uintptr_t)w->a, (float *)(uintptr_t)w->b };
+            for (int e = 0; e < w->n_expert && l == last; e++)
+                if (e != ONE) {
+                    memset(half[0] + (size_t)e * (size_t)w->n_in * RANK, 0, a);
+                    memset(half[1] + (size_t)e * (size_t)w->n_out * RANK, 0, b);
+                }
+            uint64_t some = l == last ? 1 : (uint64_t)w->n_expert;
+            held += some * (a + b);
+            device += some * b;
+            *(l == last ? &of_one : &of_all) += (l == last ? 1 : (uint64_t)i->n_expert_used) * (a + b);
+        }
+    eng_adapter *a = NULL;
+    CHECK_MSG(eng_adapter_make(m, "x", low, n, "", &a, err) == 0, "%s", err);
+    CHECK(eng_adapter_info_of(a)->held == held && eng_adapter_info_of(a)->bytes > held);
+    CHECK(eng_adapter_memory(m, a) == held + device && lora_device_bytes(m, a) == device);
+    CHECK_INT(lora_fits(m, a, device, err), 0);
+    CHECK_INT(lora_fits(m, a, 0, err), 0);
+    CHECK_INT(lora_fits(m, a, device - 1, err), Q_NOMEM);
+    CHECK_MSG(strstr(err, "of memory more beside the model") != NULL, "%s", err);
+    size_t before = allocated();
+    CHECK_MSG(eng_model_adapter_add(m, a, "x", err) == 0, "%s", err);
+    size_t took = allocated() - before;                                     /* and tables of places, pointers, marks and a name */
+    if (before) CHECK_MSG(took >= device && took < device + device / 20 + 16384, "%zu bytes for %llu", took, (unsigned long long)device);
+
+    eng_added *of = q_alloc(sizeof *of * (size_t)(last + 2));
+    uint8_t *changed = q_alloc((size_t)i->n_layer * (size_t)i->n_expert);
+    const struct { const char *scale; int acting; uint64_t all, one; } turn[] = { { "x", 1, of_all, of_one }, { "x=0.25", 1, of_all, of_one }, { "none", 0, 0, 0 }, { "x=0", 0, 0, 0 }, { "x@0=0", 1, 0, of_one } };
+    for (size_t t = 0; t < sizeof turn / sizeof *turn; t++) {
+        eng_config *c = config(m, turn[t].scale), *none = config(m, "none");
+        CHECK_INT(eng_config_added(c, of, changed), turn[t].acting);
+        CHECK_MSG(of[1].bytes == turn[t].all && of[last + 1].bytes == turn[t].one && of[0].bytes == 0, "%s: %llu, %llu", turn[t].scale, (unsigned long long)of[1].bytes, (unsigned long long)of[last + 1].bytes);
+        eng_cost with = eng_model_cost(m, c), without = eng_model_cost(m, none);
+        CHECK(with.bytes_layers - without.bytes_layers == turn[t].all + turn[t].one && with.params - without.params == (turn[t].all + turn[t].one) / sizeof(float));
+        for (int e = 0; e < i->n_expert; e++) {
+            CHECK_INT(changed[e], turn[t].all != 0);
+            CHECK_INT(changed[(size_t)last * (size_t)i->n_expert + (size_t)e], turn[t].one && e == ONE);
+        }
+        eng_config_free(c);
+        eng_config_free(none);
+    }
+    help_low_free(low, n);
+    free(changed);
+    free(of);
+    eng_model_free(m);
 }
 
 /* ---- timelines ---- */
@@ -645,6 +668,7 @@ int main(void)
     RUN(hashes_tell_what_acts);
     RUN(values_as_text);
     RUN(names_and_foreign_ones);
+    RUN(memory_and_reads_are_counted);
     RUN(scales_change_between_tokens);
     RUN(rows_of_one_step_act_apart);
     RUN(sessions_go_on_while_adapters_come_and_go);

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, STAY = 2 };
+enum { VERSION = 1, STAY = 2, STEPS_MOST = 1 << 24 };
 typedef struct head { char kind[4]; uint32_t version; uint64_t terms; int64_t step, updates, n_param; double first; } head;
 
 /* The step that a file's name says; -1: it is none of ours. */
@@ -76,13 +76,14 @@ static int read_one(const char *path, lows *l, kept *k, char *err)
     q_buf b = { 0 };
     head h;
     uint64_t sum;
-    size_t numbers = sizeof(float) * 3 * (size_t)l->n_param;
-    int rc = q_read_file(path, &b, SIZE_MAX, err);
+    size_t numbers = sizeof(float) * 3 * (size_t)l->n_param, most = sizeof h + sizeof(keep_row) * STEPS_MOST + numbers + sizeof sum;
+    struct stat st;
+    int rc = stat(path, &st) == 0 && (uint64_t)st.st_size > most ? Q_FORMAT : q_read_file(path, &b, most, err);       /* longer than any of ours: it is not read */
     if (!rc && b.len < sizeof h + sizeof sum) rc = Q_FORMAT;
     if (!rc) {
         memcpy(&h, b.p, sizeof h);
         memcpy(&sum, b.p + b.len - sizeof sum, sizeof sum);
-        bool whole = memcmp(h.kind, "QTRN", 4) == 0 && h.version == VERSION && h.step >= 0 && h.step <= INT32_MAX && q_hash64(b.p, b.len - sizeof sum, VERSION) == sum;
+        bool whole = memcmp(h.kind, "QTRN", 4) == 0 && h.version == VERSION && h.step >= 0 && h.step <= STEPS_MOST && q_hash64(b.p, b.len - sizeof sum, VERSION) == sum;
         if (!whole) rc = Q_FORMAT;
         else if (h.terms != k->terms || h.n_param != l->n_param) rc = Q_RANGE;
         else if (b.len != sizeof h + sizeof(keep_row) * (size_t)h.step + numbers + sizeof sum) rc = Q_FORMAT;

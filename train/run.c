@@ -91,8 +91,11 @@ static cJSON *settings_json(const run *r)
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "loss", o->loss == TRN_DPO ? "dpo" : "sft");
     const struct { const char *key; double v; } all[] = { { "lr", o->lr }, { "beta1", o->beta1 }, { "beta2", o->beta2 }, { "eps", o->eps }, { "weight_decay", o->weight_decay },
-        { "clip", o->clip }, { "steps", r->steps }, { "warmup", o->warmup }, { "batch", o->batch }, { "seed", (double)o->seed } };
+        { "clip", o->clip }, { "steps", r->steps }, { "warmup", o->warmup }, { "batch", o->batch } };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) cJSON_AddNumberToObject(j, all[i].key, all[i].v);
+    char seed[24];                                         /* whole: a double holds 53 bits */
+    snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
+    cJSON_AddRawToObject(j, "seed", seed);
     if (o->loss == TRN_DPO) cJSON_AddNumberToObject(j, "dpo_beta", o->dpo_beta);
     return j;
 }

@@ -30,14 +30,14 @@ enum trn_loss { TRN_SFT /* mean over targets */, TRN_DPO /* arXiv 2305.18290; th
 typedef struct trn_options {            /* zero: the default */
     enum trn_loss loss;
     double lr;                          /* 1e-4 */
-    double beta1, beta2, eps, weight_decay;   /* AdamW (arXiv 1711.05101): .9, .999, 1e-8, 0 (a negative number stands for 0) */
+    double beta1, beta2, eps, weight_decay;   /* AdamW (arXiv 1711.05101): .9, .999, 1e-8, 0 (a negative beta or decay stands for 0) */
     double dpo_beta;                    /* .1 */
     double clip;                        /* of the gradient's length over all numbers; 0: none */
     int steps, warmup;                  /* cosine from lr to a tenth of it after so many steps of rising; steps 0: lr stays what it is (trn_run: three times through the examples) */
     int batch;                          /* examples a step (accumulated one after another); 1 */
     uint64_t seed;                      /* of A's beginning and of the order of examples */
     int threads;                        /* 0: one for each core */
-    uint64_t memory;                    /* bytes at most beside the model's own; 0: 2 GiB. Longer texts keep fewer activations, and Q_NOMEM says what to make shorter */
+    uint64_t memory;                    /* bytes at most beside the model's own, scratch of 16 threads among them (further ones come on top); 0: 2 GiB. Longer texts keep fewer activations, and Q_NOMEM says what to make shorter */
     const atomic_bool *stop;            /* set by any thread: as trn_stop, until it is cleared; NULL */
 } trn_options;
 

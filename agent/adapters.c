@@ -32,6 +32,7 @@ static cJSON *as_data(const prov_adapter *v)
     cJSON_AddStringToObject(one, "path", v->path);
     cJSON_AddStringToObject(one, "base", v->base);
     cJSON_AddStringToObject(one, "hash", hash);
+    if (*v->doubt) cJSON_AddStringToObject(one, "doubt", v->doubt);
     cJSON_AddNumberToObject(one, "params", (double)v->params);
     cJSON_AddNumberToObject(one, "bytes", (double)v->bytes);
     cJSON_AddNumberToObject(one, "memory", (double)v->held);
@@ -56,6 +57,7 @@ static void list(agt *a)
         q_buf_say(&out, _("%-16s rank %d to %d, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, v[i].rank_min, v[i].rank_max, v[i].matrices,
                   v[i].first_layer, v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
         q_buf_say(&out, "                 %s\n", v[i].path);
+        if (*v[i].doubt) q_buf_say(&out, "                 %s\n", v[i].doubt);
     }
     prov_cost cost = more(a->seat.cfg);
     cJSON_AddStringToObject(data, "scale", value);
@@ -84,6 +86,15 @@ char *adapters_file(const char *what, const char *folder, double *scale)
     return path;
 }
 
+static void doubted(agt *a, const char *name)
+{
+    prov_adapter *v;
+    int n = prov_adapters(a->seat.who, &v);
+    for (int i = 0; i < n; i++)
+        if (strcmp(v[i].name, name) == 0 && *v[i].doubt) note(&a->events, AGT_INFO, "%s", v[i].doubt);
+    prov_adapters_free(v, n);
+}
+
 void adapters_load(agt *a, const char *what)
 {
     char err[Q_ERRLEN], *name = NULL;
@@ -97,6 +108,7 @@ void adapters_load(agt *a, const char *what)
         q_knob_number(num, scale);
         edits_lora(a, name, num);
         note(&a->events, AGT_INFO, _("the adapter %s is loaded and acts at %s: /lora scale %s NUMBER changes that, /lora off %s takes it away"), name, num, name, name);
+        doubted(a, name);
     }
     free(name);
     free(path);

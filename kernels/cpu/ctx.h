@@ -67,12 +67,13 @@ typedef struct ctx_route {
 typedef struct ctx_ffn {
     float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [FFN_ROWS][widest dense or shared]   */
     acts gather, h_act, sh_act;    /* rows of pairs, sorted by expert; of h; of h_sh              */
-    int *pair_row, *pair_pos;      /* [pairs_cap] row of a sorted pair; sorted place of (row, slot) */
+    int *pair_row, *pair_pos, *pair_at;   /* [pairs_cap] row of a sorted pair; sorted place of (row, slot), and back */
     int *slot_at;                  /* [FFN_ROWS + 1] first pair of a row                          */
     int *ex_off;                   /* [n_expert + 1]                                              */
     int *active;                   /* [n_expert]                                                  */
     int *id;                       /* [n_expert] what a source is asked for ...                   */
     ker_expert *take;              /* ... and gives; beside `active`                              */
+    ker_fetched count;             /* of the batch, by the source                                 */
     float *run_y, *run_scale;      /* [pairs of a batch][n_embd]: moe_run's rows; grown by moe_run */
     int64_t run_cap;               /* floats of each                                              */
     int run_pairs;                 /* of the batch in them                                        */

@@ -201,12 +201,7 @@ static void route_task(void *arg, int task, int worker)
 /* Tells the source which experts the batch is about to ask for. */
 static void route_hint(ker_ctx *c, int layer)
 {
-    int n = 0, n_expert = c->dev->m.n_expert;
-    for (int e = 0; e < n_expert; e++) c->ff.active[e] = 0;
-    for (int r = 0; r < c->b.n; r++)
-        for (int s = 0; s < c->rt.n_slot[r]; s++) c->ff.active[c->rt.ids[trace_at(c, layer, r) + s]] = 1;
-    for (int e = 0; e < n_expert; e++) if (c->ff.active[e]) c->ff.id[n++] = e;
-    c->dev->source.hint(c->dev->source.user, layer, c->ff.id, n);
+    c->dev->source.hint(c->dev->source.user, layer, c->ff.id, moe_distinct(c, layer));
 }
 
 int cpu_route(ker_ctx *c, int layer)

@@ -60,6 +60,7 @@ static cJSON *as_data(const prov_adapter *v)
     cJSON_AddStringToObject(one, "hash", hash);
     cJSON_AddNumberToObject(one, "params", (double)v->params);
     cJSON_AddNumberToObject(one, "bytes", (double)v->bytes);
+    cJSON_AddNumberToObject(one, "memory", (double)v->held);
     cJSON_AddNumberToObject(one, "matrices", v->matrices);
     cJSON_AddNumberToObject(one, "rank_min", v->rank_min);
     cJSON_AddNumberToObject(one, "rank_max", v->rank_max);
@@ -78,8 +79,8 @@ static void list(agt *a)
     for (int i = 0; i < n; i++) {
         char size[32];
         cJSON_AddItemToArray(all, as_data(&v[i]));
-        q_buf_say(&out, _("%-16s rank %d to %d, %d matrices of layers %d to %d, %.2f million parameters, %s\n"), v[i].name, v[i].rank_min, v[i].rank_max, v[i].matrices,
-                  v[i].first_layer, v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].bytes, size));
+        q_buf_say(&out, _("%-16s rank %d to %d, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, v[i].rank_min, v[i].rank_max, v[i].matrices,
+                  v[i].first_layer, v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
         q_buf_say(&out, "                 %s\n", v[i].path);
     }
     prov_cost cost = more(a->seat.cfg);

@@ -124,6 +124,8 @@ bool agt_get_energy(agt *a, agt_energy *out)
     *out = a->shown.about.costs;
     int k = a->shown.st.k;
     out->spared = a->shown.about.spared;
+    out->added_params = a->shown.about.added_params;
+    out->added_bytes = a->shown.about.added_bytes;
     double reached = costs_reached(&a->shown);
     if (out->bandwidth > 0 && reached > out->bandwidth)          /* measured beside something else: a bound is never below what was reached */
         out->bandwidth = reached;

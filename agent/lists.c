@@ -167,6 +167,23 @@ static void model(agt *a, const job *j)
 
 static void names(agt *a, const job *j) { models(a, false); }
 
+/* What adapters add as they are set: of the shown configuration, under its mutex; malloc'ed. */
+static struct lab_adapted_at *added_now(const agt *a, lab_adapted *o)
+{
+    int n = a->shown.about.shape.n_layer, experts = a->shown.about.shape.n_expert;
+    size_t grid = n > 0 && experts > 0 ? (size_t)n * (size_t)experts : 0;
+    if (!a->shown.cfg || n < 1) return NULL;
+    prov_cost *each = q_alloc(sizeof *each * (size_t)(n + 1));
+    struct lab_adapted_at *of = q_alloc(sizeof *of * (size_t)(n + 1));
+    uint8_t *changed = q_alloc(grid + 1);
+    *o = (lab_adapted){ .adapters = prov_config_added(a->shown.cfg, each, changed), .n_layer = n, .of = of };
+    for (int l = 0; l <= n; l++) of[l] = (struct lab_adapted_at){ each[l].params, each[l].bytes };
+    for (size_t e = 0; e < grid; e++) o->experts += changed[e];
+    free(changed);
+    free(each);
+    return of;
+}
+
 /* The loaded model's, or the named one's. A stream of tokens is not slowed down by measuring. */
 static void energy(agt *a, const job *j)
 {
@@ -174,14 +191,18 @@ static void energy(agt *a, const job *j)
     q_buf out = { 0 }, data = { 0 };
     const char *name = j->text && strcmp(j->text, "text") != 0 ? j->text : NULL;
     uint64_t spared = 0;
+    lab_adapted added = { .adapters = 0 };
+    struct lab_adapted_at *of = NULL;
     int rc = measure_file(a, name, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"), &path, err);
     if (rc == Q_OK && !name) {
         pthread_mutex_lock(&a->shown.mu);
         spared = a->shown.about.spared;
+        of = added_now(a, &added);
         pthread_mutex_unlock(&a->shown.mu);
     }
     if (rc == Q_OK)
-        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, &data, err);
+        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared, .added = &added }, &out, &data, err);
+    free(of);
     free(path);
     if (rc == Q_OK)
         note_page(&a->events, "/energy", q_buf_take(&out), q_buf_take(&data));

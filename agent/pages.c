@@ -108,7 +108,7 @@ static char *routing_json(const agt_routing *r)
     cJSON_AddNumberToObject(j, "entropy", (double)r->mean_entropy);
     cJSON_AddNumberToObject(j, "margin", (double)r->mean_margin);
     for (int l = 0; l < r->n_layer; l++) {
-        cJSON *one = cJSON_CreateObject(), *dev = cJSON_AddArrayToObject(one, "against_usual"), *needed = cJSON_AddArrayToObject(one, "needed");
+        cJSON *one = cJSON_CreateObject(), *dev = cJSON_AddArrayToObject(one, "against_usual"), *needed = cJSON_AddArrayToObject(one, "needed"), *taught = cJSON_AddArrayToObject(one, "taught");
         cJSON_AddNumberToObject(one, "layer", l + r->first_layer);
         cJSON_AddNumberToObject(one, "strange", (double)r->strange[l]);
         for (int e = 0; e < r->n_expert; e++) {
@@ -116,12 +116,26 @@ static char *routing_json(const agt_routing *r)
             cJSON_AddItemToArray(dev, cJSON_CreateNumber(c->dev));
             if (c->breaks)
                 cJSON_AddItemToArray(needed, cJSON_CreateNumber(e));
+            if (c->taught)
+                cJSON_AddItemToArray(taught, cJSON_CreateNumber(e));
         }
         cJSON_AddItemToArray(list, one);
     }
     char *s = cJSON_PrintUnformatted(j);
     cJSON_Delete(j);
     return s;
+}
+
+/* Experts that adapters change, a layer a line. */
+static void page_taught(const agt_routing *r, q_buf *b)
+{
+    for (int l = 0; l < r->n_layer; l++) {
+        int n = 0;
+        for (int e = 0; e < r->n_expert; e++)
+            if (r->cell[(size_t)l * (size_t)r->n_expert + (size_t)e].taught)
+                n++ ? q_buf_say(b, " %d", e) : q_buf_say(b, _("adapters change in layer %d: %d"), l + r->first_layer, e);
+        if (n) q_buf_putc(b, '\n');
+    }
 }
 
 /* The panel as lines of text: one a layer, the sign of each expert, then what is odd. */
@@ -155,6 +169,7 @@ void page_experts(agt *a)
             q_buf_say(&b, "  %.2f\n", (double)r.strange[l]);
         }
         q_buf_puts(&b, _(". usual   + # more   - = less   ! breaks the model when it is missing (/guard)\nthe number: how strange the layer is\n"));
+        page_taught(&r, &b);
         for (int i = 0; i < r.n_odd; i++)
             q_buf_say(&b, "%sL%de%d %c %.1fx", i ? "   " : "", r.odd[i].layer, r.odd[i].expert, sign[r.odd[i].dev + 2], (double)r.odd[i].ratio);
         if (r.n_odd)

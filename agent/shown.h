@@ -26,6 +26,7 @@ typedef struct shown_model {
     bool elsewhere;                      /* it computes on a GPU */
     bool calls;                          /* it can be offered tools */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread */
+    uint64_t added_params, added_bytes;  /* of a token, by adapters that act */
 } shown_model;
 
 /* A knob that was turned in this conversation: token 0: it was not. alone: nothing else was, from the configuration with the

@@ -198,6 +198,25 @@ static uint64_t spared(const prov_config *c, uint64_t now)
     return all - now;
 }
 
+/* What adapters add, and which cells of the map they change. */
+static void show_adapters(agt *a, const prov_info *info)
+{
+    prov_cost *of = q_alloc(sizeof *of * (size_t)(info->n_layer + 1)), all = { 0, 0 };
+    uint8_t *changed = q_alloc((size_t)info->n_layer * (size_t)info->n_expert + 1);
+    int acting = prov_config_added(a->seat.cfg, of, changed);
+    for (int i = 0; acting && i <= info->n_layer; i++) {
+        all.params += of[i].params;
+        all.bytes += of[i].bytes;
+    }
+    lab_watch_taught(a->watch, acting ? changed : NULL, info->n_layer, info->n_expert);
+    pthread_mutex_lock(&a->shown.mu);
+    a->shown.about.added_params = all.params;
+    a->shown.about.added_bytes = all.bytes;
+    pthread_mutex_unlock(&a->shown.mu);
+    free(changed);
+    free(of);
+}
+
 void sync_publish(agt *a)
 {
     if (!a->seat.who)
@@ -249,6 +268,7 @@ void sync_publish(agt *a)
     q_buf_free(&b);
     free(json);
     free(differs);
+    show_adapters(a, info);
     costs_publish(a);
     watch_config(a);
     sync_mix(a);

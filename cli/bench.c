@@ -2,6 +2,7 @@
  * otherwise idle machine; prints one JSON object or a few lines. It never changes a setting of the machine. */
 #include "base/say.h"
 #include "cli/common.h"
+#include "engine/adapter.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -38,6 +39,7 @@ static const size_t MEASURED = (size_t)256 << 20;      /* beyond any cache that 
 typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
     eng_cost cost;
+    uint64_t added;                    /* of its bytes: adapters' */
     double bandwidth, load_s;
     eng_fetched fetched;               /* experts of the last run's decode, where they are brought to a device */
 } bench;
@@ -128,6 +130,16 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
     return rc;
 }
 
+static uint64_t added(const eng_model *m, const eng_config *c)
+{
+    int n = eng_model_info(m)->n_layer + 1;
+    eng_added *of = q_alloc(sizeof *of * (size_t)n);
+    uint64_t bytes = 0;
+    for (int i = 0, acting = eng_config_added(c, of, NULL); acting && i < n; i++) bytes += of[i].bytes;
+    free(of);
+    return bytes;
+}
+
 /* Nothing is printed for a bound that was not found: what decode itself reads is never above it. */
 static void report(const bench *b, int n_prompt, int n_decode, bool json, const eng_model *m)
 {
@@ -137,6 +149,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     if (json) {
         q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
                "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
+        if (b->added)
+            q_say(stdout, "\"adapter_bytes_per_token\":%llu,", (unsigned long long)b->added);
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
         if (b->fetched.asked)
@@ -152,6 +166,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     else
         q_say(stdout, _("%s (%s, %s), %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_device(m), b->load_s);
     q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
+    if (b->added)
+        q_say(stdout, _("adapters %s of what a token reads, at most\n"), q_bytes_words(b->added, w1));
     if (b->fetched.asked)
         q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay on the GPU; %s a token were brought\n"),
               100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3));
@@ -211,6 +227,7 @@ int cmd_bench(int argc, char **argv)
         rc = run(m, c, n_prompt, n_decode, repeat, &b, err);
     if (!rc) {
         b.cost = eng_model_cost(m, c);
+        b.added = added(m, c);
         b.load_s = eng_model_info(m)->load_s;
         double decode = b.decode * (double)(b.cost.bytes_layers + b.cost.bytes_head), layers = b.layers * (double)b.cost.bytes_layers;
         if (!strcmp(eng_model_device(m), "cpu")) b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });

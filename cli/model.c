@@ -81,6 +81,29 @@ static int model_info(int argc, char **argv)
     return rc ? cli_fail(err) : 0;
 }
 
+/* What --lora's adapters add to a token of the model at path; *of is malloc'ed. */
+static int added_of(const char *path, lab_adapted *o, struct lab_adapted_at **of, char *err)
+{
+    cli_sets none = { .n = 0 };
+    eng_model *m = NULL;
+    eng_config *c = NULL;
+    if (!path || eng_adapters_chosen() == 0) return Q_OK;
+    int rc = cli_open(path, &none, 0, &m, &c, err);
+    if (rc) return rc;
+    const eng_info *i = eng_model_info(m);
+    size_t grid = (size_t)i->n_layer * (size_t)i->n_expert;
+    uint8_t *changed = q_alloc(grid + 1);
+    eng_added *each = q_alloc(sizeof *each * (size_t)(i->n_layer + 1));
+    *o = (lab_adapted){ .n_layer = i->n_layer, .adapters = eng_config_added(c, each, changed), .of = *of = q_alloc(sizeof **of * (size_t)(i->n_layer + 1)) };
+    for (int l = 0; l <= i->n_layer; l++) (*of)[l] = (struct lab_adapted_at){ each[l].params, each[l].bytes };
+    for (size_t e = 0; e < grid; e++) o->experts += changed[e];
+    free(changed);
+    free(each);
+    eng_config_free(c);
+    eng_model_free(m);
+    return Q_OK;
+}
+
 static int model_energy(int argc, char **argv)
 {
     bool json = false;
@@ -93,7 +116,12 @@ static int model_energy(int argc, char **argv)
     char err[Q_ERRLEN], *path = NULL;
     q_buf out = {0};
     int rc = like ? Q_OK : cli_model_path(file, &path, err);
-    if (rc == Q_OK) rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true}, json ? NULL : &out, json ? &out : NULL, err);
+    lab_adapted added = { .adapters = 0 };
+    struct lab_adapted_at *of = NULL;
+    if (rc == Q_OK) rc = added_of(path, &added, &of, err);
+    if (rc == Q_OK)
+        rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true, .added = &added}, json ? NULL : &out, json ? &out : NULL, err);
+    free(of);
     if (rc == Q_OK && json) q_say_json(stdout, out.p);
     else if (rc == Q_OK) q_say_text(stdout, out.p);
     q_buf_free(&out);

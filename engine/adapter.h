@@ -16,7 +16,7 @@ typedef struct eng_adapter eng_adapter;
 typedef struct eng_adapter_info {       /* strings live as long as the adapter; "" where nothing is said */
     const char *path, *name, *arch, *base;   /* base: what it says it was made for: a repository, a name, or a hash */
     uint64_t hash;                      /* of all numbers, roles and scales: equal hash = the same change of a model */
-    uint64_t params, bytes;
+    uint64_t params, bytes, held;        /* bytes: params as floats; held: of them the memory that they take, since an expert's half that is all zero takes none */
     int n_low, rank_min, rank_max, first_layer, last_layer;
     float alpha;                        /* of the file; 0: several */
     const char *note;                   /* provenance as JSON text (quorum.adapter.provenance), "" */
@@ -47,11 +47,20 @@ int eng_adapter_describe(const char *path, bool json, q_buf *out, char *err);
 
 /* ---- those that a model carries ---- */
 /* Taken on success. name: letters, digits, . - and _; how knobs call it (lora.scale), taken from the file's where NULL. Its scale is 1 in
- * configurations made from then on; in those that are there it is 0 until lora.scale is set ("name=1"). Q_RANGE: the name is taken, or too many. */
+ * configurations made from then on; in those that are there it is 0 until lora.scale is set ("name=1"). Q_RANGE: the name is taken, or too many;
+ * Q_NOMEM with sizes: what the device keeps of it does not fit. */
 enum { ENG_ADAPTERS = 16 };
 int eng_model_adapter_add(eng_model *, eng_adapter *, const char *name, char *err);
 int eng_model_adapter_drop(eng_model *, const char *name, char *err);
 int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const eng_adapter *out[ENG_ADAPTERS]);   /* how many */
+
+/* Bytes of memory that an adapter takes on m: its numbers, and what the device keeps beside them. */
+uint64_t eng_adapter_memory(const eng_model *m, const eng_adapter *);
+/* What a token costs beside the model under c: multiply-adds, and bytes read. Of a layer's changed experts at most as many count as run
+ * there. of: [n_layer + 1] what is beside the layers (embedding, head), then each layer; changed: [n_layer][n_expert] 1: some adapter that acts
+ * changes that routed expert; either may be NULL. Returns how many adapters act. Any thread. */
+typedef struct eng_added { uint64_t params, bytes; } eng_added;
+int eng_config_added(const eng_config *c, eng_added *of, uint8_t *changed);
 
 /* Named when the program starts (--lora): FILE, FILE=SCALE, FILE=SCALE@WHERE with WHERE as lora.scale has it (0-1, 1e6), several of one file
  * in a row. Main's, before any model is opened; kept, not copied. Q_RANGE: that is none. */

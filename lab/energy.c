@@ -60,7 +60,33 @@ static uint64_t read_of(const eng_energy *e, int part, int k)
 }
 
 /* ---- JSON ---- */
-static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_buf *out)
+static struct lab_adapted_at added_sum(const lab_adapted *a)
+{
+    struct lab_adapted_at all = { 0, 0 };
+    for (int i = 0; a && a->adapters && i <= a->n_layer; i++) {
+        all.params += a->of[i].params;
+        all.bytes += a->of[i].bytes;
+    }
+    return all;
+}
+
+static void added_json(cJSON *j, const lab_adapted *a)
+{
+    if (!a || !a->adapters)
+        return;
+    struct lab_adapted_at all = added_sum(a);
+    cJSON *o = cJSON_AddObjectToObject(j, "adapters"), *list;
+    cJSON_AddNumberToObject(o, "acting", a->adapters);
+    cJSON_AddNumberToObject(o, "bytes_per_token", (double)all.bytes);
+    cJSON_AddNumberToObject(o, "flops_per_token", 2 * (double)all.params);
+    cJSON_AddNumberToObject(o, "experts_changed", a->experts);
+    cJSON_AddNumberToObject(o, "bytes_beside_layers", (double)a->of[0].bytes);
+    list = cJSON_AddArrayToObject(o, "bytes_by_layer");
+    for (int l = 0; l < a->n_layer; l++)
+        cJSON_AddItemToArray(list, cJSON_CreateNumber((double)a->of[1 + l].bytes));
+}
+
+static void as_json(const eng_energy *e, double bandwidth, const lab_bill *b, q_buf *out)
 {
     int k[MAX_K], n = ks(e->n_expert, e->n_used, 0, k);
     cJSON *j = cJSON_CreateObject(), *p = cJSON_AddObjectToObject(j, "parameters");
@@ -107,8 +133,9 @@ static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
     cJSON_AddStringToObject(j, "type", e->type);
     if (bandwidth > 0)
         cJSON_AddNumberToObject(j, "read_bandwidth", bandwidth);
-    if (spared)
-        cJSON_AddNumberToObject(j, "spared_bytes_per_token", (double)spared);
+    if (b->spared)
+        cJSON_AddNumberToObject(j, "spared_bytes_per_token", (double)b->spared);
+    added_json(j, b->added);
     char *s = cJSON_Print(j);
     q_buf_puts(out, s ? s : "{}");
     cJSON_free(s);
@@ -164,7 +191,30 @@ static void where(const eng_energy *e, q_buf *out)
     }
 }
 
-static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_buf *out)
+/* Layers whose cost is the same stand in one line. */
+static void added_text(const lab_adapted *a, q_buf *out)
+{
+    char w[32];
+    struct lab_adapted_at all = added_sum(a);
+    if (!a || !a->adapters)
+        return;
+    q_buf_say(out, ngettext("%d adapter acts: %s and %.3f million multiply-adds more a token", "%d adapters act: %s and %.3f million multiply-adds more a token", (unsigned long)a->adapters),
+              a->adapters, q_bytes_words(all.bytes, w), (double)all.params / 1e6);
+    q_buf_say(out, a->experts ? _(" (at most: %d experts are changed, and count where they run)\n") : "\n", a->experts);
+    if (a->of[0].bytes)
+        q_buf_say(out, _("  embedding and head: %s\n"), q_bytes_words(a->of[0].bytes, w));
+    for (int l = 0, from = 0; l < a->n_layer; l++) {
+        if (l + 1 < a->n_layer && a->of[2 + l].bytes == a->of[1 + l].bytes)
+            continue;
+        if (a->of[1 + l].bytes && from < l)
+            q_buf_say(out, _("  layers %d to %d: %s each\n"), from, l, q_bytes_words(a->of[1 + l].bytes, w));
+        else if (a->of[1 + l].bytes)
+            q_buf_say(out, _("  layer %d: %s\n"), l, q_bytes_words(a->of[1 + l].bytes, w));
+        from = l + 1;
+    }
+}
+
+static void as_text(const eng_energy *e, double bandwidth, const lab_bill *b, q_buf *out)
 {
     char w1[32], w2[32], w3[32];
     const uint64_t all = total(e->params);
@@ -188,8 +238,9 @@ static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
     where(e, out);
     q_buf_say(out, _("\nCounted from the tensors, exactly. GFLOP: billions of operations a token,\n"
                      "with an empty context and with 32,768 tokens in it.\n"));
-    if (spared)
-        q_buf_say(out, _("ffn.width, as it is set now, leaves %s of a token's weights unread.\n"), q_bytes_words(spared, w1));
+    if (b->spared)
+        q_buf_say(out, _("ffn.width, as it is set now, leaves %s of a token's weights unread.\n"), q_bytes_words(b->spared, w1));
+    added_text(b->added, out);
     if (bandwidth > 0)
         q_buf_say(out, _("The threads of this machine read %s/s together, measured now;\n"
                          "no token comes faster than its weights are read.\n"),
@@ -206,9 +257,9 @@ int lab_energy(const lab_bill *b, q_buf *text, q_buf *json, char *err)
         return rc;
     double bandwidth = b->measure ? eng_read_bandwidth() : 0;
     if (json)
-        as_json(&e, bandwidth, b->spared, json);
+        as_json(&e, bandwidth, b, json);
     if (text)
-        as_text(&e, bandwidth, b->spared, text);
+        as_text(&e, bandwidth, b, text);
     return Q_OK;
 }
 

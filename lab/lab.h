@@ -20,7 +20,7 @@ struct eng_model;
 
 /* ================= what is seen ================= */
 enum lab_bent { LAB_FREE, LAB_BANNED, LAB_PINNED };         /* never unusual when it is not free */
-typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; bool breaks; /* lab_guard */ } lab_cell;
+typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; bool breaks; /* lab_guard */ bool taught; /* an adapter that acts changes it */ } lab_cell;
 typedef struct lab_odd { int layer, expert; float ratio; int8_t dev; } lab_odd;
 /* Routing as a person should see it: how far each expert is from its usual rate under the present configuration
  * (lab/window.c has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, lab_view_free. */
@@ -85,6 +85,7 @@ void lab_watch_stored(lab_watch *, int64_t message);     /* shows a stored answe
 void lab_watch_live(lab_watch *);                        /* shows the running answer again, once there is one */
 void lab_watch_get(lab_watch *, lab_view *io);           /* copies when io->version is behind */
 void lab_watch_guard(lab_watch *, const struct lab_guard *);    /* of the present model: its cells are marked */
+void lab_watch_taught(lab_watch *, const uint8_t *changed /* [n_layer of all][n_expert], copied; NULL: none */, int n_layer, int n_expert);    /* likewise, by adapters */
 void lab_watch_save(lab_watch *);                        /* usual rates that changed, to the store */
 
 /* ================= the energy map (lab/energy.c; the numbers are eng_energy's, engine/models.h) ================= */
@@ -92,7 +93,10 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
     uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
+    const struct lab_adapted *added;     /* by adapters; NULL or of 0 adapters: none acts */
 } lab_bill;
+/* What adapters add to a token as they are set: params multiply-adds and bytes read, of[0] beside the layers, of[1 + l] in layer l; experts: routed ones that they change. */
+typedef struct lab_adapted { int adapters, n_layer, experts; const struct lab_adapted_at { uint64_t params, bytes; } *of; } lab_adapted;
 int lab_energy(const lab_bill *, q_buf *text, q_buf *json, char *err);       /* either may be NULL */
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
 enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6 };
@@ -114,6 +118,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     int n_recurrent; uint64_t state_bytes;               /* recurrent layers, and what all of them remember, read and written a token */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
+    uint64_t added_bytes, added_params;  /* of a token, by adapters that act; likewise */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
 } lab_costs;
 int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */

@@ -91,6 +91,7 @@ struct lab_watch {
     bool no_baseline;                    /* the built-in text was tried in vain */
     uint64_t model, hash, stored_model;
     lab_guard guard;                     /* of `model`; n 0: nothing is known */
+    struct { uint8_t *cell; int n_layer, n_expert; } taught;     /* of `model`: experts that adapters change; cell NULL: none */
 };
 
 /* ---- routes.c: sets of routing ---- */

@@ -29,6 +29,7 @@ void lab_watch_free(lab_watch *w)
         usual_free(u);
     }
     free(w->next.odds);
+    free(w->taught.cell);
     window_free(&w->live);
     window_free(&w->stored);
     pthread_mutex_destroy(&w->mu);
@@ -206,6 +207,16 @@ void lab_watch_live(lab_watch *w)
     pthread_mutex_unlock(&w->mu);
 }
 
+/* Under the lock. What adapters change now says nothing of a stored answer. */
+static void mark_taught(const lab_watch *w, lab_view *io)
+{
+    if (!w->taught.cell || w->show_stored || io->n_expert != w->taught.n_expert || io->first_layer + io->n_layer > w->taught.n_layer)
+        return;
+    for (int l = 0; l < io->n_layer; l++)
+        for (int e = 0; e < io->n_expert; e++)
+            io->cell[(size_t)l * (size_t)io->n_expert + (size_t)e].taught = w->taught.cell[(size_t)(l + io->first_layer) * (size_t)io->n_expert + (size_t)e] != 0;
+}
+
 void lab_watch_get(lab_watch *w, lab_view *io)
 {
     pthread_mutex_lock(&w->mu);
@@ -218,6 +229,7 @@ void lab_watch_get(lab_watch *w, lab_view *io)
             if (w->guard.row[i].rise >= LAB_GUARD_BREAKS && l >= 0 && l < io->n_layer && e < io->n_expert)
                 io->cell[(size_t)l * (size_t)io->n_expert + (size_t)e].breaks = true;
         }
+        mark_taught(w, io);
         io->stored = w->show_stored;
         io->version = version;
     }
@@ -230,6 +242,22 @@ void lab_watch_guard(lab_watch *w, const lab_guard *g)
     w->guard = *g;
     w->live.version++;
     w->stored.version++;
+    pthread_mutex_unlock(&w->mu);
+}
+
+void lab_watch_taught(lab_watch *w, const uint8_t *changed, int n_layer, int n_expert)
+{
+    size_t n = changed && n_layer > 0 && n_expert > 0 ? (size_t)n_layer * (size_t)n_expert : 0;
+    pthread_mutex_lock(&w->mu);
+    bool same = n ? w->taught.cell && w->taught.n_layer == n_layer && w->taught.n_expert == n_expert && memcmp(w->taught.cell, changed, n) == 0 : !w->taught.cell;
+    if (!same) {
+        free(w->taught.cell);
+        w->taught.cell = n ? q_alloc(n) : NULL;
+        if (n) memcpy(w->taught.cell, changed, n);
+        w->taught.n_layer = n_layer;
+        w->taught.n_expert = n_expert;
+        w->live.version++;
+    }
     pthread_mutex_unlock(&w->mu);
 }
 

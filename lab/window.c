@@ -298,7 +298,7 @@ void window_view(const lab_window *r, lab_view *o)
         for (int e = 0; e < N; e++) {
             lab_cell *c = &o->cell[l * N + e];
             c->rate = r->w1 > 0 ? (float)(r->hit[l * N + e] / r->w1) : 0;
-            c->now = c->breaks = false;
+            c->now = c->breaks = c->taught = false;
             float odds = r->by.odds ? r->by.odds[l * N + e] : 1;
             c->bent = odds == 0 ? LAB_BANNED : isinf(odds) ? LAB_PINNED : LAB_FREE;
             double z = 0;

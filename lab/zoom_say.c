@@ -101,6 +101,8 @@ static void layer_said(const lab_zoom *z, const lab_view *now, q_buf *out)
             q_buf_say(out, " %8.3f %8.3f %8.2f", (double)c[e].rate, (double)c[e].usual, c[e].usual > 0 ? (double)(c[e].rate / c[e].usual) : 0);
         if (c && c[e].bent)
             q_buf_say(out, "   %s", c[e].bent == LAB_PINNED ? _("pinned") : _("banned"));
+        if (c && c[e].taught)
+            q_buf_say(out, "   %s", _("changed by an adapter"));
         if (c && c[e].breaks)
             q_buf_say(out, "   %s", _("breaks the model when it is missing (/guard)"));
         q_buf_puts(out, "\n");

@@ -1,5 +1,6 @@
 /* provider/inprocess: see inprocess.h: the configurations of a model in this process, which are the engine's. */
 #include "provider/inprocess.h"
+#include "engine/adapter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,16 @@ prov_cost local_config_cost(const prov_config *c)
 {
     eng_cost e = eng_model_cost(((const local_config *)c)->p->m, conf(c));
     return (prov_cost){ e.params, e.bytes_layers + e.bytes_head };
+}
+
+int local_config_added(const prov_config *c, prov_cost *of, uint8_t *changed)
+{
+    int n = eng_model_info(((const local_config *)c)->p->m)->n_layer + 1;
+    eng_added *each = of ? q_alloc(sizeof *each * (size_t)n) : NULL;
+    int acting = eng_config_added(conf(c), each, changed);
+    for (int i = 0; each && i < n; i++) of[i] = (prov_cost){ each[i].params, each[i].bytes };
+    free(each);
+    return acting;
 }
 
 void local_take(local *l, eng_config *c)

@@ -51,5 +51,6 @@ int local_config_from_json(prov_config *c, const char *json, char *err);
 uint64_t local_config_hash(const prov_config *c, bool all);
 enum q_effect local_config_diff(const prov_config *a, const prov_config *b);
 prov_cost local_config_cost(const prov_config *c);
+int local_config_added(const prov_config *c, prov_cost *of, uint8_t *changed);
 
 #endif

@@ -27,6 +27,7 @@ typedef struct prov_kind {
     uint64_t (*config_hash)(const prov_config *, bool all);
     enum q_effect (*config_diff)(const prov_config *a, const prov_config *b);
     prov_cost (*config_cost)(const prov_config *);
+    int (*config_added)(const prov_config *, prov_cost *of, uint8_t *changed);    /* NULL: it knows no adapters */
     /* requests; in turn */
     int (*set)(prov *, const prov_config *c, enum prov_policy p, char *err);
     prov_config *(*present)(prov *);

@@ -353,7 +353,7 @@ static void close_local(prov *p)
 #define OF_THE_MODEL .close = close_local, .config_new = local_config_new, .config_copy = local_config_copy, .config_free = local_config_free, .config_set = local_config_set, \
     .config_get = local_config_get, .config_number = local_config_number, .config_nudge_k = local_config_nudge_k, .config_range = local_config_range, .config_fixed = local_config_fixed, \
     .config_is_default = local_config_is_default, .config_k = local_config_k, .config_label = local_config_label, .config_json = local_config_json, \
-    .config_from_json = local_config_from_json, .config_hash = local_config_hash, .config_diff = local_config_diff, .config_cost = local_config_cost, .present = present, \
+    .config_from_json = local_config_from_json, .config_hash = local_config_hash, .config_diff = local_config_diff, .config_cost = local_config_cost, .config_added = local_config_added, .present = present, \
     .count = count, .count_request = count_request, .show = show, .ids = ids, .spell = spell
 
 static const prov_kind in_turn = {

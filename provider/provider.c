@@ -84,6 +84,7 @@ uint64_t prov_config_hash(const prov_config *c) { return c->kind->config_hash(c,
 uint64_t prov_config_hash_all(const prov_config *c) { return c->kind->config_hash(c, true); }
 enum q_effect prov_config_diff(const prov_config *a, const prov_config *b) { return a->kind->config_diff(a, b); }
 prov_cost prov_config_cost(const prov_config *c) { return c->kind->config_cost(c); }
+int prov_config_added(const prov_config *c, prov_cost *of, uint8_t *changed) { return c->kind->config_added ? c->kind->config_added(c, of, changed) : 0; }
 
 int prov_set(prov *p, const prov_config *c, enum prov_policy policy, char *err)
 {

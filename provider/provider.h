@@ -72,7 +72,7 @@ const prov_info *prov_about(const prov *);
 struct eng_cache *prov_cache(prov *);
 /* Adapters of a model in this process: Q_ERR with a sentence where who answers is another. In this prov's turn. What is loaded acts in
  * configurations made from then on; lora.scale says how much. */
-typedef struct prov_adapter { char *name, *path, *base; uint64_t params, bytes; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
+typedef struct prov_adapter { char *name, *path, *base; uint64_t params, bytes, held /* bytes of memory */; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
 int prov_adapter_load(prov *, const char *path, const char *name /* NULL: the file's */, char **as /* malloc'ed */, char *err);
 int prov_adapter_drop(prov *, const char *name, char *err);
 int prov_adapters(prov *, prov_adapter **out /* malloc'ed: prov_adapters_free */);      /* how many */
@@ -104,6 +104,9 @@ uint64_t prov_config_hash_all(const prov_config *);      /* with the sampler: na
 enum q_effect prov_config_diff(const prov_config *a, const prov_config *b);
 typedef struct prov_cost { uint64_t params, bytes; } prov_cost;      /* that take part in one token; 0: unknown */
 prov_cost prov_config_cost(const prov_config *);
+/* Of these what adapters add: of[0] beside the layers, of[1 + l] in layer l (at most: changed experts run only where they are chosen); changed:
+ * [n_layer][n_expert] 1: one that acts changes that expert. Either may be NULL. How many adapters act; 0: nothing is written. */
+int prov_config_added(const prov_config *, prov_cost *of, uint8_t *changed);
 
 /* What happens to cells that another configuration made. */
 enum prov_policy { PROV_CONTINUE, PROV_RECOMPUTE };

@@ -125,6 +125,7 @@ static void as_text(const eng_adapter *ad, bool folder, q_buf *out)
     brief_row(out, _("base"), "%s", *o->base ? o->base : "-");
     if (ad->base_id) brief_row(out, _("base's hash"), "%016llx", (unsigned long long)ad->base_id);
     brief_row(out, _("parameters"), _("%s (%s as floats)"), n, q_bytes_words(o->bytes, w));
+    if (o->held != o->bytes) brief_row(out, _("memory"), _("%s: experts that are not changed take none"), q_bytes_words(o->held, w));
     if (o->rank_min == o->rank_max) brief_row(out, _("rank"), "%d", o->rank_min);
     else brief_row(out, _("rank"), _("%d to %d"), o->rank_min, o->rank_max);
     if (o->alpha != 0) brief_row(out, "alpha", "%.6g", (double)o->alpha);
@@ -178,7 +179,7 @@ static void as_json(const eng_adapter *ad, bool folder, q_buf *out)
     put_hash(j, "base_hash", ad->base_id);
     put_hash(j, "hash", o->hash);
     const struct { const char *key; double v; } numbers[] = {
-        { "parameters", (double)o->params }, { "bytes", (double)o->bytes }, { "matrices", o->n_low }, { "rank_min", o->rank_min }, { "rank_max", o->rank_max },
+        { "parameters", (double)o->params }, { "bytes", (double)o->bytes }, { "held", (double)o->held }, { "matrices", o->n_low }, { "rank_min", o->rank_min }, { "rank_max", o->rank_max },
         { "first_layer", o->first_layer }, { "last_layer", o->last_layer },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) cJSON_AddNumberToObject(j, numbers[i].key, numbers[i].v);

@@ -85,10 +85,9 @@ static int add_rows(eng_adapter *ad, const eng_model *m, const eng_low *s, const
     snprintf(called, sizeof called, "%s: %s", ad->path, p->name);
     int rc = lows_add(ad, m, s, scale, called, &a, &b, err);
     if (rc) return rc;
-    memcpy(a, fa, sizeof *a * (size_t)s->n_expert * (size_t)s->rank * (size_t)s->n_in);
+    lows_take(a, fa, (size_t)s->n_expert * (size_t)s->rank * (size_t)s->n_in, s->n_expert);
     size_t part = (size_t)s->n_out * (size_t)s->rank;
-    for (int e = 0; e < s->n_expert; e++)
-        memcpy(b + (size_t)e * part, fb + ((size_t)e * (size_t)all + (size_t)first) * (size_t)s->rank, sizeof *b * part);
+    for (int e = 0; e < s->n_expert; e++) lows_take(b + (size_t)e * part, fb + ((size_t)e * (size_t)all + (size_t)first) * (size_t)s->rank, part, 1);
     return Q_OK;
 }
 

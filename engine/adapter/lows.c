@@ -92,8 +92,9 @@ int lows_add(eng_adapter *ad, const eng_model *m, const eng_low *s, double scale
     int rc = m ? fits(m, s, called, &o, err) : Q_OK;
     if (rc) return rc;
     size_t na = floats(s->n_expert, s->rank, s->n_in), nb = floats(s->n_expert, s->n_out, s->rank);
-    o.a = na ? calloc(1, na) : NULL;
-    o.b = nb ? calloc(1, nb) : NULL;
+    bool room = na && nb && na + nb <= q_mem_available();          /* what was filled before takes part in that */
+    o.a = room ? calloc(1, na) : NULL;
+    o.b = room ? calloc(1, nb) : NULL;
     if (!o.a || !o.b) {
         char words[32];
         free(o.a);
@@ -111,6 +112,16 @@ int lows_add(eng_adapter *ad, const eng_model *m, const eng_low *s, double scale
     *a = o.a;
     *b = o.b;
     return Q_OK;
+}
+
+void lows_take(float *to, const float *from, size_t n, int n_expert)
+{
+    size_t each = n / (size_t)n_expert;
+    for (int e = 0; e < n_expert; e++, to += each, from += each) {
+        size_t i = 0;
+        while (i < each && from[i] == 0) i++;
+        if (i < each) memcpy(to, from, sizeof *to * each);
+    }
 }
 
 low_own *lows_find(eng_adapter *ad, enum ker_role role, int layer)
@@ -131,6 +142,18 @@ static int by_place(const void *x, const void *y)
 
 static size_t n_a(const eng_low *l) { return (size_t)l->n_expert * (size_t)l->rank * (size_t)l->n_in; }
 static size_t n_b(const eng_low *l) { return (size_t)l->n_expert * (size_t)l->rank * (size_t)l->n_out; }
+
+/* Numbers of those of its n_expert parts that are not all zero. */
+static size_t n_some(const float *p, size_t n, int n_expert)
+{
+    size_t each = n / (size_t)n_expert, all = 0;
+    for (int e = 0; e < n_expert; e++, p += each) {
+        size_t i = 0;
+        while (i < each && p[i] == 0) i++;
+        all += i < each ? each : 0;
+    }
+    return all;
+}
 
 static bool finite_all(const float *p, size_t n)
 {
@@ -182,6 +205,7 @@ int lows_finish(eng_adapter *ad, char *err)
         const eng_low *l = &ad->own[i].low;
         ad->low[i] = *l;
         o->params += n_a(l) + n_b(l);
+        o->held += sizeof(float) * (n_some(l->a, n_a(l), l->n_expert) + n_some(l->b, n_b(l), l->n_expert));
         o->rank_min = l->rank < o->rank_min ? l->rank : o->rank_min;
         o->rank_max = l->rank > o->rank_max ? l->rank : o->rank_max;
         if (l->layer >= 0 && o->first_layer < 0) o->first_layer = l->layer;
@@ -201,17 +225,6 @@ int lows_base(const eng_adapter *ad, const eng_model *m, bool tied, char *err)
         return q_fail(err, Q_RANGE, _("%s is for another model: it was made for %s (%016llx), and %s is %016llx; `quorum model lora-export` writes it without that tie"),
                       ad->path, *ad->base ? ad->base : _("a file"), (unsigned long long)ad->base_id, m->info.name, (unsigned long long)m->info.id);
     return Q_OK;
-}
-
-/* Into memory that is zero: an expert that does not change is not written, so that it takes no page. */
-static void take_numbers(float *to, const float *from, size_t n, int n_expert)
-{
-    size_t each = n / (size_t)n_expert;
-    for (int e = 0; e < n_expert; e++, to += each, from += each) {
-        size_t i = 0;
-        while (i < each && from[i] == 0) i++;
-        if (i < each) memcpy(to, from, sizeof *to * each);
-    }
 }
 
 int eng_adapter_make(const eng_model *m, const char *name, const eng_low *low, int n, const char *note, eng_adapter **out, char *err)
@@ -234,8 +247,8 @@ int eng_adapter_make(const eng_model *m, const char *name, const eng_low *low, i
         else
             rc = lows_add(ad, m, &low[i], (double)low[i].scale, name, &a, &b, err);
         if (!rc) {
-            take_numbers(a, low[i].a, n_a(&low[i]), low[i].n_expert);
-            take_numbers(b, low[i].b, n_b(&low[i]), low[i].n_expert);
+            lows_take(a, low[i].a, n_a(&low[i]), low[i].n_expert);
+            lows_take(b, low[i].b, n_b(&low[i]), low[i].n_expert);
         }
     }
     if (!rc) rc = lows_finish(ad, err);

@@ -36,6 +36,9 @@ bool lows_role(enum ker_role role);
  * Q_NOMEM. */
 int lows_add(eng_adapter *, const eng_model *m, const eng_low *shape, double scale, const char *called, float **a, float **b, char *err);
 
+/* n numbers of n_expert parts into memory of lows_add's: a part that is all zero is not written, so that it takes no page. */
+void lows_take(float *to, const float *from, size_t n, int n_expert);
+
 /* The one that was added of that place, NULL: none; until the next lows_add. */
 low_own *lows_find(eng_adapter *, enum ker_role role, int layer);
 

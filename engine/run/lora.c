@@ -183,6 +183,8 @@ int eng_model_adapter_add(eng_model *m, eng_adapter *a, const char *name, char *
     const eng_low *low = eng_adapter_lows(a, &n);
     int at = index_free(l);
     if (!rc)
+        rc = lora_fits(m, a, m->on.be->memory(m->on.dev), err);
+    if (!rc)
         rc = m->on.be->adapter_put(m->on.dev, at, low, n, err);
     if (rc) {
         free(own);
@@ -587,37 +589,78 @@ void lora_adapt_free(ker_adapt *a, int n)
     free(a);
 }
 
+/* ---- what it costs ---- */
+
 /* Under the lock: of one matrix of an adapter. Of experts that it changes at most k run for a token. */
-static void cost_of(const eng_model *m, const eng_low *w, const uint8_t *some, const factors *f, const int16_t *k, eng_cost *o)
+static eng_added cost_of(const eng_model *m, const eng_low *w, const uint8_t *some, const factors *f, int k, uint8_t *changed)
 {
     uint64_t one = (uint64_t)w->rank * (uint64_t)(w->n_in + w->n_out), times = 0;
     bool experts = ker_role_of_experts(w->role);
-    for (int e = 0; e < w->n_expert; e++)
-        times += some[e] && (experts ? f->expert[(size_t)w->layer * (size_t)m->ker.n_expert + (size_t)e] : f->layer[w->layer + 1]) != 0;
-    if (experts && times > (uint64_t)k[w->layer])
-        times = (uint64_t)k[w->layer];
+    size_t at = experts ? (size_t)w->layer * (size_t)m->ker.n_expert : 0;
+    for (int e = 0; e < w->n_expert; e++) {
+        bool acting = some[e] && (experts ? f->expert[at + (size_t)e] : f->layer[w->layer + 1]) != 0;
+        times += acting;
+        if (acting && experts && changed) changed[at + (size_t)e] = 1;
+    }
+    if (experts && times > (uint64_t)k)
+        times = (uint64_t)k;
     if (w->role == KER_W_EMBD)         /* of an embedding A and a row of B are read */
         one = (uint64_t)w->rank * (uint64_t)(w->n_in + 1);
-    o->params += times * one;
-    *(w->layer < 0 ? &o->bytes_head : &o->bytes_layers) += times * one * sizeof(float);
+    return (eng_added){ times * one, times * one * sizeof(float) };
 }
 
-eng_cost lora_cost(const eng_model *m, const char *canonical, const int16_t *k)
+eng_cost lora_cost(const eng_model *m, const char *canonical, const int16_t *k, eng_added *of, uint8_t *changed, int *n)
 {
     factors f[ENG_ADAPTERS];
     char err[Q_ERRLEN];
     eng_cost o = { 0 };
+    *n = 0;
     if (!*canonical)
         return o;
     pthread_rwlock_rdlock(&m->lora->lock);
     read_factors(m, canonical, false, f, err);
     for (int i = 0; i < m->lora->n; i++) {
-        int n;
-        const eng_low *low = eng_adapter_lows(m->lora->list[i].adapter, &n);
-        for (int w = 0; w < n && acts(m, &f[i]); w++)
-            cost_of(m, &low[w], m->lora->list[i].some[w], &f[i], k, &o);
+        int n_low;
+        const eng_low *low = eng_adapter_lows(m->lora->list[i].adapter, &n_low);
+        bool acting = acts(m, &f[i]);
+        *n += acting;
+        for (int w = 0; w < n_low && acting; w++) {
+            eng_added one = cost_of(m, &low[w], m->lora->list[i].some[w], &f[i], low[w].layer < 0 ? 0 : k[low[w].layer], changed);
+            o.params += one.params;
+            *(low[w].layer < 0 ? &o.bytes_head : &o.bytes_layers) += one.bytes;
+            if (of) {
+                of[low[w].layer + 1].params += one.params;
+                of[low[w].layer + 1].bytes += one.bytes;
+            }
+        }
     }
     pthread_rwlock_unlock(&m->lora->lock);
     factors_free(f);
     return o;
+}
+
+/* The CPU turns B of what is changed (kernels/cpu/low.c) and reads A where it lies; another device has copies of both. */
+uint64_t lora_device_bytes(const eng_model *m, const eng_adapter *a)
+{
+    int n;
+    const eng_low *low = eng_adapter_lows(a, &n);
+    uint64_t bytes = 0;
+    uint8_t **some = marks(a);
+    for (int i = 0; i < n; i++) {
+        for (int e = 0; e < low[i].n_expert; e++)
+            bytes += some[i][e] ? sizeof(float) * (uint64_t)low[i].rank * (uint64_t)(low[i].n_out + (m->on.be == ker_cpu() ? 0 : low[i].n_in)) : 0;
+        free(some[i]);
+    }
+    free(some);
+    return bytes;
+}
+
+int lora_fits(const eng_model *m, const eng_adapter *a, uint64_t have, char *err)
+{
+    char need[32], room[32];
+    uint64_t bytes = lora_device_bytes(m, a);
+    if (have == 0 || bytes <= have)
+        return Q_OK;
+    return q_fail(err, Q_NOMEM, _("the adapter %s needs %s of memory more beside the model, but %s are free: close something, or take one of a lower rank or of fewer experts"),
+                  eng_adapter_info_of(a)->path, q_bytes_words(bytes, need), q_bytes_words(have, room));
 }

@@ -25,7 +25,10 @@ uint64_t lora_hash(const eng_model *, const char *canonical, uint64_t h);
 /* For a backend; *n adapters, NULL for none. Free with lora_adapt_free. */
 ker_adapt *lora_adapt(const eng_model *, const char *canonical, int *n);
 void lora_adapt_free(ker_adapt *, int n);
-/* What it costs a token beside the weights: k experts of each layer run. */
-eng_cost lora_cost(const eng_model *, const char *canonical, const int16_t *k);
+/* What it costs a token beside the weights: k experts of each layer run. of, changed: as eng_config_added has them. */
+eng_cost lora_cost(const eng_model *, const char *canonical, const int16_t *k, eng_added *of, uint8_t *changed, int *n);
+/* What the device keeps of an adapter beside its own numbers, in bytes; Q_NOMEM with sizes: that is more than `have` (0: not known). */
+uint64_t lora_device_bytes(const eng_model *, const eng_adapter *);
+int lora_fits(const eng_model *, const eng_adapter *, uint64_t have, char *err);
 
 #endif

@@ -393,10 +393,28 @@ eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
         o.params -= one.params + (uint64_t)k.ks[i] * of.params;
         o.bytes_layers -= one.bytes_layers + (uint64_t)k.ks[i] * of.bytes_layers;
     }
-    eng_cost low = lora_cost(m, c->v.lora, k.ks);
+    int acting;
+    eng_cost low = lora_cost(m, c->v.lora, k.ks, NULL, NULL, &acting);
     o.params += low.params;
     o.bytes_layers += low.bytes_layers;
     o.bytes_head += low.bytes_head;
     config_ker_free(&k);
     return o;
 }
+
+int eng_config_added(const eng_config *c, eng_added *of, uint8_t *changed)
+{
+    const eng_model *m = c->m;
+    config_ker k;
+    int n;
+    if (of) memset(of, 0, sizeof *of * (size_t)(m->ker.n_layer + 1));
+    if (changed) memset(changed, 0, (size_t)m->ker.n_layer * (size_t)m->ker.n_expert);
+    if (m->vocab_only || !m->on.dev)
+        return 0;
+    config_ker_build(c, &k);
+    lora_cost(m, c->v.lora, k.ks, of, changed, &n);
+    config_ker_free(&k);
+    return n;
+}
+
+uint64_t eng_adapter_memory(const eng_model *m, const eng_adapter *a) { return eng_adapter_info_of(a)->held + lora_device_bytes(m, a); }

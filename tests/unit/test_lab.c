@@ -287,6 +287,30 @@ static void bent_is_not_strange(void)
     lab_watch_free(w);
 }
 
+/* Experts that an adapter changes are marked in the live map, under the number that the model gives a layer, until none acts. */
+static void taught_cells_are_marked(void)
+{
+    router g;
+    lab_watch *w = lab_watch_new(NULL);
+    uint8_t changed[(L + 1) * N] = { 0 };
+    lab_view o = { 0 };
+    router_new(&g, 12);
+    configure(w, KK, NULL, 1);
+    run(w, &g, 40, KK, NULL, 1);
+    changed[(0 + shape.first) * N + 3] = changed[(2 + shape.first) * N + 7] = 1;
+    for (int round = 0; round < 3; round++) {
+        lab_watch_taught(w, round == 1 ? changed : NULL, L + 1, N);
+        lab_watch_get(w, &o);
+        CHECK_INT(o.n_layer, L);
+        for (int c = 0; c < o.n_layer * o.n_expert; c++) CHECK_INT(o.cell[c].taught, round == 1 && (c == 3 || c == 2 * N + 7));
+    }
+    lab_watch_taught(w, changed, L, N);      /* of another model: as many layers are not there */
+    lab_watch_get(w, &o);
+    for (int c = 0; c < o.n_layer * o.n_expert; c++) CHECK(!o.cell[c].taught);
+    lab_view_free(&o);
+    lab_watch_free(w);
+}
+
 /* Another k has rates at once: those of a known k, bent. */
 static void another_k_is_estimated(void)
 {
@@ -436,6 +460,7 @@ int main(void)
     RUN(usual_rates_survive_text);
     RUN(bending_keeps_its_promises);
     RUN(bent_is_not_strange);
+    RUN(taught_cells_are_marked);
     RUN(another_k_is_estimated);
     RUN(a_known_k_is_read_from_the_store);
     RUN(a_trace_beyond_all_models_shows_nothing);

@@ -4,10 +4,14 @@
 #include "engine/adapter.h"
 #include "engine/file/gguf.h"
 #include "engine/run/arch.h"
+#include "engine/run/lora.h"
 #include "tests/adapter_help.h"
 #include "tests/golden.h"
 #include "tests/test.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <sys/stat.h>
 
 static char err[Q_ERRLEN], dir[] = "/tmp/quorum-test-XXXXXX";
@@ -491,6 +495,79 @@ static void names_and_foreign_ones(void)
     eng_model_free(foreign);
 }
 
+/* ---- what they cost ---- */
+
+static size_t allocated(void)
+{
+#ifdef __GLIBC__
+    struct mallinfo2 i = mallinfo2();
+    return i.uordblks + i.hblkhd;
+#else
+    return 0;
+#endif
+}
+
+/* Everything of layer `all`, one expert of layer `one`, Q of both: memory against the allocator's, reads against a count by hand. */
+static void memory_and_reads_are_counted(void)
+{
+    enum { RANK = 96, ONE = 3 };
+    eng_model *m = help_model("qwen3moe");
+    const eng_info *i = eng_model_info(m);
+    const enum ker_role roles[] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS };
+    eng_low low[8];
+    int n = 0, last = i->n_layer - 1;
+    uint64_t held = 0, device = 0, of_all = 0, of_one = 0;
+    for (int r = 0; r < 3; r++)
+        for (int l = 0; l <= last; l += last) {
+            eng_low *w = &low[n++];
+            *w = help_low(m, roles[r], l, RANK, 1);
+            uint64_t a = (uint64_t)(w->n_in * RANK) * sizeof(float), b = (uint64_t)(w->n_out * RANK) * sizeof(float);
+            float *half[2] = { (float *)(uintptr_t)w->a, (float *)(uintptr_t)w->b };
+            for (int e = 0; e < w->n_expert && l == last; e++)
+                if (e != ONE) {
+                    memset(half[0] + (size_t)e * (size_t)w->n_in * RANK, 0, a);
+                    memset(half[1] + (size_t)e * (size_t)w->n_out * RANK, 0, b);
+                }
+            uint64_t some = l == last ? 1 : (uint64_t)w->n_expert;
+            held += some * (a + b);
+            device += some * b;
+            *(l == last ? &of_one : &of_all) += (l == last ? 1 : (uint64_t)i->n_expert_used) * (a + b);
+        }
+    eng_adapter *a = NULL;
+    CHECK_MSG(eng_adapter_make(m, "x", low, n, "", &a, err) == 0, "%s", err);
+    CHECK(eng_adapter_info_of(a)->held == held && eng_adapter_info_of(a)->bytes > held);
+    CHECK(eng_adapter_memory(m, a) == held + device && lora_device_bytes(m, a) == device);
+    CHECK_INT(lora_fits(m, a, device, err), 0);
+    CHECK_INT(lora_fits(m, a, 0, err), 0);
+    CHECK_INT(lora_fits(m, a, device - 1, err), Q_NOMEM);
+    CHECK_MSG(strstr(err, "of memory more beside the model") != NULL, "%s", err);
+    size_t before = allocated();
+    CHECK_MSG(eng_model_adapter_add(m, a, "x", err) == 0, "%s", err);
+    size_t took = allocated() - before;                                     /* and tables of places, pointers, marks and a name */
+    if (before) CHECK_MSG(took >= device && took < device + device / 20 + 16384, "%zu bytes for %llu", took, (unsigned long long)device);
+
+    eng_added *of = q_alloc(sizeof *of * (size_t)(last + 2));
+    uint8_t *changed = q_alloc((size_t)i->n_layer * (size_t)i->n_expert);
+    const struct { const char *scale; int acting; uint64_t all, one; } turn[] = { { "x", 1, of_all, of_one }, { "x=0.25", 1, of_all, of_one }, { "none", 0, 0, 0 }, { "x=0", 0, 0, 0 }, { "x@0=0", 1, 0, of_one } };
+    for (size_t t = 0; t < sizeof turn / sizeof *turn; t++) {
+        eng_config *c = config(m, turn[t].scale), *none = config(m, "none");
+        CHECK_INT(eng_config_added(c, of, changed), turn[t].acting);
+        CHECK_MSG(of[1].bytes == turn[t].all && of[last + 1].bytes == turn[t].one && of[0].bytes == 0, "%s: %llu, %llu", turn[t].scale, (unsigned long long)of[1].bytes, (unsigned long long)of[last + 1].bytes);
+        eng_cost with = eng_model_cost(m, c), without = eng_model_cost(m, none);
+        CHECK(with.bytes_layers - without.bytes_layers == turn[t].all + turn[t].one && with.params - without.params == (turn[t].all + turn[t].one) / sizeof(float));
+        for (int e = 0; e < i->n_expert; e++) {
+            CHECK_INT(changed[e], turn[t].all != 0);
+            CHECK_INT(changed[(size_t)last * (size_t)i->n_expert + (size_t)e], turn[t].one && e == ONE);
+        }
+        eng_config_free(c);
+        eng_config_free(none);
+    }
+    help_low_free(low, n);
+    free(changed);
+    free(of);
+    eng_model_free(m);
+}
+
 /* ---- timelines ---- */
 
 static void scales_change_between_tokens(void)
@@ -645,6 +722,7 @@ int main(void)
     RUN(hashes_tell_what_acts);
     RUN(values_as_text);
     RUN(names_and_foreign_ones);
+    RUN(memory_and_reads_are_counted);
     RUN(scales_change_between_tokens);
     RUN(rows_of_one_step_act_apart);
     RUN(sessions_go_on_while_adapters_come_and_go);

@@ -160,6 +160,7 @@ static void bandwidth(pen *p, const agt_energy *e)
     char a[32];
     if (e->bandwidth > 0) words(p, q_printf(_("memory reads %s/s (measured)"), q_bytes_words((uint64_t)e->bandwidth, a)), S_DIM);
     const agt_status *st = &p->app->seen.st;
+    if (e->added_bytes) words(p, q_printf(_("adapters: %s a token more, at most"), q_bytes_words(e->added_bytes, a)), S_ACCENT);
     if (e->spared) words(p, q_printf(_("ffn.width: %s a token less"), q_bytes_words(e->spared, a)), S_ACCENT);
     else if (st->n_expert && st->k < 0) words(p, q_printf(_("k by layer: %s a token now"), q_bytes_words(st->bytes_per_token, a)), S_ACCENT);
 }

@@ -176,6 +176,7 @@ static void expert_row(tui_app *app, tui_box b, int y, int e, bool chosen)
     }
     if (c->bent) x = tui_put(g, y, x + 2, end, c->bent == LAB_PINNED ? _("pinned") : _("banned"), S_ACCENT);
     else if (c->dev) x = tui_put(g, y, x + 2, end, _(word[(c->dev < -2 ? -2 : c->dev > 2 ? 2 : c->dev) + 2]), S_DIM);
+    if (c->taught) x = tui_put_cut(g, y, x + 2, end, _("changed by an adapter"), S_ACCENT);
     if (c->breaks) tui_put_cut(g, y, x + 2, end, _("breaks the model when it is missing (/guard)"), S_WARN);
 }
 

@@ -41,7 +41,7 @@ typedef struct bench {
     eng_cost cost;
     uint64_t added;                    /* of its bytes: adapters' */
     double bandwidth, load_s;
-    eng_fetched fetched;               /* experts of the last run's decode, where they are brought to a device */
+    eng_fetched fetched, prompt;       /* experts of the last run's decode and prefill, where they are brought to a device or from the disk */
 } bench;
 
 /* Any ids do: speed does not depend on the words, but routing should vary, so not one token again and again. */
@@ -69,17 +69,23 @@ static const void *largest(const eng_model *m, size_t *bytes)
     return best;
 }
 
-/* The model's own pages, as decode reads them, and memory of our own; the best so far. */
+/* The model's own pages, as decode reads them (not those that are to stay on the disk), and memory of our own; the best so far. */
 static double measure(void *user)
 {
     const reading *r = user;
     size_t n;
     const void *pages = largest(r->m, &n);
-    double own = ker_cpu_read_bandwidth(eng_model_threads(r->m), pages, n < MEASURED ? n : MEASURED);
+    bool there = !eng_model_ondisk(r->m, &(eng_ondisk){ 0 });
+    double own = there ? ker_cpu_read_bandwidth(eng_model_threads(r->m), pages, n < MEASURED ? n : MEASURED) : 0;
     double any = ker_cpu_read_bandwidth(eng_model_threads(r->m), NULL, MEASURED);
     double best = own > any ? own : any;
     r->b->bandwidth = best > r->b->bandwidth ? best : r->b->bandwidth;
     return r->b->bandwidth;
+}
+
+static eng_fetched since(eng_fetched now, eng_fetched then)
+{
+    return (eng_fetched){ now.asked - then.asked, now.fetched - then.fetched, now.bytes - then.bytes, now.wait_ns - then.wait_ns };
 }
 
 static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, int repeat, bench *b, char *err)
@@ -89,6 +95,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
     int rc = 0;
     for (int r = 0; r < repeat && !rc; r++) {
         eng_session *s = NULL;
+        eng_fetched start_of = { 0 };
         rc = eng_session_new(m, c, &s, err);
         /* Not measured, as other benchmarks do: weights into memory, threads up. From the second token on, so that
          * no cell of it serves the measured run. */
@@ -100,6 +107,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             rc = eng_session_sync(s, NULL, 0, ENG_CONTINUE, NULL, NULL, err);
         if (!rc) {
             eng_session_speed_reset(s);
+            start_of = eng_cache_fetched(eng_session_cache(s));
             rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
         }
         eng_fetched before = rc ? (eng_fetched){ 0 } : eng_cache_fetched(eng_session_cache(s));
@@ -107,7 +115,8 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             rc = eng_session_push(s, tokens[n_prompt + i], err);
         if (!rc) {
             eng_fetched f = eng_cache_fetched(eng_session_cache(s));
-            b->fetched = (eng_fetched){ f.asked - before.asked, f.fetched - before.fetched, f.bytes - before.bytes };
+            b->fetched = since(f, before);
+            b->prompt = since(before, start_of);
         }
         eng_speed v = rc ? (eng_speed){ 0 } : eng_session_speed(s);
         if (!rc)                       /* the same positions again, without the head */
@@ -146,6 +155,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
     double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
     char w1[32], w2[32], w3[32];
+    eng_ondisk o;
+    bool disk = eng_model_ondisk(m, &o);
     if (json) {
         q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
                "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
@@ -154,8 +165,12 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
         if (b->fetched.asked)
-            q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu},", (unsigned long long)b->fetched.asked,
-                  (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes);
+            q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu,\"wait_s\":%.6f},", (unsigned long long)b->fetched.asked,
+                  (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes, (double)b->fetched.wait_ns / 1e9);
+        if (disk)
+            q_say(stdout, "\"ondisk\":{\"resident\":%llu,\"slots\":%llu,\"experts\":%llu,\"direct\":%s,\"prefill_brought\":%llu,\"prefill_bytes\":%llu,\"prefill_wait_s\":%.6f,"
+                  "\"guessed\":%llu,\"guessed_right\":%llu},", (unsigned long long)o.rest, (unsigned long long)o.slots, (unsigned long long)o.experts, o.direct ? "true" : "false",
+                  (unsigned long long)b->prompt.fetched, (unsigned long long)b->prompt.bytes, (double)b->prompt.wait_ns / 1e9, (unsigned long long)o.guessed, (unsigned long long)o.right);
         q_say(stdout, "\"load_s\":%.3f}\n", b->load_s);
         return;
     }
@@ -168,7 +183,10 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
     if (b->added)
         q_say(stdout, _("adapters %s of what a token reads, at most\n"), q_bytes_words(b->added, w1));
-    if (b->fetched.asked)
+    if (disk && b->fetched.asked)
+        q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay in memory; %s a token were read, %.2f ms a token waited for\n"),
+              100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3), (double)b->fetched.wait_ns / 1e6 / n_decode);
+    else if (b->fetched.asked)
         q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay on the GPU; %s a token were brought\n"),
               100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3));
     if (!(b->bandwidth > 0)) {

@@ -64,6 +64,12 @@ typedef struct ctx_route {
     int32_t *width;                /* [max_rows] expert widths, as moe_take tells them     */
 } ctx_route;
 
+typedef struct ctx_guess {             /* of a device with a source that takes guesses (route.c); none elsewhere */
+    float *x;                      /* [n_embd] a normed row, [n_expert] scores, [max_k] weights */
+    acts act;                      /* of the row                                   */
+    uint16_t *ids;                 /* [max_k]                                      */
+} ctx_guess;
+
 typedef struct ctx_ffn {
     float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [FFN_ROWS][widest dense or shared]   */
     acts gather, h_act, sh_act;    /* rows of pairs, sorted by expert; of h; of h_sh              */
@@ -115,6 +121,7 @@ struct ker_ctx {
     ctx_mla mla;
     ctx_next next;
     ctx_route rt;
+    ctx_guess guess;
     ctx_ffn ff;
     ctx_low low;
     ctx_out out;

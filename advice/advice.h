@@ -79,8 +79,34 @@ int adv_choose(const adv_ask *, const adv_machine *, adv_choice **out, int *n, c
 /* What was chosen and why, the others and why not, the table; width in columns. */
 void adv_say(const adv_ask *, const adv_machine *, const adv_choice *, int n, int width, q_buf *out);
 void adv_json(const adv_ask *, const adv_machine *, const adv_choice *, int n, q_buf *out);
-/* The same of one file on this machine: what k costs, what else would fit. name: what it is called. width in columns; 0: a line a
- * paragraph, for who breaks lines himself. Either of text and json may be NULL. */
-int adv_say_file(const char *path, const char *name, const adv_machine *, int width, q_buf *text, q_buf *json, char *err);
+/* Its first words alone, two sentences: which one to take and why, or what comes nearest where nothing does; how it is brought; why one is not
+ * the best (best: the first of the list where that is ADV_BEST, else NULL). malloc'ed. Where a model lies, in one word: static. */
+char *adv_best_words(const adv_ask *, const adv_choice *, int n);
+char *adv_get_words(const adv_choice *);
+char *adv_why_words(const adv_choice *, const adv_choice *best);
+const char *adv_place_words(enum adv_place);
+/* Which of a list are named as runners-up, in the order in which they are said: places in it, as many as `most`. Returns how many. */
+int adv_others(const adv_choice *, int n, int most, int *out);
+
+/* ================= one file here, and what else there is for this machine ================= */
+enum { ADV_KS = 4 /* 1, 8, 16 and the model's own */, ADV_OTHERS = 9 };
+typedef struct adv_about {
+    adv_machine machine;
+    char name[160];                      /* what the file is called; "": it is of no file, the next five are 0 */
+    adv_fit fit;
+    int k[ADV_KS], n_k;                  /* experts a token, rising; n_k 0: dense */
+    double decode[ADV_KS];               /* tokens a second foretold at each; 0 unknown */
+    uint64_t read[ADV_KS], token;        /* bytes of weights a token reads at each, and as the model has it */
+    double measured;                     /* tokens a second that its last answer ran at, as whoever has it fills in; 0: none did */
+    adv_choice *choice; int n;           /* all published ones for this machine, the best first; owned */
+} adv_about;
+/* path NULL: of no file. Whatever comes of it, *out is to be given to adv_about_free. */
+int adv_about_read(const char *path, const char *name, const adv_machine *, adv_about *out, char *err);
+void adv_about_copy(const adv_about *, adv_about *out);
+void adv_about_free(adv_about *);                        /* contents, not the struct */
+/* What k costs, what else would fit; whole: the recommendation before it, the others and the table behind. width in columns; 0: a line a
+ * paragraph, for who breaks lines himself, and a table of 80. */
+void adv_say_about(const adv_about *, bool whole, int width, q_buf *out);
+void adv_json_about(const adv_about *, bool whole, q_buf *out);
 
 #endif

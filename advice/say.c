@@ -64,7 +64,9 @@ static void say_machine(const adv_machine *m, int width, q_buf *out)
     q_buf_free(&b);
 }
 
-static char *why_not(const adv_choice *c, const adv_choice *best)
+const char *adv_place_words(enum adv_place p) { return _(place_words[p]); }
+
+char *adv_why_words(const adv_choice *c, const adv_choice *best)
 {
     char rate[16];
     number(rate, c->fit.decode);
@@ -86,37 +88,54 @@ static char *why_not(const adv_choice *c, const adv_choice *best)
     return q_strdup(c->variant->name);
 }
 
+char *adv_best_words(const adv_ask *ask, const adv_choice *list, int n)
+{
+    const adv_choice *c = &list[0], *least = c;
+    char rate[16];
+    if (c->why == ADV_BEST)
+        return q_printf(c->known->n_expert
+            ? _("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it counts for most (%.1fB, %.1fB of them a token), and %d tokens of context fit.")
+            : _("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it has most weights (%.1fB, %.1fB of them a token), and %d tokens of context fit."),
+                        c->variant->name, c->type, (double)c->fit.weights / gib, adv_place_words(c->fit.place), number(rate, c->fit.decode), ADV_PACE, c->known->params_b,
+                        c->known->active_b, c->fit.context_max);
+    for (int i = 0; i < n; i++)
+        if (list[i].fit.decode > least->fit.decode || (least->fit.decode <= 0 && list[i].known->params_b < least->known->params_b)) least = &list[i];
+    if (least->fit.place <= ADV_RAM)
+        return q_printf(_("Nothing of this reaches %d tokens/s here; %s in %s comes nearest with %s. A shorter context (--context), a smaller model (--family all) or a faster machine would do."),
+                        ADV_PACE, least->variant->name, least->type, number(rate, least->fit.decode));
+    return q_printf(_("Nothing of this fits here: the smallest, %s, needs %.1f GiB. Free memory, ask for less context (--context), or look for a smaller one (--family all)."),
+                    least->variant->name, (double)(least->fit.weights + least->fit.kv + least->fit.state) / gib);
+}
+
+char *adv_get_words(const adv_choice *c)
+{
+    const char *agree = c->variant->gated ? _("; asks for an agreement first") : "";
+    if (*c->variant->gguf) return q_printf(_("Get it: quorum model pull hf:%s:%s (%s%s)"), c->variant->gguf, c->type, c->variant->licence, agree);
+    return q_printf(_("Its weights: hf:%s (%s%s); no GGUF of it is in the list: convert it with llama.cpp's convert_hf_to_gguf.py"), c->variant->repo, c->variant->licence, agree);
+}
+
 static void say_best(const adv_ask *ask, const adv_choice *list, int n, int width, q_buf *out)
 {
     const adv_choice *c = &list[0];
-    char rate[16];
-    if (c->why != ADV_BEST) {
-        const adv_choice *least = c;
-        for (int i = 0; i < n; i++)
-            if (list[i].fit.decode > least->fit.decode || (least->fit.decode <= 0 && list[i].known->params_b < least->known->params_b)) least = &list[i];
-        if (least->fit.place <= ADV_RAM)
-            wrap_take(out, q_printf(_("Nothing of this reaches %d tokens/s here; %s in %s comes nearest with %s. A shorter context (--context), a smaller model (--family all) or a faster machine would do."),
-                                    ADV_PACE, least->variant->name, least->type, number(rate, least->fit.decode)), width);
-        else
-            wrap_take(out, q_printf(_("Nothing of this fits here: the smallest, %s, needs %.1f GiB. Free memory, ask for less context (--context), or look for a smaller one (--family all)."),
-                                    least->variant->name, (double)(least->fit.weights + least->fit.kv + least->fit.state) / gib), width);
-        return;
-    }
-    wrap_take(out, q_printf(c->known->n_expert
-            ? _("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it counts for most (%.1fB, %.1fB of them a token), and %d tokens of context fit.")
-            : _("Take %s in %s: %.1f GiB, %s, some %s tokens/s. Of what answers at %d tokens/s or faster here it has most weights (%.1fB, %.1fB of them a token), and %d tokens of context fit."),
-                            c->variant->name, c->type, (double)c->fit.weights / gib, _(place_words[c->fit.place]), number(rate, c->fit.decode), ADV_PACE, c->known->params_b,
-                            c->known->active_b, c->fit.context_max), width);
-    if (*c->variant->gguf) wrap_take(out, q_printf(_("Get it: quorum model pull hf:%s:%s (%s%s)"), c->variant->gguf, c->type, c->variant->licence, c->variant->gated ? _("; asks for an agreement first") : ""), width);
-    else wrap_take(out, q_printf(_("Its weights: hf:%s (%s%s); no GGUF of it is in the list: convert it with llama.cpp's convert_hf_to_gguf.py"), c->variant->repo, c->variant->licence,
-                                 c->variant->gated ? _("; asks for an agreement first") : ""), width);
+    wrap_take(out, adv_best_words(ask, list, n), width);
+    if (c->why != ADV_BEST) return;
+    wrap_take(out, adv_get_words(c), width);
     if (*c->variant->sampling) wrap_take(out, q_printf(_("Its makers' sampling: %s"), c->variant->sampling), width);
     if (*c->known->note) wrap_take(out, q_printf(_("Note: %s."), _(c->known->note)), width);
     if (c->known->partly) wrap_take(out, q_printf(_("Note: not every number of its shape was found in print (%s): sizes and speed are a guess."), c->known->source), width);
     if (ask->context > c->fit.context_max) wrap_take(out, q_printf(_("%d tokens of context are more than it takes here."), ask->context), width);
 }
 
-enum { SHOWN = 24, OTHERS = 5 };
+int adv_others(const adv_choice *list, int n, int most, int *out)
+{
+    int found = 0;
+    for (int kind = ADV_FITS; kind <= ADV_BIG; kind++)
+        for (int i = list[0].why == ADV_BEST, said = 0; i < n && found < most && said < (kind == ADV_FITS ? 3 : 2); i++)
+            if ((int)list[i].why == kind) out[found++] = i, said++;
+    return found;
+}
+
+enum { SHOWN = 24 };
 
 static void say_table(const adv_choice *list, int n, int width, q_buf *out)
 {
@@ -150,19 +169,18 @@ static void say_table(const adv_choice *list, int n, int width, q_buf *out)
     }
 }
 
+static void say_others(const adv_choice *list, int n, int width, q_buf *out)
+{
+    int other[ADV_OTHERS], found = adv_others(list, n, ADV_OTHERS, other);
+    if (found) q_buf_printf(out, "%s\n", _("Why not another:"));
+    for (int i = 0; i < found; i++) wrap_take(out, adv_why_words(&list[other[i]], list[0].why == ADV_BEST ? &list[0] : NULL), width);
+}
+
 void adv_say(const adv_ask *ask, const adv_machine *m, const adv_choice *list, int n, int width, q_buf *out)
 {
     say_best(ask, list, n, width, out);
     q_buf_putc(out, '\n');
-    int from = list[0].why == ADV_BEST;
-    const adv_choice *best = from ? &list[0] : NULL;
-    if (n > from) q_buf_printf(out, "%s\n", _("Why not another:"));
-    for (int kind = ADV_FITS; kind <= ADV_BIG; kind++)
-        for (int i = from, said = 0; i < n && said < (kind == ADV_FITS ? 3 : 2); i++)
-            if ((int)list[i].why == kind) {
-                wrap_take(out, why_not(&list[i], best), width);
-                said++;
-            }
+    say_others(list, n, width, out);
     q_buf_putc(out, '\n');
     say_table(list, n, width, out);
     q_buf_putc(out, '\n');
@@ -217,14 +235,11 @@ static void put_json(cJSON *j, q_buf *out)
     cJSON_Delete(j);
 }
 
-void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, int n, q_buf *out)
+static void json_list(cJSON *j, const adv_choice *list, int n)
 {
-    cJSON *j = cJSON_CreateObject(), *rows;
-    cJSON_AddItemToObject(j, "machine", json_machine(m));
-    cJSON_AddNumberToObject(j, "context", ask->context);
     if (list[0].why == ADV_BEST) cJSON_AddStringToObject(j, "take", list[0].variant->name);
     else cJSON_AddNullToObject(j, "take");
-    rows = cJSON_AddArrayToObject(j, "models");
+    cJSON *rows = cJSON_AddArrayToObject(j, "models");
     for (int i = 0; i < n; i++) {
         cJSON *r = cJSON_CreateObject(), *k = NULL;
         const adv_choice *c = &list[i];
@@ -248,56 +263,69 @@ void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, 
         }
         cJSON_AddItemToArray(rows, r);
     }
+}
+
+void adv_json(const adv_ask *ask, const adv_machine *m, const adv_choice *list, int n, q_buf *out)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddItemToObject(j, "machine", json_machine(m));
+    cJSON_AddNumberToObject(j, "context", ask->context);
+    json_list(j, list, n);
     put_json(j, out);
 }
 
-/* ---- one file ---- */
-enum { KS = 4 /* 1, 8, 16 and the model's own */ };
-static void say_file(const char *name, const adv_machine *m, const adv_fit *f, const adv_fit at[KS], const int k[KS], int width, q_buf *text)
+/* ---- one file, and what else there is ---- */
+static void say_file(const adv_about *a, int width, q_buf *out)
 {
-    char rate[16], own[16];
-    wrap_take(text, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), name,
-                             _(place_words[f->place]), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), width);
-    for (int i = 0; i < KS; i++)
-        if (k[i]) q_buf_printf(text, _("  k = %-3d %7s tokens/s, %6.2f GiB read a token%s\n"), k[i], number(rate, at[i].decode), (double)eng_energy_bytes(&at[i].costs, k[i]) / gib,
-                               k[i] == f->costs.n_used ? _(" (own)") : "");
-    if (f->costs.n_expert) wrap(text, _("Fewer experts a token are faster and answer worse, more are slower and seldom better: /sweep experts.k 1..16 measures both."), width);
-    adv_choice *list;
-    int n;
-    char err[Q_ERRLEN];
-    if (adv_choose(&(adv_ask){.context = 0}, m, &list, &n, err) != Q_OK) return;
-    if (list[0].why == ADV_BEST)
-        wrap_take(text, q_printf(_("Of the published models %s in %s suits this machine best, some %s tokens/s (this one: %s). quorum advise shows all."), list[0].variant->name, list[0].type,
-                                 number(rate, list[0].fit.decode), number(own, f->decode)), width);
-    free(list);
+    char rate[16];
+    const adv_fit *f = &a->fit;
+    wrap_take(out, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), a->name,
+                            adv_place_words(f->place), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), width);
+    if (a->measured > 0) wrap_take(out, q_printf(_("Its last answer ran at %s tokens/s."), number(rate, a->measured)), width);
+    for (int i = 0; i < a->n_k; i++)
+        q_buf_printf(out, _("  k = %-3d %7s tokens/s, %6.2f GiB read a token%s\n"), a->k[i], number(rate, a->decode[i]), (double)a->read[i] / gib, a->k[i] == f->costs.n_used ? _(" (own)") : "");
+    if (f->costs.n_expert) wrap(out, _("Fewer experts a token are faster and answer worse, more are slower and seldom better: /sweep experts.k 1..16 measures both."), width);
 }
 
-int adv_say_file(const char *path, const char *name, const adv_machine *m, int width, q_buf *text, q_buf *json, char *err)
+void adv_say_about(const adv_about *a, bool whole, int width, q_buf *out)
 {
-    adv_fit f, at[KS];
-    int k[KS], n = 0, rc = adv_fit_file(path, &(adv_wish){.k = 0}, m, &f, err);
-    static const int usual[] = {1, 8, 16};
-    memset(k, 0, sizeof k);
-    for (size_t i = 0; rc == Q_OK && i <= sizeof usual / sizeof *usual; i++) {      /* the model's own among them, in order */
-        int next = i < sizeof usual / sizeof *usual ? usual[i] : INT_MAX, own = f.costs.n_expert ? f.costs.n_used : 0;
-        if (own > 0 && own < next && (n == 0 || k[n - 1] < own)) k[n++] = own;
-        if (next <= f.costs.n_expert && (n == 0 || k[n - 1] < next)) k[n++] = next;
-    }
-    for (int i = 0; rc == Q_OK && i < n; i++) rc = adv_fit_file(path, &(adv_wish){.k = k[i]}, m, &at[i], err);
-    if (rc) return rc;
-    if (text) say_file(name, m, &f, at, k, width > 0 ? width : INT_MAX, text);
-    if (json) {
-        cJSON *j = cJSON_CreateObject(), *rates = NULL;
-        cJSON_AddStringToObject(j, "model", name);
-        cJSON_AddItemToObject(j, "machine", json_machine(m));
-        json_fit(j, &f);
+    const adv_ask ask = {.context = 0};
+    char rate[16], own[16];
+    const int columns = width > 0 ? width : 80;
+    if (width <= 0) width = INT_MAX;
+    if (whole) say_best(&ask, a->choice, a->n, width, out), q_buf_putc(out, '\n');
+    if (*a->name) say_file(a, width, out);
+    if (!whole && a->n && a->choice[0].why == ADV_BEST)
+        wrap_take(out, q_printf(_("Of the published models %s in %s suits this machine best, some %s tokens/s (this one: %s). quorum advise shows all."), a->choice[0].variant->name,
+                                a->choice[0].type, number(rate, a->choice[0].fit.decode), number(own, a->fit.decode)), width);
+    if (!whole) return;
+    if (*a->name) q_buf_putc(out, '\n');
+    say_others(a->choice, a->n, width, out);
+    q_buf_putc(out, '\n');
+    say_table(a->choice, a->n, columns, out);
+    q_buf_putc(out, '\n');
+    say_machine(&a->machine, width, out);
+}
+
+void adv_json_about(const adv_about *a, bool whole, q_buf *out)
+{
+    cJSON *j = cJSON_CreateObject(), *rates = NULL, *read = NULL;
+    if (*a->name) cJSON_AddStringToObject(j, "model", a->name);
+    else cJSON_AddNullToObject(j, "model");
+    cJSON_AddItemToObject(j, "machine", json_machine(&a->machine));
+    if (*a->name) {
+        json_fit(j, &a->fit);
+        cJSON_AddNumberToObject(j, "read_token", (double)a->token);
+        cJSON_AddNumberToObject(j, "measured", a->measured);
         rates = cJSON_AddObjectToObject(j, "decode_at_k");
-        for (int i = 0; i < KS; i++) {
-            char key[16];
-            snprintf(key, sizeof key, "%d", k[i]);
-            if (k[i]) cJSON_AddNumberToObject(rates, key, at[i].decode);
-        }
-        put_json(j, json);
+        read = cJSON_AddObjectToObject(j, "read_at_k");
     }
-    return Q_OK;
+    for (int i = 0; i < a->n_k; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", a->k[i]);
+        cJSON_AddNumberToObject(rates, key, a->decode[i]);
+        cJSON_AddNumberToObject(read, key, (double)a->read[i]);
+    }
+    if (whole) json_list(j, a->choice, a->n);
+    put_json(j, out);
 }

@@ -9,6 +9,7 @@
 #ifndef QUORUM_AGENT_H
 #define QUORUM_AGENT_H
 
+#include "advice/advice.h"
 #include "agent/commands.h"
 #include "base/base.h"
 #include "base/knob.h"
@@ -189,6 +190,7 @@ enum agt_event_kind {
     AGT_EV_MARKED,      /* message: as it is now: its turn was pinned, or is not any more */
     AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
+    AGT_EV_ADVICE,      /* what agt_ask_advice asked for is there: agt_get_advice; flag: not yet, an answer runs and measuring would slow it down; it comes again when that has ended */
     AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */
     AGT_EV_MODULES,     /* id 0: agt_get_modules says something else; else the modules that stand in the prompt of this answer: data = JSON
                            {modules [name, hash, tokens], tokens, left_out} */
@@ -383,6 +385,12 @@ void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 
 typedef lab_costs agt_energy;
 void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
 bool agt_get_energy(agt *, agt_energy *out);
+
+/* Which model suits this machine, and what the loaded one takes of it: advice/advice.h. False: not known yet. name "": no model is loaded, or a
+ * server has it. What comes is to be given to adv_about_free, also then. */
+typedef adv_about agt_advice;
+void agt_ask_advice(agt *, bool anew);   /* anew: the machine is measured again; answered by AGT_EV_ADVICE */
+bool agt_get_advice(agt *, agt_advice *out);
 
 /* A run of /teach. False: nothing was taught here yet. */
 bool agt_get_teaching(agt *, tch_state *out);

@@ -96,7 +96,7 @@
     X(module, BOTH(MODULE, of_module), "модуль", N_("[on|off|only NAME … | order NAME … | edit NAME | new NAME | diff NAME | list]"), \
       N_("named texts, ways of thinking, that stand in the prompt while they are on: which there are, what they cost and what they last changed"), .key = "Ctrl-X m", .words = "on,off,only,order,edit,new,list,diff", \
       .complete = AGT_COMPLETE_MODULE) \
-    X(lora, JOB(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
+    X(lora, RUN(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
       N_("adapters on this model: load one, how much each acts (also from the next token of an answer on), what they cost"), .words = "load,off,scale,list") \
     X(ablate, JOB(ablate), "вклад", N_("modules [NAME …] on FILE|conversation"), \
       N_("what each module adds: how much likelier accepted answers are with it than without it, and what it costs"), .needs = true, .words = "modules") \
@@ -113,8 +113,8 @@
       N_("one question answered several times, and what most of the short answers say"), .needs = true, .complete = AGT_COMPLETE_ASSIGN) \
     X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
-    X(advise, JOB(advise), "совет", N_("[NAME or FILE]"), \
-      N_("where a model lies on this machine, what k costs here, and which published one would be better"), .complete = AGT_COMPLETE_MODEL) \
+    X(advise, BOTH(ADVISE, advise), "совет", N_("[NAME or FILE]"), \
+      N_("which published model suits this machine best, and what the loaded one takes of it at each k; a name: of that file"), .key = "Ctrl-X a", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
     X(token, JOB(token), "токен", N_("[@ANSWER] [N]"), \

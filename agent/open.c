@@ -219,6 +219,7 @@ static void shown_free(shown *s)
     free(s->prompt);
     strings_free(&s->models);
     strings_free(&s->chats);
+    adv_about_free(&s->about.advice);
     rag_result_free(s->why);
     free(s->why_broken);
     free(s->turns.of);

@@ -23,6 +23,7 @@ typedef struct shown_model {
     bool sinks;
     lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
+    agt_advice advice;                   /* as it was asked for last; n 0: not yet. Its machine stays measured when another model comes */
     bool elsewhere;                      /* it computes on a GPU */
     bool calls;                          /* it can be offered tools */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread */

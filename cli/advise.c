@@ -80,11 +80,15 @@ static int terminal_width(void)
 static int of_file(const args *o, const adv_machine *m, q_buf *out, char *err)
 {
     char *path = NULL;
+    adv_about a = { .n = 0 };
     int rc = cli_model_path(o->model, &path, err);
     if (rc == Q_OK) {
         const char *slash = strrchr(path, '/');
-        rc = adv_say_file(path, slash ? slash + 1 : path, m, o->width ? o->width : terminal_width(), o->json ? NULL : out, o->json ? out : NULL, err);
+        rc = adv_about_read(path, slash ? slash + 1 : path, m, &a, err);
     }
+    if (rc == Q_OK && o->json) adv_json_about(&a, false, out);
+    else if (rc == Q_OK) adv_say_about(&a, false, o->width ? o->width : terminal_width(), out);
+    adv_about_free(&a);
     free(path);
     return rc;
 }

@@ -567,6 +567,7 @@ static void instead(agt *a, const agt_event *e, lines *l)
     case AGT_UI_QUIT: l->quit = true; break;
     case AGT_UI_EXPERTS: agt_submit(a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(a, "/energy text"); break;
+    case AGT_UI_ADVISE: agt_submit(a, "/advise text"); break;
     case AGT_UI_TEACH: agt_submit(a, "/teach text"); break;
     case AGT_UI_MEMORY: agt_submit(a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(a, "/set"); break;

@@ -236,6 +236,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_CHATS: *asked_chats = true; break;
     case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(r->a, "/energy text"); break;
+    case AGT_UI_ADVISE: agt_submit(r->a, "/advise text"); break;
     case AGT_UI_MODULE: agt_submit(r->a, "/module list"); break;
     case AGT_UI_TEACH: agt_submit(r->a, "/teach text"); break;
     case AGT_UI_MAP: agt_submit(r->a, "/map text"); break;

@@ -513,6 +513,14 @@ int lora_own(eng_model *m, const char *name, const char *value, char *err)
     return Q_OK;
 }
 
+int eng_model_adapter_rest(eng_model *m, const char *name, char *err)
+{
+    char *value = q_printf("%s=0", name);
+    int rc = lora_own(m, name, value, err);
+    free(value);
+    return rc;
+}
+
 void lora_put(const eng_model *m, const char *canonical, bool hashes, q_buf *to)
 {
     factors f[ENG_ADAPTERS];

@@ -249,6 +249,33 @@ bool agt_get_energy(agt *a, agt_energy *out)
     return true;
 }
 
+/* Qwen3-30B-A3B in Q4_K_M loaded on a machine of advice/machines.ini. */
+static const char *fake_machine;         /* NULL: not measured yet */
+void agt_ask_advice(agt *a, bool anew) { SAY("advice%s\n", anew ? " anew" : ""); }
+bool agt_get_advice(agt *a, agt_advice *out)
+{
+    static const int ks[] = { 1, 8, 16 };
+    char err[Q_ERRLEN];
+    adv_machine m;
+    const eng_known *row;
+    const eng_variant *v;
+    *out = (agt_advice){ .n = 0 };
+    if (!fake_machine || adv_machine_find(fake_machine, &m, err) < 0 || adv_about_read(NULL, "", &m, out, err) < 0) return false;
+    if (!fake.st.loaded || fake.st.model[0] == '@' || eng_catalog_find("30b-a3b", &row, &v, err) < 0) return true;
+    snprintf(out->name, sizeof out->name, "Qwen3-30B-A3B-Q4_K_M.gguf");
+    adv_wish w = { .type = "Q4_K_M" };
+    if (adv_fit_known(row, &w, &m, &out->fit, err) < 0) return true;
+    out->token = eng_energy_bytes(&out->fit.costs, 8);
+    out->measured = fake.st.decode_rate;
+    for (int i = 0; i < 3; i++) {
+        adv_fit f;
+        w.k = out->k[out->n_k++] = ks[i];
+        if (adv_fit_known(row, &w, &m, &f, err) == Q_OK) out->decode[i] = f.decode;
+        out->read[i] = eng_energy_bytes(&out->fit.costs, ks[i]);
+    }
+    return true;
+}
+
 static const char *fake_value(void *user, const char *knob, q_buf *b)
 {
     static const char *const v[][2] = { { "experts.ban", "4:3,4:9,27:0" }, { "experts.pin", "4:5" }, { "attention.heads_off", "3:0,3:8" }, { "rope.theta", "100000" },

@@ -700,6 +700,45 @@ static void energy_is_told(void)
     agt_close(a);
 }
 
+/* Which model suits this machine: nothing is measured beside an answer, and once it was, it is known. */
+static void advice_is_told(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, slow, &s);
+    agt_advice d;
+    agt_submit(a, "what is experts.k?");
+    CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
+    agt_ask_advice(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_ADVICE, 0, 60000));
+    CHECK(!agt_get_advice(a, &d));
+    adv_about_free(&d);
+    int before = s.errors;
+    agt_submit(a, "/advise text");
+    while (s.errors == before && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+        ;
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "measuring the machine would slow it down"), "%s", s.notes.p ? s.notes.p : "");
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    CHECK(wait_for(a, &s, AGT_EV_ADVICE, 0, 60000));     /* it was owed */
+    CHECK(agt_get_advice(a, &d) && d.machine.measured && d.machine.ram_bandwidth > 0 && d.n > 10 && d.fit.costs.n_expert == 12 && d.n_k == 3 && d.k[1] == 4);
+    CHECK(*d.name && d.measured > 0);
+    double bandwidth = d.machine.ram_bandwidth;
+    adv_about_free(&d);
+    agt_submit(a, "what is experts.k?");
+    CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
+    agt_submit(a, "/advise text");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(s.page && strstr(s.page, "Why not another") && strstr(s.page, " lies in "), "%s", s.page ? s.page : "");
+    agt_ask_advice(a, true);                     /* not now: what is known stays */
+    CHECK(wait_for(a, &s, AGT_EV_ADVICE, 0, 60000));
+    CHECK(agt_get_advice(a, &d) && d.machine.ram_bandwidth >= bandwidth);
+    adv_about_free(&d);
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    seen_clear(&s);
+    agt_close(a);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -710,6 +749,7 @@ int main(void)
     RUN(ranges_are_the_models);
     RUN(why_during_an_answer);
     RUN(energy_is_told);
+    RUN(advice_is_told);
     RUN(configurations_are_compared);
     RUN(a_knob_is_swept);
     RUN(brains_come_and_go);

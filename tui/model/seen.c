@@ -67,6 +67,7 @@ void tui_seen_wishes(tui_seen *s, agt_event *e)
 void tui_seen_free(tui_seen *s)
 {
     agt_modules_free(&s->modules);
+    adv_about_free(&s->advice);
     agt_call_free(&s->approve.call);
     free(s->plan);
     agt_wishes_free(&s->wishes);

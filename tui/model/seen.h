@@ -28,6 +28,7 @@ typedef struct tui_seen {
     tui_approve approve;
     char *plan;                                             /* lines "[x] step"; NULL */
     agt_modules modules;                                    /* v NULL: not asked for yet */
+    agt_advice advice; bool advice_waits;                   /* n 0: not told yet; waits: an answer runs, and the machine is not measured yet */
     agt_energy energy;                                      /* n_row 0: not told yet */
 } tui_seen;
 

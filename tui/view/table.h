@@ -5,7 +5,7 @@
 
 #include "tui/model/app.h"
 
-#define TUI_VIEWS(X) X(chats) X(experts) X(memory) X(config) X(energy) X(modules) X(teach) X(layer) X(page) X(map) X(columns) X(found) X(walk) X(token)
+#define TUI_VIEWS(X) X(chats) X(experts) X(memory) X(config) X(energy) X(advise) X(modules) X(teach) X(layer) X(page) X(map) X(columns) X(found) X(walk) X(token)
 
 #define X(name) extern const tui_view view_##name;
 TUI_VIEWS(X)

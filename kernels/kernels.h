@@ -459,8 +459,7 @@ typedef struct ker_backend {
 
     /* Adapter 0 to KER_ADAPTERS - 1 becomes these n changes, at most one a matrix; what was there is dropped. Their numbers are the
      * caller's until it is dropped or the device closed. Between batches; no context may hold a configuration that names an adapter
-     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. NULL:
-     * such a device computes no adapters. */
+     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. */
     int (*adapter_put)(ker_dev *, int adapter, const ker_low *low, int n, char *err);
     void (*adapter_drop)(ker_dev *, int adapter);
 } ker_backend;

@@ -18,6 +18,9 @@ enum { PARTS = 3, NOBODY = -1, POLL_MS = 20 };
 static const enum ker_role part_role[PARTS] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS };
 /* What a choice counts for after each further pass over its layer: half of it after fourteen. */
 static const float KEPT = 0.95F;
+/* A guess is read ahead where so many of those lately made were right: a wrong one takes the disk's time from what is needed, a right
+ * one saves no more than that. What is foretold is compared with what is chosen also while nothing is read for it. */
+static const float TRUSTED = 0.5F, TRUST_STEP = 1.0F / 64;
 
 typedef struct part {                  /* one role of a layer's experts */
     int file;
@@ -49,6 +52,8 @@ typedef struct shelf {                 /* a layer's */
     uint64_t pass;                     /* hints so far */
     uint64_t *due;                     /* [n_expert] DUE of the pass in which it is still to be acquired, or GUESSED of the one before */
     int *wanted;                       /* [n_wanted] of the last hint, rising */
+    int *foretold, n_foretold;         /* [n_foretold] of the last guess, those that had no slot */
+    float trust;                       /* the share of those that were chosen, lately */
     bool taking;                       /* a pass gathers slots */
 } shelf;
 
@@ -300,6 +305,8 @@ static void source_hint(void *user, int layer, const int *ids, int n)
         s->last[e] = s->pass;
         s->due[e] = DUE(s->pass);
     }
+    for (int i = 0; i < s->n_foretold; i++) s->trust += ((s->due[s->foretold[i]] == DUE(s->pass)) - s->trust) * TRUST_STEP;
+    s->n_foretold = 0;
     for (int i = 0; i < s->n_slot; i++) settle_guess(s, &s->slot[i]);
     pump(s);
     pthread_mutex_unlock(&o->mu);
@@ -310,9 +317,13 @@ static void source_guess(void *user, int layer, const int *ids, int n)
     ondisk *o = user;
     shelf *s = &o->shelf[layer];
     pthread_mutex_lock(&o->mu);
-    for (int i = 0; i < n && !o->no_guess; i++) s->due[ids[i]] = GUESSED(s->pass);
-    for (int i = 0; i < n && !o->no_guess; i++) {
-        int at = s->where[ids[i]] == NOBODY ? victim(s, NOBODY) : NOBODY;
+    bool reads = !o->no_guess && s->trust >= TRUSTED;
+    s->n_foretold = 0;
+    for (int i = 0; i < n && reads; i++) s->due[ids[i]] = GUESSED(s->pass);
+    for (int i = 0; i < n; i++) {
+        if (s->where[ids[i]] != NOBODY) continue;
+        s->foretold[s->n_foretold++] = ids[i];
+        int at = reads ? victim(s, NOBODY) : NOBODY;
         if (at != NOBODY) bring(s, ids[i], at, true);
     }
     pthread_mutex_unlock(&o->mu);
@@ -427,6 +438,8 @@ static int shelf_make(ondisk *o, shelf *s, int n_slot, slot *slots, uint8_t *roo
     s->last = q_alloc(sizeof *s->last * n);
     s->due = q_alloc(sizeof *s->due * n);
     s->wanted = q_alloc(sizeof *s->wanted * n);
+    s->foretold = q_alloc(sizeof *s->foretold * n);
+    s->trust = TRUSTED;
     s->pass = 1;                                           /* due 0: of none */
     for (size_t e = 0; e < n; e++) s->where[e] = NOBODY;
     for (int i = 0; i < n_slot; i++) slots[i] = (slot){ .of = s, .p = room + (size_t)i * s->slot_bytes, .expert = NOBODY };
@@ -487,6 +500,7 @@ void ondisk_free(ondisk *o)
         free(s->last);
         free(s->due);
         free(s->wanted);
+        free(s->foretold);
     }
     if (o->room) munmap(o->room, o->room_bytes);
     pthread_cond_destroy(&o->news);

@@ -76,9 +76,9 @@ void ctx_free(ker_ctx *c)
                     c->out.logits, c->out.hidden, c->out.row, c->out.bad, c->att.part, c->ff.run_y, c->ff.run_scale, c->ff.take, c->ff.id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     delta_free(&c->delta);
-    free(c->guess.x);
-    acts_free(&c->guess.act);
-    free(c->guess.ids);
+    free(c->rt.guess.x);
+    acts_free(&c->rt.guess.act);
+    free(c->rt.guess.ids);
     free(c->next.pair);
     acts_free(&c->next.act);
     free(c->low.t);
@@ -154,7 +154,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->out.hidden = floats(n, m->n_embd);
     if (m->next) c->next.pair = floats(n, 2 * m->n_embd);
     bool ok = (!m->next || (c->next.pair && acts_make(&c->next.act, 1u << mat_kind(&dev_layer(d, -1)->w[KER_W_NEXT_PROJ]), n, 2 * m->n_embd))) &&
-              delta_make(&c->delta, d, n) && guess_make(&c->guess, d, max_k) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope &&
+              delta_make(&c->delta, d, n) && guess_make(&c->rt.guess, d, max_k) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope &&
               c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.pair_at && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad && c->low.e;

@@ -55,6 +55,12 @@ typedef struct ctx_next {              /* ker_model.next; none elsewhere */
     acts act;                      /* of pair */
 } ctx_next;
 
+typedef struct ctx_guess {             /* of a device with a source that takes guesses (route.c); none elsewhere */
+    float *x;                      /* [n_embd] a normed row, [n_expert] scores, [max_k] weights */
+    acts act;                      /* of the row                                   */
+    uint16_t *ids;                 /* [max_k]                                      */
+} ctx_guess;
+
 typedef struct ctx_route {
     float *score;                  /* [max_rows][n_expert]                         */
     float *sh_coef;                /* [max_rows] the shared expert's gate          */
@@ -62,13 +68,8 @@ typedef struct ctx_route {
     float *weights, *entropy, *margin;
     int *n_slot;                   /* [max_rows] slots in use, in the routed layer at hand */
     int32_t *width;                /* [max_rows] expert widths, as moe_take tells them     */
+    ctx_guess guess;
 } ctx_route;
-
-typedef struct ctx_guess {             /* of a device with a source that takes guesses (route.c); none elsewhere */
-    float *x;                      /* [n_embd] a normed row, [n_expert] scores, [max_k] weights */
-    acts act;                      /* of the row                                   */
-    uint16_t *ids;                 /* [max_k]                                      */
-} ctx_guess;
 
 typedef struct ctx_ffn {
     float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [FFN_ROWS][widest dense or shared]   */
@@ -121,7 +122,6 @@ struct ker_ctx {
     ctx_mla mla;
     ctx_next next;
     ctx_route rt;
-    ctx_guess guess;
     ctx_ffn ff;
     ctx_low low;
     ctx_out out;

@@ -219,18 +219,18 @@ static void route_guess(ker_ctx *c, int layer)
     if (next == m->n_layer || c->b.n > GUESS_ROWS || c->b.forced) return;
     const layer_w *w = dev_layer(c->dev, next);
     const mat *r = &w->w[KER_W_ROUTER];
-    uint8_t *act = c->guess.act.p[mat_kind(r)];
+    uint8_t *act = c->rt.guess.act.p[mat_kind(r)];
     ker_router add = { w->vec[KER_W_BROUTER], w->vec[KER_W_SELECT_BIAS] };
     for (int i = 0; i < c->b.n; i++) {
-        float *y = c->guess.x, *s = y + m->n_embd;
+        float *y = c->rt.guess.x, *s = y + m->n_embd;
         c->dev->v->norm(c->x + (int64_t)i * m->n_embd, w->vec[KER_W_FFN_NORM], m->n_embd, ctx_cfg(c, i)->norm_eps, y);
         mat_act(r->type, y, m->n_embd, act);
         mat_mul(r, act, 0, 1, 0, m->n_expert, s, m->n_expert, dev_mat_scratch(c->dev, 0));
-        int k = ker_choose(m, ctx_cfg(c, i), &add, next, s, NULL, c->max_k, c->guess.ids, s + m->n_expert, dev_floats(c->dev, 0)).n;
+        int k = ker_choose(m, ctx_cfg(c, i), &add, next, s, NULL, c->max_k, c->rt.guess.ids, s + m->n_expert, dev_floats(c->dev, 0)).n;
         for (int j = 0; j < k; j++) {
             int seen = 0;
-            while (seen < n && c->ff.id[seen] != c->guess.ids[j]) seen++;
-            if (seen == n) c->ff.id[n++] = c->guess.ids[j];
+            while (seen < n && c->ff.id[seen] != c->rt.guess.ids[j]) seen++;
+            if (seen == n) c->ff.id[n++] = c->rt.guess.ids[j];
         }
     }
     qsort(c->ff.id, (size_t)n, sizeof *c->ff.id, by_id);

@@ -105,7 +105,7 @@ static void routed_goldens_are_the_same_bytes(void)
 }
 
 /* ---- reads that fail, hang or meet another file ---- */
-typedef struct fault { atomic_int left /* reads until one fails */, hold, held, late; eng_session *s; } fault;
+typedef struct fault { atomic_int left /* reads until all fail */, hold, held, late; eng_session *s; } fault;
 
 static int faulty(void *user, const read_job *j)
 {
@@ -114,7 +114,7 @@ static int faulty(void *user, const read_job *j)
         atomic_store(&f->held, 1);
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
     }
-    return atomic_fetch_sub(&f->left, 1) == 1 ? Q_IO : Q_OK;
+    return atomic_fetch_sub(&f->left, 1) <= 1 ? Q_IO : Q_OK;
 }
 
 enum { TEXT = 24 };
@@ -154,7 +154,7 @@ static void alike(float *got)
 
 static void a_read_that_fails_ends_the_pass_and_the_next_one_reads_again(void)
 {
-    static const int at[] = { 1, 2, 3, 7, 20, 41 };
+    static const int at[] = { 1, 2, 3, 7, 12 };
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
         eng_model *m = open_within(model_path, LEAST);
         eng_session *s = NULL;
@@ -166,6 +166,7 @@ static void a_read_that_fails_ends_the_pass_and_the_next_one_reads_again(void)
         CHECK_INT(rc, Q_IO);
         CHECK_MSG(strstr(err, "cannot read experts from") && strstr(err, model_path) && strstr(err, "ask again"), "%s", err);
         CHECK(!got);
+        atomic_store(&f.left, 1 << 30);
         got = after_text(m, &s, &rc);
         CHECK_MSG(rc == 0, "%s", rc ? err : "");
         if (got) alike(got);
@@ -187,7 +188,7 @@ static void *cancels(void *user)
 static void a_cancel_does_not_wait_for_a_read(void)
 {
     eng_model *m = open_within(model_path, LEAST);
-    fault f = { .hold = 1 };
+    fault f = { .hold = 1, .left = 1 << 30 };
     pthread_t t;
     int rc;
     if (!m) return;

@@ -1,13 +1,13 @@
 /* bench/gpu_bench: the measurements of a backend plugin for `make gpu-kit` (build-aux/gpu_run.sh), straight on its
  * table. One step a call; what is known is written at once, so that a step that is stopped leaves what it had.
- *   gpu_bench device|kernels|goldens|cublas|speed|fetched|compare [MODEL | FOLDER...] [option VALUE]...
+ *   gpu_bench device|kernels|goldens|adapters|cublas|speed|fetched|compare [MODEL | FOLDER...] [option VALUE]...
  *     --plugin FILE  --device N  --out BASE (BASE.json, BASE.md)  --budget SECONDS
  *     --layers N     the model's layers over and over until there are so many: each has memory of its own on the device
  *     --contexts 0,8192  --prefill 512,4096  --k 1,8  --tokens N
  * Exit status: 0 all well, 1 something is wrong (said in the report), 2 usage, 3 no plugin or no device. */
 #include "engine/run/config.h"
 #include "kernels/kernels.h"
-#include "tests/golden.h"
+#include "tests/lora_cases.h"
 #include "tests/on_device.h"
 
 #include <stdio.h>
@@ -198,6 +198,19 @@ static void step_kernels(void)
 
 /* ---- goldens ---- */
 
+/* One way of one case is told as one line. */
+static void golden_told(const golden_set *set, int at, int split, const golden_diff *d, double limit, int rc)
+{
+    char *name = q_printf("%s %s split %d", set->arch, set->name[at], split);
+    if (rc) wrong(name, err);
+    else if (!(d->logits <= limit && d->ids == 0 && d->weights <= 1e-4)) {
+        char why[160];
+        snprintf(why, sizeof why, "logits %.2e of the largest, %d ids, weights %.2e", d->logits, d->ids, d->weights);
+        wrong(name, why);
+    } else number(name, d->logits, "of the largest logit", "ids and weights equal");
+    free(name);
+}
+
 static int golden_folder(const char *dir)
 {
     char *path = q_printf("%s/model.gguf", dir);
@@ -218,15 +231,7 @@ static int golden_folder(const char *dir)
             rc = golden_run(&set, m, i, split, &r, err);
             if (!rc) rc = golden_compare(&set, m, i, &r, &d, err);
             golden_result_free(&r);
-            bool good = !rc && d.logits <= 2e-4 && d.ids == 0 && d.weights <= 1e-4;
-            char *name = q_printf("%s %s split %d", set.arch, set.name[i], split);
-            if (rc) wrong(name, err);
-            else if (!good) {
-                char why[160];
-                snprintf(why, sizeof why, "logits %.2e of the largest, %d ids, weights %.2e", d.logits, d.ids, d.weights);
-                wrong(name, why);
-            } else number(name, d.logits, "of the largest logit", "ids and weights equal");
-            free(name);
+            golden_told(&set, i, split, &d, 2e-4, rc);
         }
     golden_close(&set);
     eng_model_free(m);
@@ -238,6 +243,48 @@ static void step_goldens(void)
     head("Goldens of PyTorch in F32", "");
     for (int i = 0; i < opt.n_word; i++)
         if (golden_folder(opt.word[i])) wrong(opt.word[i], err);
+}
+
+/* ---- adapters ---- */
+
+/* A folder of ../shared/data/lora; its model lies as that of the goldens does: FOLDER/../../golden/NAME/model.gguf. */
+static int lora_folder(const char *dir)
+{
+    const char *slash = strrchr(dir, '/');
+    char *path = q_printf("%s/../../golden/%s/model.gguf", dir, slash ? slash + 1 : dir);
+    eng_model *m = NULL;
+    golden_set set;
+    int rc = eng_model_open(path, NULL, &m, err);
+    free(path);
+    if (!rc) rc = on_device(m, gpu, opt.device, err);
+    if (!rc) rc = golden_open(dir, &set, err);
+    for (int i = 0; !rc && i < set.n_case; i++)
+        for (int split = 0; split < 8; split += split ? 6 : 1) {
+            if (!time_left(.8)) {
+                words(set.name[i], "left out", "no time");
+                break;
+            }
+            golden_result r = { 0 };
+            golden_diff d = { 0 };
+            q_buf scale = { 0 };
+            int there = lora_case_load(m, &set, i, false, &scale, err), bad = there == 1 ? 0 : there < 0 ? there : q_fail(err, Q_NOTFOUND, "an adapter is missing");
+            if (!bad) bad = lora_case_run(m, &set, i, scale.p, split, &r, err);
+            if (!bad) bad = golden_compare(&set, m, i, &r, &d, err);
+            golden_told(&set, i, split, &d, 1e-4, bad);
+            lora_drop_all(m, err);
+            golden_result_free(&r);
+            q_buf_free(&scale);
+        }
+    if (!rc) golden_close(&set);
+    eng_model_free(m);
+    return rc;
+}
+
+static void step_adapters(void)
+{
+    head("Adapters: PyTorch and peft in F32", "");
+    for (int i = 0; i < opt.n_word; i++)
+        if (lora_folder(opt.word[i])) wrong(opt.word[i], err);
 }
 
 /* ---- the library ---- */
@@ -802,7 +849,7 @@ static bool option(const char *name, const char *v)
 
 static int usage(const char *what)
 {
-    fprintf(stderr, "gpu_bench device|kernels|goldens|cublas|speed|fetched|compare [MODEL | FOLDER...] [--plugin FILE] [--device N] [--out BASE] [--budget S]\n"
+    fprintf(stderr, "gpu_bench device|kernels|goldens|adapters|cublas|speed|fetched|compare [MODEL | FOLDER...] [--plugin FILE] [--device N] [--out BASE] [--budget S]\n"
                     "          [--layers N] [--contexts A,B] [--prefill A,B] [--k A,B] [--tokens N]\n%s: not understood\n", what);
     return 2;
 }
@@ -821,6 +868,7 @@ int main(int argc, char **argv)
     }
     static const struct { const char *name; void (*run)(void); void (*on)(eng_model *); } steps[] = {
         { "device", step_device, NULL }, { "kernels", step_kernels, NULL }, { "goldens", step_goldens, NULL },
+        { "adapters", step_adapters, NULL },
         { "cublas", step_cublas, NULL }, { "speed", NULL, step_speed }, { "fetched", NULL, step_fetched }, { "compare", NULL, step_compare },
     };
     int rc = find_device();

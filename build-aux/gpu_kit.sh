@@ -30,6 +30,13 @@ for dir in tests/golden/engine/*/ ../shared/data/golden/*/; do
     mkdir -p "$to" && cp "$dir"/*.json "$dir"/*.f32 "$to/" || fail "cannot copy $dir"
     if [ -r "$dir/model.gguf" ]; then cp "$dir/model.gguf" "$to/"; else gzip -dc "$dir/model.gguf.gz" > "$to/model.gguf"; fi || fail "no model in $dir"
 done
+# Adapters' cases, whose models are those of the larger goldens.
+for dir in ../shared/data/lora/*/; do
+    [ -r "$dir/cases.json" ] && [ -r "$kit/golden/$(basename "$dir")/model.gguf" ] || continue
+    to=$kit/lora/$(basename "$dir")
+    mkdir -p "$to/adapters" && cp "$dir"/cases.json "$dir"/*.routing.json "$dir"/*.f32 "$to/" 2> /dev/null
+    cp "$dir"/adapters/*.gguf "$to/adapters/" && [ -r "$to/cases.json" ] || fail "cannot copy $dir"
+done
 cp build-aux/gpu_run.sh "$kit/run.sh" && chmod 755 "$kit/run.sh"
 { sed -n 's/^#define QUORUM_VERSION "\(.*\)"/\1/p' base/base.h; git rev-parse --short HEAD 2> /dev/null; } | paste -sd- - > "$kit/VERSION"
 

@@ -3,7 +3,7 @@
 # a driver. Each step has a time limit, writes its part of report.json and report.md at once, and a step that fails or
 # hangs does not keep the others from running. Models are made here of random numbers and deleted behind the step.
 #   ./run.sh [--only STEP[,STEP]] [--plugin FILE] [--device N] [--out DIR] [--tmp DIR] [--seconds N] [--limit PART=N] [--full] [--tiny]
-#     steps: device kernels goldens doctor layers8 layers48 contexts fetched cublas peer; sanitize only when it is asked for
+#     steps: device kernels goldens adapters doctor layers8 layers48 contexts fetched cublas peer; sanitize only when it is asked for
 #     --seconds   for all steps together (290); --limit PART=N  for one part
 #     --full      48 layers from a real file of 18 GB; else the 8 layers of a small file lie on the device six times
 #     --tiny      a model of 2 MB and few tokens: tries this script where a plugin is slow (the emulator)
@@ -149,6 +149,10 @@ bench() {
     shift
     exec "$here/gpu_bench" "$step" --plugin "$plugin" --device "$device" "$@"
 }
+adapters() {
+    [ -d "$1" ] || { echo "no adapters in the kit: it was made without ../shared/data/lora"; return 77; }
+    bench adapters "$@"
+}
 # model FILE LAYERS LIKE ARCH: random weights.
 model() { exec "$here/quorum" model synth --force --arch "$4" --like "$3" --type Q4_K_M --layers "$2" "$1"; }
 # The program itself on the device, its own benchmark.
@@ -182,6 +186,11 @@ if wanted goldens; then
     set --
     for g in "$here"/golden/*; do [ -r "$g/cases.json" ] && set -- "$@" "$g"; [ -n "$tiny" ] && break; done
     part goldens 45 bench goldens "$@"
+fi
+if wanted adapters; then
+    set --
+    for g in "$here"/lora/*; do [ -r "$g/cases.json" ] && set -- "$@" "$g"; [ -n "$tiny" ] && break; done
+    part adapters 20 adapters "$@"
 fi
 wanted doctor && part doctor 40 doctor
 if wanted layers8; then

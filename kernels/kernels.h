@@ -591,9 +591,10 @@ typedef struct ker_chosen {
 ker_chosen ker_choose(const ker_model *m, const ker_config *c, const ker_router *w, int layer, float *s, const uint16_t *forced, int max_k, uint16_t *ids,
                       float *weights, float *work);
 int64_t ker_choose_floats(const ker_model *m);
-const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */
-/* Force a lower path for tests ("scalar", "avx2", "avx512"; NULL = best). Before open. Q_NOTFOUND if not here. */
+const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon-i8mm", "scalar": what dispatch chose */
+/* Force a lower path for tests ("scalar", "avx2", "neon"; NULL = best). Before open. Q_NOTFOUND if not here. */
 int ker_cpu_force(const char *name);
+const char *ker_cpu_path(int i);               /* the paths that this processor has, "scalar" first, the best last; NULL: no more */
 /* Measured read bandwidth in bytes/s: the best of several patterns, every thread at once, over `data` (only read;
  * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: nothing to measure. Benchmarks only. */
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);

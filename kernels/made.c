@@ -102,6 +102,24 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     m->w[layer + 1][role] = (ker_weight){ .type = type, .ne = { ne[0], ne[1], ne[2] }, .data = p, .bytes = bytes };
 }
 
+static float *numbers(int64_t n, double sd, maker *r)
+{
+    float *f = q_alloc(sizeof *f * (size_t)n);
+    for (int64_t i = 0; i < n; i++) f[i] = (float)(1.7320508 * sd * (double)unit(r));
+    return f;
+}
+
+/* An adapter that adds about as much to a product as its matrix gives. */
+static void low_make(made_model *m, int layer, enum ker_role role, maker *r)
+{
+    enum { RANK = 5 };
+    int64_t ne[3];
+    if (!m->w[layer + 1][role].data || !ker_role_low(role)) return;
+    ker_role_shape(&m->m, layer, role, ne);
+    m->low[m->n_low++] = (ker_low){ .role = role, .layer = layer, .n_expert = (int)ne[2], .n_in = ne[0], .n_out = ne[1], .rank = RANK, .scale = 1.5f,
+                                    .a = numbers(ne[2] * RANK * ne[0], 1 / sqrt((double)ne[0]), r), .b = numbers(ne[2] * ne[1] * RANK, 1 / sqrt(RANK), r) };
+}
+
 made_model *made_new(const made_shape *s, int type, int repeat)
 {
     made_model *m = q_alloc(sizeof *m);
@@ -119,6 +137,9 @@ made_model *made_new(const made_shape *s, int type, int repeat)
     for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
     for (int l = -1; l < kinds; l++)
         for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);
+    for (int l = -1; l < kinds && s->features & MADE_LOW; l++)
+        for (int role = 0; role < KER_W_ROLES; role++) low_make(m, l, (enum ker_role)role, &r);
+    for (int l = 0; l <= n_layer; l++) m->factor[l] = l % 2 ? 1 : .5f;
     for (int l = kinds; l < n_layer; l++) memcpy(m->w[l + 1], m->w[1], sizeof m->w[1]);
     m->own = kinds;
     snprintf(m->what, sizeof m->what, "%s, %s", s->name, ker_type_get(type)->name);
@@ -129,6 +150,10 @@ void made_free(made_model *m)
 {
     for (int l = 0; l <= m->own; l++)
         for (int r = 0; r < KER_W_ROLES; r++) free((void *)(uintptr_t)m->w[l][r].data);
+    for (int i = 0; i < m->n_low; i++) {
+        free((void *)(uintptr_t)m->low[i].a);
+        free((void *)(uintptr_t)m->low[i].b);
+    }
     free(m);
 }
 
@@ -143,9 +168,11 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
         for (int r = 0; r < KER_W_ROLES && !rc; r++)
             if (m->w[l][r].data) rc = b->weight(s->dev, l - 1, (enum ker_role)r, &m->w[l][r], err);
     if (!rc) rc = b->ready(s->dev, err);
+    if (!rc && m->n_low) rc = b->adapter_put(s->dev, 0, m->low, m->n_low, err);
     if (!rc) rc = b->ctx_new(s->dev, rows, m->m.n_expert, NULL, &s->ctx, err);
     if (!rc) rc = b->kv_new(s->dev, KER_KV_F16, (cells + KER_PAGE - 1) / KER_PAGE, &s->kv, err);
-    ker_config c = { .norm_eps = 1e-5f, .rope_freq = m->freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m->m.head_dim), .k = m->k, .router_temperature = 1, .rope_local_mscale = 1 };
+    ker_adapt adapt = { .adapter = 0, .layer = m->factor };
+    ker_config c = { .adapt = &adapt, .n_adapt = m->n_low > 0, .norm_eps = 1e-5f, .rope_freq = m->freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m->m.head_dim), .k = m->k, .router_temperature = 1, .rope_local_mscale = 1 };
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
     return rc ? rc : b->cfg_put(s->ctx, 0, &c, err);
 }

@@ -5,8 +5,8 @@
 
 #include "kernels/kernels.h"
 
-enum { MADE_LAYERS = 48 };
-enum { MADE_QK_NORM = 1, MADE_BIAS = 2, MADE_SELECT_BIAS = 4, MADE_SH_ROUTER = 8, MADE_RENORM = 16, MADE_HALF = 32, MADE_TIED = 64 };
+enum { MADE_LAYERS = 48, MADE_KINDS = 2 /* of layers, dense and routed */ };
+enum { MADE_QK_NORM = 1, MADE_BIAS = 2, MADE_SELECT_BIAS = 4, MADE_SH_ROUTER = 8, MADE_RENORM = 16, MADE_HALF = 32, MADE_TIED = 64, MADE_LOW = 128 /* an adapter on every matrix that may have one */ };
 
 /* With both widths layer 0 is dense and layer 1 routed; with one, all layers are alike. */
 typedef struct made_shape {
@@ -26,6 +26,9 @@ typedef struct made_model {
     int own;                           /* layers with weights of their own; the others share layer 0's */
     float freq[256];
     int16_t k[MADE_LAYERS];
+    ker_low low[(MADE_KINDS + 1) * KER_W_ROLES];       /* with MADE_LOW */
+    int n_low;
+    float factor[MADE_LAYERS + 1]; /* ker_adapt's                                             */
     char what[96];
 } made_model;
 
@@ -33,7 +36,7 @@ typedef struct made_side { const ker_backend *b; ker_dev *dev; ker_ctx *ctx; ker
 
 made_model *made_new(const made_shape *s, int type, int repeat /* layers, where all are alike */);
 void made_free(made_model *);
-/* The model on device `index`: a context of so many rows, cells in F16, its configuration in slot 0; x: [rows][n_embd]. */
+/* The model on device `index`, with its adapter: a context of so many rows, cells in F16, its configuration in slot 0; x: [rows][n_embd]. */
 int made_open(made_side *s, const ker_backend *b, int index, const made_model *m, int rows, int cells, char *err);
 void made_close(made_side *);          /* also after a failed open */
 /* One batch through all parts, and its end. */

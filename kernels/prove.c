@@ -10,7 +10,7 @@
 
 enum { ROWS = 128, CELLS = 4 * KER_PAGE };
 
-static const int few[] = { 1, 5, 37, 1, 0 }, some[] = { 3, 1, 0 }, many[] = { 128, 1, 8, 1, 0 };
+static const int few[] = { 1, 5, 37, 1, 0 }, some[] = { 3, 1, 0 }, with_low[] = { 11, 2, 0 }, many[] = { 128, 1, 8, 1, 0 };
 /* Widths of any size, for types with short blocks; multiples of 256 for the others; then shapes of models in use. */
 static const made_shape odd = { "odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, few };
 static const made_shape even = { "even widths", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, few };
@@ -20,6 +20,9 @@ static const made_shape kinds[] = {
     { "llama", 32, 2, 1, 40, 40, 0, 0, 0, 72, 48, 0, -1, MADE_TIED, KER_GATE_SOFTMAX, 1, 0, some },
     { "carved", 64, 2, 1, 32, 32, 6, 32, 64, 96, 48, 3, KER_Q8_0, MADE_SELECT_BIAS | MADE_TIED | MADE_HALF, KER_GATE_SIGMOID, 2, 1e-3f, some },
 };
+/* An adapter on every matrix, in types that few rows' fused launches and tensor cores take, and in floats. */
+static const made_shape low = { "adapters", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, with_low };
+static const made_shape low_odd = { "adapters, odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_BIAS | MADE_SH_ROUTER | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, some };
 static const made_shape large[] = {
     { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
     { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q4_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
@@ -207,6 +210,7 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
         s.rows = some;
         rc = one(b, index, &s, first[i], &p, err);
     }
+    if (!rc) rc = one(b, index, &low, KER_Q4_K, &p, err);
     for (int t = 0; t < KER_TYPE_LIMIT && how > KER_PROVE_FEW && !rc; t++) {
         const ker_type *type = ker_type_get(t);
         if (!type || !type->weight) continue;
@@ -214,6 +218,7 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
         if (rc == Q_RANGE) rc = Q_OK;                /* such weights stay with the CPU */
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && how > KER_PROVE_FEW && !rc; i++) rc = one(b, index, &kinds[i], KER_F32, &p, err);
+    if (how > KER_PROVE_FEW && !rc) rc = one(b, index, &low_odd, KER_F32, &p, err);
     for (size_t i = 0; i < sizeof large / sizeof *large && how == KER_PROVE_LARGE && !rc; i++) rc = one(b, index, &large[i], KER_Q4_K, &p, err);
     return rc ? rc : p.wrong;
 }

@@ -1,6 +1,6 @@
-/* kernels/cuda/low: the launches behind low.cuh. Few rows: a warp for each number of t, a thread for each output. Many rows: tiles of
- * CU_LOW_TILE items and ranks; where a tile's items have one configuration and one matrix, its numbers are read once for all of them, and
- * the sums are the same either way. See low.cuh. */
+/* kernels/cuda/low: the launches behind low.cuh. Few rows: a warp for each number of t, a thread for each output, each launch ready before
+ * the one before it has ended (gpu.h). Many rows: tiles of CU_LOW_TILE items and ranks; where a tile's items have one configuration and one
+ * matrix, its numbers are read once for all of them, and the sums are the same either way. See low.cuh. */
 #include "kernels/cuda/low.cuh"
 #include "kernels/cuda/tiles.cuh"
 
@@ -141,6 +141,8 @@ template <int I, int R> static __global__ void BOUNDS(THREADS, I > 1 ? 3 : 4) lo
     int job = (int)blockIdx.z, p = ((int)blockIdx.y * WARPS + (int)threadIdx.x / WARP) * R, adapter = -1;
     low_item item[I];
     bool on[I];
+    gpu_wait_before();
+    gpu_let_next();
 #pragma unroll
     for (int i = 0; i < KER_ADAPTERS; i++) if ((a.used >> i & 1) && p >= a.at[i] && p < a.wide) adapter = i;
     if (adapter < 0) return;
@@ -198,6 +200,8 @@ template <int I> static __global__ void BOUNDS(THREADS, 4) low_add(low_args a)
     low_item item[I];
     bool on[I];
     float v[I];
+    gpu_wait_before();
+    gpu_let_next();
     if (o >= j.n_out) return;
     bool alike = items_get<I>(a, j.of, (int)blockIdx.y * I, item, on);
 #pragma unroll
@@ -221,6 +225,8 @@ template <int I> static __global__ void BOUNDS(THREADS, 4) low_glue(glue_args a)
     low_item item[I];
     bool on[I];
     float g[I], u[I];
+    gpu_wait_before();
+    gpu_let_next();
     if (o >= gate.n_out) return;
     bool alike = items_get<I>(a.low, gate.of, (int)blockIdx.y * I, item, on);
 #pragma unroll
@@ -254,6 +260,8 @@ static __global__ void BOUNDS(THREADS, 8) low_down(low_down_args a)
 {
     int row = (int)blockIdx.y, o = (int)(blockIdx.x * THREADS + threadIdx.x), k = a.low.job[0].of.n ? a.low.job[0].of.per : 0;
     low_item item;
+    gpu_wait_before();
+    gpu_let_next();
     if (o >= a.n_out) return;
     float *y = a.y + (int64_t)row * a.n_out + o, v = *y;
     for (int s = 0; s < k; s++) {
@@ -356,7 +364,7 @@ void cu_low_take(ker_ctx *c, cu_low_job *jobs, int n)
         reach(&e, &a, e.n++);
     }
     if (!e.n) return;
-    if (few(c)) LAUNCH((low_take<1, 1>), dim3((unsigned)e.items, cut(a.wide, WARPS), (unsigned)e.n), dim3(THREADS), 0, c->st, a);
+    if (few(c)) LAUNCH_EARLY(c->dev->early, (low_take<1, 1>), dim3((unsigned)e.items, cut(a.wide, WARPS), (unsigned)e.n), dim3(THREADS), 0, c->st, a);
     else LAUNCH((low_take<TILE, TILE>), dim3(cut(e.items, TILE), cut(a.wide, WARPS * TILE), (unsigned)e.n), dim3(THREADS), 0, c->st, a);
 }
 
@@ -371,7 +379,7 @@ void cu_low_add(ker_ctx *c, const cu_low_job *jobs, int n)
         reach(&e, &a, e.n++);
     }
     if (!e.n) return;
-    if (few(c)) LAUNCH(low_add<1>, dim3(cut(e.out, THREADS), (unsigned)e.items, (unsigned)e.n), dim3(THREADS), 0, c->st, a);
+    if (few(c)) LAUNCH_EARLY(c->dev->early, low_add<1>, dim3(cut(e.out, THREADS), (unsigned)e.items, (unsigned)e.n), dim3(THREADS), 0, c->st, a);
     else LAUNCH(low_add<TILE>, dim3(cut(e.out, THREADS), cut(e.items, TILE), (unsigned)e.n), dim3(THREADS), 0, c->st, a);
 }
 
@@ -395,7 +403,7 @@ void cu_low_glue(ker_ctx *c, const cu_low_glu *g, int n, bool fast)
         reach(&e, &a.low, 2 * e.n++);
     }
     if (!e.n) return;
-    if (few(c)) LAUNCH(low_glue<1>, dim3(cut(e.out, THREADS), (unsigned)e.items, (unsigned)e.n), dim3(THREADS), 0, c->st, a);
+    if (few(c)) LAUNCH_EARLY(c->dev->early, low_glue<1>, dim3(cut(e.out, THREADS), (unsigned)e.items, (unsigned)e.n), dim3(THREADS), 0, c->st, a);
     else LAUNCH(low_glue<TILE>, dim3(cut(e.out, THREADS), cut(e.items, TILE), (unsigned)e.n), dim3(THREADS), 0, c->st, a);
 }
 
@@ -411,7 +419,7 @@ void cu_low_down(ker_ctx *c, const cu_low_job *down, const cu_low_job *sh, const
     a.coef = coef;
     a.y = down->y;
     a.n_out = c->dev->m.n_embd;
-    LAUNCH(low_down, dim3(cut(a.n_out, THREADS), (unsigned)rows), dim3(THREADS), 0, c->st, a);
+    LAUNCH_EARLY(c->dev->early, low_down, dim3(cut(a.n_out, THREADS), (unsigned)rows), dim3(THREADS), 0, c->st, a);
 }
 
 void cu_low_qkv(ker_ctx *c, int layer, const float *x, const float *norm)

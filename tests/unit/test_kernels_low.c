@@ -82,7 +82,6 @@ static int in_three(ker_ctx *c, int layer)
 static void bits_hang_on_the_row_alone(void)
 {
     static const int split[] = { 1, 7, 64, N_TOK };
-    static const char *const isa[] = { "scalar", "avx2", "avx512", NULL };
     ker_backend three_steps = *ker_cpu();
     three_steps.experts = in_three;
     for (int s = 0; s < N_SPEC; s++) {
@@ -96,7 +95,7 @@ static void bits_hang_on_the_row_alone(void)
         ker_config three[3];
         three_make(three, g, &a, &b, two);
         for (int i = 0; i < 6; i++) {
-            if (i < 4 && isa[i] && ker_cpu_force(isa[i])) continue;
+            if (i < 3 && (!ker_cpu_path(i) || ker_cpu_force(ker_cpu_path(i)))) continue;
             if (i == 3) ker_cpu_force(NULL);
             backend = i == 4 ? &three_steps : ker_cpu();
             ker_dev *d = dev_new(m, i % 3 + 1);

@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "engine/models.h"
 #include "train/train.h"
 
 #include <cjson/cJSON.h>
@@ -186,8 +187,7 @@ static void finished(const args *a, trn_usage u, const eng_adapter *made)
 static int free_to_write(const args *a, const char *path, char *err)
 {
     int rc = path ? q_no_folder(path, a->out, err) : Q_OK;
-    if (rc || !path || a->force || access(path, F_OK) != 0) return rc;
-    return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
+    return rc || !path ? rc : eng_no_file(path, a->force, err);
 }
 
 /* Force or not: nothing that is read is written over, and the gradients are not the adapter. */

@@ -50,6 +50,9 @@ bool eng_file_whole(const char *path);
 bool eng_split_name(const char *path, int *part, int *of, size_t *name);
 
 /* ================= making models ================= */
+/* Whatever is made here or of engine/adapter.h takes hours at times: Q_RANGE where path is there already and force is not given. The rule of all that
+ * write models and adapters; eng_synth and eng_convert_e5 leave asking it to their caller. */
+int eng_no_file(const char *path, bool force, char *err);
 /* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */
 int eng_carve(const char *in, const char *recipe, const char *out, bool force,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);

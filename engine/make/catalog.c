@@ -59,6 +59,16 @@ static int published(reader *r, eng_known *k, const char *value)
     return 0;
 }
 
+static int elsewhere(reader *r, eng_known *k, const char *value)
+{
+    char server[32], source[256], date[16];
+    if (sscanf(value, "%31s %255s %15s", server, source, date) != 3) return -1;
+    eng_elsewhere *e = q_realloc((void *)k->elsewhere, (size_t)(k->n_elsewhere + 1) * sizeof *e);
+    e[k->n_elsewhere++] = (eng_elsewhere){.server = keep(r->c, server), .source = keep(r->c, source), .date = keep(r->c, date)};
+    k->elsewhere = e;
+    return 0;
+}
+
 /* YYYY-MM: who reads it counts in months. */
 static bool is_month(const char *s)
 {
@@ -75,6 +85,7 @@ static int row_value(reader *r, eng_known *k, const char *name, const char *valu
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
     if (strcmp(name, "opened") == 0) return k->partly = true, strcmp(value, "partly") == 0 ? 0 : -1;
     if (strcmp(name, "published") == 0) return published(r, k, value);
+    if (strcmp(name, "elsewhere") == 0) return eng_runs(k->arch) ? -1 : elsewhere(r, k, value);
     for (size_t i = 0; strcmp(name, "note") == 0 && i < sizeof notes / sizeof *notes; i++)
         if (strcmp(notes[i].name, value) == 0) return k->note = notes[i].words, 0;
     return -1;
@@ -135,6 +146,8 @@ static const char *lacking(const eng_known *k, const char **where)
         for (size_t j = 0; j < sizeof of / sizeof *of; j++)
             if (!*of[j].value) return of[j].name;
     }
+    *where = k->like;
+    if (!eng_runs(k->arch) && !k->n_elsewhere) return "elsewhere";
     return k->n_variant ? NULL : "a model";
 }
 
@@ -175,6 +188,7 @@ void catalog_free(catalog *c)
     for (int i = 0; i < c->n; i++) {
         free((void *)c->row[i].variant);
         free((void *)c->row[i].published);
+        free((void *)c->row[i].elsewhere);
     }
     for (int i = 0; i < c->n_text; i++) free(c->text[i]);
     free(c->row);

@@ -135,3 +135,5 @@ double eng_energy_kv_bytes(const eng_energy *e, const char *kv_type)
             return (double)e->kv_numbers * kinds[i].bytes;
     return 0;
 }
+
+bool eng_runs(const char *name) { return arch_find(name, strlen(name)) != NULL; }

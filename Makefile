@@ -31,10 +31,14 @@ ISA_vnni   := $(ISA_avx512) -mavx512vnni -mavx512vbmi
 else
 LIBSRC  := $(filter-out %_avx2.c %_avx512.c %_vnni.c,$(LIBSRC))
 endif
+# Compilers know the intrinsics of dotprod and i8mm from ARMv8.2 on.
+ISA_neon    := -g1
+ISA_dotprod := -g1 -march=armv8.2-a+dotprod
+ISA_i8mm    := -g1 -march=armv8.2-a+dotprod+i8mm
 ifneq ($(ARCH),aarch64)
-LIBSRC  := $(filter-out %_neon.c,$(LIBSRC))
+LIBSRC  := $(filter-out %_neon.c %_dotprod.c %_i8mm.c,$(LIBSRC))
 endif
-isa      = $(if $(findstring _avx2.c,$1),$(ISA_avx2),$(if $(findstring _avx512.c,$1),$(ISA_avx512),$(if $(findstring _vnni.c,$1),$(ISA_vnni))))
+isa      = $(foreach i,avx2 avx512 vnni neon dotprod i8mm,$(if $(findstring _$i.c,$1),$(ISA_$i)))
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c)
@@ -326,6 +330,7 @@ help:
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'
+	@echo 'make test-arm         the kernels for aarch64 under qemu, on processors of four kinds (qemu-user, gcc-aarch64-linux-gnu)'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'
@@ -339,5 +344,6 @@ help:
 
 include kernels/cuda/cuda.mk
 include tests/cuda_emu/emu.mk
+include tests/arm/arm.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -262,7 +262,7 @@ static void page(agt *a, found *f, int n, const answers *l)
     if (l->left)
         q_buf_say(&b, ngettext("%d answer is left out: too long, or beyond what is measured at once\n", "%d answers are left out: too long, or beyond what is measured at once\n",
                                (unsigned long)l->left), l->left);
-    q_buf_puts(&b, _("Each: the log-probability of the answers with it less without it, its knobs too, beside the modules that are on. It says what these answers gain, not others.\n"));
+    q_buf_puts(&b, _("Each: the log-probability of the answers with it less without it, its knobs and its adapter too, beside the modules that are on. It says what these answers gain, not others.\n"));
     note_page(&a->events, "/ablate", q_buf_take(&b), cJSON_PrintUnformatted(data));
     cJSON_Delete(data);
 }
@@ -364,8 +364,12 @@ static void ablate(agt *a, const job *j)
     }
     for (int i = 0; i < n && rc == Q_OK; i++)
         on[i] &= !v[i].problem;
-    if (rc == Q_OK)
+    if (rc == Q_OK) {
+        modadapters_ready(a, v, on, n);
+        modadapters_ready(a, v, wanted, n);
         rc = each(a, beside, v, on, wanted, n, &l, err);
+        modadapters_leave(a);
+    }
     if (rc == Q_OK)
         modules_publish(a, true);
     else

@@ -1,5 +1,5 @@
 /* agent/adapters: /lora: adapters of the model that answers. What loads or drops one runs in the engine's lane, between answers; a scale is
- * an edit of the configuration like any other (lora.scale), live between two tokens, and F9 takes it back. */
+ * an edit of the configuration like any other (lora.scale), live between two tokens, and F9 takes it back. What a module brings: modadapters.c. */
 #include "base/say.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
@@ -9,32 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* The present value of lora.scale without the pieces of one adapter (NULL: with all), "" for none; malloc'ed. */
-static char *without(const prov_config *c, const char *name)
-{
-    q_buf now = { 0 }, out = { 0 };
-    const char *p = prov_config_get(c, "lora.scale", &now);
-    for (p = strcmp(p, "none") == 0 ? "" : p; *p; p += *p == ',') {
-        size_t n = strcspn(p, ","), own = strcspn(p, "=@,");
-        if (!name || own != strlen(name) || memcmp(p, name, own) != 0) {
-            q_buf_puts(&out, out.len ? "," : "");
-            q_buf_add(&out, p, n);
-        }
-        p += n;
-    }
-    q_buf_puts(&out, "");
-    q_buf_free(&now);
-    return q_buf_take(&out);
-}
-
-char *adapters_scaled(const prov_config *c, const char *name, const char *scale)
-{
-    char *rest = without(c, strchr(name, '@') ? NULL : name);
-    char *all = scale ? q_printf("%s%s%s=%s", rest, *rest ? "," : "", name, scale) : q_strdup(*rest ? rest : "none");
-    free(rest);
-    return all;
-}
 
 /* ---- the engine's lane ---- */
 /* What a token costs more under c than with lora.scale at none. */
@@ -98,21 +72,30 @@ static void list(agt *a)
     q_buf_free(&now);
 }
 
-/* FILE or FILE=SCALE, as --lora takes it. */
-void adapters_load(agt *a, const char *what)
+char *adapters_file(const char *what, const char *folder, double *scale)
 {
-    char err[Q_ERRLEN], *name = NULL, *end = NULL, *path = q_home_path(what), *eq = strrchr(path, '=');
+    char *home = q_home_path(what), *path = folder && *home != '/' ? q_printf("%s/%s", folder, home) : q_strdup(home), *eq = strrchr(path, '='), *end = NULL;
     double x = eq ? strtod(eq + 1, &end) : 1;
     bool scaled = eq && end > eq + 1 && !*end && access(path, F_OK) != 0;
     if (scaled)
         *eq = 0;
+    *scale = scaled ? x : 1;
+    free(home);
+    return path;
+}
+
+void adapters_load(agt *a, const char *what)
+{
+    char err[Q_ERRLEN], *name = NULL;
+    double scale;
+    char *path = adapters_file(what, NULL, &scale);
     int rc = prov_adapter_load(a->seat.who, path, NULL, &name, err);
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else {
         char num[32];
-        q_knob_number(num, scaled ? x : 1);
-        desk_edit(&a->desk, EDIT_LORA, 0, name, num);
+        q_knob_number(num, scale);
+        edits_lora(a, name, num);
         note(&a->events, AGT_INFO, _("the adapter %s is loaded and acts at %s: /lora scale %s NUMBER changes that, /lora off %s takes it away"), name, num, name, name);
     }
     free(name);
@@ -126,7 +109,7 @@ void adapters_off(agt *a, const char *name)
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else {
-        desk_edit(&a->desk, EDIT_LORA, 0, name, NULL);
+        edits_lora(a, name, NULL);
         note(&a->events, AGT_INFO, _("the adapter %s is gone from memory; its file stays"), name);
     }
 }
@@ -143,28 +126,29 @@ static void act(agt *a, const job *j)
         list(a);
 }
 
-static const job_row job_lora_act = { .name = "lora act", .lane = LANE_ENGINE, .end = END_DROPPED, .run = act };
+static const job_row job_lora = { .name = "lora", .lane = LANE_ENGINE, .end = END_DROPPED, .settles = true, .run = act };
+static const job_row job_lora_list = { .name = "lora list", .lane = LANE_ENGINE, .end = END_DROPPED, .run = act };
 
-/* ---- the quick lane ---- */
-static void lora(agt *a, const job *j)
+/* ---- what is typed: front-end thread. All of it stands in one order: what is done to an adapter behind what loads it ---- */
+bool adapters_command(agt *a, const char *words)
 {
-    char *text = q_strdup(j->text ? j->text : ""), *at = text + strspn(text, " \t\n");
+    char *text = q_strdup(words), *at = text + strspn(text, " \t\n");
     size_t n = strcspn(at, " \t\n");
     char *verb = q_strndup(at, n), *rest = at + n + strspn(at + n, " \t\n");
     for (size_t len = strlen(rest); len && strchr(" \t\n", rest[len - 1]); ) rest[--len] = 0;
     size_t name = strcspn(rest, " \t=");
+    bool good = true;
     if (!*verb || strcmp(verb, "list") == 0)
-        desk_post(&a->desk, &job_lora_act, 0, 0, "", "list");
+        desk_post(&a->desk, &job_lora_list, 0, 0, "", "list");
     else if ((strcmp(verb, "load") == 0 || strcmp(verb, "off") == 0) && *rest)
-        desk_post(&a->desk, &job_lora_act, 0, 0, rest, verb);
+        desk_post(&a->desk, &job_lora, 0, 0, rest, verb);
     else if (strcmp(verb, "scale") == 0 && *rest && rest[name]) {
         char *value = rest + name + strspn(rest + name, " \t=");
         rest[name] = 0;
         desk_edit(&a->desk, EDIT_LORA, 0, rest, value);   /* of what lora.scale is when its turn comes */
     } else
-        note(&a->events, AGT_ERROR, _("/lora lists; /lora load FILE[=SCALE], scale NAME NUMBER, scale NAME@LAYERS NUMBER, off NAME"));
+        good = false;
     free(verb);
     free(text);
+    return good;
 }
-
-const job_row job_lora = { .name = "lora", .lane = LANE_QUICK, .end = END_CARRIED, .run = lora };

@@ -96,7 +96,7 @@
     X(module, BOTH(MODULE, of_module), "модуль", N_("[on|off|only NAME … | order NAME … | edit NAME | new NAME | diff NAME | list]"), \
       N_("named texts, ways of thinking, that stand in the prompt while they are on: which there are, what they cost and what they last changed"), .key = "Ctrl-X m", .words = "on,off,only,order,edit,new,list,diff", \
       .complete = AGT_COMPLETE_MODULE) \
-    X(lora, JOB(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
+    X(lora, RUN(lora), "адаптеры", N_("[load FILE[=SCALE] | off NAME | scale NAME NUMBER | list]"), \
       N_("adapters on this model: load one, how much each acts (also from the next token of an answer on), what they cost"), .words = "load,off,scale,list") \
     X(ablate, JOB(ablate), "вклад", N_("modules [NAME …] on FILE|conversation"), \
       N_("what each module adds: how much likelier accepted answers are with it than without it, and what it costs"), .needs = true, .words = "modules") \

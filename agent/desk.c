@@ -53,6 +53,7 @@ void desk_post(desk *d, const job_row *row, int64_t id, int64_t number, const ch
     *j = (job){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL, .value = value ? q_strdup(value) : NULL };
     pthread_mutex_lock(&d->mu);
     desk_queue *l = &d->lane[row->lane];
+    j->order = ++d->posted;
     if (l->last)
         l->last->next = j;
     else
@@ -67,6 +68,7 @@ void desk_edit(desk *d, enum edit_kind k, int delta, const char *name, const cha
     edit *e = q_alloc(sizeof *e);
     *e = (edit){ .kind = k, .delta = delta, .name = name ? q_strdup(name) : NULL, .value = value ? q_strdup(value) : NULL };
     pthread_mutex_lock(&d->mu);
+    e->order = ++d->posted;
     *d->edits_end = e;
     d->edits_end = &e->next;
     pthread_cond_broadcast(&d->work);
@@ -92,6 +94,15 @@ static void drop(desk *d, desk_queue *l)
     while (d->quit && l->first && l->first->row->end == END_DROPPED)
         job_free(pop(d, l));
     l->running = NULL;
+}
+
+/* The next edit may be taken: no job before it brings what it may be about. */
+static bool ripe(const desk *d)
+{
+    for (const job *j = d->edits ? d->lane[LANE_ENGINE].first : NULL; j; j = j->next)
+        if (j->row->settles && j->order < d->edits->order)
+            return false;
+    return d->edits != NULL;
 }
 
 static void unlock_for(desk *d, const job *j)
@@ -135,7 +146,7 @@ bool desk_take_engine(desk *d, bool idle, bool no_model, const job_row *load, jo
         bool loads = false;
         for (job *j = l->first; j; j = j->next)
             loads |= j->row == load;
-        *edits = d->edits && !d->quit && !(no_model && loads);
+        *edits = ripe(d) && !d->quit && !(no_model && loads);
         if (*edits || d->quit || l->first || idle)
             break;
         pthread_cond_wait(&d->work, &d->mu);
@@ -167,7 +178,7 @@ void desk_done(desk *d, job *j)
 edit *desk_next_edit(desk *d)
 {
     pthread_mutex_lock(&d->mu);
-    edit *e = d->edits;
+    edit *e = ripe(d) ? d->edits : NULL;
     d->editing = e != NULL;              /* whoever asks for the next has done with the last */
     if (e) {
         d->edits = e->next;
@@ -184,7 +195,7 @@ enum desk_go desk_between(desk *d, int64_t last_ns)
     enum desk_go go = DESK_GO;
     pthread_mutex_lock(&d->mu);
     for (;;) {
-        go = atomic_load(&d->lane[LANE_ENGINE].stop) || d->quit ? DESK_STOP : d->edits ? DESK_EDITS : DESK_GO;
+        go = atomic_load(&d->lane[LANE_ENGINE].stop) || d->quit ? DESK_STOP : ripe(d) ? DESK_EDITS : DESK_GO;
         if (go != DESK_GO)
             break;
         if (d->paused) {
@@ -212,7 +223,7 @@ enum desk_go desk_await(desk *d, const atomic_bool *ready)
     pthread_mutex_lock(&d->mu);
     for (;;) {
         bool stop = atomic_load(&d->lane[LANE_ENGINE].stop) || d->quit;
-        go = stop ? DESK_STOP : d->edits ? DESK_EDITS : DESK_GO;
+        go = stop ? DESK_STOP : ripe(d) ? DESK_EDITS : DESK_GO;
         if (go != DESK_GO || atomic_load(ready))
             break;
         pthread_cond_wait(&d->work, &d->mu);

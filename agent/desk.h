@@ -1,7 +1,7 @@
 /* agent/desk: what is to be done, and by whom. Jobs stand in one of three lanes, each with a thread that takes them in
  * order: the engine's (everything that needs the model or the present conversation), quick (what a person waits for:
  * find, rename, show, lists, settings) and long (taking files in, removing them). Beside them stand the edits of the
- * configuration, which the engine's thread applies between two tokens, and how a person holds the answer: stop, pause,
+ * configuration, which the engine's thread applies between two tokens (those behind a job that settles something: when that is done), and how a person holds the answer: stop, pause,
  * steps, pace. One mutex guards all of it; any thread may call anything but what says otherwise.
  * The desk does none of the work and knows neither store nor model. */
 #ifndef QUORUM_AGENT_DESK_H
@@ -31,6 +31,7 @@ typedef struct job_row {
     bool answers;                        /* agt_stop stops it and lets the lane's others be */
     bool behind;                         /* housekeeping: nobody waits for it */
     bool moves;                          /* another conversation may be the present one when it is done */
+    bool settles;                        /* engine's: an edit that comes behind it may be about what it brings, and waits for it */
     void (*run)(struct agt *, const job *);
     void (*keep)(struct agt *, const job *);     /* instead of run, at the end; NULL: run */
     const struct job_row *then;          /* it posts this one, which may be for another lane; NULL */
@@ -39,6 +40,7 @@ struct job {
     job *next;
     const job_row *row;
     int64_t id, number;
+    uint64_t order;                      /* among jobs and edits */
     char *text, *value;                  /* owned; NULL where unused */
 };
 
@@ -49,6 +51,7 @@ typedef struct edit {                    /* a change of the engine's configurati
     struct edit *next;
     enum edit_kind kind;
     int delta;
+    uint64_t order;
     char *name, *value;
 } edit;
 
@@ -64,6 +67,7 @@ typedef struct desk {
     /* under mu */
     desk_queue lane[LANE_N];
     edit *edits, **edits_end;
+    uint64_t posted;                     /* jobs and edits so far */
     bool editing;                        /* one was taken and its maker was not told yet */
     bool quit, paused;
     bool enough;                         /* the running answer's thought is to end */
@@ -94,7 +98,7 @@ void desk_before(desk *, void (*before)(void *user, const job *), void *user);
 /* The same for the engine's lane, which has edits and idle work beside its jobs. True: *out or *edits or idle time (neither).
  * load: no model is loaded. Edits wait while one is about to be: they are meant for it. False: as NULL above. */
 bool desk_take_engine(desk *, bool idle, bool no_model, const job_row *load, job **out, bool *edits, bool *quit);
-edit *desk_next_edit(desk *);            /* NULL: none; edit_free */
+edit *desk_next_edit(desk *);            /* NULL: none, or the next one waits for a job that settles something; edit_free */
 void edit_free(edit *);
 
 /* Between two tokens, the last of which came at last_ns (q_now_ns). Waits while paused and as the pace asks. */

@@ -311,6 +311,12 @@ bool edits_now(agt *a, const char *lines)
     return apply(a, &e, 0);
 }
 
+bool edits_lora(agt *a, const char *name, const char *scale)
+{
+    edit e = { .kind = EDIT_LORA, .name = (char *)name, .value = (char *)scale };
+    return apply(a, &e, 0);
+}
+
 int edits_apply(agt *a, int token)
 {
     int applied = 0;

@@ -109,7 +109,7 @@ struct prov_config;
 void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
 /* ---- modulepage.c: engine's ---- */
-extern const job_row job_module;         /* text: what stands behind /module; NULL: the list */
+void modules_command(agt *, const char *words);          /* what stands behind /module; front-end thread */
 extern const job_row job_module_edited;  /* text: a file that the editor has left */
 
 /* ---- experiment.c ---- */
@@ -124,9 +124,14 @@ extern const job_row job_trace;          /* text: the file; number 1: it may be 
 
 /* ---- adapters.c: engine's thread, a model is loaded; what comes of it is noted ---- */
 void adapters_load(agt *, const char *what);     /* FILE or FILE=SCALE */
+char *adapters_file(const char *what, const char *folder, double *scale);        /* the file of that, in a folder (NULL: as it is said) unless it begins with / or ~; malloc'ed. Any thread */
 void adapters_off(agt *, const char *name);
-/* c's lora.scale with that for an adapter (NAME, or NAME@WHERE); scale NULL: without it. malloc'ed. Any thread. */
+bool adapters_command(agt *, const char *words);         /* what stands behind /lora; false: nothing that it knows. Front-end thread */
+
+/* ---- scaled.c: any thread ---- */
+/* c's lora.scale with that for an adapter (NAME, or NAME@WHERE); scale NULL: without it. malloc'ed. */
 char *adapters_scaled(const prov_config *c, const char *name, const char *scale);
+char *adapters_piece(const prov_config *c, const char *name);    /* what it says of an adapter: "style=0.7,style@1=0"; "": nothing; malloc'ed */
 
 /* ---- teach.c ---- */
 extern const job_row job_teach_add;      /* long; text: "add FILE [to NAME]" */

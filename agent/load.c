@@ -198,6 +198,7 @@ static int job_switch(agt *a, const char *path, char *err)
 {
     prov *l = NULL;
     going_over o = { 0 };
+    modules_leave(a);
     take_over(a, &o);
     int rc = load(a, path, false, &l, err);
     if (rc == Q_NOMEM && fits_alone(a, path)) {
@@ -273,4 +274,4 @@ static void load_job(agt *a, const job *j)
     evq_push(&a->events, &e);
 }
 
-const job_row job_load = { .name = "load", .lane = LANE_ENGINE, .end = END_DROPPED, .run = load_job };
+const job_row job_load = { .name = "load", .lane = LANE_ENGINE, .end = END_DROPPED, .settles = true, .run = load_job };

@@ -291,21 +291,27 @@ static void differs(agt *a, const char *word)
 }
 
 enum verb { ON, OFF, ONLY, ORDER, EDIT, NEW, LIST, DIFF };
-static const struct { const char *name, *ru; enum verb verb; int least, most; } verbs[] = {
-    { "on", "вкл", ON, 1, 64 }, { "off", "выкл", OFF, 1, 64 }, { "only", "только", ONLY, 1, 64 }, { "order", "порядок", ORDER, 0, 64 },
-    { "edit", "правка", EDIT, 1, 1 }, { "new", "новый", NEW, 1, 1 }, { "list", "список", LIST, 0, 0 }, { "diff", "отличия", DIFF, 1, 1 },
+static const struct { const char *name, *ru; enum verb verb; int least, most; bool acts; } verbs[] = {
+    { "on", "вкл", ON, 1, 64, true }, { "off", "выкл", OFF, 1, 64, true }, { "only", "только", ONLY, 1, 64, true }, { "order", "порядок", ORDER, 0, 64, true },
+    { "edit", "правка", EDIT, 1, 1, false }, { "new", "новый", NEW, 1, 1, false }, { "list", "список", LIST, 0, 0, false }, { "diff", "отличия", DIFF, 1, 1, false },
 };
+
+static int verb_of(const char *word, size_t n)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if ((strlen(verbs[i].name) == n && strncmp(word, verbs[i].name, n) == 0) || (strlen(verbs[i].ru) == n && strncmp(word, verbs[i].ru, n) == 0))
+            return (int)i;
+    return -1;
+}
 
 static void module_job(agt *a, const job *j)
 {
     enum { WORDS = 66 };
     char *text = q_strdup(j->text ? j->text : ""), *word[WORDS], *save = NULL;
-    int n = 0, v = -1;
+    int n = 0;
     for (char *p = strtok_r(text, " \t\n,", &save); p && n < WORDS; p = strtok_r(NULL, " \t\n,", &save))
         word[n++] = p;
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && n; i++)
-        if (strcmp(word[0], verbs[i].name) == 0 || strcmp(word[0], verbs[i].ru) == 0)
-            v = (int)i;
+    int v = n ? verb_of(word[0], strlen(word[0])) : -1;
     if (!n)
         list(a);
     else if (v < 0 || n - 1 < verbs[v].least || n - 1 > verbs[v].most)
@@ -324,8 +330,15 @@ static void module_job(agt *a, const job *j)
     free(text);
 }
 
-const job_row job_module = { .name = "module", .lane = LANE_ENGINE, .end = END_CARRIED, .run = module_job };
+static const job_row job_module = { .name = "module", .lane = LANE_ENGINE, .end = END_CARRIED, .settles = true, .run = module_job };
+static const job_row job_module_shown = { .name = "module shown", .lane = LANE_ENGINE, .end = END_CARRIED, .run = module_job };
 const job_row job_module_edited = { .name = "module edited", .lane = LANE_ENGINE, .end = END_DROPPED, .run = edited };
 
-/* Front-end thread. */
+/* ---- front-end thread ---- */
+void modules_command(agt *a, const char *words)
+{
+    int v = verb_of(words, strcspn(words, " \t\n,"));
+    desk_post(&a->desk, v >= 0 && verbs[v].acts ? &job_module : &job_module_shown, 0, 0, words, NULL);
+}
+
 void agt_edited(agt *a, const char *path) { desk_post(&a->desk, &job_module_edited, 0, 0, path, NULL); }

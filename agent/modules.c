@@ -122,17 +122,6 @@ static int knob_at(const module_knob *v, int n, const char *name)
     return -1;
 }
 
-/* Said once a process: it would stand above every answer. */
-static void once(agt *a, enum agt_level level, char *text)
-{
-    if (strings_at(&a->seat.modules.told, text) >= 0) {
-        free(text);
-        return;
-    }
-    note(&a->events, level, "%s", text);
-    strings_add(&a->seat.modules.told, text);
-}
-
 /* "NAME=VALUE" as a row of the table; NULL: it is none that a module may set, which is said. */
 static const q_knob *knob_of(agt *a, const module *m, const char *setting, const char **value, bool *engine)
 {
@@ -140,9 +129,9 @@ static const q_knob *knob_of(agt *a, const module *m, const char *setting, const
     int i = settings_find(&a->settings, name);
     *value = setting + strlen(name) + 1;
     if (i < 0)
-        once(a, AGT_WARN, q_printf(_("module %s: there is no knob %s; /set lists them all"), m->name, name));
+        modules_once(a, AGT_WARN, q_printf(_("module %s: there is no knob %s; /set lists them all"), m->name, name));
     else if (a->settings.room[i] == KNOB_AGENT) {
-        once(a, AGT_WARN, q_printf(_("module %s: %s is not for modules, which set knobs of the model and of memory; /set changes it"), m->name, name));
+        modules_once(a, AGT_WARN, q_printf(_("module %s: %s is not for modules, which set knobs of the model and of memory; /set changes it"), m->name, name));
         i = -1;
     }
     free(name);
@@ -164,7 +153,9 @@ static int wanted(agt *a, const module_on *on, int n, bool rules, module_knob **
             if (!row)
                 continue;
             if (at >= 0) {
-                once(a, AGT_INFO, q_printf(_("modules %s and %s both set %s: %s stands later, so its value holds"), (*v)[at].by, on[i].m.name, row->name, on[i].m.name));
+                modules_once(a, AGT_INFO, strcmp((*v)[at].by, on[i].m.name) == 0
+                    ? q_printf(_("module %s sets %s twice: its later value holds, %s"), on[i].m.name, row->name, value)
+                    : q_printf(_("modules %s and %s both set %s: %s stands later, so its value holds"), (*v)[at].by, on[i].m.name, row->name, on[i].m.name));
                 knob_free(&(*v)[at]);
             } else {
                 at = count++;
@@ -263,13 +254,14 @@ static void knobs_act(agt *a, bool rules)
     int n = wanted(a, s->now, s->n, rules, &want);
     prov_config *c = prov_config_copy(a->seat.cfg);
     go_back(a, c, want, n);
+    modadapters_act(a, c, s->now, s->n, rules);
     for (int i = 0; i < n; i++) {
         int at = knob_at(s->knob, s->n_knob, want[i].knob);
         if (at >= 0 && strcmp(s->knob[at].by, want[i].by) == 0)
             continue;                    /* it acts already, or a person turned it since */
         char *was = at >= 0 ? q_strdup(s->knob[at].was) : value_of(a, c, &want[i]);
         if (turn(a, c, &want[i], want[i].set, err) < 0) {
-            once(a, AGT_WARN, q_printf(_("module %s: %s"), want[i].by, err));
+            modules_once(a, AGT_WARN, q_printf(_("module %s: %s"), want[i].by, err));
             free(was);
             continue;
         }
@@ -284,6 +276,7 @@ static void knobs_act(agt *a, bool rules)
     lines_of(a->seat.cfg, c, &lines);
     if (lines.len)
         edits_now(a, lines.p);
+    modadapters_leave(a);
     q_buf_free(&lines);
     for (int i = 0; i < n; i++)
         knob_free(&want[i]);
@@ -304,6 +297,7 @@ char *modules_configured(agt *a, const module *v, const bool *on, int n)
     for (int i = 0; i < n; i++)
         if (on[i])
             all[count++].m = v[i];       /* borrowed */
+    modadapters_configure(a, c, all, count);
     int k = wanted(a, all, count, true, &want);
     for (int i = 0; i < k; i++) {
         if (want[i].engine)
@@ -347,6 +341,7 @@ static void forget_now(modules *s)
         module_free(&s->now[i].m);
     free(s->now);
     free(s->text);
+    strings_free(&s->held);
     s->now = NULL;
     s->text = NULL;
     s->n = s->tokens = 0;
@@ -391,8 +386,10 @@ void modules_choose(agt *a, const char *question)
     for (int i = 0; i < names.n; i++) {
         module m;
         bool good = module_read(names.v[i], &m, err) == Q_OK;
-        if (good && m.adapter)           /* of a file that may be of another model: a person loads it */
-            once(a, AGT_INFO, q_printf(_("module %s goes with the adapter %s, which is not loaded by itself: /lora load %s"), names.v[i], m.adapter, m.adapter));
+        double scale;
+        char *adapter = good ? modadapters_path(&m, &scale) : NULL;
+        if (adapter)
+            strings_add(&s->held, adapter);
         look(a, names.v[i], good ? &m : NULL, err);
         if (good && module_wanted(&m, question))
             s->now[s->n++] = (module_on){ m, 0 };
@@ -409,10 +406,16 @@ void modules_rest(agt *a)
 {
     bool any = false;
     for (int i = 0; i < a->seat.modules.n; i++)
-        any |= a->seat.modules.now[i].m.when.n && a->seat.modules.now[i].m.knobs.n;
+        any |= a->seat.modules.now[i].m.when.n && (a->seat.modules.now[i].m.knobs.n || a->seat.modules.now[i].m.adapter);
     if (any)
         knobs_act(a, false);
     modules_publish(a, true);
+}
+
+void modules_leave(agt *a)
+{
+    forget_now(&a->seat.modules);
+    knobs_act(a, true);
 }
 
 void modules_loaded(agt *a)
@@ -425,15 +428,20 @@ void modules_loaded(agt *a)
         else
             s->knob[left++] = s->knob[i];
     s->n_knob = left;
+    modadapters_lost(s);
     modules_publish(a, true);
 }
 
-static cJSON *made_json(const char *name, const char *hash, int tokens)
+static cJSON *made_json(const mem_module *m)
 {
     cJSON *one = cJSON_CreateObject();
-    cJSON_AddStringToObject(one, "name", name);
-    cJSON_AddStringToObject(one, "hash", hash);
-    cJSON_AddNumberToObject(one, "tokens", tokens);
+    cJSON_AddStringToObject(one, "name", m->name);
+    cJSON_AddStringToObject(one, "hash", m->hash);
+    cJSON_AddNumberToObject(one, "tokens", m->tokens);
+    if (*m->adapter) {
+        cJSON_AddStringToObject(one, "adapter", m->adapter);
+        cJSON_AddStringToObject(one, "scale", m->scale);
+    }
     return one;
 }
 
@@ -444,10 +452,14 @@ void modules_made(agt *a, int64_t message)
     mem_module *row = q_alloc(sizeof *row * (size_t)(s->n + 1));
     cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "modules");
     for (int i = 0; i < s->n; i++) {
-        row[i] = (mem_module){ s->now[i].m.name, s->now[i].m.hash, s->now[i].tokens };
-        cJSON_AddItemToArray(list, made_json(row[i].name, row[i].hash, row[i].tokens));
+        row[i] = (mem_module){ s->now[i].m.name, s->now[i].m.hash, s->now[i].tokens, NULL, NULL };
+        if (!modadapters_said(a, &s->now[i].m, &row[i].adapter, &row[i].scale)) {
+            row[i].adapter = q_strdup("");
+            row[i].scale = q_strdup("");
+        }
+        cJSON_AddItemToArray(list, made_json(&row[i]));
         if (module_keep(&s->now[i].m, err) < 0)
-            once(a, AGT_WARN, q_printf(_("this version of module %s is not kept, so /module diff will not know it: %s"), row[i].name, err));
+            modules_once(a, AGT_WARN, q_printf(_("this version of module %s is not kept, so /module diff will not know it: %s"), row[i].name, err));
     }
     cJSON_AddNumberToObject(data, "tokens", s->tokens);
     cJSON_AddStringToObject(data, "left_out", s->left ? s->left : "");
@@ -464,6 +476,10 @@ void modules_made(agt *a, int64_t message)
     else
         free(json);
     cJSON_Delete(data);
+    for (int i = 0; i < s->n; i++) {
+        free(row[i].adapter);
+        free(row[i].scale);
+    }
     free(row);
 }
 
@@ -475,7 +491,7 @@ char *modules_why_of(agt *a, int64_t message)
         cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "modules");
         int tokens = 0;
         for (int i = 0; i < l.n; i++) {
-            cJSON_AddItemToArray(list, made_json(l.v[i].name, l.v[i].hash, l.v[i].tokens));
+            cJSON_AddItemToArray(list, made_json(&l.v[i]));
             tokens += l.v[i].tokens;
         }
         cJSON_AddNumberToObject(data, "tokens", tokens);
@@ -491,9 +507,14 @@ void modules_why(const char *made, q_buf *out, char **json)
     cJSON *all = made ? cJSON_Parse(made) : NULL, *list = cJSON_GetObjectItem(all, "modules"), *one, *o = *json ? cJSON_Parse(*json) : NULL;
     const cJSON *left = cJSON_GetObjectItem(all, "left_out");
     int n = 0;
-    cJSON_ArrayForEach(one, list)
-        q_buf_say(out, "%s%s (%.8s, %d)", n++ ? ", " : _("\nModules, in their order, with version and tokens: "), cJSON_GetStringValue(cJSON_GetObjectItem(one, "name")),
+    cJSON_ArrayForEach(one, list) {
+        const char *adapter = cJSON_GetStringValue(cJSON_GetObjectItem(one, "adapter")), *scale = cJSON_GetStringValue(cJSON_GetObjectItem(one, "scale"));
+        q_buf_say(out, "%s%s (%.8s, %d", n++ ? ", " : _("\nModules, in their order, with version and tokens: "), cJSON_GetStringValue(cJSON_GetObjectItem(one, "name")),
                   cJSON_GetStringValue(cJSON_GetObjectItem(one, "hash")), (int)cJSON_GetNumberValue(cJSON_GetObjectItem(one, "tokens")));
+        if (adapter && scale)
+            q_buf_say(out, _(", adapter %s at %s"), adapter, scale);
+        q_buf_puts(out, ")");
+    }
     q_buf_puts(out, n ? "\n" : "");
     if (cJSON_IsString(left) && *left->valuestring)
         q_buf_say(out, _("Modules left out by modules.budget: %s\n"), left->valuestring);
@@ -520,10 +541,15 @@ int modules_memory(const modules *s, const char ***names)
 }
 
 /* ---- the snapshot ---- */
-/* "experts.k 12→4 · +0.12 (0.05 to 0.20) a token": its knobs that act, and what the last /ablate of this version found. malloc'ed, NULL: nothing. */
+/* "experts.k 12→4 · +0.12 (0.05 to 0.20) a token": its adapter and knobs that act, and what the last /ablate of this version found. malloc'ed, NULL: nothing. */
 static char *did_of(agt *a, const module *m)
 {
     q_buf b = { 0 }, v = { 0 };
+    char *name, *scale;
+    if (modadapters_said(a, m, &name, &scale))
+        q_buf_say(&b, _("adapter %s at %s"), name, scale);
+    free(name);
+    free(scale);
     for (int i = 0; i < a->seat.modules.n_knob; i++)
         if (strcmp(a->seat.modules.knob[i].by, m->name) == 0) {
             q_buf_clear(&v);
@@ -547,7 +573,7 @@ void modules_publish(agt *a, bool told)
     bool *on;
     int n, over;
     if (modules_all(a, &v, &on, &n, &over, err) < 0) {
-        once(a, AGT_WARN, q_strdup(err));
+        modules_once(a, AGT_WARN, q_strdup(err));
         return;
     }
     agt_modules *out = q_alloc(sizeof *out), *old;
@@ -618,6 +644,8 @@ void modules_close(modules *s)
     for (int i = 0; i < s->n_knob; i++)
         knob_free(&s->knob[i]);
     free(s->knob);
+    modadapters_lost(s);
+    free(s->adapter);
     for (int i = 0; i < s->n_seen; i++) {
         free(s->seen[i].name);
         free(s->seen[i].hash);

@@ -228,6 +228,14 @@ static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
 
 static void teach(agt *a, const agt_command *c, char *args) { teach_command(a, c, args); }
 
+static void lora(agt *a, const agt_command *c, char *args)
+{
+    if (desk_waits(&a->desk, LANE_ENGINE) && strncmp(args, "scale", 5) != 0)
+        note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
+    if (!adapters_command(a, args))
+        note(&a->events, AGT_ERROR, _("/lora lists; /lora load FILE[=SCALE], scale NAME NUMBER, scale NAME@LAYERS NUMBER, off NAME"));
+}
+
 /* A page of what is named, else the panel. */
 static void page_or_panel(agt *a, const agt_command *c, const job_row *page, char *args)
 {
@@ -259,7 +267,7 @@ static void of_module(agt *a, const agt_command *c, char *args)
     }
     if (desk_waits(&a->desk, LANE_ENGINE))
         note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
-    desk_post(&a->desk, &job_module, 0, 0, args, NULL);
+    modules_command(a, args);
 }
 
 static void map(agt *a, const agt_command *c, char *args)

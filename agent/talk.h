@@ -28,8 +28,8 @@ char *caption_said(const char *caption);                 /* to be shown; malloc'
 
 /* ---- edits.c ---- */
 bool edits_now(agt *, const char *lines);        /* a NAME=VALUE a line, between answers, beside what waits; false: it did not take effect */
+bool edits_lora(agt *, const char *name, const char *scale);     /* likewise EDIT_LORA */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
-
 
 /* ---- costs.c ---- */
 double costs_reached(const shown *);    /* bytes of weights a second that answers took at most; 0: not measured. Under shown.mu */

@@ -46,5 +46,5 @@ static void untaught(agt *a, const job *j)
     free(gone);
 }
 
-const job_row job_taught = { .name = "taught", .lane = LANE_ENGINE, .end = END_DROPPED, .run = taught };
-const job_row job_untaught = { .name = "untaught", .lane = LANE_ENGINE, .end = END_CARRIED, .run = untaught };
+const job_row job_taught = { .name = "taught", .lane = LANE_ENGINE, .end = END_DROPPED, .settles = true, .run = taught };
+const job_row job_untaught = { .name = "untaught", .lane = LANE_ENGINE, .end = END_CARRIED, .settles = true, .run = untaught };

@@ -1,8 +1,6 @@
-/* base/hash: a fast 64-bit hash for tables and the KV chain, SHA-256 (libmd) for files. */
+/* base/hash: a fast 64-bit hash for tables and the KV chain, and numbers drawn. SHA-256: sha256.c. */
 #include "base/base.h"
 
-#include <errno.h>
-#include <sha2.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -43,15 +41,6 @@ uint64_t q_hash64(const void *p, size_t n, uint64_t seed)
     }
     return h;
 }
-
-int q_sha256_file(const char *path, char hex[65], char *err)
-{
-    errno = 0;
-    if (SHA256File(path, hex)) return Q_OK;
-    return q_fail(err, Q_IO, _("cannot read %s: %s"), path, strerror(errno));
-}
-
-void q_sha256(const void *p, size_t n, char hex[65]) { SHA256Data(p, n, hex); }
 
 uint64_t q_salt(void)
 {

@@ -328,3 +328,17 @@ void q_say_xml(q_buf *out, const char *s)
     }
     q_buf_free(&clean);
 }
+
+void q_say_csv(q_buf *out, const char *s)
+{
+    q_buf clean = {0};
+    q_say_clean(&clean, s, strlen(s), true);
+    const char *p = clean.p ? clean.p : "", *quote = strpbrk(p, ",\"") ? "\"" : "";
+    q_buf_puts(out, quote);
+    for (; *p; p++) {
+        if (*p == '"') q_buf_putc(out, '"');
+        q_buf_putc(out, *p);
+    }
+    q_buf_puts(out, quote);
+    q_buf_free(&clean);
+}

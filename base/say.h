@@ -24,9 +24,11 @@ enum q_char q_char_kind(uint32_t cp);
 
 /* s[0..n) as a terminal may be told, added to out as valid UTF-8. `line`: one line, every break and tab a space;
  * else LF and tabs stay, CRLF is LF. What may not be said and what is no UTF-8 becomes U+FFFD; direction marks go. */
-/* The same of one line, as text between the tags of XML. */
-void q_say_xml(q_buf *out, const char *s);
 void q_say_clean(q_buf *out, const char *s, size_t n, bool line);
+/* The same, as text between the tags of XML. */
+void q_say_xml(q_buf *out, const char *s);
+/* The same of one line, as a field of CSV, quoted where it must be (RFC 4180). */
+void q_say_csv(q_buf *out, const char *s);
 /* A piece of text (a token, say) so that all of it is seen, on one line: \n, \t and \\ so, \xNN for every byte of what is no
  * printable character and of half a one. Added to out. */
 void q_say_visible(q_buf *out, const char *s, size_t n);

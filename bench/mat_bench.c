@@ -39,7 +39,10 @@ int main(int argc, char **argv)
 {
     static const int types[] = { KER_Q4_K, KER_Q6_K, KER_Q8_0, KER_Q5_K, KER_Q4_0, KER_Q4_1, KER_Q5_0, KER_IQ4_NL, KER_IQ4_XS,
                                  KER_MXFP4, KER_Q2_K, KER_Q3_K, KER_IQ3_S, KER_IQ2_XXS, KER_IQ2_S, KER_IQ1_S, KER_TQ1_0, KER_NVFP4, KER_F16, KER_BF16, KER_F32 };
-    static const char *const isas[] = { "avx512-vnni", "avx512", "avx2", "scalar" };
+    const char *isas[8];
+    size_t n_isa = 0;
+    while (ker_cpu_path((int)n_isa)) n_isa++;
+    for (size_t i = 0; i < n_isa; i++) isas[i] = ker_cpu_path((int)(n_isa - 1 - i));     /* the best first */
     static const int rows[] = { 1, 2, 3, 4, 8, 32, 128 };
     const char *type = argc > 1 ? argv[1] : "", *isa = argc > 2 ? argv[2] : "";
     int64_t n_in = argc > 3 ? atoi(argv[3]) : 2048;
@@ -55,7 +58,7 @@ int main(int argc, char **argv)
     double bw = ker_cpu_read_bandwidth(1, NULL, 256 << 20);
     printf("one core reads %.1f GB/s\n%-7s %-12s %5s %4s %9s %8s %6s\n", bw / 1e9, "type", "path", "n_in", "n", "GMAC/s", "GB/s", "share");
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
-        for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+        for (size_t i = 0; i < n_isa; i++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 const ker_type *ty = ker_type_get(types[t]);
                 int n = rows[r];

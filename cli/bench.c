@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "exam/exam.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -13,6 +14,12 @@ const cli_command cli_bench = { "bench", N_(
     "quorum bench -m F [-p 512] [-n 32] [-t THREADS] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
     "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
     "    the best of REPEAT runs counts\n"
+    "quorum bench [-m F]... --sweep NAME=V,V,... [--sweep NAME=V,V,...] [-p 512] [-n 32] [-t THREADS] [-r ROUNDS] [--set NAME=VALUE]...\n"
+    "             [--csv FILE] [--svg FILE] [--force] [--json]\n"
+    "    speed over the values of one setting or of two: NAME is a knob (k, threads, kv.type, ...), \"context\" (tokens that are there already: 0,2k,8k,32k)\n"
+    "    or \"model\", of several -m; all points in turn, ROUNDS times; a table, a plot, a picture\n"
+    "quorum bench --like SHAPE [--layers N] --sweep type=T,T,... [as above]\n"
+    "    the same over types of weights, on random weights in a known model's shape; the files are made and deleted again\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--across QUESTIONS PASSAGES]\n"
     "                    [--mode lexical|hybrid|graph] [-m F] [--rerank MODEL|default] [--set memory.X=V] [--together] [--json]\n"
     "    how often a search finds what answers a question; --across: XQuAD files of two languages; hybrid: by meaning too, graph: by what is named too,\n"
@@ -34,8 +41,6 @@ const cli_command cli_bench = { "bench", N_(
     "quorum bench latency [-m F] [-p 32,256] [--users 1,2,4] [-n 32] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
     "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users"), cmd_bench };
 
-static const size_t MEASURED = (size_t)256 << 20;      /* beyond any cache that a few threads share */
-
 typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
     eng_cost cost;
@@ -44,40 +49,13 @@ typedef struct bench {
     eng_fetched fetched;               /* experts of the last run's decode, where they are brought to a device */
 } bench;
 
-/* Any ids do: speed does not depend on the words, but routing should vary, so not one token again and again. */
-static void fill(int32_t *tokens, int n, int n_vocab)
-{
-    uint64_t x = 1;
-    for (int i = 0; i < n; i++) {
-        x = q_mix64(x, (uint64_t)i);
-        tokens[i] = (int32_t)(x % (uint64_t)n_vocab);
-    }
-}
-
 typedef struct reading { const eng_model *m; bench *b; } reading;
 
-/* Of the files that the model lies in the one with most of it. */
-static const void *largest(const eng_model *m, size_t *bytes)
-{
-    const void *best = eng_model_pages(m, 0, bytes), *p;
-    size_t n;
-    for (int file = 1; (p = eng_model_pages(m, file, &n)); file++)
-        if (n > *bytes) {
-            best = p;
-            *bytes = n;
-        }
-    return best;
-}
-
-/* The model's own pages, as decode reads them, and memory of our own; the best so far. */
+/* The best so far. */
 static double measure(void *user)
 {
     const reading *r = user;
-    size_t n;
-    const void *pages = largest(r->m, &n);
-    double own = ker_cpu_read_bandwidth(eng_model_threads(r->m), pages, n < MEASURED ? n : MEASURED);
-    double any = ker_cpu_read_bandwidth(eng_model_threads(r->m), NULL, MEASURED);
-    double best = own > any ? own : any;
+    double best = cli_bench_reads(r->m);
     r->b->bandwidth = best > r->b->bandwidth ? best : r->b->bandwidth;
     return r->b->bandwidth;
 }
@@ -85,7 +63,7 @@ static double measure(void *user)
 static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, int repeat, bench *b, char *err)
 {
     int32_t *tokens = q_alloc(sizeof *tokens * (size_t)(n_prompt + n_decode + 1));
-    fill(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab);
+    exam_any_ids(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab, 0);
     int rc = 0;
     for (int r = 0; r < repeat && !rc; r++) {
         eng_session *s = NULL;
@@ -192,6 +170,9 @@ int cmd_bench(int argc, char **argv)
         return cli_bench_reasoning(&cli_bench, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "latency") == 0)
         return cli_bench_latency(&cli_bench, argc - 1, argv + 1);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--sweep", 7) == 0)
+            return cli_bench_sweep(&cli_bench, argc, argv);
     if (argc > 1 && strcmp(argv[1], "embed") == 0)
         return cli_bench_embed(&cli_bench, argc - 1, argv + 1);
     const char *model = NULL;

@@ -37,6 +37,7 @@ int cmd_bench(int argc, char **argv);
 int cli_bench_embed(const cli_command *as, int argc, char **argv);      /* embed.c: argv[0] is "embed" */
 int cli_bench_memory(const cli_command *as, int argc, char **argv);     /* recall.c: argv[0] is "memory" */
 int cli_bench_reasoning(const cli_command *as, int argc, char **argv);  /* reason.c: argv[0] is "reasoning" */
+int cli_bench_sweep(const cli_command *as, int argc, char **argv);      /* bench_sweep.c: as cmd_bench, where --sweep is among the arguments */
 int cli_bench_latency(const cli_command *as, int argc, char **argv);    /* latency.c: argv[0] is "latency" */
 int cmd_model(int argc, char **argv);
 typedef struct cli_map { const char *file, *svg, **set; int n_set; bool json, force; } cli_map;

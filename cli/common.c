@@ -6,11 +6,13 @@
 #include "engine/adapter.h"
 #include "engine/embed.h"
 #include "engine/models.h"
+#include "kernels/kernels.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
 #include "rag/rag.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <ini.h>
 #include <poll.h>
 #include <signal.h>
@@ -151,6 +153,30 @@ int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
     return eng_config_set(c, "context.length", words, err);
 }
 
+static const size_t READ_AT_ONCE = (size_t)256 << 20;  /* beyond any cache that a few threads share */
+
+/* Of the files that the model lies in the one with most of it. */
+static const void *largest(const eng_model *m, size_t *bytes)
+{
+    const void *best = eng_model_pages(m, 0, bytes), *p;
+    size_t n;
+    for (int file = 1; (p = eng_model_pages(m, file, &n)); file++)
+        if (n > *bytes) {
+            best = p;
+            *bytes = n;
+        }
+    return best;
+}
+
+double cli_bench_reads(const eng_model *m)
+{
+    size_t n;
+    const void *pages = largest(m, &n);
+    double own = ker_cpu_read_bandwidth(eng_model_threads(m), pages, n < READ_AT_ONCE ? n : READ_AT_ONCE);
+    double any = ker_cpu_read_bandwidth(eng_model_threads(m), NULL, READ_AT_ONCE);
+    return own > any ? own : any;
+}
+
 int cli_text(const char *file, q_buf *out, char *err)
 {
     int rc = q_read_input(file, out, (size_t)1 << 28, err);
@@ -198,6 +224,16 @@ void cli_say_event(cJSON *o)
     fflush(stdout);
     cJSON_free(s);
     cJSON_Delete(o);
+}
+
+int cli_may_put(const char *path, bool force, char *err)
+{
+    if (!force && access(path, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path);
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? q_strndup(path, (size_t)(slash - path) + 1) : q_strdup(".");
+    int rc = access(dir, W_OK) != 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
+    free(dir);
+    return rc;
 }
 
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)

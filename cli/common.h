@@ -24,6 +24,8 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
 int cli_text(const char *file, q_buf *out, char *err);
 /* Takes --device and the --gpu-* options out of the arguments and tells the engine. */
 int cli_device(int *argc, char **argv, char *err);
+/* Bytes a second that the model's threads read together, now: of its own pages and of other memory, the better. */
+double cli_bench_reads(const eng_model *);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);
 /* The embedding model in file m, or (NULL) the one that quorum model fetch --embedder brings. */
@@ -43,6 +45,8 @@ bool cli_go(void *user);                 /* false once one came; user is not loo
 struct cJSON;
 struct cJSON *cli_event(const char *name);
 void cli_say_event(struct cJSON * /* deleted */);
+/* What can be known of that before work begins: it is not there, or force; its folder can be written to. */
+int cli_may_put(const char *path, bool force, char *err);
 /* A picture into a file: one that is there is written over only by force; never over a folder, a device or a pipe. like: what to give instead. */
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err);
 

@@ -18,11 +18,9 @@ static int option(int argc, char **argv, int i, const char *name, const char **v
     return !*value ? -1 : argv[i][n] ? 1 : 2;
 }
 
-/* adapters: some were named; they are computed by the CPU alone yet, so that it is what auto means then. */
-static int choose(const found *f, bool adapters, char *err)
+static int choose(const found *f, char *err)
 {
     const char *what = f->device ? f->device : getenv("QUORUM_DEVICE");
-    if (adapters && (!what || !*what || strcmp(what, "auto") == 0)) what = "cpu";
     eng_place want = { .what = what && *what ? what : "auto", .gpu_layers = -1 };
     char *end = NULL;
     if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
@@ -71,5 +69,5 @@ int cli_device(int *argc, char **argv, char *err)
     argv[*argc = kept] = NULL;
     rc = eng_adapters_choose(lora, n_lora, err);
     free(lora);
-    return rc < 0 ? rc : choose(&f, n_lora > 0, err);
+    return rc < 0 ? rc : choose(&f, err);
 }

@@ -7,7 +7,6 @@
 #include "provider/provider.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -362,13 +361,7 @@ static int look_ahead(const args *a, char *err)
         free(what);
         what = NULL;
     }
-    if (rc || !a->html) return rc;
-    if (!a->force && access(a->html, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), a->html);
-    const char *slash = strrchr(a->html, '/');
-    char *dir = slash ? q_strndup(a->html, (size_t)(slash - a->html) + 1) : q_strdup(".");
-    if (access(dir, W_OK) != 0) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), a->html, strerror(errno));
-    free(dir);
-    return rc;
+    return rc || !a->html ? rc : cli_may_put(a->html, a->force, err);
 }
 
 static int report(run *r, char *err)

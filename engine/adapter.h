@@ -52,6 +52,7 @@ int eng_adapter_describe(const char *path, bool json, q_buf *out, char *err);
 enum { ENG_ADAPTERS = 16 };
 int eng_model_adapter_add(eng_model *, eng_adapter *, const char *name, char *err);
 int eng_model_adapter_drop(eng_model *, const char *name, char *err);
+int eng_model_adapter_rest(eng_model *, const char *name, char *err);      /* in configurations made from then on its scale is 0 */
 int eng_model_adapters(const eng_model *, const char *name[ENG_ADAPTERS], const eng_adapter *out[ENG_ADAPTERS]);   /* how many */
 
 /* Bytes of memory that an adapter takes on m: its numbers, and what the device keeps beside them. */

@@ -127,6 +127,7 @@ uint64_t eng_energy_bytes(const eng_energy *, int k);        /* of weights, read
 uint64_t eng_energy_moved(const eng_energy *, int k);        /* and with the states, each read and written: what bounds tokens a second */
 uint64_t eng_energy_flops(const eng_energy *, int k, uint64_t cells);
 double eng_energy_kv_bytes(const eng_energy *, const char *kv_type);   /* a token; 0: no such type ("f32", "f16", "q8_0") */
+uint64_t eng_energy_cells(const eng_energy *, const char *kv_type, uint64_t cells);        /* bytes of K and V read for a token that attends to so many */
 /* Bytes a second that this machine's threads read together, measured now (a third of a second, all cores). 0: no memory. */
 double eng_read_bandwidth(void);
 

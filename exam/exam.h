@@ -163,4 +163,40 @@ typedef struct exam_pace {               /* one cell of the table */
 int exam_latency(struct prov *, int prompt, int users, int rounds, int tokens, exam_pace *out, bool (*go)(void *user), void *user, char *err);
 exam_times exam_times_of(double *seconds /* sorted in place */, int n);
 
+/* ================= speed over settings (exam/speed.c, exam/speed_say.c, exam/speed_svg.c) ================= */
+/* Points are measured in rounds, each once in every round, so that a machine's moods hit all alike; median and range of the rounds. */
+struct eng_model;
+struct eng_config;
+enum { EXAM_AXES = 2, EXAM_POINTS = 64 };
+typedef struct exam_spread { double median, low, high; int n; } exam_spread;     /* n 0: not measured */
+typedef struct exam_fast {               /* one point */
+    struct eng_model *m;                 /* the caller's, as what follows */
+    const struct eng_config *c;          /* its context.length holds context + prompt + tokens + 2 */
+    const char *at[EXAM_AXES];           /* its value on each axis, for people */
+    int context;                         /* tokens that are in the cache before what is measured */
+    uint64_t weights, cells;             /* bytes read for a token: of weights; of the context's K and V, in the middle of what is measured */
+    exam_spread prefill, decode;         /* tokens a second; filled by exam_speed */
+    char *refused;                       /* why it is not measured, malloc'ed; NULL: it is. exam_speed_free */
+} exam_fast;
+typedef struct exam_speeds {
+    const char *axis[EXAM_AXES]; int n_axis;
+    exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
+    int prompt, tokens, rounds;          /* read at once; made one after the other */
+    double bandwidth;                    /* bytes a second that this machine reads, an upper bound of every decode; 0: none was found */
+    bool (*go)(void *user, int done, int of);            /* asked before each measurement: false ends it; the rounds before it stand */
+    double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth, the best so far; NULL: not asked for */
+    void *user;
+    int done;                            /* rounds that all points have                                          */
+} exam_speeds;
+/* A point that cannot be measured is refused with its reason and the others go on. Q_CANCEL: go said so. The models' thread. */
+int exam_speed(exam_speeds *, char *err);
+void exam_speed_free(exam_speeds *);     /* reasons of points; the points are the caller's */
+double exam_speed_share(const exam_speeds *, const exam_fast *);         /* decode of what the bandwidth allows; NAN: not known */
+void exam_any_ids(int32_t *tokens, int n, int n_vocab, uint64_t salt);      /* that differ by the salt */
+exam_spread exam_spread_of(double *v /* sorted in place */, int n);
+void exam_speed_say(const exam_speeds *, q_buf *out);    /* a table and a plot, 78 columns at most */
+void exam_speed_csv(const exam_speeds *, q_buf *out);    /* RFC 4180, "." for decimals */
+struct cJSON *exam_speed_json(const exam_speeds *);
+void exam_speed_svg(const exam_speeds *, q_buf *out);    /* decode and prefill, a curve a value of the second axis, ranges as bars */
+
 #endif

@@ -450,8 +450,7 @@ typedef struct ker_backend {
 
     /* Adapter 0 to KER_ADAPTERS - 1 becomes these n changes, at most one a matrix; what was there is dropped. Their numbers are the
      * caller's until it is dropped or the device closed. Between batches; no context may hold a configuration that names an adapter
-     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. NULL:
-     * such a device computes no adapters. */
+     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. */
     int (*adapter_put)(ker_dev *, int adapter, const ker_low *low, int n, char *err);
     void (*adapter_drop)(ker_dev *, int adapter);
 } ker_backend;
@@ -583,9 +582,10 @@ typedef struct ker_chosen {
 ker_chosen ker_choose(const ker_model *m, const ker_config *c, const ker_router *w, int layer, float *s, const uint16_t *forced, int max_k, uint16_t *ids,
                       float *weights, float *work);
 int64_t ker_choose_floats(const ker_model *m);
-const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */
-/* Force a lower path for tests ("scalar", "avx2", "avx512"; NULL = best). Before open. Q_NOTFOUND if not here. */
+const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon-i8mm", "scalar": what dispatch chose */
+/* Force a lower path for tests ("scalar", "avx2", "neon"; NULL = best). Before open. Q_NOTFOUND if not here. */
 int ker_cpu_force(const char *name);
+const char *ker_cpu_path(int i);               /* the paths that this processor has, "scalar" first, the best last; NULL: no more */
 /* Measured read bandwidth in bytes/s: the best of several patterns, every thread at once, over `data` (only read;
  * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: nothing to measure. Benchmarks only. */
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);

@@ -196,17 +196,16 @@ static int split_experts(ker_ctx *c, int layer)
 static int split_adapter_put(ker_dev *dev, int adapter, const ker_low *low, int n, char *err)
 {
     const split_dev *d = dev_of(dev);
-    if (!d->on[0]->adapter_put) return q_fail(err, Q_RANGE, _("adapters are computed by the CPU alone yet: use --device cpu"));
     for (int i = 0; i < n; i++)
         if (low[i].layer >= 0 && low[i].layer < d->m.n_layer && d->moved[low[i].layer] && (unsigned)low[i].role < KER_W_ROLES && ker_role_of_experts(low[i].role))
-            return q_fail(err, Q_RANGE, _("the adapter changes experts of layer %d, which run on another device: use --device cpu"), low[i].layer);
+            return q_fail(err, Q_RANGE, _("the adapter changes experts of layer %d, which run on another device: use --device cpu, or --gpu-experts fetch"), low[i].layer);
     return d->on[0]->adapter_put(d->dev[0], adapter, low, n, err);
 }
 
 static void split_adapter_drop(ker_dev *dev, int adapter)
 {
     const split_dev *d = dev_of(dev);
-    if (d->on[0]->adapter_drop) d->on[0]->adapter_drop(d->dev[0], adapter);
+    d->on[0]->adapter_drop(d->dev[0], adapter);
 }
 
 static int split_devices(ker_device *list, int max, char *err) { return ker_cpu()->devices(list, max, err); }

@@ -126,32 +126,16 @@ static void as_json(const lab_swept *o, q_buf *out)
     cJSON_Delete(j);
 }
 
-/* One cell of text, quoted where it must be (RFC 4180). */
-static void csv_text(q_buf *out, const char *s)
-{
-    q_buf clean = { 0 };
-    q_say_clean(&clean, s, strlen(s), true);
-    bool plain = !clean.p || !strpbrk(clean.p, ",\"");
-    q_buf_puts(out, plain ? "" : "\"");
-    for (const char *p = clean.p ? clean.p : ""; *p; p++) {
-        if (*p == '"')
-            q_buf_putc(out, '"');
-        q_buf_putc(out, *p);
-    }
-    q_buf_puts(out, plain ? "" : "\"");
-    q_buf_free(&clean);
-}
-
 static void as_csv(const lab_swept *o, q_buf *out)
 {
     q_buf_puts(out, "knob,value,own,perplexity,low,high,over_own,over_low,over_high,top1_agreement,tokens_per_s,bytes_per_token,refused\n");
     for (int i = 0; i < o->n; i++) {
         const lab_swept_row *r = &o->row[i];
         q_buf_printf(out, "%s,", o->knob);
-        csv_text(out, r->value);
+        q_say_csv(out, r->value);
         if (r->refused) {
             q_buf_puts(out, ",,,,,,,,,,,");
-            csv_text(out, r->refused);
+            q_say_csv(out, r->refused);
         } else {
             lab_interval p = perplexity(r);
             q_buf_printf(out, ",%d,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g,%llu,", r->own ? 1 : 0, p.mean, p.low, p.high, r->over.mean, r->over.low,

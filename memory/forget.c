@@ -210,7 +210,7 @@ static const struct { const char *sql, *last; } beside[] = {
      "SELECT ifnull(max(message), 0) FROM message_config"},
     {"DELETE FROM routing_tag WHERE message BETWEEN ? AND ? AND holds(name)", "SELECT ifnull(max(message), 0) FROM routing_tag"},
     {"DELETE FROM compaction WHERE id BETWEEN ? AND ? AND (holds(text) OR holds(fixed) OR holds(words))", "SELECT ifnull(max(id), 0) FROM compaction"},
-    {"DELETE FROM message_module WHERE id BETWEEN ? AND ? AND (holds(name) OR holds(hash))", "SELECT ifnull(max(id), 0) FROM message_module"},
+    {"DELETE FROM message_module WHERE id BETWEEN ? AND ? AND (holds(name) OR holds(hash) OR holds(adapter) OR holds(scale))", "SELECT ifnull(max(id), 0) FROM message_module"},
     {"DELETE FROM outside WHERE id BETWEEN ? AND ? AND holds(path)", "SELECT ifnull(max(id), 0) FROM outside"},
     /* what was being written when a person left, and errands that name it */
     {"DELETE FROM setting WHERE ?<=? AND holds(value) AND (substr(name, 1, 6)='draft.' OR substr(name, 1, 7)='errand.')", "SELECT 1"},

@@ -175,7 +175,7 @@ void mem_messages_free(mem_messages *);
 /* ================= modules ================= */
 /* Which named texts (agent/module.h) stood in the system text of an answer, in their order: names and hashes, never their words; gone with the
  * answer. put: once an answer, when it has its row; nothing where n is 0. */
-typedef struct mem_module { char *name, *hash; int tokens; } mem_module;
+typedef struct mem_module { char *name, *hash; int tokens; char *adapter, *scale; } mem_module;      /* "": it brought no adapter; scale: "0.7,@1=0", as lora.scale has it */
 typedef struct mem_modules { mem_module *v; int n; } mem_modules;
 int mem_modules_put(mem_store *, int64_t message, const mem_module *v, int n, char *err);
 int mem_modules_of(mem_store *, int64_t message, mem_modules *out, char *err);
@@ -396,6 +396,11 @@ int mem_extent(mem_store *, enum mem_kind, int64_t *passages, int64_t *words, ch
 enum mem_by { MEM_BY_PERSON /* of this memory */, MEM_BY_NAMED /* somebody else, who has a name */, MEM_BY_MODEL };
 typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; enum mem_by by; bool asks; /* a question ends it */ } mem_heard;
 int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
+/* The passages of sources whose title holds one of these names ("notes", "papers/2025"), in any letter case: chunks and messages, each in order of ids. */
+typedef struct mem_under { int64_t *chunk; int n_chunk; int64_t *turn; int n_turn; } mem_under;
+int mem_passages_under(mem_store *, const char *const *name, int n, mem_under *out, char *err);
+bool mem_under_has(const mem_under *, enum mem_kind, int64_t id);
+void mem_under_free(mem_under *);
 /* Of these passages those that may be found (as mem_candidates), in any order; bm25 0. */
 int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */

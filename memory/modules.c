@@ -5,6 +5,8 @@ static const store_column columns[] = {
     STORE_READ(mem_module, name, ROW_TEXT, "m.name"),
     STORE_READ(mem_module, hash, ROW_TEXT, "m.hash"),
     STORE_READ(mem_module, tokens, ROW_INT, "m.tokens"),
+    STORE_READ(mem_module, adapter, ROW_TEXT, "m.adapter"),
+    STORE_READ(mem_module, scale, ROW_TEXT, "m.scale"),
 };
 static const store_table table = STORE_TABLE(mem_module, NULL, columns);
 
@@ -13,8 +15,8 @@ int mem_modules_put(mem_store *s, int64_t message, const mem_module *v, int n, c
     int rc = n ? store_begin(s, err) : Q_OK;
     if (!n || rc != Q_OK) return rc;
     for (int i = 0; i < n && rc == Q_OK; i++)
-        rc = store_run(s, NULL, err, "INSERT INTO message_module(message, place, name, hash, tokens) VALUES(?, ?, ?, ?, ?)", "iissi", message, (int64_t)i, v[i].name, v[i].hash,
-                       (int64_t)v[i].tokens);
+        rc = store_run(s, NULL, err, "INSERT INTO message_module(message, place, name, hash, tokens, adapter, scale) VALUES(?, ?, ?, ?, ?, ?, ?)", "iississ", message, (int64_t)i,
+                       v[i].name, v[i].hash, (int64_t)v[i].tokens, v[i].adapter, v[i].scale);
     return store_end(s, rc, err);
 }
 

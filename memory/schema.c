@@ -15,7 +15,7 @@
 static const char *const steps[] = {store_step_01, store_step_02, store_step_03, store_step_04, store_step_05, store_step_06,
                                     store_step_07, store_step_08, store_step_09, store_step_10, store_step_11, store_step_12, store_step_13,
                                     store_step_14, store_step_15, store_step_16, store_step_17, store_step_18, store_step_19, store_step_20, store_step_21,
-                                    store_step_22, store_step_23, store_step_24, store_step_25};
+                                    store_step_22, store_step_23, store_step_24, store_step_25, store_step_26};
 const int store_schema_version = (int)(sizeof steps / sizeof *steps);
 
 static int apply(mem_store *s, int64_t from, int64_t to, char *err)

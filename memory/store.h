@@ -124,7 +124,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
     store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[], store_step_14[], store_step_15[],
-    store_step_16[], store_step_17[], store_step_18[], store_step_19[], store_step_20[], store_step_21[], store_step_22[], store_step_23[], store_step_24[], store_step_25[];
+    store_step_16[], store_step_17[], store_step_18[], store_step_19[], store_step_20[], store_step_21[], store_step_22[], store_step_23[], store_step_24[], store_step_25[], store_step_26[];
 
 /* wishes.c: what a person wants goes with what it is of, and from a document to the one that replaces it */
 int store_wish_passage_gone(mem_store *, enum mem_kind, int64_t id, char *err);

@@ -37,6 +37,13 @@ int prov_adapter_drop(prov *p, const char *name, char *err)
     return rc < 0 ? rc : eng_model_adapter_drop(m, name, err);
 }
 
+int prov_adapter_rest(prov *p, const char *name, char *err)
+{
+    eng_model *m;
+    int rc = model_of(p, &m, err);
+    return rc < 0 ? rc : eng_model_adapter_rest(m, name, err);
+}
+
 int prov_adapters(prov *p, prov_adapter **out)
 {
     eng_model *m;

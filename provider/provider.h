@@ -75,6 +75,7 @@ struct eng_cache *prov_cache(prov *);
 typedef struct prov_adapter { char *name, *path, *base; uint64_t params, bytes, held /* bytes of memory */; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
 int prov_adapter_load(prov *, const char *path, const char *name /* NULL: the file's */, char **as /* malloc'ed */, char *err);
 int prov_adapter_drop(prov *, const char *name, char *err);
+int prov_adapter_rest(prov *, const char *name, char *err);      /* it is in no configuration's defaults: it acts where lora.scale names it */
 int prov_adapters(prov *, prov_adapter **out /* malloc'ed: prov_adapters_free */);      /* how many */
 void prov_adapters_free(prov_adapter *, int n);
 /* Its timeline: the last request's text with its answer, and their cells. Likewise; what looks at it leaves it as it was. */

@@ -5,12 +5,14 @@
 
 #include <stdlib.h>
 
+bool rag_gather_may(const struct gathering *g, enum mem_kind kind, int64_t id) { return !g->under || mem_under_has(g->under, kind, id); }
+
 bool rag_gather(struct gathering *g, mem_passage *m, const struct ranked *k)
 {
     /* The manual is there in two languages: the question's is taken. Its title says which: a passage of the Russian one
      * may be commands and knobs for the most part. */
     if (m->trust == MEM_TRUST_MANUAL && rag_cyrillic(m->title) != g->ru) return false;
-    if (!rag_narrow_takes(g->narrow, m)) {
+    if (!rag_narrow_takes(g->narrow, m) || !rag_gather_may(g, m->kind, m->id)) {
         g->refused++;
         return false;
     }
@@ -91,6 +93,7 @@ int rag_gather_narrow(struct gathering *g, struct ranking *k, bool wordless, cha
     k->n = n;
     if (!wordless && x->n > NEAREST) return Q_OK;
     for (int i = x->n - 1, at = n = 0; i >= 0 && n < NEAREST; i--) {
+        if (!rag_gather_may(g, MEM_CHAT, x->id[i])) continue;
         for (at = 0; at < k->n && !(k->v[at].kind == MEM_CHAT && k->v[at].id == x->id[i]);) at++;
         if (at == k->n || at >= CANDIDATES) v[n++] = at < k->n ? k->v[at] : (struct ranked){MEM_CHAT, x->id[i], 0, NULL};
     }

@@ -17,8 +17,11 @@ struct gathered {
 struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru;
     bool no_answers; int answers, refused;      /* what a model wrote will not be fed: a few are shown; how many came; refused: too many of them, or outside what is searched */
     const struct narrowing *narrow;     /* or NULL */
+    const mem_under *under;             /* passages of the sources that are searched; NULL: of all */
     struct gathered v[GATHERED_MAX]; int n; };
 
+/* It is of a source that is searched. */
+bool rag_gather_may(const struct gathering *, enum mem_kind, int64_t id);
 /* Takes m, unless it may not be a candidate. */
 bool rag_gather(struct gathering *, mem_passage *m, const struct ranked *k /* or NULL */);
 /* Of at most CANDIDATES those that may be found, in their order. */

@@ -178,7 +178,7 @@ int rag_gather_near(struct gathering *g, const rag_config *c, rag_near *near, co
     if (asked(g, c, near)) {
         char *text = question_of(g->q);
         for (int i = 0; i < n; i++) also[i] = (rag_near_hit){g->v[i].m.kind, g->v[i].m.id, 0};
-        if (rag_near_ask(near, text, g->except, c->chats, also, n, &h, why) == Q_OK) r->by = RAG_HYBRID;
+        if (rag_near_ask(near, text, g->except, c->chats, g->under, also, n, &h, why) == Q_OK) r->by = RAG_HYBRID;
         else r->note = q_printf(_("searched by words alone: %s"), why);
         free(text);
     }

@@ -154,7 +154,8 @@ static bool some_may(const float *scale, const int32_t *sum, float least)
     return any;
 }
 
-static void scan(const struct shelf *f, const double *q, int64_t except, struct heap *h)
+/* Of `among` alone, chunks or turns as the shelf is, where there is one. */
+static void scan(const struct shelf *f, const double *q, int64_t except, const mem_under *among, enum mem_kind kind, struct heap *h)
 {
     int8_t *bytes = q_alloc((size_t)f->width);
     double most = 0;
@@ -177,6 +178,7 @@ static void scan(const struct shelf *f, const double *q, int64_t except, struct 
             double score = unit * f->scale[at + i] * sum[i];
             if (h->n == RAG_NEAR_BEST && score < h->v[0].score) continue;
             if (except && f->conversation[at + i] == except) continue;
+            if (among && !mem_under_has(among, kind, f->id[at + i])) continue;
             heap_put(h, (struct chosen){score, at + i});
         }
     }
@@ -184,7 +186,7 @@ static void scan(const struct shelf *f, const double *q, int64_t except, struct 
 }
 
 /* ---- deciding ---- */
-struct asking { const float *q; const float *tongue; /* rag/scale.h, or NULL */ int64_t except; rag_near_hit *also; int n_also; };
+struct asking { const float *q; const float *tongue; /* rag/scale.h, or NULL */ int64_t except; const mem_under *among; rag_near_hit *also; int n_also; };
 /* Exact vectors of passages, each once, in the order of their ids. */
 struct exact { int64_t *id; int n; float *row; bool *has; };
 /* What a passage's score is made of: of a turn its own vector and those around it. n 0: there is no such turn. */
@@ -319,7 +321,7 @@ static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struc
     h->n = 0;
     int rc = mean_of(x, k, mean, err);
     for (int j = 0; j < dim; j++) from[j] = (double)a->q[j] - MEAN * mean[j];       /* q·v - .5 m·v is (q - .5 m)·v */
-    if (rc == Q_OK) scan(&x->shelf[k], from, k == MEM_CHAT ? a->except : 0, h);
+    if (rc == Q_OK) scan(&x->shelf[k], from, k == MEM_CHAT ? a->except : 0, a->among, k, h);
     if (rc == Q_OK) rc = decide(x, k, from, h, a, out, err);
     sum->apart += x->shelf[k].n;
     for (int j = 0; j < dim; j++) {
@@ -365,7 +367,7 @@ int rag_near_find(rag_near *x, const float *q, int64_t except, bool chats, rag_n
     return look(x, &(struct asking){.q = q, .except = except}, chats, out, err);
 }
 
-int rag_near_ask(rag_near *x, const char *question, int64_t except, bool chats, rag_near_hit *also, int n_also, rag_near_hits *out, char *err)
+int rag_near_ask(rag_near *x, const char *question, int64_t except, bool chats, const mem_under *among, rag_near_hit *also, int n_also, rag_near_hits *out, char *err)
 {
     *out = (rag_near_hits){0};
     for (int i = 0; i < n_also; i++) also[i].score = NAN;
@@ -376,7 +378,7 @@ int rag_near_ask(rag_near *x, const char *question, int64_t except, bool chats, 
     if (rc == Q_OK && x->scale <= 0) rc = rag_scale_of(&x->e, &x->scale, x->tongue, err);
     double scale = x->scale;
     pthread_mutex_unlock(&x->asking);
-    if (rc == Q_OK) rc = look(x, &(struct asking){q, x->tongue, except, also, n_also}, chats, out, err);
+    if (rc == Q_OK) rc = look(x, &(struct asking){q, x->tongue, except, among, also, n_also}, chats, out, err);
     if (rc == Q_OK) out->scale = scale;
     free(q);
     return rc;
@@ -412,7 +414,7 @@ int rag_near_time(int64_t n, int dim, int tries, void (*between)(void *user), vo
         if (between) between(user);
         h->n = 0;
         int64_t at = q_now_ns();
-        scan(&f, q, 0, h);
+        scan(&f, q, 0, NULL, MEM_CHUNK, h);
         double took = (double)(q_now_ns() - at) / 1e9;
         if (t == 0 || took < *seconds) *seconds = took;
     }

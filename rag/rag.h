@@ -122,7 +122,7 @@ int rag_near_find(rag_near *, const float *q, int64_t except, bool chats, rag_ne
 void rag_near_hits_free(rag_near_hits *);
 /* The same for a question in words, of which its embedder makes the vector; and the scores of `also`, whose kind and id stand there: NAN where
  * a passage has no vector. */
-int rag_near_ask(rag_near *, const char *question, int64_t except, bool chats, rag_near_hit *also, int n_also, rag_near_hits *out, char *err);
+int rag_near_ask(rag_near *, const char *question, int64_t except, bool chats, const mem_under *among /* NULL: all */, rag_near_hit *also, int n_also, rag_near_hits *out, char *err);
 /* How many passages have a vector now; asks the store alone. */
 int rag_near_held(rag_near *, int64_t *n, char *err);
 /* Seconds of one look through n made-up rows of dim numbers, the best of `tries`; between (may be NULL) is called before each.
@@ -228,7 +228,7 @@ typedef struct rag_scope {
     int64_t since_ms, until_ms;         /* only what was said or taken in then; until is not included; 0: open */
     const char *by;                     /* only what "me" (the person of this memory), "model" or somebody of that name said; NULL: anybody */
     bool whole;                         /* the text is no question: times and speakers in it narrow nothing */
-    const char *const *of; int n_of;    /* only passages whose label ("notes/optics.md § Rayleigh") holds one of these, in any letter case; 0: of anything */
+    const char *const *of; int n_of;    /* only passages of sources whose title ("notes/optics.md") holds one of these, in any letter case; 0: of anything */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */

@@ -153,6 +153,17 @@ static int64_t facts_of(mem_store *s)
     return id;
 }
 
+/* Of the ranking what is of the sources that are searched: so that what stands elsewhere takes no place from it. */
+static void keep_under(const struct gathering *g, struct ranking *k)
+{
+    int n = 0;
+    for (int i = 0; i < k->n; i++) {
+        if (rag_gather_may(g, k->v[i].kind, k->v[i].id)) k->v[n++] = k->v[i];
+        else free(k->v[i].tf);
+    }
+    k->n = n;
+}
+
 static int find(mem_store *s, const rag_config *c, const struct rag_query *q, const rag_scope *scope, char *err)
 {
     struct ranking k = {0};
@@ -161,7 +172,11 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, co
     bool wordless = q->wordless;
     g->narrow = q->narrow;
     double best[2] = {0, 0};            /* of what a model said, and of the rest */
-    int rc = rag_rank(s, c, q, &k, err);
+    mem_under under = {0};
+    int rc = scope->n_of ? mem_passages_under(s, scope->of, scope->n_of, &under, err) : Q_OK;
+    g->under = scope->n_of ? &under : NULL;
+    if (rc == Q_OK) rc = rag_rank(s, c, q, &k, err);
+    if (rc == Q_OK) keep_under(g, &k);
     if (rc == Q_OK) rc = rag_gather_narrow(g, &k, wordless, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
     if (rc == Q_OK && !wordless) rc = rag_gather_near(g, c, scope->near, &k, err);
@@ -180,6 +195,7 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, co
         mem_passage_free(&g->v[i].m);
     }
     free(g);
+    mem_under_free(&under);
     rag_ranking_free(&k);
     return rc;
 }

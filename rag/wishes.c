@@ -39,19 +39,6 @@ static int fetch(mem_store *s, const mem_pin *pin, rag_result *r, char *err)
     return rc;
 }
 
-/* Its label holds one of the names that the search is held to. */
-static bool within(const rag_scope *scope, const rag_passage *p)
-{
-    bool yes = !scope->n_of;
-    for (int i = 0; i < scope->n_of && !yes; i++) {
-        char *low = q_strdup(scope->of[i]);
-        q_fold_bytes(low, strlen(low));
-        yes = q_holds(p->label, strlen(p->label), low, strlen(low));
-        free(low);
-    }
-    return yes;
-}
-
 int rag_wishes(mem_store *s, const rag_scope *scope, rag_result *r, char *err)
 {
     mem_bans bans;
@@ -67,8 +54,6 @@ int rag_wishes(mem_store *s, const rag_scope *scope, rag_result *r, char *err)
         rag_passage *p = found(r, scope->without[i].kind, scope->without[i].id);
         if (p) p->wish = RAG_UNWANTED;
     }
-    for (int i = 0; i < r->n && rc == Q_OK; i++)
-        if (r->v[i].wish != RAG_PINNED && !within(scope, &r->v[i])) r->v[i].wish = RAG_UNWANTED;
     for (int i = 0; i < r->n && rc == Q_OK; i++)
         if (banned(&bans, &r->v[i])) r->v[i].wish = RAG_BANNED;
     mem_bans_free(&bans);

@@ -36,6 +36,20 @@ static inline void help_low_free(eng_low *l, int n)
     }
 }
 
+/* On m: an adapter of the query matrix of layer 0, written to path. */
+static inline void help_adapter_file(const eng_model *m, const char *path, int rank)
+{
+    char err[Q_ERRLEN] = "";
+    eng_adapter *a = NULL;
+    eng_low low = help_low(m, KER_W_Q, 0, rank, .8f);
+    int rc = eng_adapter_make(m, "", &low, 1, "", &a, err);
+    if (rc == 0) rc = eng_adapter_write_gguf(a, path, true, err);
+    if (rc) printf("# %s: %s\n", path, err);
+    eng_adapter_free(a);
+    help_low_free(&low, 1);
+}
+
+#ifndef AGENT_HELP_H                    /* which has a help_model of its own */
 /* A checked-in model (tests/golden/engine/NAME), opened; its file is removed again. */
 static inline eng_model *help_model(const char *name)
 {
@@ -46,5 +60,6 @@ static inline eng_model *help_model(const char *name)
     free(path);
     return m;
 }
+#endif
 
 #endif

@@ -573,11 +573,16 @@ static int forward(ker_ctx *c, ker_kv *kv, const model *m, const ker_batch *batc
 __attribute__((unused)) static int run_model(ker_dev *d, const model *m, const config *g, bool forced, enum ker_kv_type type, int split, result *out)
 {
     const ker_backend *b = backend;
-    ker_ctx *c;
-    ker_kv *kv;
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
     int max_k = m->m.n_expert, rc = b->ctx_new(d, N_TOK, max_k, NULL, &c, err);
     if (rc) return rc;
-    if ((rc = b->kv_new(d, type, 5, &kv, err)) || (rc = b->cfg_put(c, 3, &g->c, err))) { printf("# %s\n", err); return rc; }
+    if ((rc = b->kv_new(d, type, 5, &kv, err)) || (rc = b->cfg_put(c, 3, &g->c, err))) {
+        printf("# %s\n", err);
+        if (kv) b->kv_free(kv);
+        b->ctx_free(c);
+        return rc;
+    }
     const int32_t page[2] = { 4, 1 };
     ker_seq seq = { .page = page, .n_page = 2 };
     for (size_t i = 0; i < sizeof out->ids / 2; i++) out->ids[i] = KER_NO_EXPERT;

@@ -25,7 +25,7 @@ static inline int on_device(eng_model *m, const ker_backend *be, int index, char
             arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
             const gguf_tensor *t = gguf_tensor_find(m->file, name);
             if (!t) continue;
-            ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes };
+            ker_weight w = { .type = t->type, .ne = { t->ne[0], t->ne[1], t->ne[2] }, .data = t->data, .bytes = t->bytes };
             rc = be->weight(d, l, (enum ker_role)r, &w, why);
         }
     if (!rc) rc = be->ready(d, why);

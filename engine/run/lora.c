@@ -169,8 +169,6 @@ int eng_model_adapter_add(eng_model *m, eng_adapter *a, const char *name, char *
     int n;
     if (m->vocab_only)
         return q_fail(err, Q_ERR, _("%s was opened for its vocabulary only"), m->path);
-    if (!m->on.be->adapter_put)
-        return q_fail(err, Q_RANGE, _("adapters are computed by the CPU alone yet: use --device cpu"));
     if (l->n == ENG_ADAPTERS)
         return q_fail(err, Q_RANGE, _("this model carries %d adapters already: drop one first"), ENG_ADAPTERS);
     const char *its = eng_adapter_info_of(a)->arch;
@@ -511,6 +509,14 @@ int lora_own(eng_model *m, const char *name, const char *value, char *err)
     pthread_rwlock_unlock(&l->lock);
     free(text);
     return Q_OK;
+}
+
+int eng_model_adapter_rest(eng_model *m, const char *name, char *err)
+{
+    char *value = q_printf("%s=0", name);
+    int rc = lora_own(m, name, value, err);
+    free(value);
+    return rc;
 }
 
 void lora_put(const eng_model *m, const char *canonical, bool hashes, q_buf *to)

@@ -8,14 +8,16 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #if defined(__x86_64__)
 static const char *const level_name[CPU_LEVELS] = { "scalar", "avx2", "avx512", "avx512-vnni" };
 #elif defined(__aarch64__)
-static const char *const level_name[CPU_LEVELS] = { "scalar", "", "", "" };
+static const char *const level_name[CPU_LEVELS] = { "scalar", "neon", "neon-dotprod", "neon-i8mm" };
 #else
-static const char *const level_name[CPU_LEVELS] = { "scalar", "", "", "" };
+static const char *const level_name[CPU_LEVELS] = { "scalar" };
 #endif
 
 static atomic_int forced = -1;
@@ -34,6 +36,10 @@ static enum cpu_level best_level(void)
     if (!(__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")))
         return CPU_AVX512;
     return CPU_VNNI;
+#elif defined(__aarch64__)
+    enum { DOTPROD = 1 << 20, I8MM = 1 << 13 };      /* HWCAP_ASIMDDP, HWCAP2_I8MM of Linux' asm/hwcap.h, which older headers lack */
+    if (!(getauxval(AT_HWCAP) & DOTPROD)) return CPU_NEON;
+    return getauxval(AT_HWCAP2) & I8MM ? CPU_I8MM : CPU_DOTPROD;
 #else
     return CPU_SCALAR;
 #endif
@@ -63,3 +69,5 @@ int ker_cpu_force(const char *name)
         }
     return Q_NOTFOUND;
 }
+
+const char *ker_cpu_path(int i) { return i >= CPU_SCALAR && i <= (int)best_level() ? level_name[i] : NULL; }

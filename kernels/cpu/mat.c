@@ -12,6 +12,9 @@ static const mat_isa *isa_at(enum cpu_level l)
     case CPU_VNNI: return mat_isa_vnni();
     case CPU_AVX512: return mat_isa_avx512();
     case CPU_AVX2: return mat_isa_avx2();
+#elif defined(__aarch64__)
+    case CPU_DOTPROD: return mat_isa_dotprod();
+    case CPU_NEON: return mat_isa_neon();
 #endif
     default: return l == CPU_SCALAR ? mat_isa_scalar() : NULL;
     }

@@ -72,6 +72,8 @@ const vec_ops *vec_get(void)
     enum cpu_level l = cpu_level();
     if (l >= CPU_AVX512) return &vec_avx512;
     if (l == CPU_AVX2) return &vec_avx2;
+#elif defined(__aarch64__)
+    if (cpu_level() >= CPU_NEON) return &vec_neon;
 #endif
     return &vec_scalar;
 }

@@ -50,6 +50,6 @@ typedef struct vec_ops {
 
 /* The set that cpu_level() (cpu.h) allows. */
 const vec_ops *vec_get(void);
-extern const vec_ops vec_scalar, vec_avx2, vec_avx512;
+extern const vec_ops vec_scalar, vec_avx2, vec_avx512, vec_neon;
 
 #endif

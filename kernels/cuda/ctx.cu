@@ -159,6 +159,7 @@ void ctx_free(ker_ctx *c)
     if (cu_timing(c)) cu_times(c, false, NULL, 0);
     cu_graphs_free(c);
     cu_blas_free(c);
+    cu_adapters_ctx_free(c);
     for (int i = 0; i < c->n_mem; i++) {
         uintptr_t p = (uintptr_t)c->mem[i];
         if (p & HOST_MARK) cudaFreeHost((void *)(p & ~(uintptr_t)HOST_MARK));
@@ -234,6 +235,10 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     g->head_off = put(&h, &dev, k->head_off, (int64_t)m->n_layer * m->n_head);
     g->ffn_width = (const int32_t *)(void *)put(&h, &dev, k->ffn_width, (int64_t)m->n_layer * 4);
     g->expert_width = (const int32_t *)(void *)put(&h, &dev, k->expert_width, (int64_t)m->n_layer * 4);
+    if ((rc = cu_adapters_cfg(c, slot, k, g, err))) {
+        free(host);
+        return rc;
+    }
     bool ok = h == host || cu_ok(c->dev, cudaMemcpyAsync(c->up.cfg_mem[slot], host, (size_t)(h - host), cudaMemcpyHostToDevice, c->st), "configuration");
     ok = ok && cu_ok(c->dev, cudaMemcpyAsync((cu_cfg *)(uintptr_t)c->rows.cfg + slot, g, sizeof *g, cudaMemcpyHostToDevice, c->st), "configuration")
         && cu_ok(c->dev, cudaStreamSynchronize(c->st), "configuration");
@@ -357,6 +362,7 @@ int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->rows.forced = NULL;
     c->kv = kv;
     int64_t bytes = rows_fill(c, b);
+    if ((rc = cu_adapters_begin(c, b, err))) return rc;
     if (c->shape.n_logits > CU_HEAD_ROWS && !c->out.logits_many
         && !(c->out.logits_many = (float *)malloc((size_t)c->max_rows * (size_t)d->m.n_vocab * 4)))
         return q_fail(err, Q_NOMEM, _("no memory for the logits of %d tokens: close something or take a smaller model"), c->max_rows);

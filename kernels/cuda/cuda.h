@@ -63,6 +63,7 @@ struct ker_dev {
     char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
     ker_source source;             /* acquire NULL: experts lie on the device, or in the caller's memory (cache) */
     struct cu_cache *cache;        /* routed experts are fetched when they run (cache.cu); NULL: they lie here */
+    struct cu_adapters *adapters;  /* adapter.cu; NULL: none ever came                       */
 };
 
 struct ker_kv {
@@ -74,6 +75,22 @@ struct ker_kv {
                                       the scales of K and of V, [64][ceil(dim / 32)] floats each */
 };
 
+/* ---- adapters on the device (adapter.cu) ---- */
+typedef struct cu_low_w {          /* a matrix's low-rank change; rank 0: none               */
+    const float *a, *b;            /* [kept][rank][n_in]; [kept][rank][n_out]: those matrices whose B is not all zeros */
+    const int *at;                 /* [n_mat] which of the kept ones, -1: none; NULL: the one that there is */
+    int rank;
+    float scale;
+} cu_low_w;
+typedef struct cu_adapt { int adapter; const float *layer, *expert; } cu_adapt;      /* ker_adapt's */
+typedef struct cu_adapters {
+    cu_low_w *table, *host;        /* device and host: [KER_ADAPTERS][n_layer + 1][KER_W_ROLES] */
+    void *mem[KER_ADAPTERS];       /* an adapter's numbers                                   */
+    bool there[KER_ADAPTERS];
+    int most[KER_ADAPTERS];        /* its largest rank                                       */
+    uint64_t changes;              /* how often one came or went                             */
+} cu_adapters;
+
 /* ---- configurations on the device ---- */
 typedef struct cu_cfg {
     float eps, mscale, attn_scale, temperature, min_p;
@@ -82,6 +99,8 @@ typedef struct cu_cfg {
     const float *router_add;       /* [n_layer][n_expert] or NULL                            */
     const uint8_t *pin, *head_off; /* [n_layer][n_expert], [n_layer][n_head] or NULL         */
     const int32_t *ffn_width, *expert_width;    /* [n_layer] or NULL                         */
+    const cu_adapt *adapt;         /* [n_adapt], in the order of adding                      */
+    int n_adapt;
 } cu_cfg;
 
 /* ---- the batch on the device: fixed addresses for a context's life, so that a graph stays good ---- */
@@ -109,6 +128,7 @@ typedef struct cu_shape {
     int segs;                      /* attention: segments launched a row (a power of two)     */
     int narrow;                    /* CU_WIDTH bits of the rows' configurations              */
     bool forced;
+    uint64_t low;                  /* adapters that the rows name, and cu_adapters' changes; 0: none */
 } cu_shape;
 
 typedef struct cu_up {             /* what a batch brings to the device                      */
@@ -120,6 +140,9 @@ typedef struct cu_up {             /* what a batch brings to the device         
     int64_t cfg_bytes;             /* of one slot                                            */
     int top_k[CU_CFGS];            /* largest k of a slot's configuration; -1: no configuration */
     int narrow[CU_CFGS];           /* CU_WIDTH bits of a slot's configuration                */
+    void *adapt_mem[CU_CFGS];      /* what a slot's adapters need on the device, and its bytes */
+    int64_t adapt_bytes[CU_CFGS];
+    unsigned adapts[CU_CFGS];      /* bits of the adapters that a slot's configuration names */
     int32_t *expert_width;         /* host [CU_CFGS][n_layer], for moe_take                  */
 } cu_up;
 
@@ -154,7 +177,8 @@ typedef struct cu_moe {            /* rows on their way between devices (parts.c
     float *x, *weights, *y;        /* pinned: [max_rows][n_embd], [max_rows][max_k], [pairs_cap][n_embd] */
     uint16_t *ids, *dev_ids;       /* pinned and device [max_rows][max_k]                    */
     int32_t *width, *dev_width;    /* pinned and device [max_rows] a row's expert width      */
-    bool run, widths;              /* rows that moe_run was given are at hand, not the batch's; they have widths */
+    bool run, widths;              /* rows that moe_run was given are at hand; they have widths */
+    bool own;                      /* those rows are the batch's: their configurations are known */
     float *rows, *ones;            /* host, what moe_run hands out                           */
     int64_t cap;                   /* floats of each                                         */
 } cu_moe;
@@ -165,6 +189,14 @@ typedef struct cu_fetch {          /* of a context whose experts are fetched (ca
     int *place, *dev_place;        /* pinned [2][n_expert], device [n_expert]: an expert's slot, -1: not now */
     float *carry;                  /* device [n_embd][32] sums of a row on their way from wave to wave */
 } cu_fetch;
+
+typedef struct cu_low {            /* of the batch at hand                                   */
+    unsigned used;                 /* bits of the adapters that its rows name                */
+    int wide, at[KER_ADAPTERS];    /* numbers of an item's t; where those of an adapter begin */
+    float *t;                      /* device [items][wide]                                   */
+    int64_t room;                  /* floats of t                                            */
+    float *up, *up_sh;             /* device, as ffn.h and ffn.h_sh: the up's products       */
+} cu_low;
 
 struct ker_ctx {
     ker_dev *dev;
@@ -185,6 +217,7 @@ struct ker_ctx {
     cu_out out;
     cu_moe moe;
     cu_fetch fetch;
+    cu_low low;
     struct cu_blas *blas;          /* blas.cu; NULL: the own kernels do all                   */
     struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
     void **mem;                    /* every allocation of the context's life: freed by ctx_free */
@@ -252,6 +285,11 @@ bool cu_few_early(const ker_dev *d);                         /* of d->early, ask
  * slots (s0 0 and last), or of one row a wave of the `used` ones. slots NULL only asks whether the layer is taken so. */
 typedef struct cu_few_take { const uint16_t *slots; int r0, n, s0, s1, used; bool last; } cu_few_take;
 bool cu_few_experts(ker_ctx *c, int layer, const cu_few_take *t);
+/* adapter.cu: what begin and cfg_put do for adapters; low.cuh has what products ask for */
+int cu_adapters_begin(ker_ctx *c, const ker_batch *b, char *err);      /* after the rows' slots are known          */
+int cu_adapters_cfg(ker_ctx *c, int slot, const ker_config *k, cu_cfg *g, char *err);      /* waits                */
+void cu_adapters_ctx_free(ker_ctx *c);
+void cu_adapters_free(ker_dev *d);
 /* cache.cu: experts that are fetched. Returns Q_OK, Q_CANCEL, Q_ERR, what a source said. */
 bool cu_cache_takes(const ker_dev *d, enum ker_role role);
 void cu_cache_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w);
@@ -291,6 +329,8 @@ uint64_t dev_memory(const ker_dev *d);
 int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err);
 int dev_source(ker_dev *d, const ker_source *s, char *err);
 int dev_ready(ker_dev *d, char *err);
+int dev_adapter_put(ker_dev *d, int adapter, const ker_low *low, int n, char *err);
+void dev_adapter_drop(ker_dev *d, int adapter);
 int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_ctx **out, char *err);
 void ctx_free(ker_ctx *c);
 int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err);

@@ -4,6 +4,7 @@
  * Every row has blocks of its own (grid.y): a second row finds its weights in the L2 cache. See cuda.h. */
 #include "kernels/cuda/choose.cuh"
 #include "kernels/cuda/few.cuh"
+#include "kernels/cuda/low.cuh"
 
 enum {
     MUL_THREADS = 256, MUL_WARPS = MUL_THREADS / WARP, MUL_PRODS = 3, MUL_AHEAD = 2,
@@ -168,7 +169,9 @@ static bool head(ker_ctx *c)
     a.x = c->x;
     a.norm = l->vec[KER_W_OUT_NORM];
     a.which = c->rows.want;
-    if (c->shape.n_logits) mul_launch(c, a, c->shape.n_logits);
+    if (!c->shape.n_logits) return true;
+    mul_launch(c, a, c->shape.n_logits);
+    cu_low_head(c, c->x, a.norm, 0, c->shape.n_logits);
     return true;
 }
 
@@ -188,8 +191,10 @@ static bool attn(ker_ctx *c, int layer)
     out.x = c->att.o;
     if (!mul_fits(in) || !mul_fits(out)) return false;
     mul_launch(c, in, c->shape.n);
+    cu_low_qkv(c, layer, c->x, in.norm);
     cu_attend(c, layer);
     mul_launch(c, out, c->shape.n);
+    cu_low_out(c, layer);
     return true;
 }
 
@@ -325,6 +330,7 @@ typedef struct glu_args {
     const float *x, *norm;         /* a dense layer's; NULL in a routed one                   */
     const uint16_t *ids;           /* [n][max_k]                                              */
     float *h, *h_sh;               /* [n][k][n_ff_exp], [n][n_ff_sh]                          */
+    float *up_to, *up_sh_to;       /* the same: where up goes and gate's product into h, for what comes behind; NULL: silu(gate) * up into h */
     const int *slot;
     const cu_cfg *cfg;
     int layer, k, max_k, rounds;
@@ -333,7 +339,7 @@ typedef struct glu_args {
 } glu_args;
 
 /* Outputs [o, end) in steps of the block's warps. */
-template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat &gate, const cu_mat &up, int matrix, int o, int end, int keep, const cu_act &act, float *h)
+template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat &gate, const cu_mat &up, int matrix, int o, int end, int keep, const cu_act &act, float *h, float *up_to)
 {
     typedef few_form<TYPE> form;
     const int A = MUL_AHEAD;
@@ -360,7 +366,9 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
         }
         g = cu_warp_sum(g);
         u = cu_warp_sum(u);
-        if (lane == 0) h[o] = o < keep ? g / (1.0f + expf(-g)) * u : 0.0f;
+        if (lane) continue;
+        if (up_to) up_to[o] = u;
+        h[o] = up_to ? g : o < keep ? g / (1.0f + expf(-g)) * u : 0.0f;
     }
 }
 
@@ -371,7 +379,9 @@ template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THR
     int row = (int)blockIdx.y, block = (int)blockIdx.x, s = a.k ? block / a.slot_blocks : 0, matrix = 0;
     bool shared = s >= a.k;
     cu_mat gate = shared ? a.sh_gate : a.gate, up = shared ? a.sh_up : a.up;
-    float *h = shared ? a.h_sh + (int64_t)row * gate.n_out : a.h + ((int64_t)row * a.k + s) * gate.n_out;
+    int64_t place = (shared ? (int64_t)row : (int64_t)row * a.k + s) * gate.n_out;
+    float *h = (shared ? a.h_sh : a.h) + place, *up_to = shared ? a.up_sh_to : a.up_to;
+    if (up_to) up_to += place;
     int keep = gate.n_out;
     const int *width = NULL;
     if (shared) {
@@ -399,7 +409,7 @@ template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THR
         else few_prepare<1 << KER_ACT_Q8_32, MUL_WARPS>(x, a.norm, eps, gate.n_in, act, act, NULL, part);
         __syncthreads();
     }
-#define CASE(name) case KER_##name: glu_rows<KER_##name>(gate, up, matrix, o, end, keep, act, h); break;
+#define CASE(name) case KER_##name: glu_rows<KER_##name>(gate, up, matrix, o, end, keep, act, h, up_to); break;
     FEW_TYPES(PAIR, gate.type, CASE)
 #undef CASE
 }
@@ -600,6 +610,52 @@ static void largest(ker_ctx *c, int layer, const glu_args &g, int n)
     cu_narrow_rows(c, &one);
 }
 
+/* What adapters change of the six products: gate, up, and the same of the shared or dense part; then both downs. */
+enum { LOW_GATE, LOW_UP, LOW_SH_GATE, LOW_SH_UP, LOW_DOWN, LOW_SH_DOWN, LOWS };
+
+static void lows_of(ker_ctx *c, int layer, bool moe, const cu_few_take *t, int n, int k, cu_low_job *j)
+{
+    const cu_layer *l = cu_layer_of(c->dev, layer);
+    int64_t r0 = t ? t->r0 : 0, E = c->dev->m.n_embd, at = moe ? cu_trace_at(c, layer) + r0 * c->max_k : 0;
+    int sh = moe ? KER_W_GATE_SH : KER_W_GATE, n_sh = l->w[sh].n_out ? n : 0;
+    const float *x = (moe ? c->y : c->x) + r0 * E;
+    cu_low_items pairs = {};
+    pairs.n = moe ? n * k : 0;
+    pairs.per = k;
+    pairs.max_k = c->max_k;
+    pairs.ids = c->tr.ids + at;
+    pairs.r0 = (int)r0;
+    j[LOW_GATE] = cu_low_rows(c, layer, KER_W_GATE_EXPS, x, c->ffn.h, 0);
+    j[LOW_UP] = cu_low_rows(c, layer, KER_W_UP_EXPS, x, c->low.up, 0);
+    j[LOW_DOWN] = cu_low_rows(c, layer, KER_W_DOWN_EXPS, c->ffn.h, c->x + r0 * E, 0);
+    j[LOW_SH_GATE] = cu_low_rows(c, layer, (enum ker_role)sh, x, c->ffn.h_sh, n_sh);
+    j[LOW_SH_UP] = cu_low_rows(c, layer, (enum ker_role)(sh + 1), x, c->low.up_sh, n_sh);
+    j[LOW_SH_DOWN] = cu_low_rows(c, layer, (enum ker_role)(sh + 2), c->ffn.h_sh, c->x + r0 * E, n_sh);
+    for (int i = LOW_SH_GATE; i <= LOW_SH_UP; i++) j[i].norm = moe ? NULL : l->vec[KER_W_FFN_NORM];
+    for (int i = 0; i < LOWS; i++) {
+        j[i].of.r0 = (int)r0;
+        if (i < LOW_SH_GATE || i == LOW_DOWN) j[i].of = pairs;
+    }
+    for (int i = LOW_GATE; i <= LOW_UP; i++) {
+        j[i].by_row = true;
+        if (t) j[i].of.slots = t->slots;
+    }
+}
+
+/* Some adapter changes a gate or an up: what is between them comes in a launch behind theirs. */
+static bool low_glues(const ker_ctx *c, const cu_low_job *j)
+{
+    for (int i = LOW_GATE; i <= LOW_SH_UP; i++) if (j[i].of.n && cu_low_acts(c, j[i].layer, j[i].role)) return true;
+    return false;
+}
+
+static void low_glue(ker_ctx *c, cu_low_job *j)
+{
+    cu_low_take(c, j, LOW_DOWN);
+    cu_low_glu both[2] = { { j[LOW_GATE], j[LOW_UP], CU_LOW_EXPERT_WIDTH }, { j[LOW_SH_GATE], j[LOW_SH_UP], CU_LOW_FFN_WIDTH } };
+    cu_low_glue(c, both, 2, false);
+}
+
 /* t: experts that are fetched (cache.cu); NULL: they lie here. */
 static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
 {
@@ -645,6 +701,11 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     d.tr = c->tr;
     if (t) rows_from(c, t, g, d);
     if (t) n = t->n;
+    cu_low_job low[LOWS];
+    lows_of(c, layer, moe, t, n, k, low);
+    bool glues = low_glues(c, low);
+    g.up_to = glues ? c->low.up : NULL;
+    g.up_sh_to = glues ? c->low.up_sh : NULL;
     int all = k * cut(g.gate.n_out, MUL_WARPS) + cut(g.sh_gate.n_out, MUL_WARPS);
     g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
     g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
@@ -655,11 +716,15 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
     else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 
+    if (glues) low_glue(c, low);
     if (c->shape.narrow & CU_WIDTH_LARGEST) largest(c, layer, g, n);
     grid = dim3((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
     if (t && (t->s0 || !t->last)) LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
     else if (is_pair(d.w) && is_pair(d.sh)) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
     else LAUNCH_EARLY(c->dev->early, few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    if (t && !t->last) return true;
+    cu_low_take(c, low + LOW_DOWN, 2);
+    cu_low_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], d.weights, d.coef, n);
     return true;
 }
 

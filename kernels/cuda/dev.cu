@@ -113,6 +113,7 @@ void dev_close(ker_dev *d)
     if (d->st) cudaStreamSynchronize(d->st);
     stage_free(d);
     cu_cache_free(d);
+    cu_adapters_free(d);
     for (int i = 0; i < d->n_mem; i++) cudaFree(d->mem[i]);
     if (d->st) cudaStreamDestroy(d->st);
     free(d->mem);

@@ -1,6 +1,7 @@
 /* kernels/cuda/ffn: the feed-forward part of a layer: routed experts, the shared expert, dense layers, as kernels/cpu/ffn.c
  * has them. (row, slot) pairs are sorted by expert on the device; rows of an expert rise, so nothing depends on the order
  * in which threads run. A carved layer's experts are ordinary ones whose weights are 1. See cuda.h. */
+#include "kernels/cuda/low.cuh"
 #include "kernels/cuda/tiles.cuh"
 
 enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP, GROUP_THREADS = 256 };
@@ -246,6 +247,7 @@ void cu_narrow_rows(ker_ctx *c, const cu_narrow *of)
 /* Rows of one pass through one set of three matrices. */
 typedef struct pass {
     const cu_mat *gate, *up, *down;
+    int role;                      /* gate's; up's and down's follow it                       */
     int layer, r0, n;              /* rows [r0, r0 + n) of what c->y and c->in hold           */
     int places;                    /* rows of h                                               */
     float *h;
@@ -254,6 +256,8 @@ typedef struct pass {
     bool planned;                  /* of experts: the library may do those that it takes      */
     cu_narrow cut;                 /* what else is cut off h; places 0: nothing               */
     cu_tiles few, mma;             /* the same rows in tiles of each size                     */
+    cu_low_items of;               /* the same rows for adapters                              */
+    float *up_h;                   /* as h, for gate's and up's products apart                */
 } pass;
 
 static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, const cu_acts *acts, const float *x, int r0)
@@ -285,6 +289,28 @@ static void product(ker_ctx *c, const pass *f, const cu_tile_prod &p)
     else tile_product(c, p);
 }
 
+/* gate and up are in h and up_h: h = silu(gate) * up with what adapters change of both. */
+static void low_glue(ker_ctx *c, const pass *f)
+{
+    const float *x = c->y + (int64_t)f->r0 * f->gate->n_in;
+    cu_low_job j[2] = { cu_low_rows(c, f->layer, (enum ker_role)f->role, x, f->h, 0), cu_low_rows(c, f->layer, (enum ker_role)(f->role + 1), x, f->up_h, 0) };
+    for (int i = 0; i < 2; i++) {
+        j[i].of = f->of;
+        j[i].by_row = true;
+    }
+    cu_low_take(c, j, 2);
+    cu_low_glu both = { j[0], j[1], f->widths ? CU_LOW_FFN_WIDTH : CU_LOW_WIDE };
+    cu_low_glue(c, &both, 1, true);
+}
+
+static void low_down(ker_ctx *c, const pass *f, float *y)
+{
+    cu_low_job j = cu_low_rows(c, f->layer, (enum ker_role)(f->role + 2), f->h, y, 0);
+    j.of = f->of;
+    j.by_pair = true;
+    cu_low_both(c, &j, 1);
+}
+
 /* h = silu(gate) * up, prepared for down; y = down, rows by `out_row`. */
 static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
 {
@@ -294,7 +320,12 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
         gate.slot = up.slot = c->rows.slot + f->r0;
         gate.cfg = up.cfg = c->rows.cfg;
     }
-    if (cu_mma_can(c, f->gate, f->n) && cu_mma_both(f->gate, f->up) && !library_takes(c, f, f->gate) && !library_takes(c, f, f->up)) {
+    if (cu_low_acts(c, f->layer, f->role) || cu_low_acts(c, f->layer, f->role + 1)) {
+        up.y = f->up_h;
+        product(c, f, gate);
+        product(c, f, up);
+        low_glue(c, f);
+    } else if (cu_mma_can(c, f->gate, f->n) && cu_mma_both(f->gate, f->up) && !library_takes(c, f, f->gate) && !library_takes(c, f, f->up)) {
         gate.glue = CU_BOTH;
         cu_mma_tiles(c, &gate, f->up);
     } else {
@@ -309,22 +340,28 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
     down.t.out_row = out_row;
     down.y = y;
     product(c, f, down);
+    low_down(c, f, y);
 }
 
 static void plain_tiles(pass *f)
 {
+    f->of.n = f->n;
+    f->of.r0 = f->r0;
     f->few.n_rows = f->mma.n_rows = f->places = f->n;
     f->few.most = (f->n + TILE_FEW - 1) / TILE_FEW;
     f->mma.most = (f->n + TILE_MMA - 1) / TILE_MMA;
 }
 
-/* Rows through the shared expert or a dense layer; y: [n][n_embd]. */
-static void shared_rows(ker_ctx *c, int layer, int r0, int n, const cu_mat *gate, const cu_mat *up, const cu_mat *down, float *y)
+/* Rows through the shared expert (role KER_W_GATE_SH) or a dense layer (KER_W_GATE); y: [n][n_embd]. */
+static void shared_rows(ker_ctx *c, int layer, int r0, int n, int role, float *y)
 {
+    const cu_layer *w = cu_layer_of(c->dev, layer);
     pass f = {};
-    f.gate = gate;
-    f.up = up;
-    f.down = down;
+    f.role = role;
+    f.gate = &w->w[role];
+    f.up = &w->w[role + 1];
+    f.down = &w->w[role + 2];
+    f.up_h = c->low.up_sh;
     f.layer = layer;
     f.r0 = r0;
     f.n = n;
@@ -333,7 +370,7 @@ static void shared_rows(ker_ctx *c, int layer, int r0, int n, const cu_mat *gate
     f.widths = true;
     plain_tiles(&f);
     if (c->shape.narrow & CU_WIDTH_LARGEST) {
-        cu_narrow cut = { f.h, down->n_in, n, 1, r0, layer, false, NULL, NULL, NULL };
+        cu_narrow cut = { f.h, f.down->n_in, n, 1, r0, layer, false, NULL, NULL, NULL };
         f.cut = cut;
     }
     three(c, &f, NULL, y);
@@ -348,6 +385,7 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     group_place(c, &g);
     LAUNCH(group_pairs, dim3((unsigned)n_expert), dim3(GROUP_THREADS), 0, c->st, ids, n, k, c->max_k, g);
     LAUNCH(group_tiles, dim3(2), dim3(GROUP_THREADS), 0, c->st, n_expert, place, g);
+    f.role = KER_W_GATE_EXPS;
     f.gate = &w->w[KER_W_GATE_EXPS];
     f.up = &w->w[KER_W_UP_EXPS];
     f.down = &w->w[KER_W_DOWN_EXPS];
@@ -356,6 +394,17 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     f.n = n;
     f.places = n * k;
     f.h = c->ffn.h;
+    f.up_h = c->low.up;
+    f.of.n = n * k;
+    f.of.r0 = r0;
+    f.of.per = k;
+    f.of.max_k = c->max_k;
+    f.of.row_of = g.row_of;
+    f.of.pair_of = g.pair_of;
+    f.of.off = g.off + n_expert - 1;
+    f.of.count = g.count + n_expert - 1;
+    f.of.ids = ids;
+    f.of.place = place;
     f.act = &c->ffn.act;
     f.few.n_tile = g.n_tile;
     f.few.tile = g.few;
@@ -421,7 +470,7 @@ void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *fr
     a.max_k = c->max_k;
     a.layer = layer;
     if (w->w[KER_W_DOWN_SH].n_out) {
-        shared_rows(c, layer, r0, n, &w->w[KER_W_GATE_SH], &w->w[KER_W_UP_SH], &w->w[KER_W_DOWN_SH], c->y + r0 * E);
+        shared_rows(c, layer, r0, n, KER_W_GATE_SH, c->y + r0 * E);
         a.sh_y = c->y + r0 * E;
         a.coef = w->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef + r0 : NULL;
     }
@@ -440,10 +489,9 @@ void cu_experts(ker_ctx *c, int layer)
 
 void cu_dense(ker_ctx *c, int layer)
 {
-    const cu_layer *w = cu_layer_of(c->dev, layer);
     int64_t E = c->dev->m.n_embd;
     add_args a = {};
-    shared_rows(c, layer, 0, c->shape.n, &w->w[KER_W_GATE], &w->w[KER_W_UP], &w->w[KER_W_DOWN], c->y);
+    shared_rows(c, layer, 0, c->shape.n, KER_W_GATE, c->y);
     a.x = c->x;
     a.sh_y = c->y;
     a.tr = c->tr;

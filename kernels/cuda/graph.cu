@@ -68,7 +68,8 @@ static void launch_all(ker_ctx *c, const cu_graphs *g)
 
 static bool same_shape(const cu_shape *a, const cu_shape *b)
 {
-    return a->n == b->n && a->k == b->k && a->n_logits == b->n_logits && a->n_hidden == b->n_hidden && a->segs == b->segs && a->narrow == b->narrow && a->forced == b->forced;
+    return a->n == b->n && a->k == b->k && a->n_logits == b->n_logits && a->n_hidden == b->n_hidden && a->segs == b->segs && a->narrow == b->narrow && a->forced == b->forced
+        && a->low == b->low;
 }
 
 static bool whole_pass(const ker_ctx *c, const cu_graphs *g)

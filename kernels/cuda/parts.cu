@@ -1,6 +1,6 @@
 /* kernels/cuda/parts: a part of the table as the pieces it is made of, the head, and experts that run elsewhere. For few
  * rows decode.cu has fused launches, which are taken first. See cuda.h. */
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/low.cuh"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +44,7 @@ static void embed(ker_ctx *c)
     int64_t rows = (int64_t)m->n_layer * c->shape.n, slots = rows * c->max_k, blocks = ((slots > rows ? slots : rows) + 255) / 256;
     LAUNCH(trace_clear, dim3((unsigned)(blocks < 1024 ? blocks : 1024)), dim3(256), 0, c->st, c->tr, slots, rows, c->shape.n);
     cu_embed(c);
+    cu_low_embed(c);
 }
 
 /* ---- head ---- */
@@ -69,6 +70,7 @@ static void head(ker_ctx *c)
         cu_quantise(c, c->y, n, m->n_embd, kind_of(out), &c->in);
         cu_prod p = product(out, c->out.logits, NULL);
         cu_products(c, &p, 1, c->y, &c->in, n);
+        cu_low_head(c, c->y, NULL, at, n);
         LAUNCH(logits_check, dim3((unsigned)((m->n_vocab + 1023) / 1024), (unsigned)n), dim3(256), 0, c->st, c->out.logits, c->rows.want + at, m->n_vocab, c->tr.bad);
         if (c->shape.n_logits > CU_HEAD_ROWS)      /* never in a graph: so many rows are not few */
             cu_ok(c->dev, cudaMemcpyAsync(c->out.logits_many + (int64_t)at * m->n_vocab, c->out.logits, (size_t)n * (size_t)m->n_vocab * 4,
@@ -87,6 +89,7 @@ static void attn(ker_ctx *c, int layer)
     cu_quantise(c, c->y, n, E, kind_of(q) | kind_of(k) | kind_of(v), &c->in);
     cu_prod p[3] = { product(q, c->att.q, l->vec[KER_W_BQ]), product(k, c->att.k, l->vec[KER_W_BK]), product(v, c->att.v, l->vec[KER_W_BV]) };
     cu_products(c, p, 3, c->y, &c->in, n);
+    cu_low_qkv(c, layer, c->y, NULL);
     cu_attend(c, layer);
     cu_quantise(c, c->att.o, n, o->n_in, kind_of(o), &c->att.act);
     cu_prod po = product(o, c->x, NULL);
@@ -94,6 +97,7 @@ static void attn(ker_ctx *c, int layer)
     po.layer = layer;
     po.part = KER_PART_ATTN;
     cu_products(c, &po, 1, c->att.o, &c->att.act, n);
+    cu_low_out(c, layer);
 }
 
 static void route(ker_ctx *c, int layer)
@@ -241,6 +245,7 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
         && cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_ids, c->moe.ids, (size_t)moe->n * (size_t)c->max_k * 2, cudaMemcpyHostToDevice, c->st), "experts")
         && (!moe->width || cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_width, c->moe.width, (size_t)moe->n * 4, cudaMemcpyHostToDevice, c->st), "experts"));
     c->moe.run = true;
+    c->moe.own = c->open && moe->x == c->moe.x;
     c->moe.widths = moe->width != NULL;
     cu_quantise(c, c->y, moe->n, m->n_embd, kind_of(&l->w[KER_W_GATE_EXPS]) | kind_of(&l->w[KER_W_UP_EXPS]), &c->in);
     pair = 0;
@@ -284,6 +289,7 @@ int moe_add(ker_ctx *c, int layer, const ker_moe *moe)
             for (int s = 0, used = slots_of(moe, r0 + r); s < used; s++, pair++) {
                 float *to = c->moe.y + ((int64_t)r * k + s) * E;
                 const float *y = moe->y + pair * E;
+                const float *low = moe->low ? moe->low + pair * E : NULL;
                 if (!moe->scale) memcpy(to, y, (size_t)E * 4);
                 else for (int64_t i = 0; i < E; i++) {       /* a carved layer's row: its terms */
                     float v = 0;
@@ -291,7 +297,7 @@ int moe_add(ker_ctx *c, int layer, const ker_moe *moe)
                         int64_t at = ((int64_t)t * moe->n_pair + pair) * E + i;
                         v += moe->scale[at] * moe->y[at];
                     }
-                    to[i] = v;
+                    to[i] = low ? v + low[i] : v;
                 }
             }
         if (!cu_ok(c->dev, cudaMemcpyAsync(c->ffn.pair_y, c->moe.y, (size_t)(n * k) * (size_t)E * 4, cudaMemcpyHostToDevice, c->st), "experts")) return c->state = Q_ERR;

@@ -101,6 +101,11 @@ static void knobs_act_and_go_back(void)
     CHECK_STR(value("experts.k"), own);
     free(own);
     submit(&s, "/module off all");
+    put("both", "---\nknobs: experts.k=1, experts.k=2\n---\n");
+    submit(&s, "/module on both");
+    SAYS("module both sets experts.k twice: its later value holds, 2");
+    CHECK_STR(value("experts.k"), "2");
+    submit(&s, "/module off all");
     close_room(&s);
 }
 

@@ -55,14 +55,13 @@ static void step(const vec_ops *ops, const char *set, int dim, int wide, int n_v
 
 static void the_same_bits_everywhere(void)
 {
-    static const char *const sets[] = { "scalar", "avx2", "avx512" };
     static const int dims[] = { 1, 4, 7, 128, DIM };
     numbers();
-    for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {
-        if (ker_cpu_force(sets[s])) continue;
+    for (int s = 0; ker_cpu_path(s); s++) {
+        CHECK_INT(ker_cpu_force(ker_cpu_path(s)), 0);
         for (size_t d = 0; d < sizeof dims / sizeof *dims; d++)
             for (int wide = 16; wide <= WIDE; wide += 16)
-                for (int n_v = wide; n_v > 0; n_v -= 5) step(vec_get(), sets[s], dims[d], wide, n_v);
+                for (int n_v = wide; n_v > 0; n_v -= 5) step(vec_get(), ker_cpu_path(s), dims[d], wide, n_v);
     }
     ker_cpu_force(NULL);
 }

@@ -325,8 +325,22 @@ static void test_page(void)
     exam_item_free(&q[1]);
 }
 
+static void test_spread(void)
+{
+    double odd[] = { 5, 1, 3 }, even[] = { 4, 1, 2, 8 };
+    exam_spread a = exam_spread_of(odd, 3), b = exam_spread_of(even, 4), none = exam_spread_of(NULL, 0);
+    CHECK(a.median == 3 && a.low == 1 && a.high == 5 && a.n == 3);
+    CHECK(b.median == 3 && b.low == 1 && b.high == 8 && b.n == 4);
+    CHECK(none.n == 0);
+    const exam_fast p = { .weights = 75, .cells = 25, .decode = a }, not = { .weights = 75 };
+    const exam_speeds s = { .bandwidth = 600 }, unknown = { .bandwidth = 0 };
+    CHECK(fabs(exam_speed_share(&s, &p) - .5) < 1e-12);          /* 3 a second of 100 bytes, of 600 */
+    CHECK(isnan(exam_speed_share(&s, &not)) && isnan(exam_speed_share(&unknown, &p)));
+}
+
 int main(void)
 {
+    RUN(test_spread);
     RUN(test_same_bytes);
     RUN(test_samples_are_right);
     RUN(test_refused);

@@ -103,7 +103,7 @@ static void fill(mem_store *s, const char *text, int documents)
     mem_compaction sum = {.message = r, .kept = (char *)"", .text = more, .fixed = more, .words = more};
     OK(mem_compaction_put(s, &sum, &id, err));
     OK(mem_tag_add(s, more, r, err));
-    mem_module of = {.name = more, .hash = more, .tokens = 1};
+    mem_module of = {.name = more, .hash = more, .tokens = 1, .adapter = more, .scale = more};
     OK(mem_modules_put(s, r, &of, 1, err));
     mem_log log[] = {{.rank = 1, .kind = MEM_CHUNK, .ref = 999, .label = more, .terms = more, .reason = (char *)"", .signals = more, .score = .5}};
     OK(mem_log_put(s, r, log, 1, err));

@@ -360,7 +360,7 @@ static void what_the_letters_cost_is_given_back(void)
         rag_near *near = rag_near_new(s, lend(&m));
         for (int ru = 0; ru < 2; ru++) {
             rag_near_hits h;
-            OK(rag_near_ask(near, q[ru], 0, true, NULL, 0, &h, err));
+            OK(rag_near_ask(near, q[ru], 0, true, NULL, NULL, 0, &h, err));
             short_of[own][ru] = h.foreign[MEM_CHUNK][ru];
             rag_near_hits_free(&h);
         }

@@ -553,13 +553,12 @@ static void not_finite_is_told_where_it_began(void)
 /* One token's numbers spoil its own row from the start, and the rows that see it from the first attention on. */
 static void only_the_rows_that_see_it_are_bad(void)
 {
-    static const char *const isa[] = { "scalar", "avx2", "avx512", NULL };
     static const float poison[] = { INFINITY, -INFINITY, NAN };
     model *m = model_new(&specs[0]);
     int at = 4, E = specs[0].n_embd;
     for (int i = 0; i < at; i++) CHECK(tokens[i] != tokens[at]);
-    for (int k = 0; k < 4 * E; k++) {              /* each place of a row, on every path */
-        if (ker_cpu_force(isa[k / E])) continue;
+    for (int k = 0; ker_cpu_path(k / E); k++) {    /* each place of a row, on every path */
+        CHECK_INT(ker_cpu_force(ker_cpu_path(k / E)), 0);
         float *x = &m->w[0][KER_W_EMBD].f[tokens[at] * E + k % E], keep = *x;
         *x = poison[k % 3];
         seen s = look(m, ker_cpu(), k % E % 16 ? at + 1 : 9);

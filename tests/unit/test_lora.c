@@ -6,7 +6,7 @@
 #include "engine/run/arch.h"
 #include "engine/run/lora.h"
 #include "tests/adapter_help.h"
-#include "tests/golden.h"
+#include "tests/lora_cases.h"
 #include "tests/test.h"
 
 #ifdef __GLIBC__
@@ -18,62 +18,6 @@ static char err[Q_ERRLEN], dir[] = "/tmp/quorum-test-XXXXXX";
 
 /* ---- PyTorch's ---- */
 
-/* "name=S", or where the case says so of places alone "name=0,name@PLACE=S". */
-static void scale_words(const cJSON *restrictions, const char *name, double scale, q_buf *to)
-{
-    const cJSON *one, *layers = cJSON_GetObjectItem(restrictions, "layers"), *experts = cJSON_GetObjectItem(restrictions, "experts");
-    q_buf_puts(to, to->len ? "," : "");
-    q_buf_printf(to, "%s=%.17g", name, layers || experts ? 0 : scale);
-    cJSON_ArrayForEach(one, layers) q_buf_printf(to, ",%s@%d=%.17g", name, (int)one->valuedouble, scale);
-    cJSON_ArrayForEach(one, experts) {
-        int layer = 0, e = 0;
-        CHECK(sscanf(one->valuestring, "%d:%d", &layer, &e) == 2);
-        q_buf_printf(to, ",%s@%de%d=%.17g", name, layer, e, scale);
-    }
-}
-
-/* "adapters/attn.gguf" -> "attn" */
-static char *base_of(const char *file)
-{
-    const char *slash = strrchr(file, '/'), *from = slash ? slash + 1 : file, *dot = strrchr(from, '.');
-    return q_strndup(from, dot ? (size_t)(dot - from) : strlen(from));
-}
-
-/* The case's adapters onto the model, from GGUF or from PEFT's folders; their names and scales as lora.scale takes them. False: no such folder. */
-static bool load(eng_model *m, const golden_set *g, int at, bool peft, q_buf *value)
-{
-    const cJSON *one;
-    cJSON_ArrayForEach(one, cJSON_GetObjectItem(g->item[at], "adapters")) {
-        const char *file = cJSON_GetObjectItem(one, "file")->valuestring;
-        char *name = base_of(file), *path = peft ? q_printf("%s/peft/%s", g->dir, name) : q_printf("%s/%s", g->dir, file);
-        eng_adapter *a = NULL;
-        bool there = util_exists(path);
-        int rc = there ? eng_adapter_read(m, path, &a, err) : 0;
-        CHECK_MSG(rc == 0, "%s: %s", path, rc ? err : "");
-        if (a) {
-            rc = eng_model_adapter_add(m, a, name, err);
-            CHECK_MSG(rc == 0, "%s: %s", path, rc ? err : "");
-            scale_words(cJSON_GetObjectItem(g->item[at], "restrictions"), name, cJSON_GetObjectItem(one, "scale")->valuedouble, value);
-        }
-        free(path);
-        free(name);
-        if (!there || rc)
-            return false;
-    }
-    return true;
-}
-
-static void drop_all(eng_model *m)
-{
-    const char *name[ENG_ADAPTERS];
-    const eng_adapter *a[ENG_ADAPTERS];
-    for (int n; (n = eng_model_adapters(m, name, a)) > 0; ) {
-        char *copy = q_strdup(name[0]);
-        CHECK_INT(eng_model_adapter_drop(m, copy, err), 0);
-        free(copy);
-    }
-}
-
 static const char *arch_now;
 static int tried;
 
@@ -83,7 +27,9 @@ static void case_of(eng_model *m, const golden_set *g, int at, bool peft)
     eng_config *c = NULL;
     golden_result r[3] = { { 0 } };
     golden_diff d = { 0 };
-    if (load(m, g, at, peft, &value)) {
+    int there = lora_case_load(m, g, at, peft, &value, err);
+    CHECK_MSG(there >= 0, "%s %s: %s", arch_now, g->name[at], there < 0 ? err : "");
+    if (there == 1) {
         int rc = golden_config(g, m, at, &c, err);
         if (!rc) rc = eng_config_set(c, "lora.scale", value.p, err);
         if (!rc) rc = golden_eval(m, c, &g->tokens[at], 0, NULL, 0, &r[0], err);
@@ -100,7 +46,7 @@ static void case_of(eng_model *m, const golden_set *g, int at, bool peft)
     }
     for (int i = 0; i < 3; i++) golden_result_free(&r[i]);
     eng_config_free(c);
-    drop_all(m);
+    CHECK_INT(lora_drop_all(m, err), 0);
     q_buf_free(&value);
 }
 
@@ -326,8 +272,8 @@ static void a_tied_head_is_changed_by_itself(void)
             float *x = anew(m, "a", N_TOK), *y = anew(w, "a", N_TOK);
             CHECK_MSG(same(m, x, y), "%s: %.3g apart", models[k], apart(m, x, y));
             CHECK_MSG(apart(m, x, base) > .001, "%s: %.3g", models[k], apart(m, x, base));
-            drop_all(m);
-            drop_all(w);
+            CHECK_INT(lora_drop_all(m, err), 0);
+            CHECK_INT(lora_drop_all(w, err), 0);
             free(x);
             free(y);
         }
@@ -393,7 +339,7 @@ static void hashes_tell_what_acts(void)
         for (int j = 0; j < i; j++) CHECK_MSG(h[i] != h[j], "%s and %s", differ[i], differ[j]);
     }
     CHECK(hash_of(m, "default") == hash_of(m, "other=1,style=1") && hash_of(m, NULL) == hash_of(m, "1") && hash_of(m, "style@0-2=0.5") == hash_of(m, "style@0=0.5,style@1-2=0.5"));
-    drop_all(m);
+    CHECK_INT(lora_drop_all(m, err), 0);
     CHECK(eng_config_hash(before) == base && hash_of(m, NULL) == base);
     CHECK_INT(eng_model_adapter_add(m, adapter(m, "a", 2, 1), "renamed", err), 0);
     CHECK(hash_of(m, "renamed=0.7") == h[1]);          /* a name is no part of what is computed */

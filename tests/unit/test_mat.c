@@ -35,7 +35,6 @@ static void fill_row(int type, uint8_t *p, int64_t n)
     }
 }
 
-static const char *const isas[] = { "scalar", "avx2", "avx512", "avx512-vnni", "neon" };
 static const int types[] = {
 #define KER_FLOAT(id, ...) id,
 #define KER_BLOCK(id, ...) id,
@@ -62,9 +61,8 @@ static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int6
     for (int64_t o = 0; o < n_out; o++)
         fill_row(type, weights + 1 + o * rb, n_in);
     activations(n, n_in, kind);
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        if (ker_cpu_force(isas[i]))
-            continue;
+    for (int i = 0; ker_cpu_path(i); i++) {
+        CHECK_INT(ker_cpu_force(ker_cpu_path(i)), 0);
         float *y = i ? got : want;
         memset(y, 0x55, (size_t)(n * ys) * 4);
         memset(acts, 0xee, (size_t)(n * as));
@@ -76,7 +74,7 @@ static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int6
             int64_t at = 0;
             while (!memcmp(got + at, want + at, 4))
                 at++;
-            CHECK_MSG(0, "%s %s: in %d out %d..%d of %d, n %d: y[%d][%d] = %.9g, scalar %.9g", ker_type_get(type)->name, isas[i],
+            CHECK_MSG(0, "%s %s: in %d out %d..%d of %d, n %d: y[%d][%d] = %.9g, scalar %.9g", ker_type_get(type)->name, ker_cpu_path(i),
                       (int)n_in, (int)o0, (int)o1, (int)n_out, n, (int)(at / ys), (int)(at % ys), (double)got[at], (double)want[at]);
         }
     }
@@ -90,10 +88,8 @@ static void every_path_equals_scalar(void)
 {
     static const int widths[] = { 32, 64, 96, 256, 576, 768, 2048, 2560 }, rows[] = { 1, 2, 3, 5, 8, 17, 33 };
     int paths = 0;
-    for (size_t i = 1; i < sizeof isas / sizeof *isas; i++)
-        paths += ker_cpu_force(isas[i]) == 0;
-    ker_cpu_force(NULL);
-    printf("# %d vector paths here\n", paths);
+    while (ker_cpu_path(paths + 1)) paths++;
+    printf("# %d vector paths here, the best is %s\n", paths, ker_cpu_features());
     for (int t = 0; t < N_TYPES; t++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
@@ -160,14 +156,13 @@ static void activations_prepared(void)
             if (round == 3)                          /* ties go to even: 127 and halves */
                 for (int64_t i = 0; i < n_in; i++)
                     xs[i] = i % block ? (float)(i % 100) + 0.5f : 127;
-            for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-                if (ker_cpu_force(isas[i]))
-                    continue;
+            for (int i = 0; ker_cpu_path(i); i++) {
+                CHECK_INT(ker_cpu_force(ker_cpu_path(i)), 0);
                 uint8_t *dst = i ? acts + as : acts;
                 memset(dst, 0xee, (size_t)as);
                 mat_act(act_types[k], xs, n_in, dst);
                 size_t used = (size_t)(block == 32 ? n_in + n_in / 32 * 8 : n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2);
-                CHECK_MSG(!i || !memcmp(dst, acts, used), "%s, block %d, round %d", isas[i], block, round);
+                CHECK_MSG(!i || !memcmp(dst, acts, used), "%s, block %d, round %d", ker_cpu_path(i), block, round);
             }
             ker_cpu_force(NULL);
             mat_q8 a = block == 32 ? mat_q8_32(acts, n_in) : mat_q8_256(acts, n_in);

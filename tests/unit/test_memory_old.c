@@ -59,6 +59,7 @@ static const char *const written[] = {
     "UPDATE tool_undo SET made=1;",
     "INSERT INTO answer_mark(message, mark, created) VALUES(2, 1, 1700000000000); INSERT INTO released(conversation, created) VALUES(1, 1700000000000);",
     "INSERT INTO message_module(message, place, name, hash, tokens) VALUES(2, 0, 'skeptic', '0123456789abcdef', 40);",
+    "UPDATE message_module SET adapter='style', scale='0.7';",
 };
 
 static void make(const char *path, int v)

@@ -601,7 +601,7 @@ static void a_search_asks_for_exact_vectors_at_once(void)
     for (int round = 0; round < 2; round++) {           /* the first reads the shelves */
         for (int i = 0; i < 60; i++) also[i] = (rag_near_hit){i % 2 ? MEM_CHUNK : MEM_CHAT, 1 + i, 0};
         c = (struct counts){0};
-        OK(rag_near_ask(x, "question", 0, true, also, 60, &h, err));
+        OK(rag_near_ask(x, "question", 0, true, NULL, also, 60, &h, err));
         CHECK_INT(h.n, 2 * RAG_NEAR_BEST);
         for (int i = 0; i < 60; i++) CHECK(!isnan(also[i].score));
         rag_near_hits_free(&h);
@@ -609,6 +609,39 @@ static void a_search_asks_for_exact_vectors_at_once(void)
     printf("# %d statements a search, %d of them for exact vectors of %d passages and those around them\n", c.all, c.exact, 2 * RAG_NEAR_BEST + 60);
     CHECK_INT(c.exact, 2);                              /* one a kind */
     CHECK_MSG(c.all <= 8, "%d", c.all);
+    rag_near_free(x);
+    mem_close(s);
+}
+
+/* Among some sources: exactly those of them, however far down they stand among all. */
+static void among_some_sources(void)
+{
+    struct model m = model("a", 5);
+    mem_store *s = opened(":memory:");
+    mem_under u;
+    const char *const name[] = {"NOTES/69", "/notes/3"};
+    put(s, 0, 700, 0);
+    made(s, lend(&m));
+    rag_near *x = rag_near_new(s, lend(&m));
+    rag_near_hits h, all;
+    OK(mem_passages_under(s, name, 2, &u, err));
+    CHECK(u.n_chunk == 11 + 111 && u.n_turn == 0);      /* 69, 690 to 699; 3, 30 to 39, 300 to 399 */
+    OK(rag_near_ask(x, "question", 0, true, &u, NULL, 0, &h, err));
+    OK(rag_near_ask(x, "question", 0, true, NULL, NULL, 0, &all, err));
+    CHECK_INT(h.n, u.n_chunk);
+    int missing = 0, same = 0;
+    for (int i = 0; i < h.n; i++) {
+        CHECK(mem_under_has(&u, h.v[i].kind, h.v[i].id) && (i == 0 || h.v[i - 1].score >= h.v[i].score));
+        int at = 0;
+        while (at < all.n && all.v[at].id != h.v[i].id) at++;
+        missing += at == all.n;
+        same += at < all.n && all.v[at].score == h.v[i].score;
+    }
+    CHECK_MSG(missing > 0 && same == h.n - missing, "%d of %d are not among the nearest of all, %d have the same score", missing, h.n, same);
+    CHECK(h.mean == all.mean && h.spread == all.spread && h.of == all.of);
+    rag_near_hits_free(&h);
+    rag_near_hits_free(&all);
+    mem_under_free(&u);
     rag_near_free(x);
     mem_close(s);
 }
@@ -656,7 +689,7 @@ static void nobody_waits_for_a_question_that_is_embedded(void)
     made(s, &e);
     w.x = rag_near_new(s, &e);
     rag_near_hits h;
-    OK(rag_near_ask(w.x, "question", 0, true, NULL, 0, &h, err));
+    OK(rag_near_ask(w.x, "question", 0, true, NULL, NULL, 0, &h, err));
     CHECK_INT(h.n, 50);
     CHECK_INT(w.n, 50);
     CHECK_INT(w.held, 50);
@@ -849,6 +882,7 @@ int main(void)
     RUN(a_check_finds_what_is_out_of_step);
     RUN(an_old_file_is_brought_along);
     RUN(a_search_asks_for_exact_vectors_at_once);
+    RUN(among_some_sources);
     RUN(nobody_waits_for_a_question_that_is_embedded);
     RUN(what_is_owed_is_known_without_looking_at_all);
     RUN(the_total_grows_with_what_comes);

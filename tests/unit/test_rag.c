@@ -879,6 +879,44 @@ static void a_removed_manual_stays_away(void)
     mem_close(s);
 }
 
+/* Many notes elsewhere say more of the question; what is asked for in some sources alone is found there all the same. */
+static void only_some_sources_are_searched(void)
+{
+    mem_store *s = open_new();
+    int64_t id, chat, now, leaf = 0;
+    for (int i = 0; i < 150; i++) {
+        char *title = q_printf("diary/%d.md", i), *text = q_printf("The lighthouse keeper of the northern island wrote entry %d of the lighthouse keeper's log.", i);
+        OK(rag_add_text(s, title, title, MEM_TRUST_OWN, text, strlen(text), &id, err));
+        free(title);
+        free(text);
+    }
+    static const char weak[] = "A keeper of bees lives near the old lighthouse and sells honey on Fridays when the weather is fine and the road to the village is dry.";
+    OK(rag_add_text(s, "p", "Papers/2025/bees.md", MEM_TRUST_OWN, weak, sizeof weak - 1, &id, err));
+    OK(mem_conversation_new(s, "Harbour talks", &chat, err));
+    OK(mem_conversation_new(s, "now", &now, err));
+    mem_turn turn = {.role = MEM_USER, .author = "Marta", .text = "the lighthouse keeper retired in May", .n = 36, .created_ms = 1764244800000};
+    OK(mem_turns_add(s, chat, 0, &turn, 1, &leaf, err));
+    static const struct { const char *of[2]; int n; const char *want[2]; } t[] = {
+        {{"PAPERS/2025"}, 1, {"Papers/2025/bees.md"}}, {{"harbour"}, 1, {"Harbour talks"}}, {{"papers", "Harbour talks"}, 2, {"Papers/2025/bees.md", "Harbour talks"}}, {{"nowhere"}, 1, {NULL}} };
+    rag_config c = rag_config_default();
+    c.min_score = 0;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        rag_scope scope = {.budget = -1, .conversation = now, .of = t[i].of, .n_of = t[i].n};
+        rag_result *r;
+        int want = 0, found = 0;
+        OK(rag_search(s, &c, "who is the lighthouse keeper of the northern island", &scope, &r, err));
+        for (int k = 0; k < 2 && t[i].want[k]; k++, want++)
+            for (int j = 0; j < r->n; j++) found += strstr(r->v[j].label, t[i].want[k]) != NULL;
+        CHECK_MSG(r->n == want && found == want && r->n_fed == want, "%s: %d found, %d of those wanted, %d fed", t[i].of[0], r->n, found, r->n_fed);
+        rag_result_free(r);
+    }
+    rag_result *r;
+    OK(rag_search(s, &c, "who is the lighthouse keeper of the northern island", &(rag_scope){.budget = -1, .conversation = now}, &r, err));
+    for (int j = 0; j < r->n; j++) CHECK_MSG(!strstr(r->v[j].label, "Papers"), "%s", r->v[j].label);     /* 150 stand before it */
+    rag_result_free(r);
+    mem_close(s);
+}
+
 int main(void)
 {
     RUN(markdown_is_cut_at_its_joints);
@@ -906,5 +944,6 @@ int main(void)
     RUN(a_removed_manual_stays_away);
     RUN(a_question_does_not_know_itself);
     RUN(one_manual_is_fed);
+    RUN(only_some_sources_are_searched);
     return TEST_END();
 }

@@ -124,7 +124,6 @@ static void together(const char *file, const char *path, const char *cells, cons
 
 static void every_path(const char *file, int n_cells, int n)
 {
-    static const char *const paths[] = { "scalar", "avx2", "avx512", "avx512-vnni" };
     static const char *const cells[] = { "f16", "q8_0", "f32" }, *const threads[] = { "3", "1", "2" };
     n_now = n;
     branch_now = n / 2 - 3;
@@ -132,9 +131,8 @@ static void every_path(const char *file, int n_cells, int n)
     for (int t = 0; t < n_cells; t++) {
         alone a[LINES] = { 0 };
         bool ok = evaluate_alone(file, cells[t], a);
-        for (size_t p = 0; p < sizeof paths / sizeof *paths && ok; p++)
-            if (ker_cpu_force(paths[p]) == 0)
-                together(file, paths[p], cells[t], threads[(p + (size_t)t) % 3], a);
+        for (int p = 0; ker_cpu_path(p) && ok; p++)
+            together(file, ker_cpu_path(p), cells[t], threads[(p + t) % 3], a);
         for (int i = 0; i < LINES; i++)
             free(a[i].logits);
     }

@@ -1,0 +1,317 @@
+/* cli/bench_sweep: `quorum bench --sweep`: prefill and decode over the values of one setting or of two, of one model or of several. Reads its options, makes the
+ * points, lets exam_speed measure them, and prints. Files of random weights that it makes itself are deleted again. */
+#include "base/say.h"
+#include "cli/common.h"
+#include "cli/fetch.h"
+#include "engine/models.h"
+#include "exam/exam.h"
+#include "lab/lab.h"
+
+#include <cjson/cJSON.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MODELS = 16, VALUES = 32 };
+typedef struct axis { char *name, *value[VALUES]; int n; } axis;         /* value points into text behind name */
+typedef struct args {
+    const char *model[MODELS], *like, *csv, *svg;
+    axis axis[EXAM_AXES];
+    int n_model, n_axis, layers, prompt, tokens, threads, rounds;
+    cli_sets sets;
+    bool json, force;
+} args;
+/* What is open: a model a file, a configuration a point. */
+typedef struct opened { char *path; eng_model *m; eng_config *own; eng_energy cost; bool made; } opened;
+typedef struct bench {
+    const args *a;
+    opened file[MODELS];
+    eng_config *config[EXAM_POINTS];
+    exam_fast point[EXAM_POINTS];
+    exam_speeds s;
+    cli_progress progress;
+    char *folder;                        /* of the files made; NULL: none are */
+    char *label[MODELS];
+    int n_file;
+} bench;
+
+static const cli_takes takes[] = {
+    { "-p", N_("-p takes the number of tokens read at once, 1 to 1048576") }, { "-n", N_("-n takes the number of tokens made one after the other, 1 to 1048576") },
+    { "-r", N_("-r takes the number of rounds, 1 to 1000") }, { "--layers", N_("--layers takes a number, 0 for all") },
+    { "-m", N_("-m takes a model, and stands 16 times at most") },
+    { "--sweep", N_("--sweep takes NAME=VALUE,VALUE,... with up to 32 values, and stands twice at most: --sweep k=1,2,4,8 --sweep context=0,2k") },
+};
+
+static bool read_axis(const char *text, axis *out)
+{
+    const char *is = strchr(text, '=');
+    if (!is || is == text) return false;
+    out->name = q_strdup(text);
+    out->name[is - text] = '\0';
+    char *save = NULL;
+    for (char *v = strtok_r(out->name + (is - text) + 1, ",", &save); v; v = strtok_r(NULL, ",", &save)) {
+        if (out->n == VALUES) return false;
+        out->value[out->n++] = v;
+    }
+    return out->n > 0;
+}
+
+static int parse(const cli_command *as, int argc, char **argv, args *a)
+{
+    *a = (args){ .prompt = 512, .tokens = 32, .rounds = 3 };
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        bool good = true;
+        if ((v = cli_opt(argc, argv, &i, "-m"))) good = a->n_model < MODELS && (a->model[a->n_model++] = v);
+        else if ((v = cli_opt(argc, argv, &i, "--sweep"))) good = a->n_axis < EXAM_AXES && read_axis(v, &a->axis[a->n_axis++]);
+        else if ((v = cli_opt(argc, argv, &i, "-p"))) good = cli_int(v, 1, 1 << 20, &a->prompt);
+        else if ((v = cli_opt(argc, argv, &i, "-n"))) good = cli_int(v, 1, 1 << 20, &a->tokens);
+        else if ((v = cli_opt(argc, argv, &i, "-t"))) good = cli_int(v, 1, 1024, &a->threads);
+        else if ((v = cli_opt(argc, argv, &i, "-r"))) good = cli_int(v, 1, 1000, &a->rounds);
+        else if ((v = cli_opt(argc, argv, &i, "--set"))) good = a->sets.n < CLI_MAX_SETS && (a->sets.item[a->sets.n++] = v);
+        else if ((v = cli_opt(argc, argv, &i, "--like"))) a->like = v;
+        else if ((v = cli_opt(argc, argv, &i, "--layers"))) good = cli_int(v, 0, 100000, &a->layers);
+        else if ((v = cli_opt(argc, argv, &i, "--csv"))) a->csv = v;
+        else if ((v = cli_opt(argc, argv, &i, "--svg"))) a->svg = v;
+        else if (strcmp(argv[i], "--json") == 0) a->json = true;
+        else if (strcmp(argv[i], "--force") == 0) a->force = true;
+        else good = false;
+        if (!good) return cli_wrong(as, "bench --sweep", takes, (int)(sizeof takes / sizeof *takes), argv, i);
+    }
+    return 0;
+}
+
+static bool is(const axis *x, const char *name) { return strcmp(x->name, name) == 0; }
+
+/* 2048 and 2k; -1: it is neither. */
+static int cells_of(const char *v)
+{
+    char *end;
+    long n = strtol(v, &end, 10);
+    if (*v < '0' || *v > '9' || n > 1 << 20) return -1;
+    if (*end == 'k' || *end == 'K') n *= 1024, end++;
+    return *end || n > 1 << 24 ? -1 : (int)n;
+}
+
+/* What the axes ask of the rest; a model axis is added where there are several models. NULL: all is well; else what is wrong, to be translated. */
+static const char *check(args *a)
+{
+    bool types = false;
+    long points = 1;
+    for (int i = 0; i < a->n_axis; i++) {
+        types |= is(&a->axis[i], "type");
+        for (int v = 0; is(&a->axis[i], "context") && v < a->axis[i].n; v++)
+            if (cells_of(a->axis[i].value[v]) < 0) return N_("context takes numbers of tokens, as 0,2048 or 0,2k");
+        if (is(&a->axis[i], "model")) return N_("several models are several -m, not --sweep model=");
+    }
+    if (a->n_axis == 2 && !strcmp(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
+    if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
+    if (a->like && !types) return N_("--like goes with --sweep type=T,T,...");
+    if (a->like && a->n_model) return N_("--like and -m do not go together");
+    if (a->n_model > 1 && a->n_axis == EXAM_AXES) return N_("several models are an axis of their own: with them only one --sweep");
+    for (int i = 0; i < a->n_axis; i++) points *= a->axis[i].n;
+    if (points * (a->n_model > 1 ? a->n_model : 1) > EXAM_POINTS) return N_("these are more than 64 points: give fewer values");
+    return NULL;
+}
+
+/* ---- files ---- */
+static int make(bench *b, int i, const char *type, char *err)
+{
+    const eng_known *known;
+    const eng_variant *variant;
+    int rc = eng_catalog_find(b->a->like, &known, &variant, err);
+    if (rc != Q_OK) return rc;
+    b->file[i].path = q_printf("%s/%d.gguf", b->folder, i);
+    cli_progress p;
+    char *words = q_printf(_("writing random weights, %s"), type);
+    cli_progress_start(&p, words);
+    b->file[i].made = true;
+    rc = eng_synth(known->arch, known->like, type, b->a->layers, 1, b->file[i].path, cli_progress_step, &p, err);
+    cli_progress_end(&p, rc == Q_OK);
+    free(words);
+    return rc;
+}
+
+static const axis *types_of(const args *a)
+{
+    for (int i = 0; i < a->n_axis; i++)
+        if (is(&a->axis[i], "type")) return &a->axis[i];
+    return NULL;
+}
+
+static int open_all(bench *b, char *err)
+{
+    const args *a = b->a;
+    const axis *types = types_of(a);
+    int rc = Q_OK;
+    b->n_file = types ? types->n : a->n_model ? a->n_model : 1;
+    if (b->n_file > MODELS) return b->n_file = 0, q_fail(err, Q_RANGE, _("at most %d models or types at once"), MODELS);
+    if (types) {
+        const char *tmp = getenv("TMPDIR");
+        b->folder = q_printf("%s/quorum-bench-XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
+        if (!mkdtemp(b->folder)) {
+            rc = q_fail(err, Q_IO, _("no folder for files of random weights can be made below %s: set TMPDIR to one that can be written to"), tmp && *tmp ? tmp : "/var/tmp");
+            free(b->folder);
+            b->folder = NULL;
+        }
+    }
+    for (int i = 0; i < b->n_file && rc == Q_OK; i++) {
+        opened *f = &b->file[i];
+        rc = types ? make(b, i, types->value[i], err) : cli_model_path(a->n_model ? a->model[i] : NULL, &f->path, err);
+        if (rc == Q_OK) rc = eng_energy_read(f->path, &f->cost, err);
+        if (rc == Q_OK && (rc = cli_open(f->path, &a->sets, a->threads, &f->m, &f->own, err)) != Q_OK) f->m = NULL, f->own = NULL;
+        const char *slash = f->path ? strrchr(f->path, '/') : NULL;
+        b->label[i] = q_strdup(slash ? slash + 1 : f->path ? f->path : "");
+    }
+    return rc;
+}
+
+static void close_all(bench *b)
+{
+    exam_speed_free(&b->s);
+    for (int i = 0; i < b->s.n; i++) eng_config_free(b->config[i]);
+    for (int i = 0; i < b->n_file; i++) {
+        eng_config_free(b->file[i].own);
+        eng_model_free(b->file[i].m);
+        if (b->file[i].made) unlink(b->file[i].path);
+        free(b->file[i].path);
+        free(b->label[i]);
+    }
+    if (b->folder) rmdir(b->folder);
+    free(b->folder);
+}
+
+/* ---- points ---- */
+/* The file and what the axes say, put into the point's own configuration; what a knob does not take is the reason why it is left out. */
+static void point(bench *b, int n, int file, const int at[EXAM_AXES])
+{
+    const args *a = b->a;
+    opened *f = &b->file[file];
+    exam_fast *p = &b->point[n];
+    eng_config *c = b->config[n] = eng_config_copy(f->own);
+    char err[Q_ERRLEN];
+    int rc = Q_OK, axes = 0;
+    *p = (exam_fast){ .m = f->m, .c = c };
+    for (int i = 0; i < a->n_axis; i++) {
+        const axis *x = &a->axis[i];
+        p->at[axes++] = x->value[at[i]];
+        if (is(x, "context")) p->context = cells_of(x->value[at[i]]);
+        else if (!is(x, "type") && rc == Q_OK) {
+            char *set = q_printf("%s=%s", x->name, x->value[at[i]]);
+            q_buf said = { 0 };
+            rc = lab_spec(c, set, &said, err);
+            q_buf_free(&said);
+            free(set);
+        }
+    }
+    if (a->n_model > 1) p->at[axes++] = b->label[file];
+    if (rc == Q_OK) rc = cli_room(c, &a->sets, p->context + a->prompt + a->tokens + 2, err);
+    if (rc != Q_OK) p->refused = q_strdup(err);
+    eng_cost cost = eng_model_cost(f->m, c);
+    q_buf kv = { 0 };
+    p->weights = cost.bytes_layers + cost.bytes_head;
+    p->cells = eng_energy_cells(&f->cost, eng_config_get(c, "kv.type", &kv), (uint64_t)(p->context + a->prompt + a->tokens / 2)) + 2 * f->cost.state_bytes;
+    q_buf_free(&kv);
+}
+
+static void points(bench *b)
+{
+    const args *a = b->a;
+    const axis *types = types_of(a);
+    int n[EXAM_AXES] = { 1, 1 };
+    for (int i = 0; i < a->n_axis; i++) {
+        n[i] = a->axis[i].n;
+        b->s.axis[b->s.n_axis++] = a->axis[i].name;
+    }
+    if (a->n_model > 1) b->s.axis[b->s.n_axis++] = "model";
+    for (int file = 0; file < (types ? 1 : b->n_file); file++)
+        for (int y = 0; y < n[1]; y++)
+            for (int x = 0; x < n[0]; x++) {
+                const int at[EXAM_AXES] = { x, y };
+                point(b, b->s.n++, !types ? file : types == &a->axis[0] ? x : y, at);
+            }
+    b->s.point = b->point;
+}
+
+static bool go(void *user, int done, int of)
+{
+    bench *b = user;
+    cli_progress_step(&b->progress, (uint64_t)done, (uint64_t)of);
+    return cli_go(NULL);
+}
+
+static double reads(void *user, eng_model *m) { return (void)user, cli_bench_reads(m); }
+
+/* ---- what is written ---- */
+static int put(const bench *b, const char *path, void (*say)(const exam_speeds *, q_buf *), const char *like, char *err)
+{
+    q_buf out = { 0 };
+    say(&b->s, &out);
+    int rc = cli_put_picture(path, b->a->force, like, &out, err);
+    q_buf_free(&out);
+    if (rc == Q_OK) q_say(stderr, _("%s is written\n"), path);
+    return rc;
+}
+
+static int tell(const bench *b, char *err)
+{
+    const args *a = b->a;
+    q_buf out = { 0 };
+    if (a->json) {
+        cJSON *o = exam_speed_json(&b->s), *event = cli_event("speed");
+        cJSON_AddItemToObject(event, "sweep", o);
+        cli_say_event(event);
+    } else {
+        for (int i = 0; i < b->n_file; i++) {
+            const eng_info *info = eng_model_info(b->file[i].m);
+            q_buf_say(&out, _("%s (%s, %s), %s\n"), info->name, info->arch, info->quant, eng_model_device(b->file[i].m));
+        }
+        q_buf_putc(&out, '\n');
+        exam_speed_say(&b->s, &out);
+        q_say_text(stdout, out.p);
+    }
+    q_buf_free(&out);
+    int rc = a->csv ? put(b, a->csv, exam_speed_csv, "speed.csv", err) : Q_OK;
+    return rc == Q_OK && a->svg ? put(b, a->svg, exam_speed_svg, "speed.svg", err) : rc;
+}
+
+int cli_bench_sweep(const cli_command *as, int argc, char **argv)
+{
+    args a;
+    bench b = { .a = &a };
+    char err[Q_ERRLEN];
+    int status = parse(as, argc, argv, &a);
+    const char *wrong = status ? NULL : check(&a);
+    if (wrong) status = cli_usage(as, _(wrong));
+    if (status) goto out;
+    struct sigaction was;
+    int rc = a.csv ? cli_may_put(a.csv, a.force, err) : Q_OK;
+    if (rc == Q_OK && a.svg) rc = cli_may_put(a.svg, a.force, err);
+    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
+    if (rc == Q_OK) rc = open_all(&b, err);
+    if (rc == Q_OK) {
+        points(&b);
+        b.s.prompt = a.prompt, b.s.tokens = a.tokens, b.s.rounds = a.rounds;
+        b.s.go = go, b.s.user = &b;
+        b.s.reads = strcmp(eng_model_device(b.file[0].m), "cpu") ? NULL : reads;     /* of memory that a GPU does not read */
+        cli_progress_start(&b.progress, _("measuring"));
+        rc = exam_speed(&b.s, err);
+        cli_progress_end(&b.progress, rc == Q_OK);
+        bool any = false;
+        for (int i = 0; i < b.s.n; i++) any |= b.s.point[i].decode.n > 0;
+        if (rc == Q_CANCEL && any) {
+            q_say(stderr, _("quorum: stopped; what is shown is of the rounds before\n"));
+            rc = tell(&b, err) == Q_OK ? Q_CANCEL : Q_ERR;
+            q_fail(err, Q_CANCEL, _("stopped"));
+        } else if (rc == Q_OK && !any) rc = q_fail(err, Q_RANGE, "%s", b.s.n && b.s.point[0].refused ? b.s.point[0].refused : _("nothing was measured"));
+        else if (rc == Q_OK) rc = tell(&b, err);
+    }
+    sigaction(SIGINT, &was, NULL);
+    status = rc ? cli_fail(err) : 0;
+out:
+    close_all(&b);
+    for (int i = 0; i < a.n_axis; i++) free(a.axis[i].name);
+    return status;
+}

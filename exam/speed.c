@@ -1,0 +1,123 @@
+/* exam/speed: prefill and decode of several models and settings beside each other. Each point has a timeline of its own that holds its context; what is measured is
+ * read and made on a fork of it, with tokens that no round had before, so that no cell serves it. The models' thread. */
+#include "engine/engine.h"
+#include "exam/exam.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Any ids do: speed does not depend on the words, but routing should vary, so not one token again and again. */
+void exam_any_ids(int32_t *tokens, int n, int n_vocab, uint64_t salt)
+{
+    uint64_t x = salt + 1;
+    for (int i = 0; i < n; i++) {
+        x = q_mix64(x, (uint64_t)i);
+        tokens[i] = (int32_t)(x % (uint64_t)n_vocab);
+    }
+}
+
+exam_spread exam_spread_of(double *v, int n)
+{
+    if (n <= 0) return (exam_spread){ 0 };
+    qsort(v, (size_t)n, sizeof *v, q_by_number);
+    return (exam_spread){ n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1], n };
+}
+
+typedef struct measured { eng_session *base; double *prefill, *decode; int n; } measured;
+
+/* One measurement of a point: prompt tokens read behind its context, then made one after the other. */
+static int once(const exam_speeds *s, const exam_fast *p, measured *x, int round, char *err)
+{
+    int n = p->context + s->prompt + s->tokens, vocab = eng_model_info(p->m)->n_vocab;
+    int32_t *t = q_alloc(sizeof *t * (size_t)n);
+    eng_session *f = NULL;
+    exam_any_ids(t, p->context, vocab, 0);
+    exam_any_ids(t + p->context, s->prompt + s->tokens, vocab, (uint64_t)round + 1);
+    int rc = Q_OK;
+    if (!x->base) {                      /* its context, and weights into memory; threads are up afterwards */
+        rc = eng_session_new(p->m, p->c, &x->base, err);
+        if (rc == Q_OK && p->context) rc = eng_session_sync(x->base, t, p->context, ENG_CONTINUE, NULL, NULL, err);
+    }
+    if (rc == Q_OK) rc = eng_session_fork(x->base, &f, err);
+    if (rc == Q_OK) {
+        eng_session_speed_reset(f);
+        rc = eng_session_sync(f, t, p->context + s->prompt, ENG_CONTINUE, NULL, NULL, err);
+    }
+    for (int i = 0; i < s->tokens && rc == Q_OK; i++) rc = eng_session_push(f, t[p->context + s->prompt + i], err);
+    if (rc == Q_OK && round >= 0) {
+        eng_speed v = eng_session_speed(f);
+        x->prefill[x->n] = v.prefill_s > 0 ? v.prefill_tokens / v.prefill_s : 0;
+        x->decode[x->n++] = v.decode_s > 0 ? v.decode_tokens / v.decode_s : 0;
+    }
+    eng_session_free(f);
+    free(t);
+    return rc;
+}
+
+double exam_speed_share(const exam_speeds *s, const exam_fast *p)
+{
+    double bytes = (double)(p->weights + p->cells);
+    return s->bandwidth > 0 && p->decode.n && bytes > 0 ? p->decode.median * bytes / s->bandwidth : (double)NAN;
+}
+
+/* The best of what was measured bounds every decode; what stays below one is no bound, and six more tries are made. */
+static void bound(exam_speeds *s)
+{
+    double reached = 0;
+    struct eng_model *m = NULL;
+    for (int i = 0; i < s->n; i++)
+        if (s->point[i].decode.n) {
+            m = s->point[i].m;
+            reached = fmax(reached, s->point[i].decode.high * (double)(s->point[i].weights + s->point[i].cells));
+        }
+    for (int i = 0; i < 6 && m && s->reads && s->bandwidth < reached; i++) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, m));
+    if (s->bandwidth < reached) s->bandwidth = 0;
+}
+
+static int rounds(exam_speeds *s, measured *x, char *err)
+{
+    int rc = Q_OK, of = (s->rounds + 1) * s->n, done = 0;
+    for (int r = -1; r < s->rounds && rc == Q_OK; r++) {     /* the first is not measured */
+        for (int i = 0; i < s->n && rc == Q_OK; i++, done++) {
+            exam_fast *p = &s->point[i];
+            if (p->refused) continue;
+            if (s->go && !s->go(s->user, done, of)) return q_fail(err, Q_CANCEL, "stopped");
+            char why[Q_ERRLEN];
+            int got = once(s, p, &x[i], r, why);
+            if (got != Q_OK) {
+                p->refused = q_strdup(why);
+                eng_session_free(x[i].base);
+                x[i].base = NULL;
+                x[i].n = 0;
+            } else if (s->reads && r >= 0) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, p->m));     /* in turn with what it bounds */
+        }
+        s->done = r + 1;
+    }
+    return rc;
+}
+
+int exam_speed(exam_speeds *s, char *err)
+{
+    measured *x = q_alloc(sizeof *x * (size_t)s->n);
+    s->done = 0;
+    s->bandwidth = 0;
+    for (int i = 0; i < s->n; i++)
+        x[i] = (measured){ NULL, q_alloc(sizeof(double) * (size_t)s->rounds), q_alloc(sizeof(double) * (size_t)s->rounds), 0 };
+    int rc = rounds(s, x, err);
+    for (int i = 0; i < s->n; i++) {
+        s->point[i].prefill = exam_spread_of(x[i].prefill, x[i].n);
+        s->point[i].decode = exam_spread_of(x[i].decode, x[i].n);
+        eng_session_free(x[i].base);
+        free(x[i].prefill);
+        free(x[i].decode);
+    }
+    free(x);
+    bound(s);
+    return rc;
+}
+
+void exam_speed_free(exam_speeds *s)
+{
+    for (int i = 0; i < s->n; i++) free(s->point[i].refused), s->point[i].refused = NULL;
+}

@@ -1,0 +1,163 @@
+/* exam/speed_say: what exam_speed measured, as a table with a plot, CSV and JSON. Pure; any thread. */
+#include "base/say.h"
+#include "exam/exam.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static int letters(const char *s)
+{
+    int n = 0;
+    for (; *s; s++) n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+/* Columns of an axis: as wide as its longest word, 30 at most. */
+static int wide(const exam_speeds *s, int a)
+{
+    int w = letters(s->axis[a]);
+    for (int i = 0; i < s->n; i++) {
+        int one = letters(s->point[i].at[a]);
+        w = one > w ? one : w;
+    }
+    return w > 30 ? 30 : w;
+}
+
+static void label(const exam_speeds *s, const char *const at[EXAM_AXES], q_buf *out)
+{
+    for (int a = 0; a < s->n_axis; a++) {
+        q_buf_say(out, "%-*.30s", wide(s, a) + (a + 1 < s->n_axis ? 2 : 0), at[a]);
+    }
+}
+
+static void spread(const exam_spread *x, q_buf *out)
+{
+    char range[32];
+    snprintf(range, sizeof range, "%.4g-%.4g", x->low, x->high);
+    q_buf_say(out, " %8.1f %-13.13s", x->median, x->n > 1 ? range : "");
+}
+
+static void table(const exam_speeds *s, q_buf *out)
+{
+    char w[32];
+    label(s, s->axis, out);
+    q_buf_say(out, "   %-22s %-22s %9s %9s\n", _("prefill, tokens/s"), _("decode, tokens/s"), _("reads"), s->bandwidth > 0 ? _("of roof") : "");
+    for (int i = 0; i < s->n; i++) {
+        const exam_fast *p = &s->point[i];
+        if (p->refused || !p->decode.n) continue;
+        label(s, p->at, out);
+        spread(&p->prefill, out);
+        spread(&p->decode, out);
+        q_buf_say(out, " %9s", q_bytes_words(p->weights + p->cells, w));
+        double share = exam_speed_share(s, p);
+        if (isfinite(share)) q_buf_say(out, " %8.0f%%", 100 * share);
+        q_buf_putc(out, '\n');
+    }
+}
+
+/* A row a point, as long as it decodes fast; its range as a lighter end. From 0, so that lengths are ratios. */
+enum { SPAN = 46 };
+static void plot(const exam_speeds *s, q_buf *out)
+{
+    double most = 0;
+    for (int i = 0; i < s->n; i++)
+        if (s->point[i].decode.n) most = fmax(most, s->point[i].decode.high);
+    if (most <= 0) return;
+    q_buf_say(out, "\n%s\n", _("decode, tokens/s"));
+    for (int i = 0; i < s->n; i++) {
+        const exam_fast *p = &s->point[i];
+        if (p->refused || !p->decode.n) continue;
+        label(s, p->at, out);
+        q_buf_putc(out, ' ');
+        int low = (int)(p->decode.low / most * SPAN), at = (int)(p->decode.median / most * SPAN), high = (int)(p->decode.high / most * SPAN);
+        for (int x = 0; x < (high > at ? high : at); x++) q_buf_puts(out, x < low ? "█" : x < at ? "▓" : "░");
+        q_buf_say(out, " %.1f\n", p->decode.median);
+    }
+}
+
+void exam_speed_say(const exam_speeds *s, q_buf *out)
+{
+    char w[32];
+    table(s, out);
+    plot(s, out);
+    q_buf_putc(out, '\n');
+    for (int i = 0; i < s->n; i++)
+        if (s->point[i].refused) {
+            label(s, s->point[i].at, out);
+            q_buf_say(out, _(" is left out: %s\n"), s->point[i].refused);
+        }
+    int n = s->n && !s->point[0].refused ? s->point[0].decode.n : s->done;
+    q_buf_say(out, ngettext("median and range of %d round, all points in turn; %d tokens read at once, %d made one after the other\n",
+                            "median and range of %d rounds, all points in turn; %d tokens read at once, %d made one after the other\n", (unsigned long)n), n, s->prompt, s->tokens);
+    if (s->bandwidth > 0) q_buf_say(out, _("of roof: bytes read a second, of %s/s that this machine reads at best; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
+    else if (s->reads) q_buf_say(out, _("no share of the roofline: decode read faster than any measurement of it; measure again on a quieter machine\n"));
+}
+
+/* ---- CSV, JSON ---- */
+void exam_speed_csv(const exam_speeds *s, q_buf *out)
+{
+    for (int a = 0; a < s->n_axis; a++) {
+        q_say_csv(out, s->axis[a]);
+        q_buf_putc(out, ',');
+    }
+    q_buf_puts(out, "prompt_tokens,context_tokens,prefill,prefill_low,prefill_high,decode,decode_low,decode_high,rounds,weight_bytes,cell_bytes,roofline_share,refused\n");
+    for (int i = 0; i < s->n; i++) {
+        const exam_fast *p = &s->point[i];
+        if (!p->refused && !p->decode.n) continue;
+        for (int a = 0; a < s->n_axis; a++) {
+            q_say_csv(out, p->at[a]);
+            q_buf_putc(out, ',');
+        }
+        q_buf_printf(out, "%d,%d,", s->prompt, p->context);
+        if (p->refused) {
+            q_buf_puts(out, ",,,,,,,,,,");
+            q_say_csv(out, p->refused);
+        } else {
+            q_buf_printf(out, "%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%d,%llu,%llu,", p->prefill.median, p->prefill.low, p->prefill.high, p->decode.median, p->decode.low, p->decode.high,
+                         p->decode.n, (unsigned long long)p->weights, (unsigned long long)p->cells);
+            double share = exam_speed_share(s, p);
+            if (isfinite(share)) q_buf_printf(out, "%.4f", share);
+            q_buf_putc(out, ',');
+        }
+        q_buf_putc(out, '\n');
+    }
+}
+
+static void spread_json(cJSON *o, const char *name, const exam_spread *x)
+{
+    cJSON *one = cJSON_AddObjectToObject(o, name);
+    cJSON_AddNumberToObject(one, "median", x->median);
+    cJSON_AddNumberToObject(one, "low", x->low);
+    cJSON_AddNumberToObject(one, "high", x->high);
+}
+
+cJSON *exam_speed_json(const exam_speeds *s)
+{
+    cJSON *o = cJSON_CreateObject(), *axes = cJSON_AddArrayToObject(o, "axes"), *points = cJSON_AddArrayToObject(o, "points");
+    for (int a = 0; a < s->n_axis; a++) cJSON_AddItemToArray(axes, cJSON_CreateString(s->axis[a]));
+    cJSON_AddNumberToObject(o, "prompt", s->prompt);
+    cJSON_AddNumberToObject(o, "tokens", s->tokens);
+    if (s->bandwidth > 0) cJSON_AddNumberToObject(o, "read_bandwidth", s->bandwidth);
+    for (int i = 0; i < s->n; i++) {
+        const exam_fast *p = &s->point[i];
+        if (!p->refused && !p->decode.n) continue;
+        cJSON *one = cJSON_CreateObject(), *at = cJSON_AddObjectToObject(one, "at");
+        cJSON_AddItemToArray(points, one);
+        for (int a = 0; a < s->n_axis; a++) cJSON_AddStringToObject(at, s->axis[a], p->at[a]);
+        if (p->refused) {
+            cJSON_AddStringToObject(one, "refused", p->refused);
+            continue;
+        }
+        cJSON_AddNumberToObject(one, "context", p->context);
+        spread_json(one, "prefill_tokens_per_s", &p->prefill);
+        spread_json(one, "decode_tokens_per_s", &p->decode);
+        cJSON_AddNumberToObject(one, "rounds", p->decode.n);
+        cJSON_AddNumberToObject(one, "weight_bytes", (double)p->weights);
+        cJSON_AddNumberToObject(one, "cell_bytes", (double)p->cells);
+        double share = exam_speed_share(s, p);
+        if (isfinite(share)) cJSON_AddNumberToObject(one, "roofline_share", share);
+    }
+    return o;
+}

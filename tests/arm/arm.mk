@@ -1,0 +1,34 @@
+# The kernels for aarch64, built by a cross compiler (ARM_CC) and run under qemu-user: base and kernels alone, which need no
+# library but libc, linked so that no root of that architecture is needed. tests/arm/kernels.test runs what is built here.
+ARM_CC    ?= aarch64-linux-gnu-gcc
+ARM_BUILD := $(BUILD)/arm
+ARM_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g1 $(WARN) -Wno-missing-field-initializers -ffp-contract=off -fno-math-errno -I. -I$(BUILD)
+ARM_SRC   := $(filter-out base/sha256.c %_avx2.c %_avx512.c %_vnni.c,$(wildcard base/*.c kernels/*.c kernels/cpu/*.c))
+ARM_OBJ   := $(ARM_SRC:%.c=$(ARM_BUILD)/%.o)
+# Tests of base and kernels alone: those that take seconds when emulated, and what test-arm has besides.
+ARM_SHORT := $(addprefix $(ARM_BUILD)/tests/test_,mat paths glu delta_step kernels_pool)
+ARM_LONG  := $(addprefix $(ARM_BUILD)/tests/test_,kernels_low)
+.PRECIOUS: $(ARM_BUILD)/%.o
+
+$(ARM_BUILD)/%.o: %.c | $(BUILD)/prefix.h
+	@mkdir -p $(@D)
+	$(Q)echo '  arm $<'; $(ARM_CC) $(ARM_FLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
+
+# gcc 12 for aarch64 dies in its vectoriser over a test's loops.
+$(ARM_BUILD)/tests/unit/%.o: ARM_FLAGS += -fno-tree-vectorize
+
+$(ARM_BUILD)/libkernels.a: $(ARM_OBJ)
+	@rm -f $@
+	$(Q)ar rcs $@ $(ARM_OBJ)
+
+$(ARM_BUILD)/tests/%: $(ARM_BUILD)/tests/unit/%.o $(ARM_BUILD)/libkernels.a
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(ARM_CC) -static -o $@ $< $(ARM_BUILD)/libkernels.a -lm -lpthread
+
+.PHONY: arm-short arm-long test-arm
+arm-short: $(ARM_SHORT)
+arm-long: $(ARM_SHORT) $(ARM_LONG)
+
+# Every kernel test under processors without dotprod, with it, and with i8mm.
+test-arm:
+	@QUORUM_LONG=1 BUILD='$(BUILD)' sh tests/arm/kernels.test

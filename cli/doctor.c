@@ -227,6 +227,8 @@ static int look_at_hub(bool ask, char *err)
     return h.asked && !h.answers ? q_fail(err, Q_IO, "%s", h.why) : Q_OK;
 }
 
+static const cli_takes takes[] = { { "--plugin", N_("--plugin takes a file: libquorum-cuda.so") }, { "--out", N_("--out takes a file, into which the report is written") } };
+
 int cmd_doctor(int argc, char **argv)
 {
     visit v = { .quick = false };
@@ -240,7 +242,7 @@ int cmd_doctor(int argc, char **argv)
         else if (strcmp(argv[i], "--quick") == 0) v.quick = true;
         else if ((s = cli_opt(argc, argv, &i, "--plugin"))) plugin = s;
         else if ((s = cli_opt(argc, argv, &i, "--out"))) file = s;
-        else return cli_usage_take(&cli_doctor, q_printf(_("doctor does not know \"%s\", or its value is missing"), argv[i]));
+        else return cli_wrong(&cli_doctor, "doctor", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     if (!gpu && !hub) return cli_usage(&cli_doctor, _("doctor looks after the GPU or the hub: quorum doctor --gpu, quorum doctor --hub"));
     int rc = hub ? look_at_hub(!offline, err) : 0;

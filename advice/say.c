@@ -266,7 +266,7 @@ static void json_list(cJSON *j, const adv_choice *list, int n)
         const adv_choice *c = &list[i];
         const struct { const char *key, *v; } texts[] = {
             {"name", c->variant->name}, {"shape", c->known->like}, {"kind", c->variant->kind}, {"repo", c->variant->repo}, {"gguf", c->variant->gguf},
-            {"licence", c->variant->licence}, {"sampling", c->variant->sampling}, {"source", c->variant->source}, {"date", c->variant->date}, {"type", c->type},
+            {"licence", c->variant->licence}, {"sampling", c->variant->sampling}, {"source", c->variant->source}, {"date", c->variant->date}, {"source_opened", c->variant->opened}, {"type", c->type},
             {"why", why_key[c->why]}, {"note", c->known->note},
         };
         for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) cJSON_AddStringToObject(r, texts[t].key, texts[t].v);

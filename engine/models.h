@@ -70,6 +70,7 @@ typedef struct eng_variant {             /* one published set of weights */
     int context;                         /* tokens, as published (without YaRN) */
     bool gated;                          /* the hub wants an agreement first */
     const char *source, *date;           /* of these facts: an address, YYYY-MM-DD */
+    const char *opened;                  /* whether it was opened then: "yes", "partly": it lacks one of them, "no": look there before you rely on them */
 } eng_variant;
 typedef struct eng_elsewhere { const char *server, *source, *date; } eng_elsewhere;    /* a server that computes it: "vllm"; where that stands */
 typedef struct eng_published { const char *type, *source, *date; uint64_t bytes; } eng_published;  /* a published file's size */

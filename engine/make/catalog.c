@@ -19,6 +19,7 @@ static const struct { const char *name, *words; } notes[] = {
     {"base-unsure", N_("whether a base version of this size is published is not confirmed: look at the hub before you plan with one")},
     {"mtp-apart", N_("published files hold one more layer that guesses ahead (MTP, some 3.6 thousand million weights): it is not counted here")},
 };
+static const char *const openings[] = {"yes", "partly", "no"};
 static const char *const kinds[] = {"base", "instruct", "thinking", "hybrid"};
 
 typedef struct reader {
@@ -99,7 +100,7 @@ static int variant_value(reader *r, eng_known *k, const char *variant, const cha
     if (!v) {
         all = q_realloc(all, (size_t)(k->n_variant + 1) * sizeof *all);
         v = &all[k->n_variant++];
-        *v = (eng_variant){.kind = "", .name = keep(r->c, variant), .repo = "", .gguf = "", .licence = "", .sampling = "", .source = "", .date = ""};
+        *v = (eng_variant){.kind = "", .name = keep(r->c, variant), .repo = "", .gguf = "", .licence = "", .sampling = "", .source = "", .date = "", .opened = ""};
         k->variant = all;
     }
     const struct { const char *name; const char **to; } texts[] = {
@@ -109,6 +110,8 @@ static int variant_value(reader *r, eng_known *k, const char *variant, const cha
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
     for (size_t i = 0; strcmp(name, "kind") == 0 && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kinds[i], value) == 0) return v->kind = kinds[i], 0;
+    for (size_t i = 0; strcmp(name, "opened") == 0 && i < sizeof openings / sizeof *openings; i++)
+        if (strcmp(openings[i], value) == 0) return v->opened = openings[i], 0;
     if (strcmp(name, "context") == 0) return (v->context = atoi(value)) > 0 ? 0 : -1;
     if (strcmp(name, "gated") == 0) return v->gated = strcmp(value, "yes") == 0, 0;
     return -1;
@@ -140,7 +143,7 @@ static const char *lacking(const eng_known *k, const char **where)
     for (int i = 0; i < k->n_variant; i++) {
         const eng_variant *v = &k->variant[i];
         const struct { const char *name, *value; } of[] = {
-            {"kind", v->kind}, {"repo", v->repo}, {"licence", v->licence}, {"source", v->source}, {"date", v->date}, {"context", v->context ? "there" : ""},
+            {"kind", v->kind}, {"repo", v->repo}, {"licence", v->licence}, {"source", v->source}, {"date", v->date}, {"opened", v->opened}, {"context", v->context ? "there" : ""},
         };
         *where = v->name;
         for (size_t j = 0; j < sizeof of / sizeof *of; j++)

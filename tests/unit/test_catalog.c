@@ -36,6 +36,7 @@ static void test_every_row_is_whole(void)
         for (int j = 0; j < k[i].n_variant; j++) {
             const eng_variant *v = &k[i].variant[j];
             CHECK_MSG(strncmp(v->source, "https://", 8) == 0 && strchr(v->repo, '/') && strlen(v->date) == 10, "%s", v->name);
+            CHECK_MSG(strcmp(v->opened, "yes") == 0 || strcmp(v->opened, "partly") == 0 || strcmp(v->opened, "no") == 0, "%s", v->name);
             CHECK_MSG(v->context >= 4096 && v->context <= 1 << 20, "%s", v->name);
         }
     }
@@ -47,10 +48,10 @@ static void test_what_runs_elsewhere_says_where(void)
 {
     static const char *const servers[] = {"vllm", "sglang", "llama-server"};
     static const char row[] = "[apertus-70b]\nfamily = f\nreleased = 2025-09\ntitle = T\nsource = https://x\ndate = 2026-11-28\n%s[apertus-70b/A]\nkind = base\nrepo = a/b\n"
-                              "licence = L\ncontext = 4096\nsource = https://x\ndate = 2026-11-28\n";
+                              "licence = L\ncontext = 4096\nsource = https://x\ndate = 2026-11-28\n%s";
     static const struct { const char *line, *says; } bad[] = {
         {"", "apertus-70b lacks its elsewhere"}, {"elsewhere = vllm\n", "elsewhere = vllm is not understood"}, {"elsewhere = vllm https://x 2026-11-28\n", NULL},
-    };
+    }, opened[] = {{"", "A lacks its opened"}, {"opened = maybe\n", "opened = maybe is not understood"}, {"opened = no\n", NULL}, {"opened = yes\n", NULL}};
     const eng_known *k;
     catalog c;
     int n, others = 0;
@@ -69,9 +70,16 @@ static void test_what_runs_elsewhere_says_where(void)
     }
     CHECK(others > 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        char *text = q_printf(row, bad[i].line);
+        char *text = q_printf(row, bad[i].line, "opened = no\n");
         CHECK_INT(catalog_read(text, "x.ini", &c, err), bad[i].says ? Q_FORMAT : Q_OK);
         if (bad[i].says) CHECK_MSG(strstr(err, bad[i].says), "%s", err);
+        else catalog_free(&c);
+        free(text);
+    }
+    for (size_t i = 0; i < sizeof opened / sizeof *opened; i++) {
+        char *text = q_printf(row, "elsewhere = vllm https://x 2026-11-28\n", opened[i].line);
+        CHECK_INT(catalog_read(text, "x.ini", &c, err), opened[i].says ? Q_FORMAT : Q_OK);
+        if (opened[i].says) CHECK_MSG(strstr(err, opened[i].says), "%s", err);
         else catalog_free(&c);
         free(text);
     }
@@ -143,12 +151,12 @@ static void test_finds_by_parts_of_names(void)
 static void test_refuses_what_lacks_a_source(void)
 {
     catalog c;
-    static const char whole[] = "[8b]\nfamily = q\ntitle = T\nreleased = 2026-01\nsource = https://x\ndate = 2026-01-01\n[8b/T]\nkind = base\nrepo = a/T\nlicence = MIT\ncontext = 4096\nsource = https://y\ndate = 2026-01-01\n";
+    static const char whole[] = "[8b]\nfamily = q\ntitle = T\nreleased = 2026-01\nsource = https://x\ndate = 2026-01-01\n[8b/T]\nkind = base\nrepo = a/T\nlicence = MIT\ncontext = 4096\nsource = https://y\ndate = 2026-01-01\nopened = yes\n";
     CHECK_MSG(catalog_read(whole, "x.ini", &c, err) == Q_OK, "%s", err);
     CHECK_INT(c.n, 1);
     catalog_free(&c);
     static const struct { const char *without, *says; } lines[] = {
-        {"source = https://x\n", "8b lacks its source"}, {"source = https://y\n", "T lacks its source"}, {"licence = MIT\n", "T lacks its licence"},
+        {"source = https://x\n", "8b lacks its source"}, {"source = https://y\n", "T lacks its source"}, {"opened = yes\n", "T lacks its opened"}, {"licence = MIT\n", "T lacks its licence"},
         {"date = 2026-01-01\n", "8b lacks its date"}, {"context = 4096\n", "T lacks its context"},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

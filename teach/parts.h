@@ -21,6 +21,7 @@ int shelf_write(const char *path, const char *kind, cJSON * /* deleted */, char 
 double shelf_number(const cJSON *, const char *name, double otherwise);
 const char *shelf_text(const cJSON *, const char *name); /* "" where there is none */
 int shelf_lock(int *fd, char *err);                      /* Q_RANGE: another run is at work */
+int shelf_lock_sets(int *fd, char *err);                 /* for changing one: two windows add one after the other. Q_RANGE: it took longer than is waited */
 void shelf_unlock(int fd);
 bool shelf_locked(void);
 

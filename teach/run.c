@@ -60,6 +60,15 @@ static cJSON *load(const char *name, char *err)
     return j;
 }
 
+static bool run_there(const char *name)
+{
+    char *path = shelf_of(name, "run/run.json");
+    struct stat st;
+    bool is = path && lstat(path, &st) == 0;
+    free(path);
+    return is;
+}
+
 static void put_number(cJSON *j, const char *name, double v)
 {
     cJSON_DeleteItemFromObject(j, name);
@@ -472,6 +481,8 @@ static int all_of(running *r, char *err)
         return rc;
     phase(r, TCH_READING);
     r->run = load(r->name, none);
+    if (!r->run && run_there(r->name))   /* of another version, or damaged: beginning anew would erase what was learnt */
+        return q_fail(err, Q_FORMAT, _("%s; /teach undo %s forgets the run"), none, r->name);
     if (r->run && strcmp(shelf_text(r->run, "state"), "done") == 0) {        /* taught before: anew */
         cJSON_Delete(r->run);
         r->run = NULL;

@@ -74,7 +74,14 @@ static void erase(const char *folder, int deep)
     rmdir(folder);
 }
 
-void shelf_erase(const char *folder) { erase(folder, DEEP); }
+void shelf_erase(const char *folder)
+{
+    struct stat st;
+    if (lstat(folder, &st) == 0 && S_ISLNK(st.st_mode))
+        unlink(folder);                  /* a link that somebody laid: what it leads to is not ours */
+    else
+        erase(folder, DEEP);
+}
 
 cJSON *shelf_read(const char *path, const char *kind, char *err)
 {
@@ -119,21 +126,35 @@ const char *shelf_text(const cJSON *j, const char *name)
     return cJSON_IsString(v) ? v->valuestring : "";
 }
 
-/* A lock of the system on an open file: gone with the process, however it ends. */
-int shelf_lock(int *fd, char *err)
+/* A lock of the system on an open file: gone with the process, however it ends. It is waited for so long: who only asks (shelf_locked) holds
+ * it for a moment, and who changes a set for a while. */
+static int take(const char *file, int ms, int *fd, const char *busy, char *err)
 {
-    char *path = shelf_of(NULL, ".lock");
+    char *path = shelf_of(NULL, file);
     int rc = path ? shelf_make(NULL, false, err) : q_no_home(err);
     *fd = -1;
     if (rc == Q_OK && (*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
         rc = q_fail(err, Q_IO, "%s: %s", path, strerror(errno));
-    if (rc == Q_OK && flock(*fd, LOCK_EX | LOCK_NB) != 0) {
-        rc = q_fail(err, Q_RANGE, _("another run is being taught, here or in another window: /teach stop ends it, and it can be gone on with"));
-        close(*fd);
-        *fd = -1;
-    }
     free(path);
-    path = rc == Q_OK ? shelf_of(NULL, ".stop") : NULL;
+    if (rc < 0)
+        return rc;
+    for (int waited = 0; flock(*fd, LOCK_EX | LOCK_NB) != 0; waited += 20) {
+        if (waited >= ms) {
+            close(*fd);
+            *fd = -1;
+            return q_fail(err, Q_RANGE, "%s", busy);
+        }
+        usleep(20000);
+    }
+    return Q_OK;
+}
+
+int shelf_lock_sets(int *fd, char *err) { return take(".sets", 3000, fd, _("examples are being added in another window: try again when it is done"), err); }
+
+int shelf_lock(int *fd, char *err)
+{
+    int rc = take(".lock", 100, fd, _("another run is being taught, here or in another window: /teach stop ends it, and it can be gone on with"), err);
+    char *path = rc == Q_OK ? shelf_of(NULL, ".stop") : NULL;
     if (path)
         unlink(path);                    /* what somebody wanted of an earlier run */
     free(path);

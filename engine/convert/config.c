@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { JSON_MOST = 64 << 20 };
+enum { JSON_MOST = 64 << 20, EXPERTS_MOST = 65536 /* their numbers have 16 bits */ };
 
 bool convert_there(const char *folder, const char *name)
 {
@@ -202,7 +202,9 @@ static void put_rope(keys *k, int dim, convert_shape *o)
         gguf_put_str(k->w, key, type);
         put_f32(k, "rope.scaling.factor", factor);
         number(s, "original_max_position_embeddings", &original);
-        if (yarn) put_u32(k, "rope.scaling.original_context_length", (uint32_t)original);
+        if (!(original >= 1 && original <= 2147483648.0) && !k->rc)
+            k->rc = q_fail(k->err, Q_FORMAT, _("%s/config.json has no number \"%s\": it is of no model that could be converted"), k->folder, "original_max_position_embeddings");
+        if (yarn && !k->rc) put_u32(k, "rope.scaling.original_context_length", (uint32_t)original);
     } else if (!k->rc)
         k->rc = q_fail(k->err, Q_RANGE, _("%s/config.json: rotations scaled as \"%.30s\" are not converted: default, linear, yarn and llama3 are"), k->folder, type);
 }
@@ -224,6 +226,10 @@ static int put_experts(keys *k, const arch *a)
     uint32_t n = 0, groups = 1;
     for (size_t i = 0; i < 3 && !n; i++) whole(k->j, counts[i], &n);
     if (!n) return 0;
+    if (n > EXPERTS_MOST) {
+        if (!k->rc) k->rc = q_fail(k->err, Q_FORMAT, _("%s/config.json gives %u experts, more than the %d that are computed: the file is damaged, fetch it again"), k->folder, n, EXPERTS_MOST);
+        return 0;
+    }
     put_u32(k, "expert_count", n);
     copy_u32(k, "num_experts_per_tok", "expert_used_count", true);
     copy_u32(k, "moe_intermediate_size", "expert_feed_forward_length", false);

@@ -26,6 +26,7 @@ typedef struct out_tensor {            /* one of the GGUF's */
     enum module_rows rows;
     source *from;                      /* [n_from]: one, or one a routed expert (t NULL: not seen) */
     int n_from;
+    bool each;                         /* each routed expert has a parameter of its own */
     const struct converting *c;
 } out_tensor;
 
@@ -78,10 +79,10 @@ static int shape_of(const converting *c, const st_tensor *t, const module_place 
     o->ne[0] = cols;
     o->ne[1] = vector ? 1 : rows / at->n;
     o->ne[2] = at->stacked ? t->ne[0] : at->expert >= 0 ? c->s.n_expert : 1;
-    if (o->rows == MODULE_HEADS && vector) {               /* a bias: its numbers are rows */
-        if (cols % c->s.head_dim) o->rows = MODULE_SAME;
-    }
-    return Q_OK;
+    if (o->rows != MODULE_HEADS || !module_turns(c->s.a) || (vector ? cols : o->ne[1]) % c->s.head_dim == 0) return Q_OK;
+    /* a turned row would lie beyond the last: of half a head none are turned */
+    return q_fail(err, Q_FORMAT, _("%s: the tensor %.100s has %lld rows, which are no whole number of heads of %d: config.json belongs to another model, fetch the folder again"), c->folder, t->name,
+                  (long long)(vector ? cols : o->ne[1]), c->s.head_dim);
 }
 
 static int add_role(converting *c, const st_tensor *t, const module_place *at, int which, char *err)
@@ -90,7 +91,7 @@ static int add_role(converting *c, const st_tensor *t, const module_place *at, i
     arch_tensor_name(c->s.a, at->role[which], at->layer, name, sizeof name);
     out_tensor *o = find_out(c, name);
     bool one = at->expert >= 0;
-    if (o && !one) return twice(c, name, err);
+    if (o && (!one || !o->each)) return twice(c, name, err);      /* stacked experts beside single ones, under another wrapper's name */
     if (one && at->expert >= c->s.n_expert)
         return q_fail(err, Q_FORMAT, _("%s: the tensor %.100s is of an expert beyond the %d that config.json gives"), c->folder, t->name, c->s.n_expert);
     if (!o) {
@@ -98,6 +99,7 @@ static int add_role(converting *c, const st_tensor *t, const module_place *at, i
         o->rows = at->rows;
         int rc = shape_of(c, t, at, o, err);
         if (rc) return rc;
+        o->each = one;
         o->n_from = one ? c->s.n_expert : 1;
         o->from = q_alloc(sizeof *o->from * (size_t)o->n_from);
     }

@@ -179,6 +179,25 @@ static void other_files_of_the_same(void)
 
 /* ---- what is refused ---- */
 
+/* All experts in one parameter and one of them alone, under a larger model's name and a plain one: the second does not fit into the first's list. */
+static void stacked_and_single_experts_do_not_mix(void)
+{
+    enum { MOST = 100 };
+    static tensor_part p[MOST];
+    char *folder = unpack("qwen3moe", "mixed"), *out = in("mixed.gguf");
+    int n = pieces_load(folder, p, MOST), k = 0;
+    for (int i = 0; i < n; i++)
+        if (strstr(p[i].name, "layers.0.mlp.experts.") && !strstr(p[i].name, "experts.3.down_proj")) q_buf_free(&p[i].data);
+        else p[k++] = p[i];
+    p[k] = (tensor_part){ .name = "model.language_model.layers.0.mlp.experts.down_proj", .shape = "4,32,16", .type = "BF16" };
+    for (int i = 0; i < 4 * 32 * 16; i++) q_buf_add(&p[k].data, "\0", 2);
+    pieces_write(folder, "model.safetensors", p, k + 1);
+    CHECK(eng_convert_folder(folder, NULL, out, true, NULL, NULL, err) == Q_FORMAT && strstr(err, "ffn_down_exps.weight twice"));
+    pieces_drop(p, k + 1);
+    free(folder);
+    free(out);
+}
+
 static void one_sentence_each(void)
 {
     static const struct { const char *golden, *file, *from, *to, *says; } rows[] = {
@@ -200,6 +219,9 @@ static void one_sentence_each(void)
         { "llama", "config.json", "\"LlamaForCausalLM\"", "\"LlamaForSequenceClassification\"", "no model that writes text" },
         { "llama", "config.json", "\"rope_type\": \"llama3\"", "\"rope_type\": \"longrope\"", "\"longrope\"" },
         { "llama", "config.json", "\"head_dim\": 16", "\"head_dim\": 0", "head_dim" },
+        { "llama", "config.json", "\"head_dim\": 16", "\"head_dim\": 65536", "no whole number of heads" },        /* a turned row would lie far behind the file */
+        { "llama", "config.json", "64,\n    \"rope_theta\": 500000.0,\n    \"rope_type\": \"llama3\"", "-1e300, \"rope_type\": \"yarn\"", "original_max" },
+        { "qwen3moe", "config.json", "\"num_local_experts\": 4", "\"num_local_experts\": 2147483647", "2147483647 experts" },
         { "qwen3moe", "tokenizer.json", "\"type\": \"BPE\"", "\"type\": \"Unigram\"", "Unigram" },
         { "qwen3moe", "tokenizer.json", "\"type\": \"ByteLevel\"", "\"type\": \"Whitespace\"", "cuts text" },
         { "qwen3moe", "tokenizer.json", "{", "", "no JSON object" },
@@ -251,6 +273,7 @@ int main(void)
     if (!mkdtemp(dir)) return 1;
     RUN(as_transformers_has_it);
     RUN(other_files_of_the_same);
+    RUN(stacked_and_single_experts_do_not_mix);
     RUN(one_sentence_each);
     char *cmd = q_printf("rm -rf %s", dir);
     if (system(cmd)) printf("# %s stays\n", dir);

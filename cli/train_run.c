@@ -57,7 +57,7 @@ static bool number(int argc, char **argv, int *i, args *a, bool *known)
 
 static const cli_takes takes[] = {
     { "--steps", N_("--steps takes a whole number, 0 to 1000000") }, { "--threads", N_("--threads takes a number of threads, 1 to 256") }, { "--lr", N_("--lr takes a number above 0: 1e-4") },
-    { "--beta1", N_("--beta1 takes a number above 0") }, { "--beta2", N_("--beta2 takes a number above 0") }, { "--eps", N_("--eps takes a number above 0: 1e-8") },
+    { "--beta1", N_("--beta1 takes a number from 0 to below 1") }, { "--beta2", N_("--beta2 takes a number from 0 to below 1") }, { "--eps", N_("--eps takes a number above 0: 1e-8") },
     { "--weight-decay", N_("--weight-decay takes 0 or a number above it") }, { "--dpo-beta", N_("--dpo-beta takes a number above 0") }, { "--clip", N_("--clip takes 0 or a number above it") },
     { "--loss", N_("--loss takes sft or dpo") }, { "-m", N_("-m takes a file or a part of a model's name") }, { "--init", N_("--init takes an adapter, a file") },
     { "--batch", N_("--batch takes a file of examples, and stands 256 times at most") }, { "--out", N_("--out takes a file") }, { "--grad", N_("--grad takes a file") },

@@ -344,6 +344,8 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
     a->seat.config_changed = false;
     a->seat.prefill_from = q_now_ns();
     a->seat.holds = a->chat.id;
+    a->seat.leaf = t->reply;
+    a->seat.shared = -1;
     prov_result now = { .finish = PROV_STOPPED };
     if (!desk_stopped(&a->desk, LANE_ENGINE))
         prov_ask(a->seat.who, r, &h, &now, err);

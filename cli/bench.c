@@ -39,7 +39,8 @@ const cli_command cli_bench = { "bench", N_(
     "    --score: also how well the right answer is told from others, which shows smaller differences;\n"
     "    --vote: the majority of these experts.k beside that of samples at its own k for as many tokens; --lm-eval: lm_eval's tasks, through quorum serve\n"
     "quorum bench latency [-m F] [-p 32,256] [--users 1,2,4] [-n 32] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
-    "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users"), cmd_bench };
+    "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users. A length counts the frame\n"
+    "    that the model's template puts around a question, and a prompt is no shorter than that: -p 32 may read more, and says so"), cmd_bench };
 
 typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
@@ -179,6 +180,11 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     q_say(stdout, _("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
 }
 
+static const cli_takes takes[] = {
+    { "-m", N_("-m takes a file or a part of a model's name") }, { "-p", N_("-p takes a number of tokens of a prompt, 1 to 1048576") },
+    { "-n", N_("-n takes a number of tokens to be made, 1 to 1048576") }, { "-r", N_("-r takes how often each is measured, 1 to 1000") },
+};
+
 int cmd_bench(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "memory") == 0)
@@ -212,7 +218,7 @@ int cmd_bench(int argc, char **argv)
         } else if (strcmp(argv[i], "--json") == 0) json = true;
         else good = false;
         if (!good)
-            return cli_usage_take(&cli_bench, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
+            return cli_wrong(&cli_bench, "bench", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     eng_model *m = NULL;
     eng_config *c = NULL;

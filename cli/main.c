@@ -60,6 +60,11 @@ static int finish(int status)
     int e = 0;
     if (fflush(stdout) != 0) failed = true, e = errno;
     if (!failed) return status;
+    if (!e) {                                                          /* the failure was an earlier one, its reason lost: it is met again */
+        clearerr(stdout);
+        q_say_own(stdout, "\n");
+        if (fflush(stdout) != 0 || ferror(stdout)) e = errno;
+    }
     struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };       /* the error may be an earlier one, its errno lost */
     bool gone = e == EPIPE || (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP));
     if (!gone)

@@ -345,6 +345,8 @@ typedef struct ker_moe {
     const uint16_t *ids;               /* [n][max_k], KER_NO_EXPERT ends a row                            */
     const float *weights;              /* [n][max_k]                                                      */
     const int32_t *width;              /* [n] a row's expert_width of that layer; or NULL                 */
+    const int16_t *slot;               /* [n] the rows' configuration slots in the context that runs them, told by who takes them there
+                                          (split.c) where adapters act; NULL: nothing is known of them    */
     /* set by moe_run; owned by its context until its next moe_run */
     const float *y;                    /* [n_pair][n_embd] an expert's output for a row, not yet weighted  */
     /* A carved layer's sum over experts is one chain of fused multiply-adds, so a pair's row comes unrounded:
@@ -459,7 +461,8 @@ typedef struct ker_backend {
 
     /* Adapter 0 to KER_ADAPTERS - 1 becomes these n changes, at most one a matrix; what was there is dropped. Their numbers are the
      * caller's until it is dropped or the device closed. Between batches; no context may hold a configuration that names an adapter
-     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. */
+     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, and
+     * to rows whose slots are told (ker_moe). */
     int (*adapter_put)(ker_dev *, int adapter, const ker_low *low, int n, char *err);
     void (*adapter_drop)(ker_dev *, int adapter);
 } ker_backend;

@@ -89,6 +89,9 @@ void gguf_put_tensor(gguf_writer *, const char *name, int type, int n_dims, cons
 /* The same by rows, a few MiB of them at a time: rows(user, first, n, dst) writes n of the tensor's ne[1] * ne[2] * ne[3]. */
 void gguf_put_rows(gguf_writer *, const char *name, int type, int n_dims, const int64_t *ne,
                    int (*rows)(void *user, int64_t first, int64_t n, void *dst, char *err), void *user);
+/* Errors name path. check: asked of the whole file before it gets its name, NULL: nothing is; what it refuses is gone again. */
 int gguf_write(gguf_writer *, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);
+int gguf_write_checked(gguf_writer *, const char *path, int (*check)(void *checker, const char *part, char *err), void *checker,
+                       void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);
 
 #endif

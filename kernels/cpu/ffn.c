@@ -636,7 +636,15 @@ int cpu_moe_run(ker_ctx *c, int layer, ker_moe *moe)
     f.of.width = moe->width;
     f.run = true;
     take_job j = { c, moe, 1u << mat_kind(f.gate) | 1u << mat_kind(f.up) };
-    f.low = c->open && moe->x == c->y && low_acts(c);      /* its own rows: their configurations are known */
+    bool told = moe->slot && !c->open;             /* else of its own rows the configurations are known */
+    if (told) {
+        char err[Q_ERRLEN];
+        c->b = (ker_batch){ .n = moe->n, .slot = moe->slot };
+        int rc = low_begin(c, err);
+        if (rc) return rc;
+        if (low_acts(c)) memcpy(c->y, moe->x, sizeof(float) * (size_t)(moe->n * n_embd));      /* where changes read rows */
+    }
+    f.low = (told || (c->open && moe->x == c->y)) && low_acts(c);
     if (f.low && carved && !low_room(c, n_pair * n_embd)) return Q_NOMEM;
     int rc = ctx_run(c, moe->n, take_task, &j);
     if (!rc) rc = ffn_passes(&f);

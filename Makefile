@@ -203,7 +203,7 @@ test-serve: all
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve pull
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve pull ondisk
 # Training folders by their trainers' own parsers, and three steps that train experts: needs python3-venv, the network, 12 GB (VENVS=DIR keeps them).
 .PHONY: test-trainers
 test-trainers: all

@@ -32,9 +32,9 @@ static int choose(const found *f, char *err)
     if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
     const char *weights = f->weights ? f->weights : bounded ? getenv("QUORUM_WEIGHTS_RAM") : NULL;
-    if (weights && strcmp(weights, "least") == 0) want.weights_gib = -1;
-    else if (weights) want.weights_gib = strtod(weights, &end);
-    if (weights && want.weights_gib >= 0 && (end == weights || *end || !(want.weights_gib > 0)))
+    bool least = weights && strcmp(weights, "least") == 0;
+    if (weights) want.weights_gib = least ? -1 : strtod(weights, &end);
+    if (weights && !least && (end == weights || *end || !(want.weights_gib > 0)))
         return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\""), weights);
     want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)

@@ -204,6 +204,18 @@ static int begin_adapter(running *r, char *err)
     return trn_begin(r->m, &s, &r->init, err);
 }
 
+/* The most that the run keeps: in a batch, or where it looks at what is held out. */
+static uint64_t expected_bytes(running *r, trn *t, uint64_t most)
+{
+    uint64_t held = trn_foresee(t, r->data.held, r->data.n_held);
+    most = held > most ? held : most;
+    for (int i = 0; i + r->set.batch <= r->data.n_train; i += r->set.batch) {
+        uint64_t batch = trn_foresee(t, r->data.train + i, r->set.batch);
+        most = batch > most ? batch : most;
+    }
+    return most;
+}
+
 /* Seconds and bytes that the run will take: by one step's worth of examples. */
 static int measure(running *r, char *err)
 {
@@ -223,9 +235,9 @@ static int measure(running *r, char *err)
     if (rc == Q_OK) {
         trn_usage u = trn_used(t);
         double rate = took > 0 ? (double)u.tokens / took : 0;
-        put_number(r->run, "expected_bytes", (double)u.bytes);
+        put_number(r->run, "expected_bytes", (double)expected_bytes(r, t, u.bytes));
         put_number(r->run, "expected_s", rate > 0 ? (double)tokens / r->data.n_train * r->set.batch * r->set.steps / rate : 0);
-        put_number(r->run, "params", (double)eng_adapter_info_of(r->init)->params);
+        put_number(r->run, "params", (double)u.params);
     }
     trn_free(t);
     return rc;
@@ -253,6 +265,7 @@ static int write_down(running *r, char *err)
         rc = q_write_file_atomic(path, r->lines.p, r->lines.len, err);
     if (rc == Q_OK)
         rc = save(r, "running", err);
+    r->written = rc == Q_OK;
     free(path);
     free(json);
     return rc;
@@ -329,9 +342,8 @@ static int again(running *r, const char *settings, char *err)
 }
 
 /* ---- training ---- */
-static bool on_step(void *user, const trn_progress *p)
+static void take_step(running *r, const trn_progress *p)
 {
-    running *r = user;
     tch_state *s = &r->state;
     s->step = p->step;
     s->steps = p->steps;
@@ -340,12 +352,19 @@ static bool on_step(void *user, const trn_progress *p)
     s->tokens_s = p->tokens_s;
     s->left_s = p->left_s;
     s->bytes = p->bytes > s->bytes ? p->bytes : s->bytes;
-    if (!isnan(p->heldout)) {
+    s->first_heldout = p->first_heldout;
+    if (!isnan(p->heldout))
         s->heldout = p->heldout;
-        s->first_heldout = isnan(s->first_heldout) ? p->heldout : s->first_heldout;
-    }
     tch_state_point(s, p->loss);
     tell(r);
+}
+
+static void on_past(void *user, const trn_progress *p) { take_step(user, p); }
+
+static bool on_step(void *user, const trn_progress *p)
+{
+    running *r = user;
+    take_step(r, p);
     return !stopped(r) && (!r->job->go || r->job->go(r->job->user));
 }
 
@@ -372,7 +391,7 @@ static int train(running *r, char *err)
 {
     char *folder = shelf_of(r->name, "run/train"), *note = note_of(r), *file = tch_adapter_path(r->name), *slash = strrchr(file, '/');
     trn_options o = run_options(r);
-    trn_run_terms t = { .example = r->data.train, .n = r->data.n_train, .heldout = r->data.held, .n_heldout = r->data.n_held, .folder = folder, .progress = on_step, .user = r,
+    trn_run_terms t = { .example = r->data.train, .n = r->data.n_train, .heldout = r->data.held, .n_heldout = r->data.n_held, .folder = folder, .progress = on_step, .past = on_past, .user = r,
                         .stop = r->job->stop };
     r->state.steps = r->set.steps;
     phase(r, TCH_TRAINING);
@@ -476,6 +495,7 @@ static int all_of(running *r, char *err)
         cJSON_Delete(r->run);
         r->run = NULL;
     }
+    r->written = r->run != NULL;
     rc = r->run ? again(r, settings, err) : Q_OK;
     if (rc == Q_OK)
         rc = general_of(r, err);
@@ -509,7 +529,7 @@ int tch_run(const tch_job *job, char **adapter, char *err)
     if (rc == Q_OK)
         *adapter = tch_adapter_path(job->name);
     if (rc == Q_CANCEL)
-        q_fail(err, rc, _("stopped: /teach run %s goes on from here"), job->name);
+        q_fail(err, rc, r.written ? _("stopped: /teach run %s goes on from here") : _("stopped before it began to train, so nothing of it is kept: /teach run %s with its settings begins anew"), job->name);
     if (rc < 0)
         snprintf(r.state.problem, sizeof r.state.problem, "%s", err);
     phase(&r, rc == Q_OK ? TCH_DONE : rc == Q_CANCEL ? TCH_STOPPED : TCH_FAILED);

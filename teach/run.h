@@ -18,6 +18,7 @@ typedef struct running {
     uint8_t *chosen;                     /* [n_layer][n_expert]; NULL in dense models */
     eng_adapter *init, *adapter;
     cJSON *run;                          /* run.json */
+    bool written;                        /* run.json is there, so the run can be gone on with */
 } running;
 trn_options run_options(const running *);
 void plan_say(const running *, q_buf *out);              /* plan.c */

@@ -80,6 +80,7 @@ typedef struct pass {
 int pass_open(pass *, frozen *, const ker_config *, int lowest, char *err);
 void pass_close(pass *);
 /* Room for so many rows of texts of at most `longest`, within `most` bytes of activations: Q_NOMEM says what to make shorter. */
+uint64_t pass_need(pass *, int64_t rows, int64_t longest, int texts, uint64_t most);     /* bytes that pass_room would take; `most` decides how many inputs are kept */
 int pass_room(pass *, int64_t rows, int64_t longest, int texts, uint64_t most, char *err);
 /* Begins a batch: texts of n[i] tokens. */
 void pass_begin(pass *, const int32_t *const *token, const int *n, int n_text);

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 static char *model, *other;
-typedef struct heard { int steps, stop_at; char *plan, *report, *plan_json, *report_json; tch_state last; unsigned phases; atomic_bool stop; } heard;
+typedef struct heard { int steps, stop_at, first_step; bool stop_early;  char *plan, *report, *plan_json, *report_json; tch_state last; unsigned phases; atomic_bool stop; } heard;
 
 static void told(void *user, const tch_state *s)
 {
@@ -17,6 +17,10 @@ static void told(void *user, const tch_state *s)
     h->last = *s;
     h->phases |= 1u << s->phase;
     h->steps = s->step;
+    if (s->phase == TCH_TRAINING && s->step && !h->first_step)
+        h->first_step = s->step;
+    if (h->stop_early && s->phase == TCH_ROUTING)
+        atomic_store(&h->stop, true);
     if (h->stop_at && s->step >= h->stop_at)
         atomic_store(&h->stop, true);
 }
@@ -94,6 +98,11 @@ static void a_style_is_learnt_and_proved(void)
     CHECK_INT(number(h.report_json, "heldout", "blocks"), 4);
     CHECK(number(h.report_json, "routing", "overlap") > 0 && number(h.report_json, "routing", "overlap") <= 1);
     CHECK(h.last.n_curve == 30 && h.last.curve[0] > h.last.curve[29]);
+    CHECK_MSG(fabs(h.last.first_heldout - before) < .05 * before && h.last.heldout < .85 * h.last.first_heldout, "%g, the report: %g", h.last.first_heldout, before);
+    /* what the plan foretells is what it takes */
+    double bytes = number(h.report_json, NULL, "bytes"), expected = number(h.plan_json, NULL, "expected_bytes");
+    CHECK_MSG(expected > .8 * bytes && expected < 1.25 * bytes, "%g foretold, %g taken", expected, bytes);
+    CHECK_MSG(h.plan && strstr(h.plan, "numbers to learn") < strstr(h.plan, "layer 0:"), "%s", h.plan);
     /* what is written says where it comes from, and fits the model */
     eng_model *m = help_model("qwen3moe");
     eng_adapter *a = NULL;
@@ -158,12 +167,27 @@ static void a_stopped_run_goes_on_to_the_same_bytes(void)
     put_set("style", 3, "what came later is of the next run");
     CHECK_MSG(run("style", "", model, &h) == Q_OK, "%s", err);
     CHECK(h.plan == NULL);               /* it was shown when it began */
+    CHECK_MSG(h.first_step == 1 && h.last.n_curve == 30 && h.last.first_heldout > h.last.heldout, "%d: the curve has %d points", h.first_step, h.last.n_curve);
     q_buf again = bytes_of(path);
     CHECK_MSG(whole.len == again.len && memcmp(whole.p, again.p, whole.len) == 0, "%zu and %zu bytes", whole.len, again.len);
     q_buf_free(&whole);
     q_buf_free(&again);
     drop(&h);
     free(path);
+}
+
+/* Nothing is written down before the plan stands, so nothing can be gone on with. */
+static void stopped_before_training_it_says_so(void)
+{
+    heard h = { .stop_early = true };
+    put_set("early", 12, "something early");
+    CHECK_INT(run("early", "steps=3 rank=2", model, &h), Q_CANCEL);
+    CHECK_MSG(strstr(err, "nothing of it is kept") && !strstr(err, "goes on from here"), "%s", err);
+    char *run_file = q_strdup(file("data/quorum/teach/early/run/run.json"));
+    CHECK(access(run_file, F_OK) != 0);
+    free(run_file);
+    drop(&h);
+    OK(tch_drop("early", err));
 }
 
 static void what_is_wrong_is_one_sentence(void)
@@ -250,6 +274,7 @@ int main(void)
     RUN(a_style_is_learnt_and_proved);
     RUN(without_effect_it_says_so);
     RUN(a_stopped_run_goes_on_to_the_same_bytes);
+    RUN(stopped_before_training_it_says_so);
     RUN(what_is_wrong_is_one_sentence);
     RUN(a_disk_that_is_full_costs_nothing);
     unlink(model);

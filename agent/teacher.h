@@ -27,7 +27,7 @@ typedef struct teacher {
 void teacher_open(teacher *);
 void teacher_quit(struct agt *);         /* the program ends: it stops, */
 void teacher_close(struct agt *);        /* and is waited for */
-void teacher_run(struct agt *, const char *name, const char *settings);      /* any thread; what is wrong is noted */
+bool teacher_run(struct agt *, const char *name, const char *settings);      /* any thread; false: it did not begin, which is noted */
 void teacher_stop(struct agt *);         /* likewise */
 void teacher_loaded(struct agt *);       /* engine's thread: a model was loaded: a run of it that was cut off goes on */
 bool teacher_state(struct agt *, tch_state *out);            /* false: nothing was taught here yet */

@@ -170,13 +170,13 @@ static void paged(void *user, const char *title, const char *text, const char *j
     fflush(stdout);
 }
 
-/* The signal and `quorum teach stop` are seen between steps and, by a thread of its own, within one. */
+/* The signal is seen between steps and, by a thread of its own, within one. */
 typedef struct watching { showing *w; atomic_bool end; } watching;
 static void *watch(void *user)
 {
     watching *x = user;
     while (!atomic_load(&x->end)) {
-        if (!cli_go(NULL) || tch_stop_wanted()) atomic_store(&x->w->stop, true);
+        if (!cli_go(NULL)) atomic_store(&x->w->stop, true);
         usleep(100000);
     }
     return NULL;

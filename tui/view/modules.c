@@ -24,7 +24,7 @@ static void caption(tui_app *app, tui_box b)
     const agt_modules *l = &app->seen.modules;
     int on = 0;
     for (int i = 0; i < l->n; i++) on += l->v[i].on;
-    char *cap = l->n < 0 ? q_strdup(_("Modules")) : q_printf(_("Modules  %d on, %d of %d tok"), on, l->tokens, l->budget);
+    char *cap = l->n < 0 ? q_strdup(_("Modules")) : q_printf(_("Modules  %d of %d on, %d of %d tok"), on, l->n, l->tokens, l->budget);
     view_caption(app, b, cap, "Ctrl-X m", app->go.focus == &view_modules);
     free(cap);
 }

@@ -25,6 +25,7 @@ int shelf_write(const char *path, const char *kind, cJSON * /* deleted */, char 
 double shelf_number(const cJSON *, const char *name, double otherwise);
 const char *shelf_text(const cJSON *, const char *name); /* "" where there is none */
 int shelf_lock(const char *name, int *fd, char *err);    /* name: what is at work under it. Q_RANGE: another run is at work */
+int shelf_lock_sets(int *fd, char *err);                 /* for changing one: two windows add one after the other. Q_RANGE: it took longer than is waited */
 void shelf_unlock(int fd);
 bool shelf_locked(void);
 char *shelf_holder(void);                                /* the name that it was taken with ("": not known), malloc'ed; NULL: nobody holds it */

@@ -138,7 +138,9 @@ static int listed(const eng_model *m, const char *list, uint8_t *chosen, char *e
     const eng_info *i = eng_model_info(m);
     for (const char *p = list; *p;) {
         char *end;
-        long layer = strtol(p, &end, 10), expert = strtol(end + 1, &end, 10);
+        long layer = strtol(p, &end, 10), expert = end > p && *end == ':' ? strtol(end + 1, &end, 10) : -1;
+        if (layer < 0 || expert < 0 || (*end && *end != ','))            /* of a file that was damaged: what is typed is looked at before */
+            return q_fail(err, Q_FORMAT, _("\"%.40s\" is no list of experts: LAYER:EXPERT,…"), list);
         if (layer >= i->n_layer || !eng_layer_is_moe(m, (int)layer) || expert >= i->n_expert)
             return q_fail(err, Q_RANGE, _("there is no expert %ld:%ld in this model: routed layers are %d to %d, experts 0 to %d"), layer, expert, i->first_moe_layer,
                           i->first_moe_layer + i->n_moe_layer - 1, i->n_expert - 1);

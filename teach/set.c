@@ -3,10 +3,14 @@
 #include "rag/rag.h"
 #include "teach/parts.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <dirent.h>
 #include <unistd.h>
 
 static const char KIND[] = "quorum.teach.set";
@@ -114,15 +118,37 @@ static int take_file(taking *t, const char *path, char *err)
     return rc;
 }
 
+static const char WORK[] = ".work-";
+
+/* What was said lies in these folders while it is read: those of processes that a kill ended are erased. */
+static void sweep(void)
+{
+    char *folder = shelf_of(NULL, NULL);
+    DIR *d = folder ? opendir(folder) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        long pid = strncmp(e->d_name, WORK, sizeof WORK - 1) == 0 ? strtol(e->d_name + sizeof WORK - 1, NULL, 10) : 0;
+        if (pid < 1 || pid > INT_MAX || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        char *path = q_printf("%s/%s", folder, e->d_name);
+        shelf_erase(path);
+        free(path);
+    }
+    if (d)
+        closedir(d);
+    free(folder);
+}
+
 /* What a memory releases (all: whatever it holds), in this form, taken line by line. Q_NOTFOUND: nothing. */
 static int take_memory(taking *t, mem_store *s, enum adv_form form, bool all, char *err)
 {
-    char *name = q_printf(".work-%ld", (long)getpid()), *dir = shelf_of(NULL, name), *file = dir ? q_printf("%s/train.jsonl", dir) : NULL;
+    static atomic_uint made;             /* a list and a run may read at once */
+    char *name = q_printf("%s%ld-%u", WORK, (long)getpid(), atomic_fetch_add(&made, 1)), *dir = shelf_of(NULL, name), *file = dir ? q_printf("%s/train.jsonl", dir) : NULL;
     adv_export x = { .to = form, .dir = dir, .all = all, .only_good = !all, .go = t->go, .user = t->user };
     adv_exported out = { 0 };
     int rc = dir ? shelf_make(NULL, false, err) : q_no_home(err);
     if (rc == Q_OK) {
-        shelf_erase(dir);                /* what a killed one left */
+        sweep();
+        shelf_erase(dir);                /* of one that had our number */
         rc = adv_export_memory(s, &x, &out, err);
     }
     adv_exported_free(&out);
@@ -249,7 +275,7 @@ static int take_any(taking *t, const char *path, char *err)
     enum adv_form form;
     char why[Q_ERRLEN];
     struct stat st;
-    if (stat(path, &st) != 0 || S_ISDIR(st.st_mode))
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))        /* a pipe would be waited for */
         return q_fail(err, Q_NOTFOUND, _("%s is no file: /teach add takes one file of examples at a time"), path);
     int rc = adv_form_of(path, &form, why) == Q_OK ? take_file(t, path, err) : take_archive(t, path, err);
     if (rc == Q_OK && !t->out->examples && !t->out->pairs && !t->out->same)
@@ -284,8 +310,10 @@ int tch_add(const char *what, const char *name, bool (*go)(void *user), void *us
     taking t = { .out = out, .there = &there, .lines = &lines, .go = go, .user = user };
     *out = (tch_added){ 0 };
     name = name ? name : TCH_OWN;
-    int rc = shelf_name(name, err);
+    int rc = shelf_name(name, err), lock = -1;
     cJSON *set = NULL;
+    if (rc == Q_OK)
+        rc = shelf_lock_sets(&lock, err);
     if (rc == Q_OK && set_there(name) && !(set = read_set(name, err)))
         rc = Q_FORMAT;
     if (rc == Q_OK)
@@ -304,6 +332,7 @@ int tch_add(const char *what, const char *name, bool (*go)(void *user), void *us
     for (int k = 0; k < ADV_LOSSES; k++)
         if ((t.lost >> k) & 1)
             q_buf_printf(&lost, "%s\n", adv_loss_words((enum adv_loss)k));
+    shelf_unlock(lock);
     out->lost = q_buf_take(&lost);
     q_buf_free(&lines);
     free(there.slot);

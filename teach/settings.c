@@ -155,9 +155,9 @@ static int set_one(tch_settings *s, const char *name, const char *value, char *e
 int settings_from_json(tch_settings *s, const char *json, char *err)
 {
     cJSON *j = cJSON_Parse(json), *one;
-    int rc = j ? Q_OK : q_fail(err, Q_FORMAT, _("the settings of the run cannot be read: /teach undo forgets it"));
+    int rc = cJSON_IsObject(j) ? Q_OK : q_fail(err, Q_FORMAT, _("the settings of the run cannot be read: /teach undo forgets it"));
     tch_settings_begin(s);
-    for (one = j ? j->child : NULL; one && rc == Q_OK; one = one->next) {
+    for (one = rc == Q_OK ? j->child : NULL; one && rc == Q_OK; one = one->next) {
         char number[64];
         snprintf(number, sizeof number, "%.17g", cJSON_IsNumber(one) ? one->valuedouble : 0);
         const char *value = cJSON_IsString(one) ? one->valuestring : cJSON_IsBool(one) ? (cJSON_IsTrue(one) ? "on" : "off") : number;

@@ -73,7 +73,14 @@ static void erase(const char *folder, int deep)
     rmdir(folder);
 }
 
-void shelf_erase(const char *folder) { erase(folder, DEEP); }
+void shelf_erase(const char *folder)
+{
+    struct stat st;
+    if (lstat(folder, &st) == 0 && S_ISLNK(st.st_mode))
+        unlink(folder);                  /* a link that somebody laid: what it leads to is not ours */
+    else
+        erase(folder, DEEP);
+}
 
 static bool fits(const cJSON *v, enum shelf_kind k)
 {
@@ -144,27 +151,39 @@ const char *shelf_text(const cJSON *j, const char *name)
     return cJSON_IsString(v) ? v->valuestring : "";
 }
 
-/* ---- the lock: of the system, on an open file: gone with the process, however it ends. The file says what is at work under it ---- */
-static int lock_file(int how)
+/* ---- locks: of the system, on an open file: gone with the process, however it ends. A run's says what is at work under it ---- */
+static int lock_file(const char *name, int how)
 {
-    char *path = shelf_of(NULL, ".lock");
+    char *path = shelf_of(NULL, name);
     int fd = path ? open(path, how | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     free(path);
     return fd;
 }
 
-int shelf_lock(const char *name, int *fd, char *err)
+/* Waits for it so long, then says that it is taken. */
+static int take(const char *file, int ms, const char *busy, int *fd, char *err)
 {
     int rc = shelf_make(NULL, false, err);
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     *fd = -1;
-    if (rc == Q_OK && (*fd = lock_file(O_RDWR | O_CREAT)) < 0)
+    if (rc == Q_OK && (*fd = lock_file(file, O_RDWR | O_CREAT)) < 0)
         rc = q_fail(err, Q_IO, _("the lock of teaching cannot be opened: %s"), strerror(errno));
-    if (rc == Q_OK && fcntl(*fd, F_OFD_SETLK, &whole) != 0) {
-        rc = q_fail(err, Q_RANGE, _("another run is being taught, here or in another window: /teach stop ends it, and it can be gone on with"));
+    for (int waited = 0; rc == Q_OK && fcntl(*fd, F_OFD_SETLK, &whole) != 0; waited += 20) {
+        if (waited >= ms) rc = q_fail(err, Q_RANGE, "%s", busy);
+        else usleep(20000);
+    }
+    if (rc < 0 && *fd >= 0) {
         close(*fd);
         *fd = -1;
     }
+    return rc;
+}
+
+int shelf_lock_sets(int *fd, char *err) { return take(".sets", 3000, _("examples are being added in another window: try again when it is done"), fd, err); }
+
+int shelf_lock(const char *name, int *fd, char *err)
+{
+    int rc = take(".lock", 0, _("another run is being taught, here or in another window: /teach stop ends it, and it can be gone on with"), fd, err);
     if (rc < 0)
         return rc;
     size_t n = strlen(name);
@@ -192,7 +211,7 @@ static bool held(int fd)
 
 bool shelf_locked(void)
 {
-    int fd = lock_file(O_RDWR);
+    int fd = lock_file(".lock", O_RDWR);
     bool is = held(fd);
     shelf_unlock(fd);
     return is;
@@ -201,7 +220,7 @@ bool shelf_locked(void)
 char *shelf_holder(void)
 {
     char name[TCH_NAME + 1];
-    int fd = lock_file(O_RDWR);
+    int fd = lock_file(".lock", O_RDWR);
     bool is = held(fd);
     ssize_t n = is ? pread(fd, name, TCH_NAME, 0) : 0;
     name[n > 0 ? n : 0] = 0;

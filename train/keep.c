@@ -12,15 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { VERSION = 1, STAY = 2 };
+enum { VERSION = 1, STAY = 2, MOST_STEPS = 1 << 24 /* that are read of a file: more than a run can be told */ };
 typedef struct head { char kind[4]; uint32_t version; uint64_t terms; int64_t step, updates, n_param; double first; } head;
 
-/* The step that a file's name says; -1: it is none of ours. */
+static void name_of(int64_t step, char out[64]) { snprintf(out, 64, "checkpoint-%08" PRId64 ".qtr", step); }
+
+/* The step that a file's name says; -1: it is none of ours, though it may be much like one. */
 static int64_t step_of(const char *name)
 {
     int64_t step;
-    int end = 0;
-    return sscanf(name, "checkpoint-%" SCNd64 ".qtr%n", &step, &end) == 1 && end && !name[end] && step >= 0 ? step : -1;
+    char own[64];
+    if (sscanf(name, "checkpoint-%18" SCNd64, &step) != 1 || step < 0) return -1;
+    name_of(step, own);
+    return strcmp(name, own) == 0 ? step : -1;
 }
 
 static int by_step(const void *a, const void *b)
@@ -59,7 +63,12 @@ static void sweep(const char *folder)
     if (d) closedir(d);
 }
 
-static char *path_of(const char *folder, int64_t step) { return q_printf("%s/checkpoint-%08" PRId64 ".qtr", folder, step); }
+static char *path_of(const char *folder, int64_t step)
+{
+    char name[64];
+    name_of(step, name);
+    return q_printf("%s/%s", folder, name);
+}
 
 void keep_row_add(kept *k, keep_row r)
 {
@@ -77,7 +86,8 @@ static int read_one(const char *path, lows *l, kept *k, char *err)
     head h;
     uint64_t sum;
     size_t numbers = sizeof(float) * 3 * (size_t)l->n_param;
-    int rc = q_read_file(path, &b, SIZE_MAX, err);
+    int rc = q_read_file(path, &b, sizeof h + sizeof(keep_row) * MOST_STEPS + numbers + sizeof sum, err);
+    if (rc == Q_RANGE) rc = Q_FORMAT;              /* longer than one of these numbers can be */
     if (!rc && b.len < sizeof h + sizeof sum) rc = Q_FORMAT;
     if (!rc) {
         memcpy(&h, b.p, sizeof h);

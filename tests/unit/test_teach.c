@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static eng_model *m;
 
@@ -78,6 +79,40 @@ static void what_is_no_set_is_refused(void)
     q_buf_free(&lines);
 }
 
+static void windows_add_one_after_the_other(void)
+{
+    enum { WINDOWS = 6 };
+    pid_t child[WINDOWS];
+    for (int i = 0; i < WINDOWS; i++) {
+        char *path = q_printf("%s/window%d.jsonl", dir, i), *text = q_printf("{\"messages\":[{\"role\":\"user\",\"content\":\"Window %d?\"},{\"role\":\"assistant\",\"content\":\"Open.\"}]}\n", i);
+        OK(q_write_file_atomic(path, text, strlen(text), err));
+        if ((child[i] = fork()) == 0) {
+            tch_added a;
+            _exit(tch_add(path, "windows", NULL, NULL, &a, err) == Q_OK ? 0 : 1);
+        }
+        free(path);
+        free(text);
+    }
+    for (int i = 0; i < WINDOWS; i++) {
+        int status = -1;
+        CHECK(waitpid(child[i], &status, 0) == child[i] && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    tch_set *v;
+    int n, lock;
+    OK(tch_list(NULL, NULL, &v, &n, err));
+    tch_set *all = find(v, n, "windows");
+    CHECK_MSG(all && all->examples == WINDOWS && all->n == WINDOWS, "%d of %d", all ? (int)all->examples : -1, WINDOWS);
+    tch_sets_free(v, n);
+    OK(tch_drop("windows", err));
+    OK(shelf_lock_sets(&lock, err));
+    tch_added a;
+    CHECK(tch_add(file("some.jsonl"), "windows", NULL, NULL, &a, err) == Q_RANGE && strstr(err, "another window"));
+    shelf_unlock(lock);
+    /* a pipe is not waited for */
+    CHECK(mkfifo(file("pipe.jsonl"), 0600) == 0 && tch_add(file("pipe.jsonl"), "windows", NULL, NULL, &a, err) == Q_NOTFOUND && strstr(err, "no file"));
+    unlink(file("pipe.jsonl"));
+}
+
 static void the_list_says_what_there_is(void)
 {
     tch_set *v;
@@ -142,6 +177,21 @@ static void only_what_was_released_and_marked_is_read(void)
     CHECK(chats && chats->released == 0 && chats->unreleased == 1);
     tch_sets_free(v, n);
     q_buf_free(&lines);
+    /* nor of what a kill left; another window's that is at work stays */
+    pid_t gone = fork();
+    if (gone == 0)
+        _exit(0);
+    waitpid(gone, NULL, 0);
+    char *dead = q_printf("%s/data/quorum/teach/.work-%ld-0", dir, (long)gone), *alive = q_printf("%s/data/quorum/teach/.work-%ld-0", dir, (long)getppid());
+    char *said = q_printf("%s/train.jsonl", dead);
+    CHECK(mkdir(dead, 0700) == 0 && mkdir(alive, 0700) == 0 && q_write_file_atomic(said, "secret", 6, err) == Q_OK);
+    OK(tch_list(s, NULL, &v, &n, err));
+    tch_sets_free(v, n);
+    CHECK(access(dead, F_OK) != 0 && access(alive, F_OK) == 0);
+    rmdir(alive);
+    free(dead);
+    free(alive);
+    free(said);
     char *left = q_printf("ls -a '%s/data/quorum/teach' | grep -c work", dir);
     CHECK(system(left) != 0);                                /* no copy of what was said stays */
     free(left);
@@ -318,6 +368,7 @@ int main(void)
         return 1;
     RUN(files_become_examples);
     RUN(what_is_no_set_is_refused);
+    RUN(windows_add_one_after_the_other);
     RUN(the_list_says_what_there_is);
     RUN(only_what_was_released_and_marked_is_read);
     RUN(answers_alone_are_targets);

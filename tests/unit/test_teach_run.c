@@ -429,6 +429,49 @@ static void what_is_wrong_is_one_sentence(void)
     CHECK(tch_report("nowhere", &text, &json, err) == Q_NOTFOUND);
 }
 
+/* run.json as somebody's hand or a failing disk leaves it: one sentence, and what was learnt lies there still. */
+static void a_damaged_run_is_left_alone(void)
+{
+    static const struct { const char *key, *value, *says; } rows[] = {
+        { "settings", "[0]", "cannot be read" }, { "settings", "[5]", "cannot be read" }, { "settings", "7", "cannot be read" }, { "settings", "{", "cannot be read" },
+        { "chosen", "0:-100000", "no list of experts" }, { "chosen", "-2000:3", "no list of experts" }, { "chosen", "0", "no list of experts" }, { "chosen", "0:1x", "no list of experts" },
+        { "chosen", "4294967296:1", "no expert" }, { "kind", "other", "another version" }, { NULL, NULL, "damaged" } };
+    heard h = { .stop_at = 2 };
+    put_set("torn", 6, "and so on");
+    CHECK_INT(run("torn", "steps=4 rank=2 experts=all", model, &h), Q_CANCEL);
+    drop(&h);
+    char *path = q_strdup(file("data/quorum/teach/torn/run/run.json")), *which;
+    q_buf whole = bytes_of(path);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cJSON *j = cJSON_ParseWithLength(whole.p, whole.len);
+        if (rows[i].key)
+            cJSON_ReplaceItemInObjectCaseSensitive(j, rows[i].key, cJSON_CreateString(rows[i].value));
+        char *text = rows[i].key ? cJSON_Print(j) : strdup("{\"kind\":");
+        OK(q_write_file_atomic(path, text, strlen(text), err));
+        int rc = run("torn", "", model, &h);
+        CHECK_MSG(rc < 0 && strstr(err, rows[i].says) && !strchr(err, '\n'), "%s %s: %d %s", rows[i].key, rows[i].value, rc, err);
+        q_buf now = bytes_of(path);
+        CHECK_MSG(now.len == strlen(text) && access(file("data/quorum/teach/torn/run/train"), F_OK) == 0, "row %zu: the run is gone", i);
+        q_buf_free(&now);
+        free(text);
+        cJSON_Delete(j);
+        drop(&h);
+    }
+    OK(q_write_file_atomic(path, whole.p, whole.len, err));
+    CHECK_MSG(run("torn", "", model, &h) == Q_OK, "%s", err);
+    drop(&h);
+    /* a link in the place of the run's folder goes; what it leads to is not the run's */
+    char *mv = q_printf("cd '%s' && mkdir elsewhere && echo mine > elsewhere/mine && rm -r data/quorum/teach/torn/run && ln -s ../../../../elsewhere data/quorum/teach/torn/run", dir);
+    CHECK(system(mv) == 0);
+    OK(tch_undo("torn", &which, err));
+    CHECK(access(file("elsewhere/mine"), F_OK) == 0 && access(file("data/quorum/teach/torn/run"), F_OK) != 0);
+    OK(tch_drop("torn", err));
+    q_buf_free(&whole);
+    free(which);
+    free(mv);
+    free(path);
+}
+
 static void a_disk_that_is_full_costs_nothing(void)
 {
     heard h = { .steps = 0 };
@@ -479,6 +522,7 @@ int main(void)
     RUN(without_effect_it_says_so);
     RUN(a_stopped_run_goes_on_to_the_same_bytes);
     RUN(what_is_wrong_is_one_sentence);
+    RUN(a_damaged_run_is_left_alone);
     RUN(a_disk_that_is_full_costs_nothing);
     RUN(without_proof);
     RUN(it_stops_in_every_phase);

@@ -294,6 +294,16 @@ static void damaged(void)
     q_buf want, got;
     char *folder = folder_of("damaged"), *name[2] = { q_printf("%s/checkpoint-%08d.qtr", folder, STEPS), q_printf("%s/checkpoint-%08d.qtr", folder, STEPS - 1) };
     CHECK_INT(run_in(folder, &o, example, EXAMPLES, 1, &want), 0);
+    static const char *const like[] = { "checkpoint-1.qtr", "checkpoint-99999999999999999999.qtr", "checkpoint--0000001.qtr", "checkpoint-00000099.qtr2" };        /* names that are none of ours */
+    for (size_t i = 0; i < sizeof like / sizeof *like; i++) {
+        char *path = q_printf("%s/%s", folder, like[i]);
+        FILE *f = fopen(path, "w");
+        CHECK(f && fclose(f) == 0);
+        free(path);
+    }
+    CHECK_MSG(run_in(folder, &o, example, EXAMPLES, 1, &got) == 0, "%s", err);
+    CHECK(same(&want, &got));
+    q_buf_free(&got);
     for (int i = 0; i < 2; i++) {
         struct stat st;
         FILE *f = fopen(name[i], "r+b");

@@ -4,8 +4,10 @@
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "provider/provider.h"
+#include "teach/teach.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,6 +46,35 @@ static cJSON *as_data(const prov_adapter *v)
     return one;
 }
 
+static int is_adapter(const struct dirent *d)
+{
+    const char *dot = strrchr(d->d_name, '.');
+    return dot && strcmp(dot, ".gguf") == 0 && tch_is_name(d->d_name);
+}
+
+/* Those of the data folder, which /teach makes, that are not loaded. */
+static void at_hand(const prov_adapter *loaded, int n, q_buf *out, cJSON *names)
+{
+    char *folder = q_user_path(Q_DIR_DATA, "adapters");
+    struct dirent **d = NULL;
+    int found = folder ? scandir(folder, &d, is_adapter, alphasort) : 0, said = 0;
+    for (int i = 0; i < found; i++) {
+        bool here = false;
+        d[i]->d_name[strlen(d[i]->d_name) - strlen(".gguf")] = 0;
+        for (int k = 0; k < n; k++)
+            here |= strcmp(loaded[k].name, d[i]->d_name) == 0;
+        if (!here) {
+            q_buf_say(out, said++ ? ", %s" : _("at hand, for /lora load NAME: %s"), d[i]->d_name);
+            cJSON_AddItemToArray(names, cJSON_CreateString(d[i]->d_name));
+        }
+        free(d[i]);
+    }
+    if (said)
+        q_buf_putc(out, '\n');
+    free(d);
+    free(folder);
+}
+
 static void list(agt *a)
 {
     prov_adapter *v;
@@ -54,8 +85,10 @@ static void list(agt *a)
     for (int i = 0; i < n; i++) {
         char size[32];
         cJSON_AddItemToArray(all, as_data(&v[i]));
-        q_buf_say(&out, _("%-16s rank %d to %d, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, v[i].rank_min, v[i].rank_max, v[i].matrices,
-                  v[i].first_layer, v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
+        char *rank = v[i].rank_min == v[i].rank_max ? q_printf("%d", v[i].rank_min) : q_printf(_("%d to %d"), v[i].rank_min, v[i].rank_max);
+        q_buf_say(&out, _("%-16s rank %s, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, rank, v[i].matrices, v[i].first_layer,
+                  v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
+        free(rank);
         q_buf_say(&out, "                 %s\n", v[i].path);
         if (*v[i].doubt) q_buf_say(&out, "                 %s\n", v[i].doubt);
     }
@@ -68,6 +101,7 @@ static void list(agt *a)
         q_buf_say(&out, _("lora.scale %s: %.2f million parameters and %s more for each token\n"), value, (double)cost.params / 1e6, q_bytes_words(cost.bytes, size));
     } else
         q_buf_say(&out, "%s\n", _("no adapter is loaded: /lora load FILE takes a GGUF adapter or a PEFT folder"));
+    at_hand(v, n, &out, cJSON_AddArrayToObject(data, "at_hand"));
     note_page(&a->events, "/lora", q_buf_take(&out), cJSON_PrintUnformatted(data));
     cJSON_Delete(data);
     prov_adapters_free(v, n);
@@ -83,6 +117,15 @@ char *adapters_file(const char *what, const char *folder, double *scale)
         *eq = 0;
     *scale = scaled ? x : 1;
     free(home);
+    if (access(path, F_OK) != 0) {       /* the name of one that was taught here */
+        char *name = q_strndup(what, scaled ? (size_t)(strrchr(what, '=') - what) : strlen(what)), *taught = tch_is_name(name) ? tch_adapter_path(name) : NULL;
+        if (taught && access(taught, F_OK) == 0) {
+            free(path);
+            path = q_strdup(taught);
+        }
+        free(taught);
+        free(name);
+    }
     return path;
 }
 

@@ -99,6 +99,13 @@ static uint64_t need_of(pass *p, int64_t rows, int64_t longest, int texts, uint6
     return need + input * (uint64_t)kept(layers, *stride);
 }
 
+uint64_t pass_need(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most)
+{
+    room all[64];
+    int n, stride;
+    return need_of(p, rows, longest, texts, most, all, &n, &stride);
+}
+
 /* Whether there is room hangs on this pass alone, not on those before it: what goes through together is the same in a run that was gone on with. */
 int pass_room(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, char *err)
 {

@@ -171,9 +171,18 @@ static bool told(const run *r)
 {
     const keep_row *w = &r->k.row[r->k.step - 1];
     int64_t here = r->k.step - r->begun;
-    trn_progress p = { (int)r->k.step, r->steps, w->loss, w->heldout, w->lr, r->seconds > 0 ? (double)r->tokens / r->seconds : 0,
+    trn_progress p = { (int)r->k.step, r->steps, w->loss, w->heldout, r->k.first, w->lr, r->seconds > 0 ? (double)r->tokens / r->seconds : 0,
                        here > 0 ? r->seconds / (double)here * (double)(r->steps - r->k.step) : 0, r->t->used.bytes };
     return !r->terms->progress || r->terms->progress(r->terms->user, &p);
+}
+
+/* The steps of a run that is gone on with. */
+static void tell_past(const run *r)
+{
+    for (int64_t i = 0; i < r->k.step && r->terms->past; i++) {
+        const keep_row *w = &r->k.row[i];
+        r->terms->past(r->terms->user, &(trn_progress){ (int)i + 1, r->steps, w->loss, w->heldout, r->k.first, w->lr, 0, -1, r->t->used.bytes });
+    }
 }
 
 static uint64_t tokens_of(const trn_example *e, int n)
@@ -243,6 +252,7 @@ static int begin(run *r, const eng_config *c, const eng_adapter *init, char *err
     if (rc == Q_NOTFOUND) rc = heldout(r, &r->k.first, err);
     else if (!rc) r->saved = r->k.step;
     r->begun = r->k.step;
+    if (!rc) tell_past(r);
     if (!rc) rc = look(r, err);
     return rc || !terms->folder ? rc : keep_curve(terms->folder, &r->k, true, err);
 }

@@ -222,6 +222,18 @@ static int room_for(trn *t, const group *g, char *err)
     return rc;
 }
 
+uint64_t trn_foresee(trn *t, const trn_example *e, int n)
+{
+    uint64_t fixed = lows_bytes(t->low), most = 0;
+    for (int at = 0; at < n; ) {
+        group g = group_of(e + at, n - at, PASS_ROWS);
+        uint64_t need = pass_need(&t->p, g.rows, g.longest, g.n_text, t->o.memory > fixed ? t->o.memory - fixed : 0);
+        most = need > most ? need : most;
+        at += g.n;
+    }
+    return fixed + most + t->f.bytes;
+}
+
 static int ended(trn *t, int rc, char *err)
 {
     if (rc == Q_CANCEL) {
@@ -292,4 +304,9 @@ int trn_gradients(const trn *t, struct eng_adapter **out, char *err) { return lo
 
 void trn_stop(trn *t) { atomic_store(&t->stop.own, true); }
 
-trn_usage trn_used(const trn *t) { return t->used; }
+trn_usage trn_used(const trn *t)
+{
+    trn_usage u = t->used;
+    u.params = t->low->n_param;
+    return u;
+}

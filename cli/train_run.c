@@ -186,6 +186,7 @@ static void finished(const args *a, trn_usage u, const eng_adapter *made)
 static int free_to_write(const args *a, const char *path, char *err)
 {
     int rc = path ? q_no_folder(path, a->out, err) : Q_OK;
+    if (path && !rc) rc = q_no_device(path, err);
     if (rc || !path || a->force || access(path, F_OK) != 0) return rc;
     return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
 }

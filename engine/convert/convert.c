@@ -299,6 +299,7 @@ int eng_convert_folder(const char *folder, const char *type, const char *out, bo
     bool pickled = false;
     int rc = type ? out_type(type, &c.type, err) : Q_OK;
     if (!rc) rc = q_no_folder(out, "model.gguf", err);
+    if (!rc) rc = q_no_device(out, err);
     if (!rc) rc = q_no_input(out, folder, err);
     if (!rc && !force && lstat(out, &st) == 0) rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), out);
     if (!rc && !convert_there(folder, "config.json")) rc = q_fail(err, Q_FORMAT, _("%s is no folder of a model: there is no config.json in it"), folder);

@@ -52,12 +52,12 @@ typedef struct adv_fit {
 } adv_fit;
 /* Q_RANGE: no such type for this shape. A model that fits nowhere is no error: ADV_NOWHERE. */
 int adv_fit_known(const eng_known *, const adv_wish *, const adv_machine *, adv_fit *out, char *err);
-int adv_fit_file(const char *path, const adv_wish *, const adv_machine *, adv_fit *out, char *err);     /* its own type; wish.type is ignored */
+int adv_fit_file(const char *path, const adv_wish *, const adv_machine *, adv_fit *out, char *err);     /* its own type; wish.type is ignored. By this program: on one GPU, or none where ours computes no such model */
 
 /* ================= which one ================= */
 enum { ADV_PACE = 8 /* tokens a second: below that an answer comes slower than one reads; a line that we drew */,
        ADV_NEW = 12 /* months before the newest model of the list: what is older comes after what is not */ };
-enum adv_why { ADV_BEST, ADV_FITS /* runs well, has fewer weights */, ADV_OLD, ADV_SLOW, ADV_BIG /* lies nowhere, or on the disk */ };
+enum adv_why { ADV_BEST, ADV_FITS /* runs well, has fewer weights */, ADV_OLD, ADV_SLOW, ADV_BIG /* lies nowhere, or on the disk */, ADV_ELSEWHERE /* this engine does not compute it */ };
 typedef struct adv_ask { const char *family, *want; int context, users; } adv_ask;      /* NULL, 0: all, whatever answers, 8192, 1 */
 typedef struct adv_choice {
     const eng_known *known;

@@ -112,8 +112,10 @@ int adv_choose(const adv_ask *ask, const adv_machine *m, adv_choice **out, int *
         adv_choice c = {.known = &all[i], .variant = wanted(&all[i], ask->want)};
         if (!c.variant || !of_family(ask->family, all[i].family)) continue;
         rc = choose_type(ask, m, &c, err);
-        if (rc == Q_OK) rc = rates(ask, m, &c, err);
-        c.why = c.fit.place > ADV_RAM ? ADV_BIG : !fast(&c.fit) ? ADV_SLOW : newest - month(all[i].released) > ADV_NEW ? ADV_OLD : ADV_FITS;
+        const bool here = eng_runs(all[i].arch);
+        if (rc == Q_OK && here) rc = rates(ask, m, &c, err);
+        if (!here) c.fit.decode = c.fit.prefill = 0;           /* what is foretold is foretold of this engine */
+        c.why = !here ? ADV_ELSEWHERE : c.fit.place > ADV_RAM ? ADV_BIG : !fast(&c.fit) ? ADV_SLOW : newest - month(all[i].released) > ADV_NEW ? ADV_OLD : ADV_FITS;
         v[(*n)++] = c;
     }
     if (rc == Q_OK && *n == 0) rc = nothing(ask, all, n_all, err);

@@ -63,11 +63,13 @@ int course_folder(const char *dir, bool force, bool *anew, char *err)
     return rc;
 }
 
+/* Files of ours in a folder, the one that says so last. */
+static const char *const ours[] = { "data/train.jsonl", "data/test.jsonl", "data/dataset_info.json", "data", "heldout.txt", "desk.json", "trl_train.py", "config.yaml", "accelerate.yaml",
+                                    "deepspeed.json", "merge.py", "gate.py", "README.md", "run.sh" };
+
 /* Takes a folder of ours away again that did not become whole: what is not ours stays, and then the folder does. */
 void course_leave(const char *dir)
 {
-    static const char *const ours[] = { "data/train.jsonl", "data/test.jsonl", "data/dataset_info.json", "data", "heldout.txt", "desk.json", "trl_train.py", "config.yaml", "accelerate.yaml",
-                                        "deepspeed.json", "merge.py", "gate.py", "README.md", "run.sh" };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         char *path = q_printf("%s/%s", dir, ours[i]);
         if (unlink(path) != 0)
@@ -75,6 +77,20 @@ void course_leave(const char *dir)
         free(path);
     }
     rmdir(dir);
+}
+
+/* The files of a folder that is whole go over those of another: names change hands, no byte is written, so that a full disk cannot end it halfway. */
+static int take_over(const char *from, const char *dir, char *err)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < sizeof ours / sizeof *ours; i++) {
+        char *a = q_printf("%s/%s", from, ours[i]), *b = q_printf("%s/%s", dir, ours[i]);
+        if (strcmp(ours[i], "data") != 0 && access(a, F_OK) == 0 && rename(a, b) != 0) rc = q_fail(err, Q_IO, "%s: %s", b, strerror(errno));
+        free(a);
+        free(b);
+    }
+    course_leave(from);
+    return rc;
 }
 
 static void choose_rate(course_recipe *r)
@@ -110,38 +126,53 @@ static int put_trainer(const course_recipe *r, const char *dir, char *err)
     return rc;
 }
 
+static int write_all(course_recipe *r, course_data *d, const char *dir, adv_coursed *out, q_buf *said, char *err)
+{
+    q_buf text = { 0 }, left_out = { 0 };
+    int rc = course_data_write(&r->c, d, r->task, dir, out, &left_out, err);
+    if (!rc) {
+        r->eval = out->heldout > 0;
+        choose_rate(r);
+        course_load(r, &out->load);
+        out->task = r->task;
+        course_warn(r, &out->load, said);
+        q_buf_puts(said, left_out.p ? left_out.p : "");
+        rc = put_trainer(r, dir, err);
+    }
+    if (!rc) {
+        course_readme(r, &out->load, said->p, &text);
+        rc = course_put(dir, "README.md", &text, false, err);
+        q_buf_clear(&text);
+        course_run(r, &text);
+        if (!rc) rc = course_put(dir, "run.sh", &text, true, err);
+    }
+    q_buf_free(&left_out);
+    q_buf_free(&text);
+    return rc;
+}
+
+/* Over an earlier folder a new one is made inside of it, and takes its place when it is whole. */
 int adv_course_write(const adv_course *c, const char *dir, bool force, adv_coursed *out, char *err)
 {
     course_recipe r;
-    bool anew = false;
-    q_buf said = { 0 }, text = { 0 }, left_out = { 0 };
+    bool anew = false, none;
+    q_buf said = { 0 };
     *out = (adv_coursed){ .examples = 0 };
     int rc = course_resolve(c, &r, err);
     course_data d = { .least = 0 };
     if (!rc) rc = course_data_look(&r.c, &d, &r.task, err);
     if (!rc) rc = course_folder(dir, force, &anew, err);
     bool begun = !rc;
-    if (!rc) rc = course_data_write(&r.c, &d, r.task, dir, out, &left_out, err);
-    if (!rc) {
-        r.eval = out->heldout > 0;
-        choose_rate(&r);
-        course_load(&r, &out->load);
-        out->task = r.task;
-        course_warn(&r, &out->load, &said);
-        q_buf_puts(&said, left_out.p ? left_out.p : "");
-        rc = put_trainer(&r, dir, err);
+    char *fresh = anew ? q_strdup(dir) : q_printf("%s/.new", dir);
+    if (!rc && !anew) {
+        course_leave(fresh);             /* of one that was killed */
+        rc = course_folder(fresh, true, &none, err);
     }
-    if (!rc) {
-        course_readme(&r, &out->load, said.p, &text);
-        rc = course_put(dir, "README.md", &text, false, err);
-        q_buf_clear(&text);
-        course_run(&r, &text);
-        if (!rc) rc = course_put(dir, "run.sh", &text, true, err);
-    }
-    if (rc && begun && anew) course_leave(dir);
+    if (!rc) rc = write_all(&r, &d, fresh, out, &said, err);
+    if (rc && begun) course_leave(fresh);
+    if (!rc && !anew) rc = take_over(fresh, dir, err);
     out->said = rc ? NULL : q_buf_take(&said);
     q_buf_free(&said);
-    q_buf_free(&left_out);
-    q_buf_free(&text);
+    free(fresh);
     return rc;
 }

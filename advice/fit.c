@@ -121,6 +121,9 @@ int adv_fit_file(const char *path, const adv_wish *w, const adv_machine *m, adv_
 {
     eng_energy e;
     int rc = eng_energy_read(path, &e, err);
-    if (rc == Q_OK) fit_costs(&e, w, m, e.n_ctx, out);
+    if (rc != Q_OK) return rc;
+    adv_machine own = *m;
+    own.n_gpu = m->n_gpu > 0 && gpu_computes(e.arch);      /* a file is what this program opens, on one GPU */
+    fit_costs(&e, w, &own, e.n_ctx, out);
     return rc;
 }

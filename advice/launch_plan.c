@@ -25,6 +25,7 @@ typedef struct look {                    /* what one look at a type goes by */
     const adv_machine *m;
 } look;
 
+static uint64_t share(uint64_t bytes, uint64_t n) { return (bytes + n - 1) / n; }      /* of the one that has most */
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static uint64_t sum(const uint64_t part[ENG_ENERGY_PARTS])
@@ -67,7 +68,7 @@ static bool on_gpus(const look *l, const eng_energy *e, adv_launch *p)
             free = least(free, l->m->gpu[i].free);
         }
         uint64_t percent = least(SHARE_PERCENT, has ? free * 100 / has : 0), budget = has / 100 * percent, room = MIB(ROOM_TORCH_MIB), n = (uint64_t)tp;
-        uint64_t each = (s->weights - router) / n + router + s->kv * copies / n + s->state / n + room;
+        uint64_t each = share(s->weights - router, n) + router + share(s->kv * copies, n) + share(s->state, n) + room;
         p->gpus = tp;
         s->each = each;
         s->has = has;
@@ -91,14 +92,11 @@ static bool in_ram(const look *l, adv_launch *p)
     return s->each <= s->has;
 }
 
-/* GPUs of one program: llama-server's are all, ours is one, and that for what kernels/cuda/dev.cu computes. */
+/* GPUs of one program: llama-server's are all, ours is one, and that for what it computes. */
 static int gpus_of(const look *l, const eng_energy *e, const adv_launch *p)
 {
-    static const char *const ours[] = {"qwen3moe", "qwen3", "qwen2moe", "qwen2", "llama", "glm4moe"};
     if (launch_of(p) != QUORUM || l->m->n_gpu == 0) return l->m->n_gpu;
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(e->arch, ours[i]) == 0) return 1;
-    return 0;
+    return gpu_computes(e->arch) ? 1 : 0;
 }
 
 /* All of it on as few GPUs as do; a layer is not cut, so each further GPU may leave the bytes of one free. */
@@ -334,6 +332,17 @@ static const eng_variant *usual(const eng_known *k)
     return best;
 }
 
+/* Our own program is started for what it computes alone. */
+static int computed(const look *l, const adv_launch *p, char *err)
+{
+    eng_energy e = {.n_layer = 0};
+    if (launch_of(p) != QUORUM) return Q_OK;
+    int rc = l->path ? eng_energy_read(l->path, &e, err) : Q_OK;
+    const char *name = l->path ? e.arch : l->known->arch;
+    if (rc < 0 || eng_runs(name)) return rc;
+    return q_fail(err, Q_RANGE, _("quorum does not compute the architecture of %s (%s): start vllm, sglang or llama-server for it, and name that server in config.ini"), p->name, name);
+}
+
 int adv_launch_plan(const adv_launch_wish *w, const eng_known *known, const eng_variant *variant, const char *path, const adv_machine *m, adv_launch *out, char *err)
 {
     const look l = {w, path ? NULL : known, path ? NULL : variant ? variant : usual(known), path, m};
@@ -352,6 +361,7 @@ int adv_launch_plan(const adv_launch_wish *w, const eng_known *known, const eng_
     if (!w->context && most && most < out->context) out->context = most;
     int rc = asked(&l, out, err);
     bool fits = false;
+    if (rc == Q_OK) rc = computed(&l, out, err);
     if (rc == Q_OK) rc = fit(&l, out, &fits, err);
     if (rc == Q_OK && !fits) rc = refuse(&l, out, err);
     if (rc != Q_OK) return rc;

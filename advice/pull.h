@@ -63,6 +63,20 @@ typedef struct adv_pull_way {            /* 0 and NULL: the default in brackets 
  * no such thing, or a hub that is not reached; Q_RANGE: a token is wanted, or one is not safe. [any] */
 int adv_pull_list(const char *what, const adv_pull_way *, adv_pull_repo **out, char *err);
 void adv_pull_free(adv_pull_repo *);
+
+/* Which hub hf: means here, whether it answers, and whether there is a token for it, which it is not told and which is said to nobody. */
+typedef struct adv_hub {
+    char url[256];                       /* "https://huggingface.co" */
+    const char *from;                    /* the variable that names it: static; "": it is the usual one */
+    bool asked, answers;
+    int status, ms;                      /* of its answer */
+    char why[Q_ERRLEN];                  /* why it does not answer, with what to do next; "" */
+    bool token, safe;                    /* there is one; and the hub would be told it when one is wanted: it is spoken to over TLS, or is this machine */
+    char no_token[Q_ERRLEN];             /* why one that is there is not taken; "" */
+} adv_hub;
+enum { ADV_HUB_S = 3 };                  /* it is waited for so long, and no longer */
+/* ask: false: without the network. Q_FORMAT: the environment names no address. [any] */
+int adv_hub_look(bool ask, adv_hub *out, char *err);
 /* Where a set would lie on a machine: by its own bytes, and where the catalogue knows the model by its experts, cells and states; else as something
  * dense with 512 MiB beside it. *context_max: as adv_fit has it, 0 where the model is not known; may be NULL. [pure] */
 enum adv_place adv_pull_place(const adv_pull_repo *, const adv_pull_set *, const adv_machine *, int *context_max);

@@ -55,7 +55,7 @@ static bool same_host(const char *a, const char *b)
     return same;
 }
 
-static bool may_know(const pull_hub *h, const char *url)
+bool pull_hub_told(const pull_hub *h, const char *url)
 {
     return h->token && same_host(h->url, url) && (strncasecmp(url, "https://", 8) == 0 || net_loopback(url));
 }
@@ -162,7 +162,7 @@ static int ask_one(net *n, const pull_hub *h, const pull_question *q, const char
     header[count++] = "Accept-Encoding: identity";
     hop user = { a, q };
     net_reply r;
-    net_request ask = { .url = url, .header = header, .n_header = count, .key = may_know(h, url) ? h->token : NULL,
+    net_request ask = { .url = url, .header = header, .n_header = count, .key = pull_hub_told(h, url) ? h->token : NULL,
         .limit = { .stall_s = q->stall_s, .body = q->most + (1 << 20) }, .data = on_data, .head = on_head, .go = on_go, .user = &user };
     *a->validator = *a->location = 0;
     a->ranged = a->ranges = false;
@@ -238,7 +238,7 @@ int pull_refused(const pull_hub *h, const char *what, const char *page, const pu
     int rc;
     if (closed && !h->token && *h->no_token)
         rc = q_fail(err, Q_RANGE, "%s", h->no_token);
-    else if (closed && h->token && !may_know(h, h->url))
+    else if (closed && h->token && !pull_hub_told(h, h->url))
         rc = q_fail(err, Q_RANGE, _("%s wants a token, which is told to nobody without TLS: name the hub as https:// in QUORUM_HUB"), what);
     else if (gated)
         rc = q_fail(err, Q_RANGE, h->token ? _("%s is gated, and the token's account may not have it: agree to the terms on %s, or ask there, then run this again")

@@ -16,6 +16,7 @@ typedef struct pull_hub {
  * in no_token, and matters when a token is wanted. url: taken. */
 int pull_hub_open(pull_hub *, char *url, bool hugging_face, const char *token_file, char *err);
 void pull_hub_close(pull_hub *);
+bool pull_hub_told(const pull_hub *, const char *url);   /* it has a token, and this address may know it */
 
 #define PULL_BYTES_MOST (UINT64_C(1) << 46)      /* of one file, 64 TiB: chunks of it are counted in an int */
 

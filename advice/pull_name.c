@@ -87,14 +87,16 @@ static bool begins(const char *s, const char *with, const char **rest)
     return true;
 }
 
-/* An address of the environment, without a last slash; Q_FORMAT: it is none. */
-static int hub_of(const char *const *vars, const char *standard, char **out, char *err)
+int pull_hub_name(enum pull_kind kind, char **out, const char **from, char *err)
 {
+    static const char *const hf[] = { "QUORUM_HUB", "HF_ENDPOINT", NULL }, *const ms[] = { "MODELSCOPE_DOMAIN", NULL };
     const char *v = NULL, *var = NULL;
-    for (; *vars && !(v && *v); vars++)
+    for (const char *const *vars = kind == PULL_MS ? ms : hf; *vars && !(v && *v); vars++)
         v = getenv(var = *vars);
-    if (!v || !*v) {
-        *out = q_strdup(standard);
+    *out = NULL;
+    *from = v && *v ? var : "";
+    if (!**from) {
+        *out = q_strdup(kind == PULL_MS ? "https://www.modelscope.cn" : "https://huggingface.co");
         return Q_OK;
     }
     const char *rest;
@@ -109,8 +111,8 @@ static int hub_of(const char *const *vars, const char *standard, char **out, cha
 
 static int hub_name(pull_source *s, char *err)
 {
-    static const char *const hf[] = { "QUORUM_HUB", "HF_ENDPOINT", NULL }, *const ms[] = { "MODELSCOPE_DOMAIN", NULL };
-    return s->kind == PULL_MS ? hub_of(ms, "https://www.modelscope.cn", &s->hub, err) : hub_of(hf, "https://huggingface.co", &s->hub, err);
+    const char *from;
+    return pull_hub_name(s->kind, &s->hub, &from, err);
 }
 
 /* OWNER/NAME, @REVISION, then /FILE or :QUANT. page: as the hub's own pages have it, /resolve/REVISION/FILE. */

@@ -16,6 +16,10 @@ typedef struct pull_source {             /* strings malloc'ed; NULL: not said */
 int pull_source_read(const char *what, pull_source *out, char *err);
 void pull_source_free(pull_source *);    /* contents */
 
+/* The address of a hub (of PULL_URL: Hugging Face's), without a last slash: that of the environment, *from is the variable's name, or the usual one,
+ * *from is "". *out malloc'ed, NULL on failure. Q_FORMAT: the environment's is no address. */
+int pull_hub_name(enum pull_kind, char **out, const char **from, char *err);
+
 /* Its page, for a person, and the address of one of its files; malloc'ed. */
 char *pull_page(const pull_source *);
 char *pull_address(const pull_source *, const char *path);

@@ -1,4 +1,5 @@
 /* advice/say: the answer in words and as JSON. See advice.h. */
+#include "advice/launch.h"
 #include "advice/room.h"
 
 #include <cjson/cJSON.h>
@@ -10,7 +11,7 @@
 static const double gib = 1 << 30;
 static const char *const place_key[] = {"gpu", "split", "ram", "disk", "nowhere"};
 static const char *const place_words[] = {N_("GPU"), N_("GPU+RAM"), N_("RAM"), N_("disk"), N_("too large")};
-static const char *const why_key[] = {"best", "fits", "old", "slow", "large"};
+static const char *const why_key[] = {"best", "fits", "old", "slow", "large", "elsewhere"};
 
 static void wrap(q_buf *out, const char *text, int width)
 {
@@ -64,6 +65,18 @@ static void say_machine(const adv_machine *m, int width, q_buf *out)
     q_buf_free(&b);
 }
 
+/* "vllm|sglang|llama-server", as far as there are weights for them; malloc'ed. */
+static char *servers_of(const adv_choice *c)
+{
+    q_buf b = {0};
+    int n;
+    const adv_launch_server *all = adv_launch_servers(&n);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < c->known->n_elsewhere; j++)
+            if (strcmp(all[i].name, c->known->elsewhere[j].server) == 0 && (!all[i].gguf || *c->variant->gguf)) q_buf_printf(&b, "%s%s", b.len ? "|" : "", all[i].name);
+    return q_buf_take(&b);
+}
+
 const char *adv_place_words(enum adv_place p) { return _(place_words[p]); }
 
 char *adv_why_words(const adv_choice *c, const adv_choice *best)
@@ -83,6 +96,12 @@ char *adv_why_words(const adv_choice *c, const adv_choice *best)
     case ADV_BIG:
         return c->fit.place == ADV_DISK ? q_printf(_("%s: even in %s it needs %.1f GiB; experts would be read from the disk as they are asked for"), c->variant->name, c->type, needs)
                                         : q_printf(_("%s: needs %.1f GiB in %s, more than there is"), c->variant->name, needs, c->type);
+    case ADV_ELSEWHERE: {
+        char *servers = servers_of(c), *s = q_printf(_("%s runs elsewhere: quorum does not compute its architecture (%s); quorum launch %s --model %s --machine NAME writes how a server is started that does"),
+                                                             c->variant->name, c->known->arch, servers, c->variant->name);
+        free(servers);
+        return s;
+    }
     case ADV_BEST: break;
     }
     return q_strdup(c->variant->name);
@@ -99,7 +118,9 @@ char *adv_best_words(const adv_ask *ask, const adv_choice *list, int n)
                         c->variant->name, c->type, (double)c->fit.weights / gib, adv_place_words(c->fit.place), number(rate, c->fit.decode), ADV_PACE, c->known->params_b,
                         c->known->active_b, c->fit.context_max);
     for (int i = 0; i < n; i++)
-        if (list[i].fit.decode > least->fit.decode || (least->fit.decode <= 0 && list[i].known->params_b < least->known->params_b)) least = &list[i];
+        if (list[i].why == ADV_ELSEWHERE) continue;
+        else if (least->why == ADV_ELSEWHERE || list[i].fit.decode > least->fit.decode || (least->fit.decode <= 0 && list[i].known->params_b < least->known->params_b)) least = &list[i];
+    if (least->why == ADV_ELSEWHERE) return adv_why_words(least, NULL);
     if (least->fit.place <= ADV_RAM)
         return q_printf(_("Nothing of this reaches %d tokens/s here; %s in %s comes nearest with %s. A shorter context (--context), a smaller model (--family all) or a faster machine would do."),
                         ADV_PACE, least->variant->name, least->type, number(rate, least->fit.decode));
@@ -129,7 +150,7 @@ static void say_best(const adv_ask *ask, const adv_choice *list, int n, int widt
 int adv_others(const adv_choice *list, int n, int most, int *out)
 {
     int found = 0;
-    for (int kind = ADV_FITS; kind <= ADV_BIG; kind++)
+    for (int kind = ADV_FITS; kind <= ADV_ELSEWHERE; kind++)
         for (int i = list[0].why == ADV_BEST, said = 0; i < n && found < most && said < (kind == ADV_FITS ? 3 : 2); i++)
             if ((int)list[i].why == kind) out[found++] = i, said++;
     return found;
@@ -154,7 +175,7 @@ static void say_table(const adv_choice *list, int n, int width, q_buf *out)
             snprintf(text[1], sizeof text[1], "%s", c->type);
             snprintf(text[2], sizeof text[2], "%.1f", (double)c->fit.weights / gib);
             snprintf(text[3], sizeof text[3], "%.0f", (double)c->fit.kv_token / 1024);
-            snprintf(text[4], sizeof text[4], "%s", _(place_words[c->fit.place]));
+            snprintf(text[4], sizeof text[4], "%s", c->why == ADV_ELSEWHERE ? _("other") : adv_place_words(c->fit.place));
             snprintf(text[5], sizeof text[5], c->fit.context_max ? "%d" : "-", c->fit.context_max);
             for (int j = 0; j < 3; j++) number(text[6 + j], c->decode[j]);
             number(text[9], c->fit.decode);
@@ -245,7 +266,7 @@ static void json_list(cJSON *j, const adv_choice *list, int n)
         const adv_choice *c = &list[i];
         const struct { const char *key, *v; } texts[] = {
             {"name", c->variant->name}, {"shape", c->known->like}, {"kind", c->variant->kind}, {"repo", c->variant->repo}, {"gguf", c->variant->gguf},
-            {"licence", c->variant->licence}, {"sampling", c->variant->sampling}, {"source", c->variant->source}, {"date", c->variant->date}, {"type", c->type},
+            {"licence", c->variant->licence}, {"sampling", c->variant->sampling}, {"source", c->variant->source}, {"date", c->variant->date}, {"source_opened", c->variant->opened}, {"type", c->type},
             {"why", why_key[c->why]}, {"note", c->known->note},
         };
         for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) cJSON_AddStringToObject(r, texts[t].key, texts[t].v);
@@ -260,6 +281,14 @@ static void json_list(cJSON *j, const adv_choice *list, int n)
             char key[16];
             snprintf(key, sizeof key, "%d", c->k[t]);
             if (c->k[t]) cJSON_AddNumberToObject(k, key, c->decode[t]);
+        }
+        cJSON *others = cJSON_AddArrayToObject(r, "elsewhere");
+        for (int t = 0; t < c->known->n_elsewhere; t++) {
+            cJSON *one = cJSON_CreateObject();
+            cJSON_AddStringToObject(one, "server", c->known->elsewhere[t].server);
+            cJSON_AddStringToObject(one, "source", c->known->elsewhere[t].source);
+            cJSON_AddStringToObject(one, "date", c->known->elsewhere[t].date);
+            cJSON_AddItemToArray(others, one);
         }
         cJSON_AddItemToArray(rows, r);
     }
@@ -281,6 +310,8 @@ static void say_file(const adv_about *a, int width, q_buf *out)
     const adv_fit *f = &a->fit;
     wrap_take(out, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), a->name,
                             adv_place_words(f->place), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), width);
+    if (!eng_runs(f->costs.arch))
+        wrap_take(out, q_printf(_("But quorum does not compute its architecture (%s): it runs elsewhere, in llama-server for one."), f->costs.arch), width);
     if (a->measured > 0) wrap_take(out, q_printf(_("Its last answer ran at %s tokens/s."), number(rate, a->measured)), width);
     for (int i = 0; i < a->n_k; i++)
         q_buf_printf(out, _("  k = %-3d %7s tokens/s, %6.2f GiB read a token%s\n"), a->k[i], number(rate, a->decode[i]), (double)a->read[i] / gib, a->k[i] == f->costs.n_used ? _(" (own)") : "");

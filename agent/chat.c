@@ -61,6 +61,26 @@ static void another(agt *a)
     sync_mix(a);
 }
 
+/* Tokens of the context that the branch which is shown has in common with the one that was read: as far as both go, by what the answers there took. -1: it is
+ * that one, or nothing is known. */
+static int in_common(agt *a)
+{
+    char err[Q_ERRLEN];
+    mem_messages of = { 0 };
+    const mem_messages *now = &a->chat.path;
+    int n = 0, shared = -1;
+    if (!a->seat.leaf || a->seat.holds != a->chat.id || mem_branch(a->store, a->chat.id, a->seat.leaf, &of, err) < 0)
+        return -1;
+    while (n < of.n && n < now->n && of.v[n].id == now->v[n].id)
+        n++;
+    if (n < of.n) {
+        const mem_message *apart = &of.v[n], *last = n ? &of.v[n - 1] : NULL;
+        shared = apart->role == MEM_ASSISTANT ? apart->stats.prompt_tokens : last ? last->stats.prompt_tokens + last->stats.tokens : 0;
+    }
+    mem_messages_free(&of);
+    return shared;
+}
+
 static int open_at(agt *a, int64_t chat, int64_t message)
 {
     char err[Q_ERRLEN];
@@ -81,6 +101,8 @@ static int open_at(agt *a, int64_t chat, int64_t message)
         chat_reload(a);
     }
     chat_show(a, message);
+    a->seat.shared = in_common(a);
+    sync_mix(a);
     int64_t last = 0;
     for (int i = 0; i < a->chat.path.n; i++)
         if (a->chat.path.v[i].has_trace)

@@ -166,7 +166,9 @@ void generate_progress(turn *t)
     a->shown.st.n_tokens = r->tokens;
     a->shown.st.thinking = r->thinking;
     a->shown.st.ctx_used = room.used;
-    a->shown.st.experts_there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
+    a->shown.st.experts.there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
+    a->shown.st.experts.bytes = r->tokens > 1 ? (double)(room.fetched_bytes - t->began.fetched_bytes) / (r->tokens - 1) : 0;
+    a->shown.st.experts.disk = room.from_disk;
     uint64_t drafted = room.drafted - t->began.drafted;
     a->shown.st.drafts.said = drafted ? (double)(room.drafts_said - t->began.drafts_said) / (double)drafted : -1;
     a->shown.st.drafts.rest = room.drafts_rest;
@@ -342,6 +344,8 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
     a->seat.config_changed = false;
     a->seat.prefill_from = q_now_ns();
     a->seat.holds = a->chat.id;
+    a->seat.leaf = t->reply;
+    a->seat.shared = -1;
     prov_result now = { .finish = PROV_STOPPED };
     if (!desk_stopped(&a->desk, LANE_ENGINE))
         prov_ask(a->seat.who, r, &h, &now, err);

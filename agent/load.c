@@ -41,7 +41,8 @@ void load_none(agt *a)
     free(a->seat.known);
     a->seat.known = NULL;
     a->seat.n_known = 0;
-    a->seat.holds = 0;
+    a->seat.holds = a->seat.leaf = 0;
+    a->seat.shared = -1;
     a->seat.offered = 0;
     free(a->seat.fed);
     a->seat.fed = NULL;

@@ -149,6 +149,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     prefer_open(&a->prefer);
     lost_open(&a->lost);
     modules_open(&a->seat.modules);
+    a->seat.shared = -1;
     speller_open(&a->speller);
     toolbox_open(&a->toolbox);
     a->toolbox.folder = realpath(o->folder ? o->folder : ".", NULL);

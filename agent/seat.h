@@ -27,6 +27,8 @@ typedef struct seat {
     known *known; int n_known;
     int64_t prefill_from;                /* ns */
     int64_t holds;                       /* the conversation that the cells are of; 0: none */
+    int64_t leaf;                        /* the message that they end in; 0: not known */
+    int shared;                          /* so many tokens of them, at most, are of the branch that is shown, since it is another one than they are of; -1: it is theirs */
     int64_t offered;                     /* the conversation whose saved states were looked at last; 0: none was */
     char *unrouted;                      /* why the last answer's positions could not be told, as it was said; NULL: they could. owned */
     char *fed;                           /* what memory fed to what the cells are of, as states.c writes it down; NULL: nothing. owned */

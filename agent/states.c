@@ -383,6 +383,8 @@ static int take_up(agt *a, const one_state *o, char *err)
     if (rc < 0)
         return rc;
     a->seat.holds = a->chat.id;
+    a->seat.leaf = a->chat.path.n ? a->chat.path.v[a->chat.path.n - 1].id : 0;
+    a->seat.shared = -1;
     a->seat.after_again = cJSON_IsTrue(cJSON_GetObjectItem(o->note, "again"));
     a->chat.keep_from = number(o->note, "keep_from");
     char *docs = cJSON_PrintUnformatted(cJSON_GetObjectItem(o->note, "documents")), *chats = cJSON_PrintUnformatted(cJSON_GetObjectItem(o->note, "chats"));

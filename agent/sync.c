@@ -104,14 +104,55 @@ prov_room sync_room(const agt *a)
     prov_room r = a->seat.who ? prov_context(a->seat.who) : (prov_room){ 0 };
     if (a->seat.holds != a->chat.id)
         r.used = r.text = 0;
+    else if (a->seat.shared >= 0) {
+        r.used = r.used < a->seat.shared ? r.used : a->seat.shared;
+        r.text = r.text < a->seat.shared ? r.text : a->seat.shared;
+    }
     return r;
+}
+
+/* Of the first `used` tokens, in their order. */
+static int runs_of(agt *a, int used, prov_mix *m)
+{
+    int n = used ? prov_runs(a->seat.who, m, AGT_RUNS) : 0, left = used;
+    for (int i = 0; i < n; i++) {
+        m[i].cells = m[i].cells < left ? m[i].cells : left;
+        left -= m[i].cells;
+        if (left == 0)
+            n = i + 1;
+    }
+    return n;
+}
+
+/* The same by configuration. */
+static int mixture(agt *a, int used, prov_mix *m, int most)
+{
+    prov_mix run[AGT_RUNS];
+    if (!used || a->seat.shared < 0)
+        return used ? prov_mixture(a->seat.who, m, most) : 0;
+    int n = 0, all = runs_of(a, used, run);
+    for (int i = 0; i < all; i++) {
+        int at = 0;
+        while (at < n && m[at].config != run[i].config)
+            at++;
+        if (at == n && n < most)
+            m[n++] = (prov_mix){ run[i].config, 0 };
+        m[at < n ? at : n - 1].cells += run[i].cells;
+    }
+    for (int i = 1; i < n; i++)          /* most frequent first; there are few */
+        for (int k = i; k > 0 && m[k].cells > m[k - 1].cells; k--) {
+            prov_mix x = m[k];
+            m[k] = m[k - 1];
+            m[k - 1] = x;
+        }
+    return n;
 }
 
 /* The context in order; what does not fit is one run. */
 static void runs(agt *a, int used)
 {
     prov_mix m[AGT_RUNS];
-    int n = used ? prov_runs(a->seat.who, m, AGT_RUNS) : 0;
+    int n = runs_of(a, used, m);
     agt_turned *t = &a->shown.turned;
     pthread_mutex_lock(&a->shown.mu);
     t->n_run = n;
@@ -128,7 +169,7 @@ void sync_mix(agt *a)
 {
     prov_mix m[16];
     prov_room room = sync_room(a);
-    int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
+    int n = mixture(a, room.used, m, 16);
     runs(a, room.used);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;

@@ -91,7 +91,12 @@ static void state(agt *a, const char *rest)
 
 static void undo(agt *a, const char *rest)
 {
-    desk_post(&a->desk, &job_untaught, 0, 0, *rest ? rest : NULL, NULL);
+    char *runs = teacher_undo(a, *rest ? rest : NULL);       /* one that is at work here stops first, and is taken back behind that */
+    if (runs)
+        note(&a->events, AGT_INFO, _("the run of %s stops, and what it has done is taken back; the set stays"), runs);
+    else
+        desk_post(&a->desk, &job_untaught, 0, 0, *rest ? rest : NULL, NULL);
+    free(runs);
 }
 
 static void drop(agt *a, const char *rest)

@@ -24,6 +24,10 @@ static void on_state(void *user, const tch_state *s)
 {
     agt *a = user;
     teacher *t = &a->teacher;
+    if (s->phase >= TCH_DONE) {          /* said when the next run may begin: work */
+        t->last = *s;
+        return;
+    }
     pthread_mutex_lock(&t->mu);
     bool turned = !t->any || t->now.phase != s->phase;
     t->now = *s;
@@ -50,6 +54,13 @@ static bool on_go(void *user)
     return !tch_stop_wanted() && desk_leisure(&a->desk, &a->teacher.stop);
 }
 
+/* Somebody in another window wants it to stop: on_go may be waiting for an answer of this one. */
+static void on_halt(void *user)
+{
+    agt *a = user;
+    desk_stir(&a->desk, &a->teacher.stop);
+}
+
 bool teacher_state(agt *a, tch_state *out)
 {
     teacher *t = &a->teacher;
@@ -60,6 +71,15 @@ bool teacher_state(agt *a, tch_state *out)
     return any;
 }
 
+static void ended(agt *a, const job *j)
+{
+    tch_state now;
+    if (teacher_state(a, &now))
+        tell(a, &now, true);
+}
+
+static const job_row job_ended = { .name = "teach ended", .lane = LANE_QUICK, .end = END_CARRIED, .run = ended };
+
 /* ---- its thread ---- */
 static void *work(void *user)
 {
@@ -67,7 +87,7 @@ static void *work(void *user)
     teacher *t = &a->teacher;
     char err[Q_ERRLEN], *file = NULL;
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);          /* of this thread; those it starts take it */
-    tch_job j = { .name = t->name, .settings = t->settings, .model = t->model, .store = a->store, .go = on_go, .tell = on_state, .page = on_page, .user = a, .stop = &t->stop };
+    tch_job j = { .name = t->name, .settings = t->settings, .model = t->model, .store = a->store, .go = on_go, .tell = on_state, .page = on_page, .user = a, .stop = &t->stop, .halts = on_halt };
     int rc = tch_run(&j, &file, err);
     pthread_mutex_lock(&t->mu);
     bool person = t->person || tch_stop_wanted();
@@ -83,7 +103,14 @@ static void *work(void *user)
     free(file);
     pthread_mutex_lock(&t->mu);
     t->busy = false;
+    t->now = t->last;
+    bool undo = t->undo;
+    char *name = q_strdup(t->name);      /* from here on the thread's fields are the next run's */
     pthread_mutex_unlock(&t->mu);
+    desk_post(&a->desk, &job_ended, 0, 0, NULL, NULL);       /* not from here: whoever begins the next run waits for this thread, and may be who empties the queue of events */
+    if (undo)
+        desk_post(&a->desk, &job_untaught, 0, 0, name, NULL);
+    free(name);
     return NULL;
 }
 
@@ -135,7 +162,7 @@ void teacher_run(agt *a, const char *name, const char *words)
         put(&t->settings, words);
         put(&t->model, model);
         atomic_store(&t->stop, false);
-        t->person = false;
+        t->person = t->undo = false;
         t->now = (tch_state){ .phase = TCH_OPENING };
         snprintf(t->now.name, sizeof t->now.name, "%.*s", TCH_NAME, name);
         t->any = true;
@@ -163,6 +190,20 @@ void teacher_stop(agt *a)
         note(&a->events, AGT_INFO, _("the run in the other window stops within a second"));
     else
         note(&a->events, AGT_INFO, "%s", err);
+}
+
+char *teacher_undo(agt *a, const char *name)
+{
+    teacher *t = &a->teacher;
+    pthread_mutex_lock(&t->mu);
+    bool it = t->busy && (!name || strcmp(name, t->name) == 0);
+    char *which = it ? q_strdup(t->name) : NULL;
+    t->person |= it;
+    t->undo |= it;
+    pthread_mutex_unlock(&t->mu);
+    if (it)
+        desk_stir(&a->desk, &t->stop);
+    return which;
 }
 
 void teacher_loaded(agt *a)

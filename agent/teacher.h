@@ -16,10 +16,12 @@ typedef struct teacher {
     bool there;                          /* under mu: a thread runs, or waits to be joined */
     bool busy;                           /* under mu: it is at work */
     bool person;                         /* under mu: who stopped it was a person */
+    bool undo;                           /* under mu: when it has stopped it is taken back */
     char *name, *settings, *model;       /* of the run; the thread's while busy */
     tch_state now;                       /* under mu */
     bool any;                            /* under mu: now says something */
     int64_t told_ns;                     /* the thread's: when it was told last */
+    tch_state last;                      /* the thread's: how it ended */
     atomic_bool stop;
     atomic_bool looked;                  /* for a run that was cut off */
 } teacher;
@@ -29,6 +31,7 @@ void teacher_quit(struct agt *);         /* the program ends: it stops, */
 void teacher_close(struct agt *);        /* and is waited for */
 void teacher_run(struct agt *, const char *name, const char *settings);      /* any thread; what is wrong is noted */
 void teacher_stop(struct agt *);         /* likewise */
+char *teacher_undo(struct agt *, const char *name);          /* any thread; the run of that name (NULL: whichever) is at work here: it stops and is taken back then; its name, malloc'ed; NULL: it is not */
 void teacher_loaded(struct agt *);       /* engine's thread: a model was loaded: a run of it that was cut off goes on */
 bool teacher_state(struct agt *, tch_state *out);            /* false: nothing was taught here yet */
 

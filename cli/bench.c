@@ -39,14 +39,15 @@ const cli_command cli_bench = { "bench", N_(
     "    --score: also how well the right answer is told from others, which shows smaller differences;\n"
     "    --vote: the majority of these experts.k beside that of samples at its own k for as many tokens; --lm-eval: lm_eval's tasks, through quorum serve\n"
     "quorum bench latency [-m F] [-p 32,256] [--users 1,2,4] [-n 32] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
-    "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users"), cmd_bench };
+    "    time to the first token and between tokens, percentiles, over lengths of prompts and numbers of users. A length counts the frame\n"
+    "    that the model's template puts around a question, and a prompt is no shorter than that: -p 32 may read more, and says so"), cmd_bench };
 
 typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
     eng_cost cost;
     uint64_t added;                    /* of its bytes: adapters' */
     double bandwidth, load_s;
-    eng_fetched fetched;               /* experts of the last run's decode, where they are brought to a device */
+    eng_fetched fetched, prompt;       /* experts of the last run's decode and prefill, where they are brought to a device or from the disk */
 } bench;
 
 typedef struct reading { const eng_model *m; bench *b; } reading;
@@ -60,6 +61,11 @@ static double measure(void *user)
     return r->b->bandwidth;
 }
 
+static eng_fetched since(eng_fetched now, eng_fetched then)
+{
+    return (eng_fetched){ now.asked - then.asked, now.fetched - then.fetched, now.bytes - then.bytes, now.wait_ns - then.wait_ns };
+}
+
 static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, int repeat, bench *b, char *err)
 {
     int32_t *tokens = q_alloc(sizeof *tokens * (size_t)(n_prompt + n_decode + 1));
@@ -67,6 +73,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
     int rc = 0;
     for (int r = 0; r < repeat && !rc; r++) {
         eng_session *s = NULL;
+        eng_fetched start_of = { 0 };
         rc = eng_session_new(m, c, &s, err);
         /* Not measured, as other benchmarks do: weights into memory, threads up. From the second token on, so that
          * no cell of it serves the measured run. */
@@ -78,6 +85,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             rc = eng_session_sync(s, NULL, 0, ENG_CONTINUE, NULL, NULL, err);
         if (!rc) {
             eng_session_speed_reset(s);
+            start_of = eng_cache_fetched(eng_session_cache(s));
             rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
         }
         eng_fetched before = rc ? (eng_fetched){ 0 } : eng_cache_fetched(eng_session_cache(s));
@@ -85,7 +93,8 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             rc = eng_session_push(s, tokens[n_prompt + i], err);
         if (!rc) {
             eng_fetched f = eng_cache_fetched(eng_session_cache(s));
-            b->fetched = (eng_fetched){ f.asked - before.asked, f.fetched - before.fetched, f.bytes - before.bytes };
+            b->fetched = since(f, before);
+            b->prompt = since(before, start_of);
         }
         eng_speed v = rc ? (eng_speed){ 0 } : eng_session_speed(s);
         if (!rc)                       /* the same positions again, without the head */
@@ -124,6 +133,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
     double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
     char w1[32], w2[32], w3[32];
+    eng_ondisk o;
+    bool disk = eng_model_ondisk(m, &o);
     if (json) {
         q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
                "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
@@ -132,8 +143,12 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
         if (b->fetched.asked)
-            q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu},", (unsigned long long)b->fetched.asked,
-                  (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes);
+            q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu,\"wait_s\":%.6f},", (unsigned long long)b->fetched.asked,
+                  (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes, (double)b->fetched.wait_ns / 1e9);
+        if (disk)
+            q_say(stdout, "\"ondisk\":{\"resident\":%llu,\"slots\":%llu,\"experts\":%llu,\"direct\":%s,\"prefill_brought\":%llu,\"prefill_bytes\":%llu,\"prefill_wait_s\":%.6f,"
+                  "\"guessed\":%llu,\"guessed_right\":%llu},", (unsigned long long)o.rest, (unsigned long long)o.slots, (unsigned long long)o.experts, o.direct ? "true" : "false",
+                  (unsigned long long)b->prompt.fetched, (unsigned long long)b->prompt.bytes, (double)b->prompt.wait_ns / 1e9, (unsigned long long)o.guessed, (unsigned long long)o.right);
         q_say(stdout, "\"load_s\":%.3f}\n", b->load_s);
         return;
     }
@@ -146,7 +161,10 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
     if (b->added)
         q_say(stdout, _("adapters %s of what a token reads, at most\n"), q_bytes_words(b->added, w1));
-    if (b->fetched.asked)
+    if (disk && b->fetched.asked)
+        q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay in memory; %s a token were read, %.2f ms a token waited for\n"),
+              100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3), (double)b->fetched.wait_ns / 1e6 / n_decode);
+    else if (b->fetched.asked)
         q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay on the GPU; %s a token were brought\n"),
               100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3));
     if (!(b->bandwidth > 0)) {
@@ -161,6 +179,11 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
           q_bytes_words(b->cost.bytes_layers, w2), layers, 100 * b->layers / layers);
     q_say(stdout, _("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
 }
+
+static const cli_takes takes[] = {
+    { "-m", N_("-m takes a file or a part of a model's name") }, { "-p", N_("-p takes a number of tokens of a prompt, 1 to 1048576") },
+    { "-n", N_("-n takes a number of tokens to be made, 1 to 1048576") }, { "-r", N_("-r takes how often each is measured, 1 to 1000") },
+};
 
 int cmd_bench(int argc, char **argv)
 {
@@ -195,7 +218,7 @@ int cmd_bench(int argc, char **argv)
         } else if (strcmp(argv[i], "--json") == 0) json = true;
         else good = false;
         if (!good)
-            return cli_usage_take(&cli_bench, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
+            return cli_wrong(&cli_bench, "bench", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     eng_model *m = NULL;
     eng_config *c = NULL;

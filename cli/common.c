@@ -172,7 +172,8 @@ double cli_bench_reads(const eng_model *m)
 {
     size_t n;
     const void *pages = largest(m, &n);
-    double own = ker_cpu_read_bandwidth(eng_model_threads(m), pages, n < READ_AT_ONCE ? n : READ_AT_ONCE);
+    bool there = !eng_model_ondisk(m, &(eng_ondisk){ 0 });
+    double own = there ? ker_cpu_read_bandwidth(eng_model_threads(m), pages, n < READ_AT_ONCE ? n : READ_AT_ONCE) : 0;
     double any = ker_cpu_read_bandwidth(eng_model_threads(m), NULL, READ_AT_ONCE);
     return own > any ? own : any;
 }

@@ -24,7 +24,7 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
 int cli_text(const char *file, q_buf *out, char *err);
 /* Takes --device and the --gpu-* options out of the arguments and tells the engine. */
 int cli_device(int *argc, char **argv, char *err);
-/* Bytes a second that the model's threads read together, now: of its own pages and of other memory, the better. */
+/* Bytes a second that the model's threads read together, now: of its own pages (not where some are to stay on the disk) and of other memory, the better. */
 double cli_bench_reads(const eng_model *);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);

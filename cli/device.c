@@ -1,4 +1,4 @@
-/* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts, --lora. Taken out of the arguments
+/* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts, --weights-ram, --lora. Taken out of the arguments
  * before the subcommand reads them; start-up code. */
 #include "cli/common.h"
 #include "engine/adapter.h"
@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
-typedef struct found { const char *device, *layers, *budget, *experts; } found;
+typedef struct found { const char *device, *layers, *budget, *experts, *weights; } found;
 
 /* The option at argv[i] with its value, here or after "=": how many arguments it takes, 0 for another one's, -1 without a value. */
 static int option(int argc, char **argv, int i, const char *name, const char **value)
@@ -18,9 +18,12 @@ static int option(int argc, char **argv, int i, const char *name, const char **v
     return !*value ? -1 : argv[i][n] ? 1 : 2;
 }
 
+/* Under --weights-ram auto means the CPU, which alone reads experts from the disk. */
 static int choose(const found *f, char *err)
 {
     const char *what = f->device ? f->device : getenv("QUORUM_DEVICE");
+    bool bounded = f->weights || (getenv("QUORUM_WEIGHTS_RAM") && *getenv("QUORUM_WEIGHTS_RAM"));
+    if (bounded && (!what || !*what || strcmp(what, "auto") == 0)) what = "cpu";
     eng_place want = { .what = what && *what ? what : "auto", .gpu_layers = -1 };
     char *end = NULL;
     if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
@@ -28,6 +31,11 @@ static int choose(const found *f, char *err)
     if (f->budget) want.budget_gib = strtod(f->budget, &end);
     if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
+    const char *weights = f->weights ? f->weights : bounded ? getenv("QUORUM_WEIGHTS_RAM") : NULL;
+    if (weights && strcmp(weights, "least") == 0) want.weights_gib = -1;
+    else if (weights) want.weights_gib = strtod(weights, &end);
+    if (weights && want.weights_gib >= 0 && (end == weights || *end || !(want.weights_gib > 0)))
+        return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\""), weights);
     want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)
         return q_fail(err, Q_RANGE, _("--gpu-experts takes cpu (experts that do not fit on the GPU are computed by the CPU) or fetch (they are brought when they are asked for), not \"%s\""), f->experts);
@@ -51,7 +59,8 @@ int cli_device(int *argc, char **argv, char *err)
     for (int i = 1; i < *argc; ) {
         int n = 0;
         if ((n = option(*argc, argv, i, "--device", &f.device)) || (n = option(*argc, argv, i, "--gpu-layers", &f.layers))
-            || (n = option(*argc, argv, i, "--gpu-budget", &f.budget)) || (n = option(*argc, argv, i, "--gpu-experts", &f.experts))) {
+            || (n = option(*argc, argv, i, "--gpu-budget", &f.budget)) || (n = option(*argc, argv, i, "--gpu-experts", &f.experts))
+            || (n = option(*argc, argv, i, "--weights-ram", &f.weights))) {
             if (n < 0) return q_fail(err, Q_RANGE, _("%s wants a value: quorum --help"), argv[i]);
             i += n;
             continue;

@@ -1,5 +1,7 @@
 /* cli/doctor: `quorum doctor --gpu`: whether a GPU computes what the CPU does, and how fast, as a report to paste. What it
- * finds is kept: a GPU that computes wrongly is not used. Opens no model; takes memory of the GPU while it runs. */
+ * finds is kept: a GPU that computes wrongly is not used. Opens no model; takes memory of the GPU while it runs.
+ * `quorum doctor --hub`: which hub models are brought from, whether it answers, whether there is a token. Only that asks the network. */
+#include "advice/pull.h"
 #include "base/say.h"
 #include "cli/common.h"
 #include "kernels/kernels.h"
@@ -11,7 +13,9 @@
 const cli_command cli_doctor = { "doctor", N_(
     "quorum doctor --gpu [--device cuda:N] [--plugin FILE] [--quick] [--out FILE]\n"
     "    each part of the CUDA plugin against the CPU, then its speed: a report to paste. A GPU that computes wrongly is\n"
-    "    not used from then on; --quick leaves large shapes out, --out writes the report into a file too"), cmd_doctor };
+    "    not used from then on; --quick leaves large shapes out, --out writes the report into a file too\n"
+    "quorum doctor --hub [--offline]\n"
+    "    which hub models come from, whether it answers within 3 s (--offline: not asked), and whether there is a token for it"), cmd_doctor };
 
 enum { PARTS = 24, WRONG_SHOWN = 12, LAYERS = 48, LAYERS_MEASURED = 8, WAYS = 256 };
 static const double WORTH = .95;       /* of the own kernels' time: a library that takes less is taken */
@@ -203,21 +207,46 @@ static int examine(visit *v, const char *plugin, const char *file, char *err)
     return bad ? q_fail(err, Q_ERR, _("%d comparisons with the CPU failed"), v->wrong) : rc;
 }
 
+/* One line; the token itself is never said. */
+static int look_at_hub(bool ask, char *err)
+{
+    adv_hub h;
+    int rc = adv_hub_look(ask, &h, err);
+    if (rc < 0) return rc;
+    q_buf b = { 0 };
+    q_buf_printf(&b, *h.from ? _("hub %s (named by %s)") : _("hub %s (the usual one; QUORUM_HUB names another)"), h.url, h.from);
+    if (!h.asked) q_buf_puts(&b, _("; not asked whether it answers"));
+    else if (h.answers) q_buf_printf(&b, _("; answers in %d ms"), h.ms);
+    else q_buf_puts(&b, _("; does not answer"));
+    if (!h.token) q_buf_puts(&b, _("; no token (HF_TOKEN; only gated models want one)"));
+    else q_buf_puts(&b, h.safe ? _("; a token is there") : _("; a token is there, but without TLS it is told to nobody: name the hub as https://"));
+    if (*h.no_token) q_buf_printf(&b, "; %s", h.no_token);
+    q_buf_putc(&b, '\n');
+    q_say_text(stdout, b.p);
+    q_buf_free(&b);
+    return h.asked && !h.answers ? q_fail(err, Q_IO, "%s", h.why) : Q_OK;
+}
+
+static const cli_takes takes[] = { { "--plugin", N_("--plugin takes a file: libquorum-cuda.so") }, { "--out", N_("--out takes a file, into which the report is written") } };
+
 int cmd_doctor(int argc, char **argv)
 {
     visit v = { .quick = false };
     const char *plugin = NULL, *file = NULL, *s;
-    bool gpu = false;
+    bool gpu = false, hub = false, offline = false;
     char err[Q_ERRLEN];
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--gpu") == 0) gpu = true;
+        else if (strcmp(argv[i], "--hub") == 0) hub = true;
+        else if (strcmp(argv[i], "--offline") == 0) offline = true;
         else if (strcmp(argv[i], "--quick") == 0) v.quick = true;
         else if ((s = cli_opt(argc, argv, &i, "--plugin"))) plugin = s;
         else if ((s = cli_opt(argc, argv, &i, "--out"))) file = s;
-        else return cli_usage_take(&cli_doctor, q_printf(_("doctor does not know \"%s\", or its value is missing"), argv[i]));
+        else return cli_wrong(&cli_doctor, "doctor", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
-    if (!gpu) return cli_usage(&cli_doctor, _("doctor looks after the GPU: quorum doctor --gpu"));
-    int rc = examine(&v, plugin, file, err);
+    if (!gpu && !hub) return cli_usage(&cli_doctor, _("doctor looks after the GPU or the hub: quorum doctor --gpu, quorum doctor --hub"));
+    int rc = hub ? look_at_hub(!offline, err) : 0;
+    if (!rc && gpu) rc = examine(&v, plugin, file, err);
     q_buf_free(&v.out);
     q_buf_free(&v.bad);
     return rc ? cli_fail(err) : 0;

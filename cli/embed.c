@@ -77,6 +77,11 @@ static int print_all(eng_embedder *e, enum eng_embed_as as, const texts *t, char
     return rc;
 }
 
+static const cli_takes takes[] = {
+    { "-m", N_("-m takes a file or a part of a model's name") }, { "-p", N_("-p takes a number of passages, 1 to 10000") },
+    { "-n", N_("-n takes a number of tokens of each passage, 8 to 100000") }, { "-r", N_("-r takes how often each is measured, 1 to 1000") },
+};
+
 int cmd_embed(int argc, char **argv)
 {
     const char *model = NULL;
@@ -84,8 +89,9 @@ int cmd_embed(int argc, char **argv)
     enum eng_embed_as as = ENG_EMBED_PASSAGE;
     texts t = { 0 };
     bool options = true;
-    char err[Q_ERRLEN], *problem = NULL;
-    for (int i = 1; i < argc && !problem; i++) {
+    char err[Q_ERRLEN];
+    int status = 0;
+    for (int i = 1; i < argc && !status; i++) {
         const char *v;
         bool good = true;
         if (!options || argv[i][0] != '-') texts_add(&t, argv[i], strlen(argv[i]));
@@ -95,13 +101,11 @@ int cmd_embed(int argc, char **argv)
         else if (strcmp(argv[i], "--query") == 0) as = ENG_EMBED_QUERY;
         else if (strcmp(argv[i], "--plain") == 0) as = ENG_EMBED_PLAIN;
         else good = false;
-        if (!good) problem = q_printf(_("embed does not know \"%s\", or its value is wrong"), argv[i]);
+        if (!good) status = cli_wrong(&cli_embed, "embed", takes, 1, argv, i);
     }
     q_buf in = { 0 };
     eng_embedder *e = NULL;
-    int status;
-    if (problem) status = cli_usage_take(&cli_embed, problem);
-    else {
+    if (!status) {
         int rc = cli_embedder(model, threads, &e, err);
         if (!rc && !t.n && !(rc = cli_stdin(&in, SIZE_MAX, err))) texts_of_lines(&t, &in);
         if (!rc) rc = print_all(e, as, &t, err);
@@ -230,7 +234,7 @@ int cli_bench_embed(const cli_command *as, int argc, char **argv)
         else if ((v = cli_opt(argc, argv, &i, "-r"))) good = cli_int(v, 1, 1000, &repeat);
         else if (strcmp(argv[i], "--json") == 0) json = true;
         else good = false;
-        if (!good) return cli_usage_take(as, q_printf(_("bench embed does not know \"%s\", or its value is wrong"), argv[i]));
+        if (!good) return cli_wrong(as, "bench embed", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     char err[Q_ERRLEN];
     eng_embedder *e = NULL;

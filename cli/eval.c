@@ -30,31 +30,31 @@ typedef struct args {
     cli_sets sets;
 } args;
 
+static const cli_takes takes[] = {
+    { "-m", N_("-m takes a file or a part of a model's name") }, { "--tokens", N_("--tokens takes numbers of tokens, as 1,2,3") }, { "--out", N_("--out takes a file") }, { "--routing", N_("--routing takes a file") },
+    { "--force-routing", N_("--force-routing takes a file, as --routing writes it") }, { "-f", N_("-f takes a file of text") }, { "--split", N_("--split takes a number of tokens, 0 to 16777216") },
+    { "--ctx", N_("--ctx takes a number of tokens, 4 to 16777216") },
+};
+
 /* Reads the options; 0, or the exit status. */
 static int parse(int argc, char **argv, args *a)
 {
     a->ctx = 512;
     for (int i = 2; i < argc; i++) {
         const char *v;
+        bool good = true;
         if ((v = cli_opt(argc, argv, &i, "-m"))) a->model = v;
         else if ((v = cli_opt(argc, argv, &i, "--tokens"))) a->tokens = v;
         else if ((v = cli_opt(argc, argv, &i, "--out"))) a->out = v;
         else if ((v = cli_opt(argc, argv, &i, "--routing"))) a->routing = v;
         else if ((v = cli_opt(argc, argv, &i, "--force-routing"))) a->force = v;
         else if ((v = cli_opt(argc, argv, &i, "-f"))) a->file = v;
-        else if ((v = cli_opt(argc, argv, &i, "--split"))) {
-            if (!cli_int(v, 0, 1 << 24, &a->split))
-                return cli_usage(&cli_eval, _("--split wants a number of tokens"));
-        } else if ((v = cli_opt(argc, argv, &i, "--ctx"))) {
-            if (!cli_int(v, 4, 1 << 24, &a->ctx))
-                return cli_usage(&cli_eval, _("--ctx wants a number of tokens, 4 or more"));
-        } else if ((v = cli_opt(argc, argv, &i, "--set"))) {
-            if (a->sets.n == CLI_MAX_SETS)
-                return cli_usage(&cli_eval, _("too many --set"));
-            a->sets.item[a->sets.n++] = v;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            a->json = true;
-        } else return cli_usage_take(&cli_eval, q_printf(_("eval does not know \"%s\", or its value is missing"), argv[i]));
+        else if ((v = cli_opt(argc, argv, &i, "--split"))) good = cli_int(v, 0, 1 << 24, &a->split);
+        else if ((v = cli_opt(argc, argv, &i, "--ctx"))) good = cli_int(v, 4, 1 << 24, &a->ctx);
+        else if (a->sets.n < CLI_MAX_SETS && (v = cli_opt(argc, argv, &i, "--set"))) a->sets.item[a->sets.n++] = v;
+        else if (strcmp(argv[i], "--json") == 0) a->json = true;
+        else good = false;
+        if (!good) return cli_wrong(&cli_eval, "eval", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     return 0;
 }

@@ -23,6 +23,14 @@ typedef struct args {
     bool unit, json;
 } args;
 
+static const cli_takes takes[] = {
+    { "--model", N_("--model takes a published model's name, or a GGUF file") }, { "-m", N_("-m takes a published model's name, or a GGUF file") },
+    { "--machine", N_("--machine takes a name: 4090, 4x4090, h100, cpu-64g") }, { "--type", N_("--type takes BF16, FP8, AWQ or GPTQ; of GGUF files Q8_0, Q6_K, Q5_K_M or Q4_K_M") },
+    { "--weights", N_("--weights takes a repository, a folder or a GGUF file") }, { "--host", N_("--host takes an address: 127.0.0.1, 0.0.0.0") },
+    { "--key-file", N_("--key-file takes a file of mode 0600 whose first line is the key") }, { "--context", N_("--context takes a number of tokens, 1 to 16777216") },
+    { "--users", N_("--users takes a number of conversations at once, 1 to 1024") }, { "--port", N_("--port takes a number, 1 to 65535") },
+};
+
 static int parse(int argc, char **argv, args *a)
 {
     const struct { const char *name; const char **to; } text[] = {
@@ -35,17 +43,13 @@ static int parse(int argc, char **argv, args *a)
         bool done = false;
         for (size_t j = 0; j < sizeof text / sizeof *text && !done; j++)
             if ((v = cli_opt(argc, argv, &i, text[j].name))) *text[j].to = v, done = true;
-        for (size_t j = 0; j < sizeof number / sizeof *number && !done; j++)
-            if ((v = cli_opt(argc, argv, &i, number[j].name))) {
-                if (!cli_int(v, 1, number[j].max, number[j].to))
-                    return cli_usage_take(&cli_launch, q_printf(_("%s wants a number from 1 to %d"), number[j].name, number[j].max));
-                done = true;
-            }
+        for (size_t j = 0; j < sizeof number / sizeof *number && !done && !v; j++)
+            if ((v = cli_opt(argc, argv, &i, number[j].name))) done = cli_int(v, 1, number[j].max, number[j].to);
         for (size_t j = 0; j < sizeof flag / sizeof *flag && !done; j++)
             if (strcmp(argv[i], flag[j].name) == 0) *flag[j].to = done = true;
-        if (!done && argv[i][0] != '-' && !a->wish.server) a->wish.server = argv[i], done = true;
+        if (!done && !v && argv[i][0] != '-' && !a->wish.server) a->wish.server = argv[i], done = true;
         if (!done)
-            return cli_usage_take(&cli_launch, q_printf(_("launch does not know \"%s\", or its value is missing"), argv[i]));
+            return cli_wrong(&cli_launch, "launch", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     if (!a->wish.server)
         return cli_usage(&cli_launch, _("launch wants a server: vllm, sglang, llama-server or quorum"));

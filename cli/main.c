@@ -60,6 +60,11 @@ static int finish(int status)
     int e = 0;
     if (fflush(stdout) != 0) failed = true, e = errno;
     if (!failed) return status;
+    if (!e) {                                                          /* the failure was an earlier one, its reason lost: it is met again */
+        clearerr(stdout);
+        q_say_own(stdout, "\n");
+        if (fflush(stdout) != 0 || ferror(stdout)) e = errno;
+    }
     struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };       /* the error may be an earlier one, its errno lost */
     bool gone = e == EPIPE || (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP));
     if (!gone)
@@ -95,7 +100,8 @@ static int dispatch(int argc, char **argv)
             "    --device cpu|cuda|cuda:N|auto   auto, the default, takes a GPU where the plugin (make cuda) and a driver are\n"
             "    --gpu-layers N|auto             routed experts of so many layers on the GPU, the others' are the CPU's work\n"
             "    --gpu-budget GIB                of the GPU's memory; without it all that is free\n"
-            "    --gpu-experts cpu|fetch         who has experts that do not fit: the CPU computes them, or they are brought when asked for"));
+            "    --gpu-experts cpu|fetch         who has experts that do not fit: the CPU computes them, or they are brought when asked for\n"
+            "    --weights-ram GIB|least         of memory for weights on the CPU: experts beyond it are read from the disk when they are chosen"));
         q_say(stdout, "\n\n");
         q_say_text(stdout, _("Adapters (LoRA) on that model, likewise:\n"
             "    --lora FILE[=SCALE[@WHERE]]     a GGUF adapter or a PEFT folder, several times if need be; WHERE: layers 0-11, or one expert 17e90"));

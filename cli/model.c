@@ -247,14 +247,6 @@ static int model_pull(int argc, char **argv)
     return cli_model_pull(&p);
 }
 
-/* A model takes hours to fetch or to make: none is written over by a slip. */
-static int not_there(const char *path, bool force, char *err)
-{
-    struct stat st;
-    if (force || lstat(path, &st) != 0) return Q_OK;
-    return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
-}
-
 static int model_carve(int argc, char **argv)
 {
     bool force = false;
@@ -264,7 +256,7 @@ static int model_carve(int argc, char **argv)
     if (n < 0) return 2;
     if (n != 2 || !recipe) return cli_usage(&cli_model, _("carve needs IN, OUT and --recipe R"));
     char err[Q_ERRLEN];
-    if (not_there(files[1], force, err)) return cli_fail(err);
+    if (eng_no_file(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("carving"));
     int rc = eng_carve(files[0], recipe, files[1], force, cli_progress_step, &p, err);
@@ -281,7 +273,7 @@ static int model_lora_export(int argc, char **argv)
     if (n < 0) return 2;
     if (n != 2) return cli_usage(&cli_model, _("lora-export needs ADAPTER and OUT, and -m BASE"));
     char err[Q_ERRLEN];
-    return not_there(files[1], force, err) ? cli_fail(err) : cli_adapter_export(files[0], files[1], base, force);
+    return eng_no_file(files[1], force, err) ? cli_fail(err) : cli_adapter_export(files[0], files[1], base, force);
 }
 
 static int model_merge(int argc, char **argv)
@@ -292,7 +284,7 @@ static int model_merge(int argc, char **argv)
     int n = parse(argc, argv, o, words, argc), rc = 2;
     char err[Q_ERRLEN];
     if (n >= 0 && n < 3) rc = cli_usage(&cli_model, _("merge needs BASE, at least one ADAPTER, and OUT"));
-    else if (n > 0 && not_there(words[n - 1], force, err)) rc = cli_fail(err);
+    else if (n > 0 && eng_no_file(words[n - 1], force, err)) rc = cli_fail(err);
     else if (n > 0) rc = cli_adapter_merge(&(cli_merge){.base = words[0], .adapter = words + 1, .n = n - 2, .out = words[n - 1], .type = type, .force = force});
     free(words);
     return rc;
@@ -310,7 +302,7 @@ static int model_convert(int argc, char **argv)
     bool folder = stat(files[0], &st) == 0 && S_ISDIR(st.st_mode);
     if (type && !folder) return cli_usage(&cli_model, _("--type goes with a folder of safetensors"));
     char err[Q_ERRLEN];
-    if (not_there(files[1], force, err)) return cli_fail(err);
+    if (eng_no_file(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("converting"));
     int rc = folder ? eng_convert_folder(files[0], type, files[1], force, cli_progress_step, &p, err) : eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
@@ -334,7 +326,7 @@ static int model_synth(int argc, char **argv)
     if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
     if (*seed < '0' || *seed > '9' || *end2 || errno) return cli_usage(&cli_model, _("--seed takes a whole number, 0 to 18446744073709551615"));
     if (!like) like = strcmp(arch, "qwen3moe") == 0 ? "30b-a3b" : "";
-    if (not_there(out, force, err)) return cli_fail(err);
+    if (eng_no_file(out, force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
     int rc = (nextn ? eng_synth_foretelling : eng_synth)(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);

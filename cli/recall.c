@@ -704,15 +704,29 @@ static int run_as(char *file[FORMS][2], int search, struct way *w, const char *m
     return status;
 }
 
+static const cli_takes takes[] = {
+    { "-m", N_("-m takes a file or a part of a model's name") }, { "--rerank", N_("--rerank takes a model, a file or a part of its name") },
+    { "--scan", N_("--scan takes how many vectors and how many numbers each has, as 1000000,384") }, { "--search", N_("--search takes a number of passages, as 100000") },
+    { "--set", N_("--set takes a knob of memory, as memory.fusion=ranks") }, { "--mode", N_("--mode is lexical, hybrid or graph") },
+};
+
+static bool knob_of(rag_config *c, const char *v)
+{
+    char name[64], err[Q_ERRLEN];
+    size_t k = strcspn(v, "=");
+    snprintf(name, sizeof name, "%.*s", (int)(k < sizeof name ? k : 0), v);
+    return v[k] && rag_config_set(c, name, v + k + 1, err) == Q_OK;
+}
+
 int cli_bench_memory(const cli_command *as, int argc, char **argv)
 {
     char *file[FORMS][2] = {{NULL}}, err[Q_ERRLEN];
     struct way w = {.c = rag_config_default()};
-    const char *v, *model = NULL, *second = NULL, *problem = NULL;
+    const char *v, *model = NULL, *second = NULL;
     bool any = false;
     int n = 0, dim = 0, search = 0;
     w.c.mode = RAG_LEXICAL;
-    for (int i = 1; i < argc && !problem; i++) {
+    for (int i = 1; i < argc; i++) {
         bool good = false;
         for (int k = 0; k < FORMS && !good; k++) {
             if (strcmp(argv[i], forms[k].option) != 0 || i + forms[k].files >= argc) continue;
@@ -721,24 +735,18 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
             i += forms[k].files;
         }
         if (good) continue;
+        good = true;
         if (strcmp(argv[i], "--json") == 0) w.json = true;
         else if (strcmp(argv[i], "--together") == 0) w.together = true;
         else if ((v = cli_opt(argc, argv, &i, "-m"))) model = v;
         else if ((v = cli_opt(argc, argv, &i, "--rerank"))) second = v;
-        else if ((v = cli_opt(argc, argv, &i, "--scan"))) {
-            if (!scan_size(v, &n, &dim)) problem = _("--scan takes how many vectors and how many numbers each has, as 1000000,384");
-        } else if ((v = cli_opt(argc, argv, &i, "--search"))) {
-            if (!cli_int(v, 1, 10000000, &search)) problem = _("--search takes a number of passages, as 100000");
-        } else if ((v = cli_opt(argc, argv, &i, "--set"))) {
-            char name[64];
-            size_t k = strcspn(v, "=");
-            snprintf(name, sizeof name, "%.*s", (int)(k < sizeof name ? k : 0), v);
-            if (!v[k] || rag_config_set(&w.c, name, v + k + 1, err) != Q_OK) problem = _("--set takes a knob of memory, as memory.fusion=ranks");
-        } else if ((v = cli_opt(argc, argv, &i, "--mode"))) {
-            if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical, hybrid or graph");
-        } else return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
+        else if ((v = cli_opt(argc, argv, &i, "--scan"))) good = scan_size(v, &n, &dim);
+        else if ((v = cli_opt(argc, argv, &i, "--search"))) good = cli_int(v, 1, 10000000, &search);
+        else if ((v = cli_opt(argc, argv, &i, "--set"))) good = knob_of(&w.c, v);
+        else if ((v = cli_opt(argc, argv, &i, "--mode"))) good = rag_config_set(&w.c, "memory.mode", v, err) == Q_OK && w.c.mode != RAG_OFF && w.c.mode != RAG_AUTO;
+        else good = false;
+        if (!good) return cli_wrong(as, "bench memory", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
-    if (problem) return cli_usage(as, problem);
     if (n && !any && !search) return scan(n, dim, w.json);
     if ((any || n) == (search > 0) || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo, --hotpot or --across; or --scan, or --search"));
     return run_as(file, search, &w, model, second);

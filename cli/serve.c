@@ -50,29 +50,29 @@ static bool set_limit(serve_limits *l, const char *v)
     return false;
 }
 
+static const cli_takes takes[] = {
+    { "-m", N_("-m takes a file or a part of a model's name") }, { "--listen", N_("--listen takes an address and a port: 127.0.0.1:8080") }, { "--unix", N_("--unix takes the name of a socket") },
+    { "--key-file", N_("--key-file takes a file of mode 0600 whose first line is the key") }, { "--embedder", N_("--embedder takes an embedding model, a file or a part of its name") },
+    { "--streams", N_("--streams takes how many answers are made at once, 1 to 64") }, { "--limit", N_("--limit takes NAME=N: body, answer, behind, connections, queue, arrive or stall, as arrive=10") },
+};
+
 static int parse(int argc, char **argv, args *a)
 {
     a->streams = STREAMS;
     for (int i = 1; i < argc; i++) {
         const char *v;
+        bool good = true;
         if ((v = cli_opt(argc, argv, &i, "-m"))) a->model = v;
         else if ((v = cli_opt(argc, argv, &i, "--listen"))) a->listen = v;
         else if ((v = cli_opt(argc, argv, &i, "--unix"))) a->path = v;
         else if ((v = cli_opt(argc, argv, &i, "--key-file"))) a->key_file = v;
         else if ((v = cli_opt(argc, argv, &i, "--embedder"))) a->embedder = v;
-        else if ((v = cli_opt(argc, argv, &i, "--streams"))) {
-            if (!cli_int(v, 1, STREAMS_MOST, &a->streams))
-                return cli_usage_take(&cli_serve, q_printf(_("--streams wants a number from 1 to %d"), STREAMS_MOST));
-        } else if ((v = cli_opt(argc, argv, &i, "--limit"))) {
-            if (!set_limit(&a->limit, v))
-                return cli_usage_take(&cli_serve, q_printf(_("--limit wants NAME=N, as arrive=10 or connections=1000, not \"%s\""), v));
-        } else if ((v = cli_opt(argc, argv, &i, "--set"))) {
-            if (a->sets.n == CLI_MAX_SETS)
-                return cli_usage(&cli_serve, _("too many --set"));
-            a->sets.item[a->sets.n++] = v;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            a->json = true;
-        } else return cli_usage_take(&cli_serve, q_printf(_("serve does not know \"%s\", or its value is missing"), argv[i]));
+        else if ((v = cli_opt(argc, argv, &i, "--streams"))) good = cli_int(v, 1, STREAMS_MOST, &a->streams);
+        else if ((v = cli_opt(argc, argv, &i, "--limit"))) good = set_limit(&a->limit, v);
+        else if (a->sets.n < CLI_MAX_SETS && (v = cli_opt(argc, argv, &i, "--set"))) a->sets.item[a->sets.n++] = v;
+        else if (strcmp(argv[i], "--json") == 0) a->json = true;
+        else good = false;
+        if (!good) return cli_wrong(&cli_serve, "serve", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     return a->listen && a->path ? cli_usage(&cli_serve, _("--listen and --unix are two ways to be asked: give one")) : 0;
 }

@@ -170,13 +170,13 @@ static void paged(void *user, const char *title, const char *text, const char *j
     fflush(stdout);
 }
 
-/* The signal and `quorum teach stop` are seen between steps and, by a thread of its own, within one. */
+/* The signal is seen between steps and, by a thread of its own, within one. */
 typedef struct watching { showing *w; atomic_bool end; } watching;
 static void *watch(void *user)
 {
     watching *x = user;
     while (!atomic_load(&x->end)) {
-        if (!cli_go(NULL) || tch_stop_wanted()) atomic_store(&x->w->stop, true);
+        if (!cli_go(NULL)) atomic_store(&x->w->stop, true);
         usleep(100000);
     }
     return NULL;
@@ -257,6 +257,8 @@ static int undo(const ask *a, char *err)
 
 static const struct { const char *word; int (*run)(const ask *, char *err); } verbs[] = { { "add", add }, { "list", list }, { "drop", drop }, { "settings", settings }, { "run", run }, { "report", report }, { "stop", stop }, { "undo", undo } };
 
+static const cli_takes takes[] = { { "-m", N_("-m takes a file or a part of a model's name") }, { "--db", N_("--db takes the file of a memory") } };
+
 int cmd_teach(int argc, char **argv)
 {
     ask a = { .n = 0 };
@@ -268,7 +270,7 @@ int cmd_teach(int argc, char **argv)
         else if (!plain && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (!plain && (v = cli_opt(argc, argv, &i, "-m"))) a.model = v;
         else if (!plain && (v = cli_opt(argc, argv, &i, "--db"))) a.db = v;
-        else if ((!plain && argv[i][0] == '-') || a.n == REST) return cli_usage_take(&cli_teach, q_printf(_("teach does not know \"%s\", or its value is missing"), argv[i]));
+        else if ((!plain && argv[i][0] == '-') || a.n == REST) return cli_wrong(&cli_teach, "teach", takes, (int)(sizeof takes / sizeof *takes), argv, i);
         else a.word[a.n++] = argv[i];
     }
     for (size_t k = 0; k < sizeof verbs / sizeof *verbs; k++)

@@ -277,6 +277,8 @@ int cmd_train_config(int argc, char **argv)
     return rc ? cli_fail(err) : 0;
 }
 
+static const cli_takes plan_takes[] = { { "--machine", N_("--machine takes a name: 4090, 4x4090, h100, cpu-64g") }, { "--out", N_("--out takes a folder") } };
+
 static int parse_plan(int argc, char **argv, args *a)
 {
     for (int i = 1; i < argc; i++) {
@@ -289,7 +291,7 @@ static int parse_plan(int argc, char **argv, args *a)
         else if (argv[i][0] != '-' && !a->plan) a->plan = argv[i];
         else good = false;
         if (!good)
-            return cli_usage_take(&cli_train_plan, q_printf(_("train-plan does not know \"%s\", or its value is missing"), argv[i]));
+            return cli_wrong(&cli_train_plan, "train-plan", plan_takes, (int)(sizeof plan_takes / sizeof *plan_takes), argv, i);
     }
     return a->plan && a->out ? 0 : cli_usage(&cli_train_plan, _("train-plan needs the plan's file and --out"));
 }

@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "engine/models.h"
 #include "train/train.h"
 
 #include <cjson/cJSON.h>
@@ -50,6 +51,14 @@ static bool number(int argc, char **argv, int *i, args *a, bool *known)
     return *known = false;
 }
 
+static const cli_takes takes[] = {
+    { "--steps", N_("--steps takes a whole number, 0 to 1000000") }, { "--threads", N_("--threads takes a number of threads, 1 to 256") }, { "--lr", N_("--lr takes a number above 0: 1e-4") },
+    { "--beta1", N_("--beta1 takes a number above 0") }, { "--beta2", N_("--beta2 takes a number above 0") }, { "--eps", N_("--eps takes a number above 0: 1e-8") },
+    { "--weight-decay", N_("--weight-decay takes 0 or a number above it") }, { "--dpo-beta", N_("--dpo-beta takes a number above 0") }, { "--clip", N_("--clip takes 0 or a number above it") },
+    { "--loss", N_("--loss takes sft or dpo") }, { "-m", N_("-m takes a file or a part of a model's name") }, { "--init", N_("--init takes an adapter, a file") },
+    { "--batch", N_("--batch takes a file of examples, and stands 256 times at most") }, { "--out", N_("--out takes a file") }, { "--grad", N_("--grad takes a file") },
+};
+
 static int parse(int argc, char **argv, args *a)
 {
     if (argc < 2 || strcmp(argv[1], "run") != 0) return cli_usage(&cli_train, _("train does one thing: train run"));
@@ -69,7 +78,7 @@ static int parse(int argc, char **argv, args *a)
         else if ((v = cli_opt(argc, argv, &i, "--set")) && a->sets.n < CLI_MAX_SETS) a->sets.item[a->sets.n++] = v, good = true;
         else if (strcmp(argv[i], "--force") == 0) good = a->force = true;
         else if (strcmp(argv[i], "--json") == 0) good = a->json = true;
-        if (!good) return cli_usage_take(&cli_train, q_printf(_("train run does not know \"%s\", or its value is wrong or missing"), argv[i]));
+        if (!good) return cli_wrong(&cli_train, "train run", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
     if (!a->model || !a->init || !a->n_batch || !a->out || a->steps < 0)
         return cli_usage(&cli_train, _("train run needs -m, --init, --batch, --steps and --out"));
@@ -186,9 +195,7 @@ static void finished(const args *a, trn_usage u, const eng_adapter *made)
 static int free_to_write(const args *a, const char *path, char *err)
 {
     int rc = path ? q_no_folder(path, a->out, err) : Q_OK;
-    if (path && !rc) rc = q_no_device(path, err);
-    if (rc || !path || a->force || access(path, F_OK) != 0) return rc;
-    return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
+    return rc || !path ? rc : eng_no_file(path, a->force, err);
 }
 
 /* Force or not: nothing that is read is written over, and the gradients are not the adapter. */

@@ -25,6 +25,8 @@ typedef struct eng_place {
     int gpu_layers;                                       /* ENG_REST_CPU: routed experts of so many layers on the GPU, -1 as many as fit */
     double budget_gib;                                    /* of the GPU's memory, 0 all that is free */
     enum eng_rest rest;
+    double weights_gib;                                   /* of this machine's memory for weights, 0 no bound, below 0 as little as can be: routed experts beyond
+                                                             it are read when they are chosen (CPU only) */
 } eng_place;
 int eng_device_choose(const eng_place *, char *err);
 int eng_device_index(void);                               /* the N of cuda:N that was chosen, else 0 */
@@ -82,6 +84,17 @@ int32_t *eng_layer_windows(const eng_model *, bool *sinks);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
+/* Of a model whose routed experts are read when they are chosen (eng_place.weights_gib): bytes of memory for weights (those of every token,
+ * slots of experts), of all routed experts, the share of them that has a slot, whether reads go past the system's cache. Since it was
+ * opened, over all its sessions: experts that ran, that were brought, of these by a guess of the next layer's choice and rightly so;
+ * bytes read, and how long passes stood still for them. False: all weights lie in memory. [any] */
+typedef struct eng_ondisk {
+    uint64_t rest, slots, experts;
+    double share;
+    bool direct;
+    uint64_t asked, brought, guessed, right, bytes, wait_ns;
+} eng_ondisk;
+bool eng_model_ondisk(const eng_model *, eng_ondisk *out);
 /* The tensors as mapped, for measuring reads: of file 0, 1, ... that the model lies in; NULL: there is no such file. */
 const void *eng_model_pages(const eng_model *, int file, size_t *bytes);
 /* Parameters that take part in one token under c (as eng_energy_active counts them: embedding and head whole), and bytes of
@@ -232,9 +245,9 @@ typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_toke
  * steps of the same time (0: not known); where it stays below 1 they rest for a while. Its thread. */
 typedef struct eng_drafts { uint64_t steps, drafted, accepted, rests; double gain; bool resting; } eng_drafts;
 eng_drafts eng_session_drafts(const eng_session *);
-/* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of
- * those; all 0 where every expert lies where it runs. Its owner's thread. */
-typedef struct eng_fetched { uint64_t asked, fetched, bytes; } eng_fetched;
+/* Experts of a cache of experts since the eng_cache was made: that ran, of them brought first (to the device, or from the disk), the bytes
+ * of those and of guesses, and how long passes waited for them; all 0 where every expert lies where it runs. Its owner's thread. */
+typedef struct eng_fetched { uint64_t asked, fetched, bytes, wait_ns; } eng_fetched;
 eng_fetched eng_cache_fetched(const eng_cache *);
 eng_speed eng_session_speed(const eng_session *);         /* since the last reset */
 void eng_session_speed_reset(eng_session *);

@@ -50,6 +50,9 @@ bool eng_file_whole(const char *path);
 bool eng_split_name(const char *path, int *part, int *of, size_t *name);
 
 /* ================= making models ================= */
+/* Whatever is made here or of engine/adapter.h takes hours at times: Q_RANGE where path is there already and force is not given. The rule of all that
+ * write models and adapters; eng_synth and eng_convert_e5 leave asking it to their caller. */
+int eng_no_file(const char *path, bool force, char *err);
 /* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */
 int eng_carve(const char *in, const char *recipe, const char *out, bool force,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
@@ -70,7 +73,9 @@ typedef struct eng_variant {             /* one published set of weights */
     int context;                         /* tokens, as published (without YaRN) */
     bool gated;                          /* the hub wants an agreement first */
     const char *source, *date;           /* of these facts: an address, YYYY-MM-DD */
+    const char *opened;                  /* whether it was opened then: "yes", "partly": it lacks one of them, "no": look there before you rely on them */
 } eng_variant;
+typedef struct eng_elsewhere { const char *server, *source, *date; } eng_elsewhere;    /* a server that computes it: "vllm"; where that stands */
 typedef struct eng_published { const char *type, *source, *date; uint64_t bytes; } eng_published;  /* a published file's size */
 typedef struct eng_known {
     const char *like, *arch, *family, *title;    /* what eng_synth and eng_energy_like take; families, blanks between: "qwen3", "qwen3.5 qwen3.6"; "Qwen3-30B-A3B" */
@@ -80,6 +85,7 @@ typedef struct eng_known {
     int n_head, n_kv;                    /* heads of queries, and of keys; n_kv 1 with latent attention */
     const eng_variant *variant; int n_variant;
     const eng_published *published; int n_published;
+    const eng_elsewhere *elsewhere; int n_elsewhere;     /* of an architecture that this engine has not (eng_runs): who has it; else none */
     const char *source, *date;           /* of the shape */
     bool partly;                         /* the source lacks a number of the shape, which is as it is remembered */
     const char *released;                /* YYYY-MM of the first model in it */
@@ -89,6 +95,9 @@ int eng_catalog(const eng_known **out, int *n, char *err);
 /* By like, a variant's name, repository, or a part of any of them (letter case ignored). *variant: the one meant (where a row and a model in it
  * have one name, that model), or NULL where the whole row is. Q_NOTFOUND with those that are near; Q_RANGE: several fit, err lists them. */
 int eng_catalog_find(const char *what, const eng_known **out, const eng_variant **variant, char *err);
+
+/* Does this engine compute files of an architecture (engine/run/arch.c)? Others can be counted, no more. */
+bool eng_runs(const char *name);
 
 /* ================= the energy map: what one token costs ================= */
 /* Exact counts from the tensors of a file, by part of the pass. A token reads one row of the embedding, every other weight

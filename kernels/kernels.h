@@ -308,7 +308,8 @@ typedef struct ker_out {
                                           NAN where all run, the routing was forced, or the layer is dense */
     const ker_bad *bad;                /* [n] rows; part KER_PART_NONE: all finite                        */
     int n_bad;                         /* rows that are not                                               */
-    uint64_t asked, fetched, fetched_bytes;   /* experts of a cache: that ran, of them brought first, what that moved; 0: none */
+    uint64_t asked, fetched, fetched_bytes;   /* experts of a cache or source: that ran, of them brought first, what that moved; 0: none */
+    uint64_t fetch_wait_ns;            /* that the pass stood still for them                              */
 } ker_out;
 
 typedef struct ker_dev ker_dev;
@@ -319,13 +320,21 @@ enum ker_kv_type { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0 };
 
 /* ---- experts that lie or run elsewhere ---- */
 /* Experts that are not in memory all the time. Called by the context's thread inside `experts` and `moe_run`
- * (hint: inside `route`); a call may wait. Ids are distinct and rise. */
+ * (hint, guess: inside `route`), of several devices also at once; ids are distinct and rise. Of a pass's experts (hint) each is acquired
+ * and released once, the lower ids first, as many at once as `most` says, and nothing else is held meanwhile. So a source with room
+ * for that many is never waited for in a circle. */
 typedef struct ker_expert { const void *gate, *up, *down; } ker_expert;   /* one expert's rows, as in the file */
+typedef struct ker_fetched { uint64_t asked, fetched, bytes, wait_ns; } ker_fetched;   /* experts: that were acquired, of them brought for it; see ker_out */
 typedef struct ker_source {
     void *user;
-    int (*acquire)(void *user, int layer, const int *ids, int n, ker_expert *out);   /* out[n], good until release; else a q_result */
+    /* out[n], good until release; else a q_result, and nothing is held. Waits, but not once `cancel` (NULL: never) is set: Q_CANCEL.
+     * count (may be NULL) is added to. */
+    int (*acquire)(void *user, int layer, const int *ids, int n, ker_expert *out, const atomic_int *cancel, ker_fetched *count);
     void (*release)(void *user, int layer, const int *ids, int n);
-    void (*hint)(void *user, int layer, const int *ids, int n);   /* soon to be acquired; may be NULL */
+    void (*hint)(void *user, int layer, const int *ids, int n);   /* a pass's experts, soon to be acquired; never waits; may be NULL */
+    int (*most)(void *user, int layer, int n);   /* of n experts so many are acquired at once, 1 to n; NULL: all */
+    /* What a later layer's router would choose of rows as they are at this layer: perhaps a hint. NULL: not to be found out. */
+    void (*guess)(void *user, int layer, const int *ids, int n);
 } ker_source;
 
 /* Routed experts of one layer of one batch, to be run on another device. A pair is a (row, slot) whose slot is in
@@ -336,6 +345,8 @@ typedef struct ker_moe {
     const uint16_t *ids;               /* [n][max_k], KER_NO_EXPERT ends a row                            */
     const float *weights;              /* [n][max_k]                                                      */
     const int32_t *width;              /* [n] a row's expert_width of that layer; or NULL                 */
+    const int16_t *slot;               /* [n] the rows' configuration slots in the context that runs them, told by who takes them there
+                                          (split.c) where adapters act; NULL: nothing is known of them    */
     /* set by moe_run; owned by its context until its next moe_run */
     const float *y;                    /* [n_pair][n_embd] an expert's output for a row, not yet weighted  */
     /* A carved layer's sum over experts is one chain of fused multiply-adds, so a pair's row comes unrounded:
@@ -347,7 +358,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 15 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 16 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -450,7 +461,8 @@ typedef struct ker_backend {
 
     /* Adapter 0 to KER_ADAPTERS - 1 becomes these n changes, at most one a matrix; what was there is dropped. Their numbers are the
      * caller's until it is dropped or the device closed. Between batches; no context may hold a configuration that names an adapter
-     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, nowhere else. */
+     * that is not there when a batch begins (begin refuses it). moe_run applies them to what its own context took, and
+     * to rows whose slots are told (ker_moe). */
     int (*adapter_put)(ker_dev *, int adapter, const ker_low *low, int n, char *err);
     void (*adapter_drop)(ker_dev *, int adapter);
 } ker_backend;

@@ -15,9 +15,14 @@ typedef struct split_dev {
 
 typedef struct split_kv { const split_dev *d; ker_kv *kv; } split_kv;
 
+enum { SLOTS = 256 };
+
 typedef struct split_ctx {
     const split_dev *d;
     ker_ctx *ctx[2];
+    bool adapts[SLOTS];            /* a slot's configuration names adapters */
+    int16_t *slot;                 /* [max_rows] of the batch at hand       */
+    bool acts;                     /* adapters do in some of its rows       */
 } split_ctx;
 
 static split_dev *dev_of(const ker_dev *d) { return (split_dev *)(void *)(uintptr_t)d; }
@@ -113,6 +118,7 @@ static void split_ctx_free(ker_ctx *c)
     if (!s) return;
     for (int i = 0; i < 2; i++)
         if (s->ctx[i]) s->d->on[i]->ctx_free(s->ctx[i]);
+    free(s->slot);
     free(s);
 }
 
@@ -123,11 +129,22 @@ static int split_ctx_new(ker_dev *dev, int max_rows, int max_k, const atomic_int
     int rc = Q_OK;
     for (int i = 0; i < 2 && !rc; i++) rc = s->d->on[i]->ctx_new(s->d->dev[i], max_rows, max_k, cancel, &s->ctx[i], err);
     if (rc) split_ctx_free((ker_ctx *)(void *)s);
-    else *out = (ker_ctx *)(void *)s;
+    else {
+        s->slot = q_alloc(sizeof *s->slot * (size_t)max_rows);
+        *out = (ker_ctx *)(void *)s;
+    }
     return rc;
 }
 
-static int split_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err) { return table(c)->cfg_put(first(c), slot, k, err); }
+/* The second needs to know of adapters alone, and of those that a slot no longer names. */
+static int split_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
+{
+    split_ctx *s = ctx_of(c);
+    int rc = Q_OK;
+    for (int i = 0; i < 2 && !rc; i++) rc = s->d->on[i]->cfg_put(s->ctx[i], slot, k, err);
+    if (!rc) s->adapts[slot] = k->n_adapt > 0;
+    return rc;
+}
 
 static int split_kv_new(ker_dev *dev, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
@@ -157,7 +174,17 @@ static int split_state_save(ker_kv *kv, int state, void *dst) { return kv_of(kv)
 static int split_state_load(ker_kv *kv, int state, const void *src) { return kv_of(kv)->d->on[0]->state_load(kv_of(kv)->kv, state, src); }
 static int split_kv_load(ker_kv *kv, int page, int n, const void *src) { return kv_of(kv)->d->on[0]->kv_load(kv_of(kv)->kv, page, n, src); }
 
-static int split_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err) { return table(c)->begin(first(c), kv ? kv_of(kv)->kv : NULL, b, err); }
+static int split_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
+{
+    split_ctx *s = ctx_of(c);
+    int rc = table(c)->begin(first(c), kv ? kv_of(kv)->kv : NULL, b, err);
+    s->acts = false;
+    for (int r = 0; r < b->n && !rc; r++) {
+        s->slot[r] = b->slot ? b->slot[r] : 0;
+        s->acts = s->acts || s->adapts[s->slot[r]];
+    }
+    return rc;
+}
 static int split_embed(ker_ctx *c) { return table(c)->embed(first(c)); }
 static int split_attn(ker_ctx *c, int layer) { return table(c)->attn(first(c), layer); }
 static int split_route(ker_ctx *c, int layer) { return table(c)->route(first(c), layer); }
@@ -180,6 +207,7 @@ static int split_moe_run(ker_ctx *c, int layer, ker_moe *m)
 {
     split_ctx *s = ctx_of(c);
     int on = layer >= 0 && layer < s->d->m.n_layer && s->d->moved[layer];
+    if (on && s->acts) m->slot = s->slot;
     return s->d->on[on]->moe_run(s->ctx[on], layer, m);
 }
 
@@ -192,20 +220,28 @@ static int split_experts(ker_ctx *c, int layer)
     return rc ? rc : split_moe_add(c, layer, &m);
 }
 
-/* Routed experts of moved layers run where their rows' configurations are not known. */
+/* Each has an adapter's changes of what it computes, under the same number. */
 static int split_adapter_put(ker_dev *dev, int adapter, const ker_low *low, int n, char *err)
 {
     const split_dev *d = dev_of(dev);
-    for (int i = 0; i < n; i++)
-        if (low[i].layer >= 0 && low[i].layer < d->m.n_layer && d->moved[low[i].layer] && (unsigned)low[i].role < KER_W_ROLES && ker_role_of_experts(low[i].role))
-            return q_fail(err, Q_RANGE, _("the adapter changes experts of layer %d, which run on another device: use --device cpu, or --gpu-experts fetch"), low[i].layer);
-    return d->on[0]->adapter_put(d->dev[0], adapter, low, n, err);
+    ker_low *part = q_alloc(sizeof *part * (size_t)(n + 1));
+    int rc = Q_OK;
+    for (int i = 0; i < n && !rc; i++) rc = ker_low_check(&d->m, &low[i], err);
+    for (int to = 0; to < 2 && !rc; to++) {
+        int count = 0;
+        for (int i = 0; i < n; i++)
+            if ((low[i].layer >= 0 && d->moved[low[i].layer] && ker_role_of_experts(low[i].role)) == to) part[count++] = low[i];
+        rc = d->on[to]->adapter_put(d->dev[to], adapter, part, count, err);
+        if (rc && to) d->on[0]->adapter_drop(d->dev[0], adapter);
+    }
+    free(part);
+    return rc;
 }
 
 static void split_adapter_drop(ker_dev *dev, int adapter)
 {
     const split_dev *d = dev_of(dev);
-    d->on[0]->adapter_drop(d->dev[0], adapter);
+    for (int i = 0; i < 2; i++) d->on[i]->adapter_drop(d->dev[i], adapter);
 }
 
 static int split_devices(ker_device *list, int max, char *err) { return ker_cpu()->devices(list, max, err); }

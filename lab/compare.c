@@ -230,8 +230,13 @@ static int compare(eng_model *m, const eng_config *a, eng_model *other, const en
         rc = prepare(&r, a, b, err);
     for (int s = 0; s < SIDES && rc == Q_OK; s++)
         rc = open_side(&r, s, err);
+    eng_session *all[SIDES];
+    for (int s = 0; s < SIDES; s++)
+        all[s] = r.side[s].session;
+    lab_halt *halt = rc == Q_OK ? lab_halt_new(terms->stop, all, SIDES) : NULL;
     if (rc == Q_OK)
         rc = evaluate(&r, terms, err);
+    lab_halt_free(halt);
     for (int i = A; i <= B && rc == Q_OK; i++)
         out->rate[i] = text_rate(r.side[i].session);
     if (rc == Q_OK)

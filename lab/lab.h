@@ -9,6 +9,8 @@
 #define QUORUM_LAB_H
 
 #include "base/base.h"
+
+#include <stdatomic.h>
 #include "base/knob.h"
 
 struct mem_store;
@@ -244,7 +246,13 @@ typedef struct lab_terms {
     int window;                          /* tokens that are evaluated as one context; 0: 1,024 or what the model knows */
     bool (*go_on)(void *user, int done, int total);   /* between pieces; false ends it with Q_CANCEL; NULL */
     void *user;
+    const atomic_bool *stop;             /* lab_compare and lab_compare_talks: set by any thread, a piece that runs ends too; NULL */
 } lab_terms;
+/* While it lives, what runs over the caches of these sessions (4 at most) ends with Q_CANCEL soon after *stop is set. stop NULL: NULL. By the sessions'
+ * thread, before they are freed. */
+typedef struct lab_halt lab_halt;
+lab_halt *lab_halt_new(const atomic_bool *stop, struct eng_session *const *session, int n);
+void lab_halt_free(lab_halt *);
 /* Teacher-forced: the same tokens under a, b and the yardstick, in lock-step, contexts evaluated anew. text: UTF-8, at least
  * 32 tokens. Owns its caches while it runs. The model's thread. */
 int lab_compare(struct eng_model *, const struct eng_config *a, const struct eng_config *b, const char *text, size_t n,

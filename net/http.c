@@ -271,6 +271,9 @@ static void describe(net *n)
     opt(h, CURLOPT_URL, r->url);
     opt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     opt(h, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    opt(h, CURLOPT_QUICK_EXIT, 1L);      /* a name server that is silent holds up nobody who has given up */
+#endif
     opt(h, CURLOPT_HTTPHEADER, r->list);
     opt(h, CURLOPT_USERAGENT, "quorum/" QUORUM_VERSION);
     opt(h, CURLOPT_CONNECTTIMEOUT, (long)or_else((uint64_t)q->limit.connect_s, 15));

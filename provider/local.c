@@ -291,7 +291,8 @@ static prov_room context(prov *p)
     eng_drafts d = eng_session_drafts(l->s);
     int states = 0;
     uint64_t each, kept = eng_cache_states(eng_session_cache(l->s), &states, &each);
-    return (prov_room){ .states = kept, .n_states = states, .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched,
+    return (prov_room){ .states = kept, .n_states = states, .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched, .fetched_bytes = f.bytes,
+                        .from_disk = eng_model_ondisk(eng_cache_model(eng_session_cache(l->s)), &(eng_ondisk){ 0 }),
                         .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting };
 }
 

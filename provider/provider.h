@@ -256,7 +256,8 @@ void prov_state_free(prov_state *);     /* contents, not the struct */
 /* ================= numbers ================= */
 typedef struct prov_room {
     int used, text, size;               /* tokens: evaluated or due; of the last text; at most */
-    uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
+    uint64_t asked, fetched, fetched_bytes;   /* experts so far, where they are brought (to a device, or from the disk): that ran, of them brought first, what that moved; else 0 */
+    bool from_disk;
     uint64_t drafted, drafts_said;      /* tokens of drafts so far (knob draft), and of them those that were said */
     bool drafts_rest;                   /* they do not pay now */
     uint64_t states; int n_states;      /* bytes of states of recurrent layers that are kept (state.memory), of how many places; 0: there are none */

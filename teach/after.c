@@ -4,17 +4,15 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-static const char KIND[] = "quorum.teach.run";
-enum { MOST_REPORT = 16 << 20 };
+enum { MOST_REPORT = 16 << 20, WAIT_NS = 50000000, WAITS = 100 };
 
 static cJSON *run_of(const char *name, char *err)
 {
-    char *path = shelf_of(name, "run/run.json");
-    cJSON *j = path ? shelf_read(path, KIND, err) : NULL;
-    free(path);
-    return j;
+    cJSON *j;
+    return record_read(name, &j, err) == Q_OK ? j : NULL;
 }
 
 /* The run in this state (NULL: any) that began last; malloc'ed. */
@@ -50,16 +48,14 @@ char *tch_cut_off(char **model)
 int tch_stopped(const char *name, char *err)
 {
     cJSON *j = run_of(name, err);
-    if (!j)
-        return Q_NOTFOUND;
-    int rc = Q_OK;
-    if (strcmp(shelf_text(j, "state"), "running") == 0) {
+    int rc = j ? Q_OK : Q_NOTFOUND;
+    if (j && strcmp(shelf_text(j, "state"), "running") == 0) {
         char *path = shelf_of(name, "run/run.json");
         const char *const mine[] = { "state", "kind", "v" };
         for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
             cJSON_DeleteItemFromObject(j, mine[i]);
         cJSON_AddStringToObject(j, "state", "stopped");
-        rc = shelf_write(path, KIND, j, err);
+        rc = shelf_write(path, RECORD_KIND, j, err);
         j = NULL;
         free(path);
     }
@@ -84,13 +80,39 @@ bool tch_stop_wanted(void)
     return is;
 }
 
-char *tch_last(const char *name) { return name ? q_strdup(name) : last(NULL); }
+char *tch_last(const char *name)
+{
+    char *who = name ? NULL : shelf_holder();
+    if (who && !*who) {
+        free(who);
+        who = NULL;
+    }
+    return name ? q_strdup(name) : who ? who : last(NULL);       /* what is at work began last, also before it has written anything down */
+}
 
 static int named(const char *name, char **out, char *err)
 {
     int rc = name ? shelf_name(name, err) : Q_OK;
-    *out = rc < 0 ? NULL : name ? q_strdup(name) : last(NULL);
+    *out = rc < 0 ? NULL : tch_last(name);
     return rc == Q_OK && !*out ? q_fail(err, Q_NOTFOUND, _("nothing was taught yet: /teach run NAME begins")) : rc;
+}
+
+/* Under the lock, or (*fd -1) while a run of another set has it, which nothing of this one is touched by. A run of this one is stopped and waited for. */
+static int hold(const char *name, int *fd, char *err)
+{
+    char why[Q_ERRLEN];
+    for (int i = 0; i < WAITS; i++) {
+        int rc = shelf_lock(name, fd, err);
+        char *who = rc == Q_RANGE ? shelf_holder() : NULL;
+        bool another = who && *who && strcmp(who, name) != 0;
+        free(who);
+        if (rc != Q_RANGE || another)
+            return another ? Q_OK : rc;
+        if (i == 0)
+            tch_stop(why);
+        nanosleep(&(struct timespec){ .tv_nsec = WAIT_NS }, NULL);
+    }
+    return q_fail(err, Q_RANGE, _("the run of \"%s\" does not stop: try again in a while"), name);
 }
 
 int tch_undo(const char *name, char **which, char *err)
@@ -99,10 +121,12 @@ int tch_undo(const char *name, char **which, char *err)
     if (rc < 0)
         return rc;
     char *folder = shelf_of(*which, "run"), *file = tch_adapter_path(*which);
-    if (access(folder, F_OK) != 0 && access(file, F_OK) != 0)
+    char *who = shelf_holder();
+    if (access(folder, F_OK) != 0 && access(file, F_OK) != 0 && (!who || strcmp(who, *which) != 0))
         rc = q_fail(err, Q_NOTFOUND, _("nothing was taught as \"%s\": /teach list shows what was"), *which);
+    free(who);
     if (rc == Q_OK)
-        rc = shelf_lock(&fd, err);
+        rc = hold(*which, &fd, err);
     if (rc == Q_OK)
         rc = q_file_erase(file, err);
     if (rc == Q_OK)

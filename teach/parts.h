@@ -16,14 +16,23 @@ char *shelf_of(const char *name, const char *file);      /* teach/NAME/FILE, of 
 int shelf_name(const char *name, char *err);             /* Q_RANGE: it is none */
 int shelf_make(const char *name, bool run, char *err);   /* its folder, or that of its run */
 void shelf_erase(const char *folder);                    /* with all that is in it, overwritten; folders of this room only */
-cJSON *shelf_read(const char *path, const char *kind, char *err);        /* an object of this kind and version 1; Q_… in err, NULL */
+enum shelf_kind { SHELF_TEXT, SHELF_COUNT /* a whole number from 0 */, SHELF_REAL, SHELF_FLAG, SHELF_LIST };
+typedef struct shelf_row { const char *name; enum shelf_kind kind; bool must; } shelf_row;      /* what an object may have; must: it has it */
+const char *shelf_wrong(const cJSON *, const shelf_row *, int n);        /* the first that is missing or of another kind; NULL: none */
+/* An object of this kind, version 1 and with these rows. Q_NOTFOUND; Q_FORMAT: err is why, without the file's name: the caller says what to do. */
+int shelf_read(const char *path, const char *kind, const shelf_row *, int n, cJSON **out, char *err);
 int shelf_write(const char *path, const char *kind, cJSON * /* deleted */, char *err);
 double shelf_number(const cJSON *, const char *name, double otherwise);
 const char *shelf_text(const cJSON *, const char *name); /* "" where there is none */
-int shelf_lock(int *fd, char *err);                      /* Q_RANGE: another run is at work */
+int shelf_lock(const char *name, int *fd, char *err);    /* name: what is at work under it. Q_RANGE: another run is at work */
 int shelf_lock_sets(int *fd, char *err);                 /* for changing one: two windows add one after the other. Q_RANGE: it took longer than is waited */
 void shelf_unlock(int fd);
 bool shelf_locked(void);
+char *shelf_holder(void);                                /* the name that it was taken with ("": not known), malloc'ed; NULL: nobody holds it */
+
+/* ---- record.c: run.json ---- */
+#define RECORD_KIND "quorum.teach.run"
+int record_read(const char *name, cJSON **out, char *err);       /* Q_NOTFOUND; Q_FORMAT: damaged, with what to do */
 
 /* ---- set.c ---- */
 /* All examples of a set as JSON lines (messages and pairs), in a fixed order: its files', then what memory releases now. Q_NOTFOUND: there is no such set, or
@@ -42,7 +51,7 @@ enum tokens_of { TOKENS_SFT /* every example's accepted answers */, TOKENS_DPO /
 /* The tenth of the conversations that is held out: those whose first question has the smallest hashes, one at least; so it does not hang on the
  * order, nor much on what else there is. Examples of one first question are one conversation. */
 #define TOKENS_HELD .1
-int tokens_read(const eng_model *, const q_buf *lines, enum tokens_of, int context, lessons *out, char *err);
+int tokens_read(const eng_model *, const q_buf *lines, enum tokens_of, int context, bool hold /* false: nothing is held out */, lessons *out, char *err);
 /* One example: all its answers are targets. Q_RANGE: it has none. */
 int tokens_of_talk(const eng_model *, const adv_said *v, int n, bool bare, trn_text *out, char *err);
 void tokens_free(lessons *);
@@ -59,10 +68,10 @@ typedef struct traffic {                 /* traffic_free */
 } traffic;
 typedef bool asks_go(void *user, int done, int total);
 /* Evaluates each text in a context of its own under c and counts the experts of the positions from which a target is foretold (mask NULL: of all), of the
- * first ROUTE_TEXTS texts and ROUTE_TOKENS tokens. Q_RANGE: nothing is routed. */
+ * first ROUTE_TEXTS texts and ROUTE_TOKENS tokens. stop (NULL: never) ends it within a piece too. Q_RANGE: nothing is routed. */
 enum { ROUTE_TEXTS = 512, ROUTE_TOKENS = 131072, ROUTE_PIECE = 128 /* tokens of a piece of a plain text */ };
-int route_texts(eng_model *, const eng_config *, const lab_talk *, int n, asks_go *, void *user, traffic *out, char *err);
-int route_plain(eng_model *, const eng_config *, const char *text, size_t n, asks_go *, void *user, traffic *out, char *err);    /* in pieces */
+int route_texts(eng_model *, const eng_config *, const lab_talk *, int n, asks_go *, void *user, const atomic_bool *stop, traffic *out, char *err);
+int route_plain(eng_model *, const eng_config *, const char *text, size_t n, asks_go *, void *user, const atomic_bool *stop, traffic *out, char *err);    /* in pieces */
 void traffic_free(traffic *);
 double traffic_share(const traffic *, const uint8_t *chosen /* [n_layer][n_expert] */);      /* of all that ran, mean over layers that have chosen ones */
 /* What is taught of [n_layer][n_expert], malloc'ed; *n: how many. */
@@ -85,6 +94,7 @@ typedef struct proof {                   /* what a report is of */
     const uint8_t *chosen;               /* NULL: no experts */
     struct mem_store *store;
     asks_go *go; void *user;
+    const atomic_bool *stop;
 } proof;
 int report_make(const proof *, char **text, char **json, char *err);
 

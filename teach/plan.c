@@ -40,8 +40,12 @@ void plan_say(const running *r, q_buf *out)
     const tch_settings *s = &r->set;
     const lessons *t = &r->data;
     q_buf_say(out, _("%s, taught to %s\n"), r->name, eng_model_info(r->m)->name);
-    q_buf_say(out, _("examples: %d to learn from, %d held out (a tenth of %d conversations, by their first questions); %lld tokens, %lld of them in the loss\n"), t->n_train,
-              t->n_held, t->sources, (long long)t->n_tokens, (long long)t->n_targets);
+    if (!s->proof)
+        q_buf_say(out, _("examples: %d to learn from and none held out (proof=off), so whether they are learnt will not be proved; %lld tokens, %lld of them in the loss\n"), t->n_train,
+                  (long long)t->n_tokens, (long long)t->n_targets);
+    else
+        q_buf_say(out, _("examples: %d to learn from, %d held out (a tenth of %d conversations, by their first questions); %lld tokens, %lld of them in the loss\n"), t->n_train,
+                  t->n_held, t->sources, (long long)t->n_tokens, (long long)t->n_targets);
     if (t->long_ones)
         q_buf_say(out, _("left out: %d examples of more than %d tokens\n"), t->long_ones, s->context);
     if (t->mute)

@@ -39,7 +39,7 @@ static int talks_measured(const proof *p, const char *name, const trn_example *e
     lab_compared c;
     for (int i = 0; i < n; i++)
         t[i] = (lab_talk){ e[i].chosen.token, e[i].chosen.mask, e[i].chosen.n };
-    int rc = lab_compare_talks(p->m, p->before, p->after, t, n, &(lab_terms){ .go_on = p->go, .user = p->user }, &c, err);
+    int rc = lab_compare_talks(p->m, p->before, p->after, t, n, &(lab_terms){ .go_on = p->go, .user = p->user, .stop = p->stop }, &c, err);
     if (rc == Q_OK) {
         *out = measured_of(name, &c);
         lab_compared_free(&c);
@@ -51,7 +51,7 @@ static int talks_measured(const proof *p, const char *name, const trn_example *e
 static int general_measured(const proof *p, measured *out, char *err)
 {
     lab_compared c;
-    int rc = lab_compare(p->m, p->before, p->after, p->general->p, p->general->len, &(lab_terms){ .go_on = p->go, .user = p->user }, &c, err);
+    int rc = lab_compare(p->m, p->before, p->after, p->general->p, p->general->len, &(lab_terms){ .go_on = p->go, .user = p->user, .stop = p->stop }, &c, err);
     if (rc == Q_OK) {
         *out = measured_of("", &c);
         lab_compared_free(&c);
@@ -71,7 +71,7 @@ static int tasks_measured(const proof *p, measured *out, int *n, char *err)
         lessons t = { 0 };
         char why[Q_ERRLEN];
         if (tch_is_name(e->d_name) && strcmp(e->d_name, p->name) != 0 && set_lines(p->store, e->d_name, &lines, why) == Q_OK &&
-            tokens_read(p->m, &lines, TOKENS_SFT, eng_model_info(p->m)->n_ctx_train, &t, why) == Q_OK && t.n_train + t.n_held > 0) {
+            tokens_read(p->m, &lines, TOKENS_SFT, eng_model_info(p->m)->n_ctx_train, true, &t, why) == Q_OK && t.n_train + t.n_held > 0) {
             const trn_example *v = t.n_held >= FEW ? t.held : t.train;
             int many = t.n_held >= FEW ? t.n_held : t.n_train;
             rc = talks_measured(p, e->d_name, v, many < TASK_TALKS ? many : TASK_TALKS, &out[*n], err);
@@ -90,7 +90,7 @@ static int tasks_measured(const proof *p, measured *out, int *n, char *err)
 static int routing_measured(const proof *p, double share[2], char *err)
 {
     share[0] = share[1] = NAN;
-    if (!p->chosen)
+    if (!p->chosen || !p->data->n_held)
         return Q_OK;
     lab_talk *t = q_alloc(sizeof *t * (size_t)(p->data->n_held + 1));
     int rc = Q_OK;
@@ -98,7 +98,7 @@ static int routing_measured(const proof *p, double share[2], char *err)
         t[i] = (lab_talk){ p->data->held[i].chosen.token, p->data->held[i].chosen.mask, p->data->held[i].chosen.n };
     for (int side = 0; side < 2 && rc == Q_OK; side++) {
         traffic f;
-        rc = route_texts(p->m, side ? p->after : p->before, t, p->data->n_held, p->go, p->user, &f, err);
+        rc = route_texts(p->m, side ? p->after : p->before, t, p->data->n_held, p->go, p->user, p->stop, &f, err);
         if (rc == Q_OK) {
             share[side] = traffic_share(&f, p->chosen);
             traffic_free(&f);
@@ -118,6 +118,10 @@ static void numbers_say(const measured *m, q_buf *out)
 
 static void held_say(const measured *m, q_buf *out)
 {
+    if (!m->name) {
+        q_buf_say(out, _("Held out: nothing (proof=off), so nobody can say whether it was learnt or known by heart\n"));
+        return;
+    }
     q_buf_say(out, _("Held out, never trained on: %d conversations, %d tokens of answers\n  "), m->blocks, m->tokens);
     numbers_say(m, out);
     q_buf_puts(out, "\n  ");
@@ -185,8 +189,11 @@ static char *as_json(const proof *p, const measured *held, const measured *gener
         if (v)
             cJSON_AddItemToObject(j, strcmp(copied[i], "heldout") == 0 ? "n_heldout" : copied[i], cJSON_Duplicate(v, true));
     }
-    cJSON_AddBoolToObject(j, "learnt", sure(held) && held->gain.low > 0);
-    cJSON_AddItemToObject(j, "heldout", measured_json(held));
+    if (held->name)
+        cJSON_AddBoolToObject(j, "learnt", sure(held) && held->gain.low > 0);
+    else
+        cJSON_AddNullToObject(j, "learnt");
+    cJSON_AddItemToObject(j, "heldout", held->name ? measured_json(held) : cJSON_CreateNull());
     cJSON_AddItemToObject(j, "general", measured_json(general));
     tasks = cJSON_AddArrayToObject(j, "tasks");
     for (int i = 0; i < n; i++)
@@ -208,11 +215,11 @@ static char *as_json(const proof *p, const measured *held, const measured *gener
 
 int report_make(const proof *p, char **text, char **json, char *err)
 {
-    measured held = { .name = NULL }, general = { .name = NULL }, task[MOST_TASKS];
+    measured held = { .layer = -1 }, general = { .name = NULL }, task[MOST_TASKS];
     double share[2];
     int n = 0;
     *text = *json = NULL;
-    int rc = talks_measured(p, "", p->data->held, p->data->n_held, &held, err);
+    int rc = p->data->n_held ? talks_measured(p, "", p->data->held, p->data->n_held, &held, err) : Q_OK;
     if (rc == Q_OK)
         rc = general_measured(p, &general, err);
     if (rc == Q_OK)

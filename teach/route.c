@@ -50,7 +50,7 @@ static int shape_of(const eng_model *m, int n, traffic *out, char *err)
     return out->t.n_layer ? Q_OK : q_fail(err, Q_RANGE, _("%s has no routed experts"), i->name);
 }
 
-int route_texts(eng_model *m, const eng_config *config, const lab_talk *talk, int n, asks_go *go, void *user, traffic *out, char *err)
+int route_texts(eng_model *m, const eng_config *config, const lab_talk *talk, int n, asks_go *go, void *user, const atomic_bool *stop, traffic *out, char *err)
 {
     int tokens = 0, longest = 16, used = 0;
     for (; used < n && used < ROUTE_TEXTS && tokens < ROUTE_TOKENS; used++) {
@@ -75,6 +75,7 @@ int route_texts(eng_model *m, const eng_config *config, const lab_talk *talk, in
     rc = eng_config_set(own, "context.length", words, err);
     if (rc == Q_OK)
         rc = eng_session_new(m, own, &s, err);
+    lab_halt *halt = s ? lab_halt_new(stop, &s, 1) : NULL;
     for (c.at = 0; c.at < used && rc == Q_OK; c.at++) {
         c.talk = &talk[c.at];
         rc = go && !go(user, c.at, used) ? Q_CANCEL : eng_session_cut(s, 0, err);
@@ -83,6 +84,7 @@ int route_texts(eng_model *m, const eng_config *config, const lab_talk *talk, in
         if (rc == Q_CANCEL)
             q_fail(err, rc, _("stopped before anything was taught"));
     }
+    lab_halt_free(halt);
     eng_session_free(s);
     eng_config_free(own);
     if (rc < 0)
@@ -90,7 +92,7 @@ int route_texts(eng_model *m, const eng_config *config, const lab_talk *talk, in
     return rc;
 }
 
-int route_plain(eng_model *m, const eng_config *c, const char *text, size_t n, asks_go *go, void *user, traffic *out, char *err)
+int route_plain(eng_model *m, const eng_config *c, const char *text, size_t n, asks_go *go, void *user, const atomic_bool *stop, traffic *out, char *err)
 {
     eng_tokens t = { 0 };
     *out = (traffic){ .n_layer = 0 };
@@ -101,7 +103,7 @@ int route_plain(eng_model *m, const eng_config *c, const char *text, size_t n, a
     for (int i = 0; i < pieces; i++)
         piece[i] = (lab_talk){ t.id + (size_t)i * ROUTE_PIECE, NULL, ROUTE_PIECE };
     if (rc == Q_OK)
-        rc = route_texts(m, c, piece, pieces, go, user, out, err);
+        rc = route_texts(m, c, piece, pieces, go, user, stop, out, err);
     free(piece);
     eng_tokens_free(&t);
     return rc;

@@ -3,15 +3,16 @@
 #include "teach/run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-static const char KIND[] = "quorum.teach.run";
-enum { MOST_TEXT = 64 << 20, APART_ROUNDS = 999, SPEED_EXAMPLES = 2, CONTEXT = 1024 };
+enum { MOST_TEXT = 64 << 20, APART_ROUNDS = 999, SPEED_EXAMPLES = 2, CONTEXT = 1024, LOOK_NS = 50000000 };
 
 /* ---- telling ---- */
 static void tell(running *r)
@@ -20,14 +21,34 @@ static void tell(running *r)
         r->job->tell(r->job->user, &r->state);
 }
 
+static bool stopped(const running *r) { return atomic_load(&r->stop) || (r->job->stop && atomic_load(r->job->stop)); }
+
+/* What takes no question of its own is asked behind. */
+static int unless_stopped(const running *r, int rc, char *err) { return rc == Q_OK && stopped(r) ? q_fail(err, Q_CANCEL, _("stopped")) : rc; }
+
+/* Looks for whoever wants it to stop, here or in another window, while a step or a piece of a text takes its time. */
+static void *watch(void *user)
+{
+    running *r = user;
+    while (!atomic_load(&r->over) && !atomic_load(&r->stop)) {
+        bool elsewhere = tch_stop_wanted();
+        if (stopped(r) || elsewhere)
+            atomic_store(&r->stop, true);
+        if (elsewhere && r->job->halts)
+            r->job->halts(r->job->user);
+        nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
+    }
+    return NULL;
+}
+
 static void phase(running *r, enum tch_phase p)
 {
     r->state.phase = p;
     r->state.done = r->state.total = 0;
     tell(r);
+    if (stopped(r))                      /* at once, not when its thread looks next */
+        atomic_store(&r->stop, true);
 }
-
-static bool stopped(const running *r) { return r->job->stop && atomic_load(r->job->stop); }
 
 static bool goes(void *user, int done, int total)
 {
@@ -47,26 +68,9 @@ static int save(running *r, const char *state, char *err)
     cJSON *copy = cJSON_Duplicate(r->run, true);
     cJSON_DeleteItemFromObject(copy, "kind");
     cJSON_DeleteItemFromObject(copy, "v");
-    int rc = shelf_write(path, KIND, copy, err);
+    int rc = shelf_write(path, RECORD_KIND, copy, err);
     free(path);
     return rc;
-}
-
-static cJSON *load(const char *name, char *err)
-{
-    char *path = shelf_of(name, "run/run.json");
-    cJSON *j = path ? shelf_read(path, KIND, err) : (q_no_home(err), NULL);
-    free(path);
-    return j;
-}
-
-static bool run_there(const char *name)
-{
-    char *path = shelf_of(name, "run/run.json");
-    struct stat st;
-    bool is = path && lstat(path, &st) == 0;
-    free(path);
-    return is;
 }
 
 static void put_number(cJSON *j, const char *name, double v)
@@ -111,8 +115,8 @@ static int enough(running *r, char *err)
         return q_fail(err, Q_RANGE, _("every example of \"%s\" is longer than %d tokens: context=N takes longer ones, as far as the model knows"), r->name, context);
     if (n == 0)
         return q_fail(err, Q_RANGE, _("no example of \"%s\" has an answer that could be learnt"), r->name);
-    if (t->n_held == 0)
-        return q_fail(err, Q_RANGE, _("\"%s\" has one conversation: at least two are needed, because a tenth, and never less than one, is kept to prove by what was learnt"), r->name);
+    if (t->n_held == 0 && r->set.proof)
+        return q_fail(err, Q_RANGE, _("\"%s\" has one conversation: at least two are needed, because a tenth, and never less than one, is kept to prove by what was learnt; proof=off teaches it without any proof"), r->name);
     return Q_OK;
 }
 
@@ -123,7 +127,7 @@ static int read_data(running *r, char *err)
     if (*shelf_text(r->run, "data_sha256") && strcmp(shelf_text(r->run, "data_sha256"), sha) != 0)
         return q_fail(err, Q_FORMAT, _("the examples that the run of \"%s\" was begun with are not whole any more: /teach undo %s forgets it"), r->name, r->name);
     put_text(r->run, "data_sha256", sha);
-    int rc = tokens_read(r->m, &r->lines, r->set.dpo ? TOKENS_DPO : TOKENS_SFT, context_of(r), &r->data, err);
+    int rc = tokens_read(r->m, &r->lines, r->set.dpo ? TOKENS_DPO : TOKENS_SFT, context_of(r), r->set.proof, &r->data, err);
     return rc == Q_OK ? enough(r, err) : rc;
 }
 
@@ -143,13 +147,13 @@ static int choose(running *r, char *err)
     const eng_info *i = eng_model_info(r->m);
     r->state.routed = i->n_moe_layer * i->n_expert;
     phase(r, TCH_ROUTING);
-    int rc = route_texts(r->m, r->before, t, r->data.n_train, goes, r, &own, err);
+    int rc = route_texts(r->m, r->before, t, r->data.n_train, goes, r, &r->stop, &own, err);
     if (rc == Q_OK)
-        rc = route_plain(r->m, r->before, r->general.p, r->general.len, goes, r, &other, err);
+        rc = route_plain(r->m, r->before, r->general.p, r->general.len, goes, r, &r->stop, &other, err);
     if (rc == Q_OK)
         rc = choose_experts(r->m, &r->set, &own, &r->chosen, &r->state.chosen, err);
     if (rc == Q_OK)
-        rc = trn_apart(&own.t, &other.t, APART_ROUNDS, r->set.seed, &r->state.distance, &r->state.p, err);
+        rc = trn_apart(&own.t, &other.t, APART_ROUNDS, r->set.seed, &r->stop, &r->state.distance, &r->state.p, err);
     if (rc == Q_OK) {
         char *list = chosen_words(r->m, r->chosen);
         put_text(r->run, "chosen", list);
@@ -183,7 +187,7 @@ static int chosen_again(running *r, char *err)
 trn_options run_options(const running *r)
 {
     return (trn_options){ .loss = r->set.dpo ? TRN_DPO : TRN_SFT, .lr = r->set.lr, .dpo_beta = r->set.dpo_beta, .clip = 1, .steps = r->set.steps, .warmup = r->set.warmup,
-                          .batch = r->set.batch, .seed = r->set.seed, .threads = r->set.threads };
+                          .batch = r->set.batch, .seed = r->set.seed, .threads = r->set.threads, .stop = &r->stop };
 }
 
 /* Numbers that stand for nothing said become what they are here. */
@@ -262,6 +266,7 @@ static int write_down(running *r, char *err)
         rc = q_write_file_atomic(path, r->lines.p, r->lines.len, err);
     if (rc == Q_OK)
         rc = save(r, "running", err);
+    r->begun = rc == Q_OK;
     free(path);
     free(json);
     return rc;
@@ -293,7 +298,7 @@ static int begin(running *r, char *err)
     if (rc == Q_OK)
         rc = begin_adapter(r, err);
     if (rc == Q_OK)
-        rc = measure(r, err);
+        rc = unless_stopped(r, measure(r, err), err);
     if (rc == Q_OK) {
         shelf_erase(folder);             /* of a run before this one, which is done */
         rc = write_down(r, err);
@@ -338,10 +343,37 @@ static int again(running *r, const char *settings, char *err)
 }
 
 /* ---- training ---- */
+/* The curve of steps before this one, which another process or another day made: as train/ keeps it beside its checkpoints. */
+static void curve_before(running *r, int step)
+{
+    char *path = shelf_of(r->name, "run/train/curve.csv"), ignored[Q_ERRLEN], *line = NULL, *at = NULL;
+    q_buf b = { 0 };
+    if (path && q_read_file(path, &b, MOST_TEXT, ignored) == Q_OK && b.len)
+        line = strtok_r(b.p, "\n", &at);        /* the heading */
+    while (line && (line = strtok_r(NULL, "\n", &at))) {
+        char *loss = strchr(line, ','), *held = loss ? strchr(loss + 1, ',') : NULL, *end, *held_end;
+        long k = strtol(line, &end, 10);
+        double x = loss ? strtod(loss + 1, &end) : NAN, y = held ? strtod(held + 1, &held_end) : NAN;
+        if (!held || k < 0 || k >= step)
+            continue;
+        if (end > loss + 1 && isfinite(x))
+            tch_state_point(&r->state, r->state.loss = x);
+        if (held_end > held + 1 && isfinite(y)) {
+            r->state.heldout = y;
+            r->state.first_heldout = isnan(r->state.first_heldout) ? y : r->state.first_heldout;
+        }
+        r->state.step = (int)k;
+    }
+    q_buf_free(&b);
+    free(path);
+}
+
 static bool on_step(void *user, const trn_progress *p)
 {
     running *r = user;
     tch_state *s = &r->state;
+    if (!s->n_curve && p->step > 1)
+        curve_before(r, p->step);
     s->step = p->step;
     s->steps = p->steps;
     s->loss = p->loss;
@@ -382,7 +414,7 @@ static int train(running *r, char *err)
     char *folder = shelf_of(r->name, "run/train"), *note = note_of(r), *file = tch_adapter_path(r->name), *slash = strrchr(file, '/');
     trn_options o = run_options(r);
     trn_run_terms t = { .example = r->data.train, .n = r->data.n_train, .heldout = r->data.held, .n_heldout = r->data.n_held, .folder = folder, .progress = on_step, .user = r,
-                        .stop = r->job->stop };
+                        .stop = &r->stop };
     r->state.steps = r->set.steps;
     phase(r, TCH_TRAINING);
     int64_t from = q_now_ns();
@@ -416,6 +448,10 @@ static int train(running *r, char *err)
 static int prove(running *r, char *err)
 {
     char *file = tch_adapter_path(r->name), *text = NULL, *json = NULL, *md = shelf_of(r->name, "run/report.md"), *js = shelf_of(r->name, "run/report.json");
+    if (!r->state.n_curve) {             /* it was trained before it was cut off */
+        curve_before(r, INT_MAX);
+        r->state.steps = r->set.steps;
+    }
     phase(r, TCH_PROVING);
     int rc = r->adapter ? Q_OK : eng_adapter_read(r->m, file, &r->adapter, err);
     if (rc == Q_OK)
@@ -424,7 +460,7 @@ static int prove(running *r, char *err)
         r->adapter = NULL;               /* the model's now; its scale is 0 in `before`, which is older */
         eng_config *after = eng_config_new(r->m);
         proof p = { .m = r->m, .before = r->before, .after = after, .data = &r->data, .general = &r->general, .name = r->name, .run = r->run, .state = &r->state,
-                    .chosen = r->state.chosen ? r->chosen : NULL, .store = r->job->store, .go = goes, .user = r };
+                    .chosen = r->state.chosen ? r->chosen : NULL, .store = r->job->store, .go = goes, .user = r, .stop = &r->stop };
         rc = report_make(&p, &text, &json, err);
         eng_config_free(after);
     }
@@ -452,12 +488,15 @@ static int prove(running *r, char *err)
 }
 
 /* ---- all of it ---- */
+static bool opens(void *user) { return !stopped(user); }
+
+
 static int open_model(running *r, char *err)
 {
     phase(r, TCH_OPENING);
     if (!r->job->model || *r->job->model == '@')
         return q_fail(err, Q_RANGE, _("a model of a server cannot be taught from here: /model takes one of this machine"));
-    int rc = eng_model_open(r->job->model, &(eng_open_opts){ .n_threads = r->set.threads }, &r->m, err);
+    int rc = eng_model_open(r->job->model, &(eng_open_opts){ .n_threads = r->set.threads, .go_on = opens, .user = r }, &r->m, err);
     if (rc == Q_OK) {
         snprintf(r->state.model, sizeof r->state.model, "%s", eng_model_info(r->m)->name);
         r->before = eng_config_new(r->m);
@@ -467,27 +506,29 @@ static int open_model(running *r, char *err)
 
 static int all_of(running *r, char *err)
 {
-    char none[Q_ERRLEN];
     int rc = shelf_name(r->name, err);
     const char *settings = r->job->settings ? r->job->settings : "";
     tch_settings_begin(&r->set);
     if (rc == Q_OK)
         rc = tch_settings_set(&r->set, settings, err);
     if (rc == Q_OK)
-        rc = shelf_lock(&r->lock, err);
-    if (rc == Q_OK)
-        rc = open_model(r, err);
+        rc = shelf_lock(r->name, &r->lock, err);
+    if (rc < 0)
+        return rc;
+    r->watched = pthread_create(&r->watch, NULL, watch, r) == 0;     /* without it a stop is seen between two steps */
+    rc = unless_stopped(r, open_model(r, err), err);
     if (rc < 0)
         return rc;
     phase(r, TCH_READING);
-    r->run = load(r->name, none);
-    if (!r->run && run_there(r->name))   /* of another version, or damaged: beginning anew would erase what was learnt */
-        return q_fail(err, Q_FORMAT, _("%s; /teach undo %s forgets the run"), none, r->name);
+    rc = record_read(r->name, &r->run, err);
+    if (rc < 0 && rc != Q_NOTFOUND)
+        return rc;                       /* damaged: what stands there is not written over */
     if (r->run && strcmp(shelf_text(r->run, "state"), "done") == 0) {        /* taught before: anew */
         cJSON_Delete(r->run);
         r->run = NULL;
     }
-    rc = r->run ? again(r, settings, err) : Q_OK;
+    r->begun = r->run != NULL;
+    rc = unless_stopped(r, r->run ? again(r, settings, err) : Q_OK, err);
     if (rc == Q_OK)
         rc = general_of(r, err);
     if (rc == Q_OK && !r->run)
@@ -499,6 +540,9 @@ static int all_of(running *r, char *err)
 
 static void close_run(running *r)
 {
+    atomic_store(&r->over, true);
+    if (r->watched)
+        pthread_join(r->watch, NULL);
     shelf_unlock(r->lock);
     eng_adapter_free(r->adapter);
     eng_adapter_free(r->init);
@@ -520,10 +564,10 @@ int tch_run(const tch_job *job, char **adapter, char *err)
     if (rc == Q_OK)
         *adapter = tch_adapter_path(job->name);
     if (rc == Q_CANCEL)
-        q_fail(err, rc, _("stopped: /teach run %s goes on from here"), job->name);
+        q_fail(err, rc, r.begun ? _("stopped: /teach run %s goes on from here") : _("stopped before anything was taught: /teach run %s begins anew, with the settings that you give it then"), job->name);
     if (rc < 0)
         snprintf(r.state.problem, sizeof r.state.problem, "%s", err);
+    close_run(&r);                       /* whoever hears that it is over can begin the next one */
     phase(&r, rc == Q_OK ? TCH_DONE : rc == Q_CANCEL ? TCH_STOPPED : TCH_FAILED);
-    close_run(&r);
     return rc;
 }

@@ -5,6 +5,8 @@
 #include "engine/adapter.h"
 #include "teach/parts.h"
 
+#include <pthread.h>
+
 typedef struct running {
     const tch_job *job;
     const char *name;
@@ -18,6 +20,9 @@ typedef struct running {
     uint8_t *chosen;                     /* [n_layer][n_expert]; NULL in dense models */
     eng_adapter *init, *adapter;
     cJSON *run;                          /* run.json */
+    bool begun;                          /* it is written down: another call goes on with it */
+    atomic_bool stop, over;              /* stop: somebody wants it to end; over: its thread may */
+    pthread_t watch; bool watched;
 } running;
 trn_options run_options(const running *);
 void plan_say(const running *, q_buf *out);              /* plan.c */

@@ -189,11 +189,37 @@ static int read_lines(const char *name, q_buf *out, char *err)
     return rc;
 }
 
+static const shelf_row rows[] = { { "sources", SHELF_LIST, false }, { "chats", SHELF_FLAG, false } };
+static const shelf_row source_rows[] = { { "what", SHELF_TEXT, true }, { "sha256", SHELF_TEXT, true }, { "examples", SHELF_COUNT, true }, { "pairs", SHELF_COUNT, true }, { "added_ms", SHELF_COUNT, true } };
+
+static const char *wrong_source(const cJSON *set)
+{
+    const cJSON *one, *all = cJSON_GetObjectItemCaseSensitive(set, "sources");
+    const char *wrong = NULL;
+    cJSON_ArrayForEach(one, all)
+        wrong = wrong ? wrong : shelf_wrong(one, source_rows, (int)(sizeof source_rows / sizeof *source_rows));
+    return wrong;
+}
+
+/* NULL: damaged, with what to do. */
 static cJSON *read_set(const char *name, char *err)
 {
-    char *path = shelf_of(name, "set.json");
-    cJSON *j = path ? shelf_read(path, KIND, err) : (q_no_home(err), NULL);
+    char why[Q_ERRLEN], *path = shelf_of(name, "set.json"), *examples = shelf_of(name, "examples.jsonl");
+    cJSON *j = NULL;
+    int rc = path ? shelf_read(path, KIND, rows, (int)(sizeof rows / sizeof *rows), &j, why) : q_no_home(why);
+    const char *wrong = rc == Q_OK ? wrong_source(j) : NULL;
+    if (wrong)
+        rc = q_fail(why, Q_FORMAT, _("\"%s\" in it is missing, or not what stands there"), wrong);
+    if (rc == Q_FORMAT)
+        q_fail(err, rc, _("%s is damaged (%s): move it away, and /teach add %s to %s takes up the examples beside it again"), path, why, examples, name);
+    else if (rc < 0)
+        q_fail(err, rc, "%s", why);
+    if (rc < 0) {
+        cJSON_Delete(j);
+        j = NULL;
+    }
     free(path);
+    free(examples);
     return j;
 }
 
@@ -264,8 +290,10 @@ static int add_file(const char *what, const char *name, taking *t, cJSON *set, c
     int rc = take_any(t, path, err);
     if (rc == Q_OK)
         rc = q_sha256_file(path, sha, err);
-    if (rc == Q_OK && (t->out->examples || t->out->pairs)) {
-        add_source(set, slash ? slash + 1 : path, sha, t->out);
+    if (rc == Q_OK && (t->out->examples || t->out->pairs || !set_there(name))) {
+        tch_added all = *t->out;
+        all.examples += set_there(name) ? 0 : all.same;      /* what was left of a set whose set.json is gone is its own again */
+        add_source(set, slash ? slash + 1 : path, sha, &all);
         rc = write_set(name, set, t->lines, err);
     } else
         cJSON_Delete(set);
@@ -395,12 +423,13 @@ static void sources_of(const cJSON *set, tch_set *t)
 
 static void run_of(tch_set *t)
 {
-    char err[Q_ERRLEN], *path = shelf_of(t->name, "run/run.json"), *file = tch_adapter_path(t->name);
-    cJSON *run = path ? shelf_read(path, "quorum.teach.run", err) : NULL;
+    char err[Q_ERRLEN], *file = tch_adapter_path(t->name);
+    cJSON *run;
+    if (record_read(t->name, &run, err) == Q_FORMAT && !t->problem)
+        t->problem = q_strdup(err);
     t->state = q_strdup(shelf_text(run, "state"));
     t->adapter = file && access(file, F_OK) == 0;
     cJSON_Delete(run);
-    free(path);
     free(file);
 }
 
@@ -415,12 +444,12 @@ static void one_set(mem_store *s, const eng_model *m, const char *name, tch_set 
     count_chats(s, t);
     sources_of(set, t);
     run_of(t);
-    int rc = t->problem ? Q_FORMAT : set_lines(s, name, &lines, err);
+    int rc = set_there(name) && !set ? Q_FORMAT : set_lines(s, name, &lines, err);
     if (rc < 0 && !t->problem)
         t->problem = q_strdup(err);
     count_lines(&lines, &t->examples, &t->pairs);
     lessons k = { 0 };
-    if (rc == Q_OK && m && tokens_read(m, &lines, TOKENS_SFT, 0, &k, err) == Q_OK) {
+    if (rc == Q_OK && m && tokens_read(m, &lines, TOKENS_SFT, 0, true, &k, err) == Q_OK) {
         t->tokens = k.n_tokens;
         t->targets = k.n_targets;
     }
@@ -487,7 +516,7 @@ int tch_drop(const char *name, char *err)
     if (rc == Q_OK && (!folder || stat(folder, &st) != 0))
         rc = q_fail(err, Q_NOTFOUND, _("there is no set \"%s\": /teach list shows those that there are"), name);
     if (rc == Q_OK)
-        rc = shelf_lock(&fd, err);
+        rc = shelf_lock(name, &fd, err);
     if (rc == Q_OK)
         shelf_erase(folder);
     shelf_unlock(fd);

@@ -29,13 +29,14 @@ static const row rows[] = {
     { "context", WHOLE, AT(context), 16, 1 << 20, N_("tokens; longer examples are left out; alone: 1024, or what the model knows") },
     { "seed", SEED, AT(seed), 0, 0, N_("of the adapter's beginning and of the order of examples (1)") },
     { "threads", WHOLE, AT(threads), 1, 1024, N_("one for each core where nothing is said") },
+    { "proof", FLAG, AT(proof), 0, 0, N_("on, off: a tenth of the conversations is held out to prove by; off teaches all of them, and nobody can say whether they were learnt (on)") },
     { "general", PATH, AT(general), 0, 0, N_("a file of text that must not suffer; alone: a built-in one") },
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
 void tch_settings_begin(tch_settings *s)
 {
-    *s = (tch_settings){ .rank = 8, .batch = 4, .warmup = -1, .lr = 1e-3, .p = .2, .dpo_beta = .1, .seed = 1 };
+    *s = (tch_settings){ .rank = 8, .batch = 4, .warmup = -1, .lr = 1e-3, .p = .2, .dpo_beta = .1, .seed = 1, .proof = true };
 }
 
 void tch_settings_help(q_buf *out)

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -83,24 +82,50 @@ void shelf_erase(const char *folder)
         erase(folder, DEEP);
 }
 
-cJSON *shelf_read(const char *path, const char *kind, char *err)
+static bool fits(const cJSON *v, enum shelf_kind k)
+{
+    static const double MOST = 9007199254740992;         /* 2^53: what a number of JSON holds exactly */
+    switch (k) {
+    case SHELF_TEXT: return cJSON_IsString(v);
+    case SHELF_COUNT: return cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= MOST && v->valuedouble == floor(v->valuedouble);
+    case SHELF_REAL: return cJSON_IsNull(v) || (cJSON_IsNumber(v) && fabs(v->valuedouble) <= MOST);      /* null: it was no number */
+    case SHELF_FLAG: return cJSON_IsBool(v);
+    case SHELF_LIST: return cJSON_IsArray(v);
+    }
+    return false;
+}
+
+const char *shelf_wrong(const cJSON *j, const shelf_row *row, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, row[i].name);
+        if (v ? !fits(v, row[i].kind) : row[i].must)
+            return row[i].name;
+    }
+    return NULL;
+}
+
+int shelf_read(const char *path, const char *kind, const shelf_row *row, int n, cJSON **out, char *err)
 {
     q_buf b = { 0 };
-    if (access(path, F_OK) != 0) {
-        q_fail(err, Q_NOTFOUND, _("%s is not there"), path);
-        return NULL;
-    }
-    cJSON *j = NULL;
-    if (q_read_file(path, &b, MOST_JSON, err) == Q_OK) {
-        j = cJSON_ParseWithLength(b.p ? b.p : "", b.len);
-        if (!j || strcmp(shelf_text(j, "kind"), kind) != 0 || (int)shelf_number(j, "v", 0) != 1) {
-            q_fail(err, Q_FORMAT, _("%s is damaged, or of another version of quorum: it is left alone"), path);
-            cJSON_Delete(j);
-            j = NULL;
-        }
-    }
+    *out = NULL;
+    if (access(path, F_OK) != 0)
+        return q_fail(err, Q_NOTFOUND, _("%s is not there"), path);
+    int rc = q_read_file(path, &b, MOST_JSON, err);
+    cJSON *j = rc == Q_OK ? cJSON_ParseWithLength(b.p ? b.p : "", b.len) : NULL;
+    const char *wrong = j ? shelf_wrong(j, row, n) : NULL;
+    if (rc == Q_OK && !j)
+        rc = q_fail(err, Q_FORMAT, _("it is cut off, or no JSON"));
+    else if (rc == Q_OK && (strcmp(shelf_text(j, "kind"), kind) != 0 || shelf_number(j, "v", 0) != 1))
+        rc = q_fail(err, Q_FORMAT, _("it is of another kind, or of another version of quorum"));
+    else if (rc == Q_OK && wrong)
+        rc = q_fail(err, Q_FORMAT, _("\"%s\" in it is missing, or not what stands there"), wrong);
     q_buf_free(&b);
-    return j;
+    if (rc == Q_OK)
+        *out = j;
+    else
+        cJSON_Delete(j);
+    return rc;
 }
 
 int shelf_write(const char *path, const char *kind, cJSON *j, char *err)
@@ -126,35 +151,45 @@ const char *shelf_text(const cJSON *j, const char *name)
     return cJSON_IsString(v) ? v->valuestring : "";
 }
 
-/* A lock of the system on an open file: gone with the process, however it ends. It is waited for so long: who only asks (shelf_locked) holds
- * it for a moment, and who changes a set for a while. */
-static int take(const char *file, int ms, int *fd, const char *busy, char *err)
+/* ---- locks: of the system, on an open file: gone with the process, however it ends. A run's says what is at work under it ---- */
+static int lock_file(const char *name, int how)
 {
-    char *path = shelf_of(NULL, file);
-    int rc = path ? shelf_make(NULL, false, err) : q_no_home(err);
-    *fd = -1;
-    if (rc == Q_OK && (*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
-        rc = q_fail(err, Q_IO, "%s: %s", path, strerror(errno));
+    char *path = shelf_of(NULL, name);
+    int fd = path ? open(path, how | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     free(path);
-    if (rc < 0)
-        return rc;
-    for (int waited = 0; flock(*fd, LOCK_EX | LOCK_NB) != 0; waited += 20) {
-        if (waited >= ms) {
-            close(*fd);
-            *fd = -1;
-            return q_fail(err, Q_RANGE, "%s", busy);
-        }
-        usleep(20000);
-    }
-    return Q_OK;
+    return fd;
 }
 
-int shelf_lock_sets(int *fd, char *err) { return take(".sets", 3000, fd, _("examples are being added in another window: try again when it is done"), err); }
-
-int shelf_lock(int *fd, char *err)
+/* Waits for it so long, then says that it is taken. */
+static int take(const char *file, int ms, const char *busy, int *fd, char *err)
 {
-    int rc = take(".lock", 100, fd, _("another run is being taught, here or in another window: /teach stop ends it, and it can be gone on with"), err);
-    char *path = rc == Q_OK ? shelf_of(NULL, ".stop") : NULL;
+    int rc = shelf_make(NULL, false, err);
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    *fd = -1;
+    if (rc == Q_OK && (*fd = lock_file(file, O_RDWR | O_CREAT)) < 0)
+        rc = q_fail(err, Q_IO, _("the lock of teaching cannot be opened: %s"), strerror(errno));
+    for (int waited = 0; rc == Q_OK && fcntl(*fd, F_OFD_SETLK, &whole) != 0; waited += 20) {
+        if (waited >= ms) rc = q_fail(err, Q_RANGE, "%s", busy);
+        else usleep(20000);
+    }
+    if (rc < 0 && *fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+int shelf_lock_sets(int *fd, char *err) { return take(".sets", 3000, _("examples are being added in another window: try again when it is done"), fd, err); }
+
+int shelf_lock(const char *name, int *fd, char *err)
+{
+    int rc = take(".lock", 0, _("another run is being taught, here or in another window: /teach stop ends it, and it can be gone on with"), fd, err);
+    if (rc < 0)
+        return rc;
+    size_t n = strlen(name);
+    if (ftruncate(*fd, 0) != 0 || pwrite(*fd, name, n, 0) != (ssize_t)n)
+        (void)!ftruncate(*fd, 0);        /* a full disk: who asks is not told which */
+    char *path = shelf_of(NULL, ".stop");
     if (path)
         unlink(path);                    /* what somebody wanted of an earlier run */
     free(path);
@@ -167,13 +202,28 @@ void shelf_unlock(int fd)
         close(fd);
 }
 
+/* Asked without taking it, so that nobody who begins meanwhile is refused. */
+static bool held(int fd)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 bool shelf_locked(void)
 {
-    char *path = shelf_of(NULL, ".lock");
-    int fd = path ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
-    bool is = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
-    if (fd >= 0)
-        close(fd);
-    free(path);
+    int fd = lock_file(".lock", O_RDWR);
+    bool is = held(fd);
+    shelf_unlock(fd);
     return is;
+}
+
+char *shelf_holder(void)
+{
+    char name[TCH_NAME + 1];
+    int fd = lock_file(".lock", O_RDWR);
+    bool is = held(fd);
+    ssize_t n = is ? pread(fd, name, TCH_NAME, 0) : 0;
+    name[n > 0 ? n : 0] = 0;
+    shelf_unlock(fd);
+    return is ? q_strdup(tch_is_name(name) ? name : "") : NULL;
 }

@@ -60,7 +60,7 @@ typedef struct tch_settings {
     double lr, alpha, p, dpo_beta;
     enum tch_experts experts;
     char list[1024];                    /* "3:5,3:9,11:0": layer:expert */
-    bool attention, shared, by_tokens, dpo;
+    bool attention, shared, by_tokens, dpo, proof;
     uint64_t seed;
     char general[512];                  /* a file of text that must not suffer; "": the built-in one */
 } tch_settings;
@@ -98,7 +98,8 @@ typedef struct tch_job {
     void (*tell)(void *user, const tch_state *);
     void (*page)(void *user, const char *title, const char *text, const char *json);     /* plan, report; may be NULL */
     void *user;
-    const atomic_bool *stop;            /* set: within a second; NULL */
+    const atomic_bool *stop;            /* set: within a second, in every phase; so does tch_stop, from wherever it is called; NULL */
+    void (*halts)(void *user);          /* it is about to stop because of tch_stop: whoever waits in go may end that; from a thread of its own; NULL */
 } tch_job;
 /* Begins, or goes on with what was stopped or cut off (then settings must be "" or the same). Opens the model by itself, beside whoever else has it open: the
  * same mapped pages. *adapter: the file that came of it, malloc'ed. Q_CANCEL: stopped, and the next call goes on; Q_RANGE: another run is at it,
@@ -111,8 +112,9 @@ int tch_stop(char *err);
 bool tch_stop_wanted(void);
 /* A person stopped it: it is not taken up by itself. */
 int tch_stopped(const char *name, char *err);
-char *tch_last(const char *name);                       /* the name, or for NULL that of the last run; NULL: there is none; malloc'ed */
-/* The adapter and the run go, the set stays. name NULL: the last one that ran; *which: it, malloc'ed. Q_NOTFOUND: nothing was taught. */
+char *tch_last(const char *name);                       /* the name, or for NULL that of the run at work, or the last; NULL: there is none; malloc'ed */
+/* The adapter and the run go, the set stays. name NULL: the one at work, else the last one that ran; *which: it, malloc'ed. A run of it that is at work, in
+ * whichever process but on another thread, is stopped first and waited for. Q_NOTFOUND: nothing was taught; Q_RANGE: it does not stop. */
 int tch_undo(const char *name, char **which, char *err);
 /* The report of a finished run, as words and JSON (malloc'ed). name NULL: the last one. */
 int tch_report(const char *name, char **text, char **json, char *err);

@@ -203,7 +203,7 @@ static int by_hash(const void *a, const void *b)
 }
 
 /* Divides all[0..n) into what is trained on and what is held out. */
-static void divide(trn_example *all, int n, lessons *out)
+static void divide(trn_example *all, int n, bool hold, lessons *out)
 {
     uint64_t *source = q_alloc(sizeof *source * (size_t)(n + 1));
     for (int i = 0; i < n; i++)
@@ -213,7 +213,7 @@ static void divide(trn_example *all, int n, lessons *out)
     for (int i = 0; i < n; i++)
         if (i == 0 || source[i] != source[out->sources - 1])
             source[out->sources++] = source[i];
-    int held = out->sources < 2 ? 0 : (int)(TOKENS_HELD * out->sources + .999);
+    int held = !hold || out->sources < 2 ? 0 : (int)(TOKENS_HELD * out->sources + .999);
     out->train = q_alloc(sizeof *out->train * (size_t)(n + 1));
     out->held = q_alloc(sizeof *out->held * (size_t)(n + 1));
     for (int i = 0; i < n; i++) {
@@ -230,7 +230,7 @@ static void divide(trn_example *all, int n, lessons *out)
     free(source);
 }
 
-int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int context, lessons *out, char *err)
+int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int context, bool hold, lessons *out, char *err)
 {
     trn_example *all = NULL;
     int n = 0, cap = 0, rc = Q_OK;
@@ -263,7 +263,7 @@ int tokens_read(const eng_model *m, const q_buf *lines, enum tokens_of kind, int
         }
     }
     if (rc == Q_OK)
-        divide(all, n, out);
+        divide(all, n, hold, out);
     for (int i = 0; i < n && rc < 0; i++) {
         tokens_text_free(&all[i].chosen);
         tokens_text_free(&all[i].rejected);

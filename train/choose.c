@@ -89,7 +89,7 @@ static double distance_of(const double *sum, const double *total, int na, int nb
     return d / 2 / n_layer;
 }
 
-int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t seed, double *distance, double *p, char *err)
+int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t seed, const atomic_bool *stop, double *distance, double *p, char *err)
 {
     int rc = check(a, TRN_BY_TOKENS, err);
     if (rc == Q_OK)
@@ -113,7 +113,8 @@ int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t s
     }
     *distance = distance_of(sum, total, na, nb, a->n_layer, (size_t)a->n_expert);
     uint64_t s[4] = { q_mix64(seed, 1), q_mix64(seed, 2), q_mix64(seed, 3), 1 };
-    for (int r = 0; r < rounds; r++) {
+    bool stopped = false;
+    for (int r = 0; r < rounds && !(stopped = stop && atomic_load(stop)); r++) {
         memset(sum, 0, sizeof *sum * all);
         for (int i = 0; i < few; i++) {  /* Fisher and Yates, as far as the smaller group goes */
             int j = i + (int)(q_random(s) % (uint64_t)(n - i)), was = order[i];
@@ -131,5 +132,5 @@ int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t s
     free(total);
     free(sum);
     free(order);
-    return Q_OK;
+    return stopped ? q_fail(err, Q_CANCEL, _("stopped before anything was taught")) : Q_OK;
 }

@@ -250,7 +250,7 @@ int trn_run(struct eng_model *m, const struct eng_config *c, const struct eng_ad
     run r = { .terms = terms, .epoch = -1, .saved = -1, .every = terms->every, .k = { .first = NAN } };
     int rc = trn_new(m, c, init, o, &r.t, err);
     if (rc) return rc;
-    r.t->stop.outer = terms->stop;
+    r.t->stop.outer = terms->stop ? terms->stop : o->stop;
     rc = begin(&r, c, init, err);
     if (!rc) rc = loop(&r, err);
     if (!rc) {

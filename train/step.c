@@ -48,6 +48,7 @@ int trn_new(struct eng_model *model, const struct eng_config *c, const struct en
     t->model = model;
     t->m = eng_model_arithmetic(model);
     t->context = eng_config_number(c, "context.length");
+    t->stop.outer = o->stop;
     int rc = options_check(&t->o, err);
     if (!rc) rc = model_check(t->m, err);
     if (!rc) rc = eng_config_arithmetic(c, &t->config, err);

@@ -38,6 +38,7 @@ typedef struct trn_options {            /* zero: the default */
     uint64_t seed;                      /* of A's beginning and of the order of examples */
     int threads;                        /* 0: one for each core */
     uint64_t memory;                    /* bytes at most beside the model's own; 0: 2 GiB. Longer texts keep fewer activations, and Q_NOMEM says what to make shorter */
+    const atomic_bool *stop;            /* set by any thread: as trn_stop, until it is cleared; NULL */
 } trn_options;
 
 typedef struct trn trn;
@@ -78,8 +79,8 @@ enum trn_by { TRN_BY_TOKENS, TRN_BY_GATE };
 /* ESFT (arXiv 2407.01906, section 3): in each layer the experts with the largest share until their sum reaches p. chosen: [n_layer][n_expert]. */
 int trn_choose(const trn_traffic *, enum trn_by, double p, uint8_t *chosen, char *err);
 /* How far two traffics' shares lie apart (total variation, mean over layers), and how often a random division of all their examples
- * lies as far: the p-value of a permutation test with `rounds` rounds. */
-int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t seed, double *distance, double *p, char *err);
+ * lies as far: the p-value of a permutation test with `rounds` rounds. stop (NULL: never): set by any thread, Q_CANCEL. */
+int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t seed, const atomic_bool *stop, double *distance, double *p, char *err);
 
 /* A beginning: A uniform in +-1/sqrt(n_in) (as PEFT has it), B zero. experts: [n_layer][n_expert] 1: taught (routed layers; NULL: all); attention,
  * shared: those matrices too. rank, alpha: of all. */

@@ -2,6 +2,7 @@
  * row: decoded, added in F32, encoded. Rows that nothing changes are copied as they are. */
 #include "engine/adapter/lows.h"
 #include "engine/adapter/types.h"
+#include "engine/models.h"
 #include "engine/run/model.h"
 #include "engine/run/weights.h"
 
@@ -199,7 +200,6 @@ static void put_keys(const merging *g, gguf_writer *w, int type)
 int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char *type, const char *out, bool force,
                     void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
-    struct stat st;
     int as = -1, rc = type ? out_type(type, &as, err) : Q_OK, n_t = m->vocab_only ? 0 : gguf_n_tensors(m->file);
     if (!rc && m->vocab_only) rc = q_fail(err, Q_RANGE, _("%s holds no weights: it is a vocabulary only"), m->path);
     if (!rc) rc = q_no_folder(out, "merged.gguf", err);
@@ -207,7 +207,7 @@ int eng_merge_write(const eng_model *m, const eng_merge *what, int n, const char
     for (int i = 0; i < n && !rc; i++)
         if (q_same_file(out, eng_adapter_info_of(what[i].adapter)->path)) rc = q_fail(err, Q_RANGE, _("%s is the adapter itself, which would be lost: give the merged model a name of its own"), out);
     for (int i = 0; i < n && !rc; i++) rc = q_no_input(out, eng_adapter_info_of(what[i].adapter)->path, err);
-    if (!rc && !force && lstat(out, &st) == 0) rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), out);
+    if (!rc) rc = eng_no_file(out, force, err);
     for (int i = 0; i < n && !rc; i++)
         if (!isfinite(what[i].scale)) rc = q_fail(err, Q_RANGE, _("a scale is a finite number, such as 0.7"));
     if (rc) return rc;

@@ -3,6 +3,7 @@
  * what a matrix's own scale differs by from alpha / rank (rsLoRA: its root of the rank). */
 #include "engine/adapter/lows.h"
 #include "engine/file/gguf.h"
+#include "engine/models.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -77,10 +78,9 @@ static void put_keys(gguf_writer *w, const eng_adapter *ad, double alpha)
 
 int eng_adapter_write_gguf(const eng_adapter *ad, const char *path, bool force, char *err)
 {
-    struct stat st;
     int rc = q_no_folder(path, "adapter.gguf", err);
+    if (!rc) rc = eng_no_file(path, force, err);
     if (rc) return rc;
-    if (!force && lstat(path, &st) == 0) return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
     const arch *a = arch_find(ad->arch, strlen(ad->arch));
     if (!a) return q_fail(err, Q_RANGE, _("%s does not say which architecture it is for: name the base model"), ad->path);
     double alpha = alpha_of(ad);

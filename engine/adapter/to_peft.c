@@ -4,6 +4,7 @@
 #include "engine/adapter/lows.h"
 #include "engine/adapter/modules.h"
 #include "engine/file/safetensors.h"
+#include "engine/models.h"
 #include "engine/run/model.h"
 
 #include <cjson/cJSON.h>
@@ -266,14 +267,12 @@ static int place(const writing *w, const char *folder, bool force, char *err)
     char *plain = q_strdup(folder), *part;
     for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/';) plain[--n] = 0;
     part = q_printf("%s.part", plain);
-    int rc = Q_OK;
-    if (lstat(plain, &st) == 0 && !force)
-        rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), plain);
-    else if (stat(plain, &st) == 0 && !S_ISDIR(st.st_mode))
+    int rc = eng_no_file(plain, force, err);
+    if (!rc && stat(plain, &st) == 0 && !S_ISDIR(st.st_mode))
         rc = q_fail(err, Q_RANGE, _("%s is a file, and PEFT keeps an adapter as a folder: give another name"), plain);
-    else if (stat(plain, &st) == 0) rc = write_folder(w, plain, err);
-    else if (mkdir(part, 0755) != 0 && errno != EEXIST) rc = q_fail(err, Q_IO, _("cannot make the folder %s: %s"), part, strerror(errno));
-    else {
+    else if (!rc && stat(plain, &st) == 0) rc = write_folder(w, plain, err);
+    else if (!rc && mkdir(part, 0755) != 0 && errno != EEXIST) rc = q_fail(err, Q_IO, _("cannot make the folder %s: %s"), part, strerror(errno));
+    else if (!rc) {
         rc = write_folder(w, part, err);
         if (!rc && rename(part, plain) != 0) rc = q_fail(err, Q_IO, _("cannot rename %s to %s: %s"), part, plain, strerror(errno));
         if (rc) rmdir(part);

@@ -38,7 +38,7 @@ cJSON *convert_json(const char *folder, const char *name, char *err)
 
 static const struct { const char *type, *arch; } kinds[] = {
     { "qwen3_moe", "qwen3moe" }, { "qwen3", "qwen3" }, { "qwen2", "qwen2" }, { "qwen2_moe", "qwen2moe" }, { "llama", "llama" }, { "mistral", "llama" },
-    { "mixtral", "llama" }, { "glm4_moe", "glm4moe" }, { "olmoe", "olmoe" },
+    { "mixtral", "llama" }, { "glm4_moe", "glm4moe" }, { "olmoe", "olmoe" }, { "gemma3_text", "gemma3" },
 };
 
 static const arch *find_kind(const char *folder, const cJSON *j, char *err)
@@ -73,7 +73,40 @@ static bool whole(const cJSON *j, const char *key, uint32_t *out)
     return true;
 }
 
-typedef struct keys { const cJSON *j; gguf_writer *w; const char *arch, *folder; char *err; int rc; } keys;
+/* Numbers that are read below: one that is there as something else is no number that may be passed over. */
+static int check_numbers(const char *folder, const cJSON *j, char *err)
+{
+    static const char *const names[] = { "rope_theta", "rms_norm_eps", "head_dim", "num_key_value_heads", "max_position_embeddings", "hidden_size", "intermediate_size", "num_attention_heads",
+        "num_hidden_layers", "vocab_size", "num_experts", "num_local_experts", "n_routed_experts", "num_experts_per_tok", "moe_intermediate_size", "shared_expert_intermediate_size",
+        "n_shared_experts", "first_k_dense_replace", "routed_scaling_factor", "n_group", "topk_group", "decoder_sparse_step", "partial_rotary_factor", "num_nextn_predict_layers", "factor",
+        "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", "sliding_window", "rope_local_base_freq", "query_pre_attn_scalar" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, names[i]);
+        if (v && !cJSON_IsNumber(v) && !cJSON_IsNull(v) && !cJSON_IsObject(v) && !cJSON_IsArray(v))
+            return q_fail(err, Q_FORMAT, _("%s/config.json: \"%s\" is no number: write it as one, or fetch the file again"), folder, names[i]);
+    }
+    static const char *const within[] = { "rope_parameters", "rope_scaling", "full_attention", "sliding_attention" };
+    for (size_t i = 0; i < sizeof within / sizeof *within; i++) {
+        const cJSON *v = cJSON_GetObjectItemCaseSensitive(j, within[i]);
+        int rc = cJSON_IsObject(v) ? check_numbers(folder, v, err) : Q_OK;
+        if (rc) return rc;
+    }
+    return Q_OK;
+}
+
+/* "architectures": ["Qwen3MoeForCausalLM"]: of a model that writes text, not of one that judges or sorts it. */
+static int check_class(const char *folder, const cJSON *j, char *err)
+{
+    static const char *const ends[] = { "ForCausalLM", "ForConditionalGeneration", "LMHeadModel" };
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, "architectures");
+    const char *name = cJSON_GetStringValue(cJSON_GetArrayItem(list, 0));
+    if (!list || cJSON_IsNull(list) || (cJSON_IsArray(list) && !list->child)) return Q_OK;
+    for (size_t i = 0; name && i < sizeof ends / sizeof *ends; i++)
+        if (strlen(name) > strlen(ends[i]) && strcmp(name + strlen(name) - strlen(ends[i]), ends[i]) == 0) return Q_OK;
+    return q_fail(err, Q_RANGE, _("%s/config.json: \"architectures\" names no model that writes text (%.60s): such ones end with ForCausalLM"), folder, name ? name : "?");
+}
+
+typedef struct keys { const cJSON *j; gguf_writer *w; const char *arch, *folder; char *err; int rc; const struct arch *a; } keys;
 
 static void put_u32(keys *k, const char *suffix, uint32_t v)
 {
@@ -125,12 +158,35 @@ static void llama3(const cJSON *s, double base, int dim, double original, conver
     }
 }
 
+/* Gemma 3: layers that see a window rotate by a base of their own, without scaling, which is not in a file: it is the architecture's. What a
+ * file cannot say is refused: another base, scores scaled otherwise, logits held within a range (configuration_gemma3.py). */
+static void put_sliding(keys *k, int dim, uint32_t heads, uint32_t embd)
+{
+    double base = 10000, scale = 256, cap;
+    const cJSON *rope = cJSON_GetObjectItemCaseSensitive(k->j, "rope_parameters"), *types = cJSON_GetObjectItemCaseSensitive(k->j, "layer_types"), *v;
+    uint32_t window = 0, layers = 0, at = 0, every = 6;
+    number(k->j, "rope_local_base_freq", &base);
+    number(cJSON_GetObjectItemCaseSensitive(rope, "sliding_attention"), "rope_theta", &base);
+    number(k->j, "query_pre_attn_scalar", &scale);
+    whole(k->j, "num_hidden_layers", &layers);
+    bool wide = k->a->attn.wide_layers && (uint32_t)k->a->attn.wide_layers == layers;
+    const char *what = base != 10000 ? "rope_local_base_freq" : scale != (wide ? (double)embd / (heads ? heads : 1) : (double)dim) ? "query_pre_attn_scalar"
+                     : number(k->j, "attn_logit_softcapping", &cap) ? "attn_logit_softcapping" : number(k->j, "final_logit_softcapping", &cap) ? "final_logit_softcapping" : NULL;
+    whole(k->j, "sliding_window_pattern", &every);
+    if (every != 6) what = "sliding_window_pattern";
+    for (v = cJSON_IsArray(types) ? types->child : NULL; v; v = v->next, at++)
+        if ((strcmp(cJSON_IsString(v) ? v->valuestring : "", "full_attention") == 0) != (at % 6 == 5)) what = "layer_types";
+    if (what && !k->rc) k->rc = q_fail(k->err, Q_RANGE, _("%s/config.json: \"%s\" has a value that is not computed in models of architecture %s"), k->folder, what, k->arch);
+    if (whole(k->j, "sliding_window", &window)) put_u32(k, "attention.sliding_window", window);
+}
+
 static void put_rope(keys *k, int dim, convert_shape *o)
 {
     static const char *const names[] = { "rope_parameters", "rope_scaling" };  /* transformers 5, and before */
     double theta = 10000, factor = 1, original = 8192;
     const cJSON *s = NULL;
     for (size_t i = 0; i < 2 && !cJSON_IsObject(s); i++) s = cJSON_GetObjectItemCaseSensitive(k->j, names[i]);
+    if (cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(s, "full_attention"))) s = cJSON_GetObjectItemCaseSensitive(s, "full_attention");
     if (number(k->j, "rope_theta", &theta) || number(s, "rope_theta", &theta)) put_f32(k, "rope.freq_base", theta);
     const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(s, "rope_type"));
     if (!type) type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(s, "type"));
@@ -210,7 +266,10 @@ int convert_config(const char *folder, const cJSON *j, gguf_writer *w, convert_s
 {
     *o = (convert_shape){ .a = find_kind(folder, j, err) };
     if (!o->a) return Q_RANGE;
-    keys k = { j, w, o->a->name, folder, err, Q_OK };
+    int rc = check_class(folder, j, err);
+    if (!rc) rc = check_numbers(folder, j, err);
+    if (rc) return rc;
+    keys k = { j, w, o->a->name, folder, err, Q_OK, o->a };
     uint32_t layers = 0, heads, kv = 0, embd, dim = 0, next = 0, vocab = 0;
     char *name = last_name(folder);
     gguf_put_str(w, "general.architecture", o->a->name);
@@ -240,6 +299,7 @@ int convert_config(const char *folder, const cJSON *j, gguf_writer *w, convert_s
         if (part > 0 && part <= 1) put_u32(&k, "rope.dimension_count", (uint32_t)(dim * part));
     } else if (strcmp(o->a->name, "llama") == 0) put_u32(&k, "rope.dimension_count", dim);
     if (!k.rc) put_rope(&k, (int)dim, o);
+    if (!k.rc && strcmp(o->a->name, "gemma3") == 0) put_sliding(&k, (int)dim, heads, embd);
     if (!k.rc) o->n_expert = put_experts(&k, o->a);
     if (whole(j, "num_nextn_predict_layers", &next) && next <= 1) o->n_next = (int)next;
     if (whole(j, "vocab_size", &vocab) && vocab <= 1 << 24 && strcmp(o->a->name, "llama") == 0) put_u32(&k, "vocab_size", vocab);
@@ -249,6 +309,8 @@ int convert_config(const char *folder, const cJSON *j, gguf_writer *w, convert_s
     o->n_layer = (int)layers;
     o->head_dim = (int)dim;
     o->n_vocab = (int)vocab;
-    o->tied = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "tie_word_embeddings"));
+    const cJSON *tied = cJSON_GetObjectItemCaseSensitive(j, "tie_word_embeddings");
+    o->norm_plus = strcmp(o->a->name, "gemma3") == 0;
+    o->tied = cJSON_IsTrue(tied) || (o->norm_plus && !cJSON_IsFalse(tied));
     return k.rc;
 }

@@ -6,10 +6,10 @@
 #include "engine/adapter/types.h"
 #include "engine/convert/parts.h"
 #include "engine/file/safetensors.h"
+#include "engine/models.h"
 #include "engine/run/weights.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ typedef struct out_tensor {            /* one of the GGUF's */
 } out_tensor;
 
 typedef struct converting {
-    const char *folder;
+    const char *folder, *to;
     convert_shape s;
     st_file *f;
     int type;                          /* -1: as it is kept */
@@ -219,8 +219,11 @@ static int put_vector(void *user, void *dst, size_t bytes, char *err)
     (void)bytes;
     const out_tensor *o = user;
     float *to = dst;
-    for (int64_t i = 0; i < o->ne[0]; i++)
+    bool plus = o->c->s.norm_plus && strstr(o->name, "norm.weight");
+    for (int64_t i = 0; i < o->ne[0]; i++) {
         st_floats(o->from[0].t, module_row(o->c->s.a, o->rows, i, 0, 0, o->c->s.head_dim), 1, &to[i]);
+        if (plus) to[i] += 1;
+    }
     return Q_OK;
 }
 
@@ -233,9 +236,20 @@ static int put_factors(void *user, void *dst, size_t bytes, char *err)
 
 /* ---- the file ---- */
 
-/* The file that was written as a model: each tensor is one that is computed, nothing is missing, shapes are right. */
-static int look(const converting *c, const char *path, char *err)
+/* Sentences about the file that is not whole yet name the one that it would have become. */
+static void named_whole(char *why, const char *part, const char *out)
 {
+    char *at = strstr(why, part);
+    size_t n = strlen(part), k = strlen(out);
+    if (!at || k > n) return;
+    memcpy(at, out, k);
+    memmove(at + k, at + n, strlen(at + n) + 1);
+}
+
+/* The file that was written as a model: each tensor is one that is computed, nothing is missing, shapes are right. */
+static int look(void *user, const char *path, char *err)
+{
+    const converting *c = user;
     char why[Q_ERRLEN];
     eng_model *m = NULL;
     int rc = eng_model_open(path, &(eng_open_opts){ .unrun = true }, &m, why);
@@ -252,6 +266,7 @@ static int look(const converting *c, const char *path, char *err)
         rc = q_fail(why, Q_RANGE, _("the tensor %s is not computed in models of architecture %s"), o->name, c->s.a->name);
     }
     eng_model_free(m);
+    if (rc) named_whole(why, path, c->to);
     return rc ? q_fail(err, rc == Q_RANGE ? Q_RANGE : Q_FORMAT, _("%s cannot be converted: %s"), c->folder, why) : Q_OK;
 }
 
@@ -262,7 +277,7 @@ static int write_model(converting *c, gguf_writer *w, const char *out, void (*pr
     if (rc) return rc;
     for (int i = 0; i < KER_TYPE_LIMIT; i++)
         if (by_type[i] > by_type[most]) most = i;
-    char key[128], *made = q_printf("%s.unproven", out);
+    char key[128];
     bool next_there = c->s.n_next && c->n && c->out[c->n - 1].layer == c->s.n_layer;
     snprintf(key, sizeof key, "%s.block_count", c->s.a->name);
     gguf_put_u32(w, key, (uint32_t)(layers + next_there));
@@ -275,12 +290,7 @@ static int write_model(converting *c, gguf_writer *w, const char *out, void (*pr
         if (o->n_dims == 1) gguf_put_tensor(w, o->name, o->type, 1, o->ne, put_vector, o);
         else gguf_put_rows(w, o->name, o->type, o->n_dims, o->ne, put_rows, o);
     }
-    rc = gguf_write(w, made, progress, user, err);
-    if (!rc) rc = look(c, made, err);
-    if (!rc && rename(made, out) != 0) rc = q_fail(err, Q_IO, _("cannot rename %s to %s: %s"), made, out, strerror(errno));
-    if (rc) unlink(made);
-    free(made);
-    return rc;
+    return gguf_write_checked(w, out, look, c, progress, user, err);
 }
 
 static void release(converting *c)
@@ -294,14 +304,12 @@ static void release(converting *c)
 
 int eng_convert_folder(const char *folder, const char *type, const char *out, bool force, void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
 {
-    struct stat st;
-    converting c = { .folder = folder, .type = -1 };
+    converting c = { .folder = folder, .to = out, .type = -1 };
     bool pickled = false;
     int rc = type ? out_type(type, &c.type, err) : Q_OK;
     if (!rc) rc = q_no_folder(out, "model.gguf", err);
-    if (!rc) rc = q_no_device(out, err);
     if (!rc) rc = q_no_input(out, folder, err);
-    if (!rc && !force && lstat(out, &st) == 0) rc = q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), out);
+    if (!rc) rc = eng_no_file(out, force, err);
     if (!rc && !convert_there(folder, "config.json")) rc = q_fail(err, Q_FORMAT, _("%s is no folder of a model: there is no config.json in it"), folder);
     cJSON *config = rc ? NULL : convert_json(folder, "config.json", err);
     if (!rc && !config) rc = Q_FORMAT;

@@ -12,6 +12,7 @@ typedef struct convert_shape {         /* what the tensors' rows need of config.
     const arch *a;
     int n_layer, n_next /* heads that foretell, behind the layers */, head_dim, n_expert, n_vocab;
     bool tied;
+    bool norm_plus;                    /* norms are kept less one, as Gemma's are (modeling_gemma3.py, Gemma3RMSNorm) */
     float *rope_factors;               /* [n_rope] divisors of frequencies (rope_type llama3), malloc'ed; NULL: none */
     int n_rope;
 } convert_shape;

@@ -1,84 +1,23 @@
-/* engine/convert/tokenizer: tokenizer.json, tokenizer_config.json and the chat template as keys, for vocabularies of byte pairs over bytes
- * (GPT-2's kind). Conventions: convert_hf_to_gguf.py (get_vocab_base, does_token_look_special) and gguf-py's vocab.py (SpecialVocab). Which
+/* engine/convert/tokenizer: tokenizer.json, tokenizer_config.json and the chat template as keys: vocabularies of byte pairs over bytes (GPT-2's
+ * kind) here, SentencePiece's by pieces.c. Conventions: convert_hf_to_gguf.py (get_vocab_base, does_token_look_special) and gguf-py's vocab.py (SpecialVocab). Which
  * pre-tokeniser it is, is read from its expressions there; that script knows it by a hash of what it does. */
-#include "engine/convert/parts.h"
+#include "engine/convert/words.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKENS_MOST = 1 << 22, TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER = 4, TYPE_UNUSED = 5, TEXT_MOST = 16 << 20 };
-
-typedef struct words {
-    const char *folder;
-    cJSON *json, *config;              /* tokenizer.json; tokenizer_config.json or NULL */
-    char **token;                      /* [n] */
-    int32_t *type;
-    int n;
-} words;
-
-static const cJSON *get(const cJSON *j, const char *key) { return cJSON_GetObjectItemCaseSensitive(j, key); }
-static const char *text_of(const cJSON *j, const char *key) { return cJSON_GetStringValue(get(j, key)); }
+enum { TOKENS_MOST = 1 << 22, TEXT_MOST = 16 << 20 };
 
 /* ---- tokens ---- */
 
-static bool looks_special(const char *s)
-{
-    static const char *const known[] = { "<pad>", "<mask>", "<2mass>", "[@BOS@]" };
-    static const struct { const char *from, *to; } frames[] = { { "<|", "|>" }, { "<\xef\xbd\x9c", "\xef\xbd\x9c>" }, { "<unused", ">" } };
-    size_t n = strlen(s);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(s, known[i]) == 0) return true;
-    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
-        size_t a = strlen(frames[i].from), b = strlen(frames[i].to);
-        if (n >= a && n >= b && strncmp(s, frames[i].from, a) == 0 && strcmp(s + n - b, frames[i].to) == 0) return true;
-    }
-    return false;
-}
-
-static int put_token(words *o, const cJSON *id, const char *text, int type, char *err)
-{
-    double at = cJSON_IsNumber(id) ? id->valuedouble : -1;
-    if (!(at >= 0 && at < o->n) || at != (double)(int)at)
-        return q_fail(err, Q_FORMAT, _("%s/tokenizer.json numbers a token beyond the %d of the model (\"vocab_size\"): the files do not belong together"), o->folder, o->n);
-    if (o->token[(int)at]) free(o->token[(int)at]);
-    o->token[(int)at] = q_strdup(text);
-    o->type[(int)at] = type;
-    return Q_OK;
-}
-
-/* Blanks that SentencePiece writes as U+2581. */
-static char *plain_blanks(const char *s)
-{
-    q_buf b = { 0 };
-    q_buf_puts(&b, "");
-    for (; *s; s++)
-        if (strncmp(s, "\xe2\x96\x81", 3) == 0) q_buf_putc(&b, ' '), s += 2;
-        else q_buf_putc(&b, *s);
-    return q_buf_take(&b);
-}
-
 static int read_tokens(words *o, char *err)
 {
-    const cJSON *vocab = get(get(o->json, "model"), "vocab"), *added = get(o->json, "added_tokens"), *v;
+    const cJSON *vocab = words_get(words_get(o->json, "model"), "vocab"), *v;
     int rc = cJSON_IsObject(vocab) ? Q_OK : q_fail(err, Q_FORMAT, _("%s/tokenizer.json has no vocabulary of byte pairs"), o->folder);
-    o->token = q_alloc(sizeof *o->token * (size_t)(o->n + 1));
-    o->type = q_alloc(sizeof *o->type * (size_t)(o->n + 1));
-    for (v = rc ? NULL : vocab->child; v && !rc; v = v->next) rc = put_token(o, v, v->string, TYPE_NORMAL, err);
-    for (v = cJSON_IsArray(added) && !rc ? added->child : NULL; v && !rc; v = v->next) {
-        const char *text = text_of(v, "content");
-        bool control = text && (cJSON_IsTrue(get(v, "special")) || looks_special(text));
-        char *plain = text ? control ? q_strdup(text) : plain_blanks(text) : NULL;
-        rc = text ? put_token(o, get(v, "id"), plain, control ? TYPE_CONTROL : TYPE_USER, err) : q_fail(err, Q_FORMAT, _("%s/tokenizer.json has an added token without a text"), o->folder);
-        free(plain);
-    }
-    for (int i = 0; i < o->n && !rc; i++) {
-        if (o->token[i]) continue;
-        o->token[i] = q_printf("[PAD%d]", i);
-        o->type[i] = TYPE_UNUSED;
-    }
-    return rc;
+    for (v = rc ? NULL : vocab->child; v && !rc; v = v->next)
+        rc = words_put(o, cJSON_IsNumber(v) ? v->valuedouble : -1, v->string, strlen(v->string), TYPE_NORMAL, 0, "tokenizer.json", err);
+    return rc ? rc : words_added(o, err);
 }
 
 static void put_strings(gguf_writer *w, const char *key, char **s, size_t n)
@@ -99,7 +38,7 @@ static void add_half(q_buf *b, const char *s)
 
 static int put_merges(const words *o, gguf_writer *w, char *err)
 {
-    const cJSON *list = get(get(o->json, "model"), "merges"), *v;
+    const cJSON *list = words_get(words_get(o->json, "model"), "merges"), *v;
     int n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0, rc = Q_OK, at = 0;
     char **s = q_alloc(sizeof *s * (size_t)(n + 1));
     for (v = n ? list->child : NULL; v && !rc; v = v->next) {
@@ -131,13 +70,13 @@ static const struct { const char *arch, *regex, *pre; bool digits; } pres[] = { 
 
 static int put_pre(const words *o, const arch *a, gguf_writer *w, char *err)
 {
-    const cJSON *pre = get(o->json, "pre_tokenizer"), *list = get(pre, "pretokenizers"), *one;
-    const char *regex = "", *pad = text_of(pre, "type");
+    const cJSON *pre = words_get(o->json, "pre_tokenizer"), *list = words_get(pre, "pretokenizers"), *one;
+    const char *regex = "", *pad = words_text(pre, "type");
     bool digits = false, bytes = false, odd = false;
     for (one = list ? list->child : pre; one; one = list ? one->next : NULL) {
-        const char *type = text_of(one, "type"), *own = text_of(get(one, "pattern"), "Regex");
+        const char *type = words_text(one, "type"), *own = words_text(words_get(one, "pattern"), "Regex");
         if (type && strcmp(type, "Split") == 0 && own && !*regex) regex = own;
-        else if (type && strcmp(type, "Digits") == 0 && cJSON_IsTrue(get(one, "individual_digits"))) digits = true;
+        else if (type && strcmp(type, "Digits") == 0 && cJSON_IsTrue(words_get(one, "individual_digits"))) digits = true;
         else if (type && strcmp(type, "ByteLevel") == 0) bytes = true;
         else odd = true;
     }
@@ -162,22 +101,14 @@ static const struct { const char *arch, *name, *text; } own[] = {
     { "glm4moe", "bos", "[gMASK]" }, { "glm4moe", "eot", "<|user|>" }, { "glm4moe", "unk", "<|endoftext|>" }, { "glm4moe", "eom", "<|observation|>" },
 };
 
-static int added_id(const words *o, const char *text)
-{
-    const cJSON *v, *list = get(o->json, "added_tokens");
-    for (v = text && cJSON_IsArray(list) ? list->child : NULL; v; v = v->next)
-        if (text_of(v, "content") && strcmp(text_of(v, "content"), text) == 0 && cJSON_IsNumber(get(v, "id"))) return (int)get(v, "id")->valuedouble;
-    return -1;
-}
-
-/* "bos_token": a text, or an object with it. */
 static const char *named(const cJSON *config, const char *name)
 {
     char key[40];
     snprintf(key, sizeof key, "%s_token", name);
-    const cJSON *v = get(config, key);
-    return cJSON_IsString(v) ? v->valuestring : text_of(v, "content");
+    return words_named(config, key);
 }
+
+static const char *const vocabulary[WORD_IDS] = { [WORD_UNK] = "unk", [WORD_BOS] = "bos", [WORD_EOS] = "eos", [WORD_PAD] = "pad" };
 
 static void put_specials(const words *o, const cJSON *model, const arch *a, gguf_writer *w)
 {
@@ -185,11 +116,13 @@ static void put_specials(const words *o, const cJSON *model, const arch *a, gguf
         int id = -1;
         char key[40];
         for (size_t k = 0; k < sizeof own / sizeof *own && id < 0; k++)
-            if (strcmp(own[k].arch, a->name) == 0 && strcmp(own[k].name, specials[i].name) == 0) id = added_id(o, own[k].text);
-        if (id < 0 && i < FROM_FILES) id = added_id(o, named(o->config, specials[i].name));
+            if (strcmp(own[k].arch, a->name) == 0 && strcmp(own[k].name, specials[i].name) == 0) id = words_find(o, own[k].text);
+        if (id < 0 && i < FROM_FILES) id = words_find(o, named(o->config, specials[i].name));
         snprintf(key, sizeof key, "%s_token_id", specials[i].name);
-        const cJSON *v = get(model, key);
+        const cJSON *v = words_get(model, key);
         if (id < 0 && i < FROM_FILES && cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble < o->n) id = (int)v->valuedouble;
+        for (int k = 0; k < WORD_IDS && id < 0; k++)
+            if (strcmp(specials[i].name, vocabulary[k]) == 0) id = o->id[k];
         if (id >= 0 && id < o->n) gguf_put_u32(w, specials[i].key, (uint32_t)id);
     }
 }
@@ -198,24 +131,24 @@ static void put_specials(const words *o, const cJSON *model, const arch *a, gguf
 static void put_adds(const words *o, gguf_writer *w)
 {
     static const char *const names[] = { "bos", "eos" };
-    const cJSON *post = get(o->json, "post_processor"), *list = get(post, "processors"), *one;
+    const cJSON *post = words_get(o->json, "post_processor"), *list = words_get(post, "processors"), *one;
     for (int i = 0; i < 2; i++) {
         char key[48];
         int add = -1;
         for (one = list ? list->child : post; one; one = list ? one->next : NULL) {
-            const cJSON *single = get(one, "single");
+            const cJSON *single = words_get(one, "single");
             int n = cJSON_IsArray(single) ? cJSON_GetArraySize(single) : 0;
-            const char *edge = n > 1 ? text_of(get(cJSON_GetArrayItem(single, i ? n - 1 : 0), "SpecialToken"), "id") : NULL, *want = named(o->config, names[i]);
+            const char *edge = n > 1 ? words_text(words_get(cJSON_GetArrayItem(single, i ? n - 1 : 0), "SpecialToken"), "id") : NULL, *want = named(o->config, names[i]);
             if (edge) add = want && strcmp(edge, want) == 0;
         }
         snprintf(key, sizeof key, "add_%s_token", names[i]);
-        const cJSON *said = get(o->config, key);
+        const cJSON *said = words_get(o->config, key);
         if (cJSON_IsBool(said)) add = cJSON_IsTrue(said);
         snprintf(key, sizeof key, "tokenizer.ggml.add_%s_token", names[i]);
         if (add >= 0) gguf_put_bool(w, key, add != 0);
     }
-    const cJSON *blank = get(o->config, "add_prefix_space");
-    if (cJSON_IsBool(blank)) gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", cJSON_IsTrue(blank));
+    const cJSON *blank = words_get(o->config, "add_prefix_space");
+    if (!o->score && cJSON_IsBool(blank)) gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", cJSON_IsTrue(blank));
 }
 
 /* ---- the chat template ---- */
@@ -223,11 +156,11 @@ static void put_adds(const words *o, gguf_writer *w)
 /* tokenizer_config's own (of several the one called default), else chat_template.jinja, else chat_template.json. */
 static int put_template(const words *o, gguf_writer *w, char *err)
 {
-    const cJSON *t = get(o->config, "chat_template"), *v;
+    const cJSON *t = words_get(o->config, "chat_template"), *v;
     const char *text = cJSON_GetStringValue(t);
     int rc = Q_OK;
     for (v = cJSON_IsArray(t) ? t->child : NULL; v && !text; v = v->next)
-        if (text_of(v, "name") && strcmp(text_of(v, "name"), "default") == 0) text = text_of(v, "template");
+        if (words_text(v, "name") && strcmp(words_text(v, "name"), "default") == 0) text = words_text(v, "template");
     q_buf file = { 0 };
     cJSON *j = NULL;
     if (!text && convert_there(o->folder, "chat_template.jinja")) {
@@ -238,7 +171,7 @@ static int put_template(const words *o, gguf_writer *w, char *err)
     } else if (!text && convert_there(o->folder, "chat_template.json")) {
         j = convert_json(o->folder, "chat_template.json", err);
         rc = j ? Q_OK : Q_FORMAT;
-        text = text_of(j, "chat_template");
+        text = words_text(j, "chat_template");
     }
     if (text) gguf_put_str(w, "tokenizer.chat_template", text);
     q_buf_free(&file);
@@ -248,40 +181,61 @@ static int put_template(const words *o, gguf_writer *w, char *err)
 
 static int check_kind(const words *o, char *err)
 {
-    const char *type = text_of(get(o->json, "model"), "type");
+    const char *type = words_text(words_get(o->json, "model"), "type");
     if (type && strcmp(type, "BPE") != 0)
-        return q_fail(err, Q_RANGE, _("%s/tokenizer.json is a vocabulary of the kind %.30s: only byte pairs (BPE) are converted here; llama.cpp's convert_hf_to_gguf.py knows more"), o->folder, type);
-    if (cJSON_IsTrue(get(get(o->json, "model"), "byte_fallback")) || convert_there(o->folder, "tokenizer.model"))
-        return q_fail(err, Q_RANGE, _("%s has a vocabulary of SentencePiece's (as Llama 2 and Mistral have), which is not converted here: take llama.cpp's convert_hf_to_gguf.py"), o->folder);
+        return q_fail(err, Q_RANGE, _("%s/tokenizer.json is a vocabulary of the kind %.30s: byte pairs (BPE) and SentencePiece's are converted here; llama.cpp's convert_hf_to_gguf.py knows more"), o->folder, type);
     return Q_OK;
+}
+
+/* How text is normalised before it is cut into pieces. */
+static void put_form(const words *o, gguf_writer *w)
+{
+    gguf_put_bool(w, "tokenizer.ggml.add_space_prefix", o->prefix);
+    if (o->squeeze || o->unigram) gguf_put_bool(w, "tokenizer.ggml.remove_extra_whitespaces", o->squeeze);
+    if (o->charsmap.len)
+        gguf_put_kv(w, "tokenizer.ggml.precompiled_charsmap", &(gguf_kv){ .type = GGUF_ARR, .item = GGUF_U8, .count = o->charsmap.len, .data = o->charsmap.p, .bytes = o->charsmap.len });
+}
+
+static int put_vocabulary(words *o, const arch *a, gguf_writer *w, char *err)
+{
+    bool pieces = pieces_are(o);
+    o->token = q_alloc(sizeof *o->token * (size_t)(o->n + 1));
+    o->type = q_alloc(sizeof *o->type * (size_t)(o->n + 1));
+    int rc = pieces ? pieces_read(o, err) : check_kind(o, err);
+    if (!rc && !pieces) rc = read_tokens(o, err);
+    if (rc) return rc;
+    words_fill(o);
+    gguf_put_str(w, "tokenizer.ggml.model", !pieces ? "gpt2" : o->unigram ? "t5" : "llama");
+    if (pieces) gguf_put_str(w, "tokenizer.ggml.pre", "default");
+    else if ((rc = put_pre(o, a, w, err))) return rc;
+    put_strings(w, "tokenizer.ggml.tokens", o->token, (size_t)o->n);
+    if (pieces) gguf_put_kv(w, "tokenizer.ggml.scores", &(gguf_kv){ .type = GGUF_ARR, .item = GGUF_F32, .count = (uint64_t)o->n, .data = o->score, .bytes = sizeof *o->score * (size_t)o->n });
+    gguf_put_kv(w, "tokenizer.ggml.token_type", &(gguf_kv){ .type = GGUF_ARR, .item = GGUF_I32, .count = (uint64_t)o->n, .data = o->type, .bytes = sizeof *o->type * (size_t)o->n });
+    if (!pieces) return put_merges(o, w, err);
+    put_form(o, w);
+    return Q_OK;
+}
+
+static int open_json(const char *folder, const char *name, cJSON **out, char *err)
+{
+    *out = convert_there(folder, name) ? convert_json(folder, name, err) : NULL;
+    return *out || !convert_there(folder, name) ? Q_OK : Q_FORMAT;
 }
 
 int convert_tokenizer(const char *folder, const cJSON *model, const convert_shape *s, gguf_writer *w, char *err)
 {
-    words o = { .folder = folder, .json = convert_json(folder, "tokenizer.json", err), .n = s->n_vocab };
-    if (!o.json) return Q_FORMAT;
-    int rc = o.n > 0 && o.n <= TOKENS_MOST ? Q_OK : q_fail(err, Q_FORMAT, _("%s/config.json has no number \"%s\": it is of no model that could be converted"), folder, "vocab_size");
-    if (!rc && convert_there(folder, "tokenizer_config.json") && !(o.config = convert_json(folder, "tokenizer_config.json", err))) rc = Q_FORMAT;
-    if (!rc) rc = check_kind(&o, err);
-    if (!rc) rc = read_tokens(&o, err);
-    if (!rc) {
-        gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
-        rc = put_pre(&o, s->a, w, err);
-    }
-    if (!rc) {
-        put_strings(w, "tokenizer.ggml.tokens", o.token, (size_t)o.n);
-        gguf_put_kv(w, "tokenizer.ggml.token_type", &(gguf_kv){ .type = GGUF_ARR, .item = GGUF_I32, .count = (uint64_t)o.n, .data = o.type, .bytes = sizeof *o.type * (size_t)o.n });
-        rc = put_merges(&o, w, err);
-    }
+    words o = { .folder = folder, .n = s->n_vocab, .id = { -1, -1, -1, -1 } };
+    int rc = open_json(folder, "tokenizer.json", &o.json, err);
+    if (!rc && !o.json && !convert_there(folder, "tokenizer.model"))
+        rc = q_fail(err, Q_FORMAT, _("%s has neither a tokenizer.json nor a tokenizer.model: the folder is not complete, fetch it again"), folder);
+    if (!rc) rc = open_json(folder, "tokenizer_config.json", &o.config, err);
+    if (!rc && (o.n < 1 || o.n > TOKENS_MOST)) rc = q_fail(err, Q_FORMAT, _("%s/config.json has no number \"%s\": it is of no model that could be converted"), folder, "vocab_size");
+    if (!rc) rc = put_vocabulary(&o, s->a, w, err);
     if (!rc) {
         put_specials(&o, model, s->a, w);
         put_adds(&o, w);
         rc = put_template(&o, w, err);
     }
-    for (int i = 0; o.token && i < o.n; i++) free(o.token[i]);
-    free(o.token);
-    free(o.type);
-    cJSON_Delete(o.json);
-    cJSON_Delete(o.config);
+    words_free(&o);
     return rc;
 }

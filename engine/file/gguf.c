@@ -616,6 +616,22 @@ const void *gguf_pages(const gguf_file *f, int part, size_t *bytes)
     *bytes = of->n - (size_t)of->data_offset;
     return of->p + of->data_offset;
 }
+static const gguf_file *part_at(const gguf_file *f, int part) { return part ? f->more[part - 1] : f; }
+
+int gguf_part_of(const gguf_file *f, const void *p, uint64_t *at)
+{
+    for (int i = 0; i <= f->n_more; i++) {
+        const gguf_file *of = part_at(f, i);
+        if ((uintptr_t)p < (uintptr_t)of->p || (uintptr_t)p - (uintptr_t)of->p >= of->n) continue;
+        *at = (uint64_t)((uintptr_t)p - (uintptr_t)of->p);
+        return i;
+    }
+    *at = 0;
+    return 0;
+}
+
+const char *gguf_part_path(const gguf_file *f, int part) { return part_at(f, part)->path; }
+size_t gguf_part_bytes(const gguf_file *f, int part) { return part_at(f, part)->n; }
 const void *gguf_bytes(const gguf_file *f) { return f->p; }
 uint64_t gguf_data_offset(const gguf_file *f) { return f->data_offset; }
 int gguf_n_kv(const gguf_file *f) { return f->n_kv; }

@@ -52,6 +52,10 @@ int gguf_parts(const gguf_file *);                 /* files that it is made of: 
 int gguf_no_input(const gguf_file *, const char *path, char *err);     /* q_no_input of it and each of its parts */
 /* The tensors of part 0, 1, ... as they are mapped, with what lies between them; NULL: there is no such part. */
 const void *gguf_pages(const gguf_file *, int part, size_t *bytes);
+/* Of a tensor's byte: the part it lies in, and where in that file. */
+int gguf_part_of(const gguf_file *, const void *p, uint64_t *at);
+const char *gguf_part_path(const gguf_file *, int part);
+size_t gguf_part_bytes(const gguf_file *, int part);       /* of the whole file */
 const void *gguf_bytes(const gguf_file *);         /* all of the file, or of its first part; gguf_data_offset says where tensors begin */
 uint64_t gguf_data_offset(const gguf_file *);
 
@@ -85,6 +89,9 @@ void gguf_put_tensor(gguf_writer *, const char *name, int type, int n_dims, cons
 /* The same by rows, a few MiB of them at a time: rows(user, first, n, dst) writes n of the tensor's ne[1] * ne[2] * ne[3]. */
 void gguf_put_rows(gguf_writer *, const char *name, int type, int n_dims, const int64_t *ne,
                    int (*rows)(void *user, int64_t first, int64_t n, void *dst, char *err), void *user);
+/* Errors name path. check: asked of the whole file before it gets its name, NULL: nothing is; what it refuses is gone again. */
 int gguf_write(gguf_writer *, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);
+int gguf_write_checked(gguf_writer *, const char *path, int (*check)(void *checker, const char *part, char *err), void *checker,
+                       void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);
 
 #endif

@@ -223,7 +223,8 @@ static int write_all(gguf_writer *w, sink *s, const q_buf *head, size_t largest,
     return rc;
 }
 
-int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err)
+int gguf_write_checked(gguf_writer *w, const char *path, int (*check)(void *checker, const char *part, char *err), void *checker,
+                       void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err)
 {
     q_buf head = {0};
     uint64_t offset = 0;
@@ -251,22 +252,28 @@ int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64
     }
 
     char *part = q_printf("%s.part", path);
-    sink s = {.path = part, .total = padded(head.len) + offset, .progress = progress, .user = user};
+    sink s = {.path = path, .total = padded(head.len) + offset, .progress = progress, .user = user};
     unlink(part);                        /* left by a kill, or a link that somebody laid there */
     s.fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    int rc = s.fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno)) : Q_OK;
+    int rc = s.fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
     /* Asking for the room now turns a full disk into a sentence at the start instead of after minutes. */
     if (rc == Q_OK && largest && posix_fallocate(s.fd, 0, (off_t)s.total) == ENOSPC) {
         char words[32];
-        rc = q_fail(err, Q_IO, _("cannot write %s: %s are needed and the disk has less"), part, q_bytes_words(s.total, words));
+        rc = q_fail(err, Q_IO, _("cannot write %s: %s are needed and the disk has less"), path, q_bytes_words(s.total, words));
     }
     if (rc == Q_OK) rc = write_all(w, &s, &head, largest, err);
-    if (rc == Q_OK && fsync(s.fd) != 0) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno));
-    if (s.fd >= 0 && close(s.fd) != 0 && rc == Q_OK) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno));
+    if (rc == Q_OK && fsync(s.fd) != 0) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno));
+    if (s.fd >= 0 && close(s.fd) != 0 && rc == Q_OK) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno));
+    if (rc == Q_OK && check) rc = check(checker, part, err);
     if (rc == Q_OK && rename(part, path) != 0)
         rc = q_fail(err, Q_IO, _("cannot rename %s to %s: %s"), part, path, strerror(errno));
     if (rc != Q_OK && s.fd >= 0) unlink(part);
     q_buf_free(&head);
     free(part);
     return rc;
+}
+
+int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err)
+{
+    return gguf_write_checked(w, path, NULL, NULL, progress, user, err);
 }

@@ -392,6 +392,7 @@ int eng_carve(const char *in, const char *recipe, const char *out, bool force,
     if (rc == Q_OK) rc = arch_is(c.src, "llama", _("a dense llama model"), err);
     if (rc == Q_OK) rc = gguf_no_input(c.src, out, err);
     if (rc == Q_OK) rc = gguf_no_input(c.rec, out, err);
+    if (rc == Q_OK) rc = eng_no_file(out, force, err);
     if (rc == Q_OK) {
         c.w = gguf_writer_new();
         rc = put_all(&c, err);

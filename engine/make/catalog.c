@@ -19,6 +19,7 @@ static const struct { const char *name, *words; } notes[] = {
     {"base-unsure", N_("whether a base version of this size is published is not confirmed: look at the hub before you plan with one")},
     {"mtp-apart", N_("published files hold one more layer that guesses ahead (MTP, some 3.6 thousand million weights): it is not counted here")},
 };
+static const char *const openings[] = {"yes", "partly", "no"};
 static const char *const kinds[] = {"base", "instruct", "thinking", "hybrid"};
 
 typedef struct reader {
@@ -59,6 +60,16 @@ static int published(reader *r, eng_known *k, const char *value)
     return 0;
 }
 
+static int elsewhere(reader *r, eng_known *k, const char *value)
+{
+    char server[32], source[256], date[16];
+    if (sscanf(value, "%31s %255s %15s", server, source, date) != 3) return -1;
+    eng_elsewhere *e = q_realloc((void *)k->elsewhere, (size_t)(k->n_elsewhere + 1) * sizeof *e);
+    e[k->n_elsewhere++] = (eng_elsewhere){.server = keep(r->c, server), .source = keep(r->c, source), .date = keep(r->c, date)};
+    k->elsewhere = e;
+    return 0;
+}
+
 /* YYYY-MM: who reads it counts in months. */
 static bool is_month(const char *s)
 {
@@ -75,6 +86,7 @@ static int row_value(reader *r, eng_known *k, const char *name, const char *valu
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
     if (strcmp(name, "opened") == 0) return k->partly = true, strcmp(value, "partly") == 0 ? 0 : -1;
     if (strcmp(name, "published") == 0) return published(r, k, value);
+    if (strcmp(name, "elsewhere") == 0) return eng_runs(k->arch) ? -1 : elsewhere(r, k, value);
     for (size_t i = 0; strcmp(name, "note") == 0 && i < sizeof notes / sizeof *notes; i++)
         if (strcmp(notes[i].name, value) == 0) return k->note = notes[i].words, 0;
     return -1;
@@ -88,7 +100,7 @@ static int variant_value(reader *r, eng_known *k, const char *variant, const cha
     if (!v) {
         all = q_realloc(all, (size_t)(k->n_variant + 1) * sizeof *all);
         v = &all[k->n_variant++];
-        *v = (eng_variant){.kind = "", .name = keep(r->c, variant), .repo = "", .gguf = "", .licence = "", .sampling = "", .source = "", .date = ""};
+        *v = (eng_variant){.kind = "", .name = keep(r->c, variant), .repo = "", .gguf = "", .licence = "", .sampling = "", .source = "", .date = "", .opened = ""};
         k->variant = all;
     }
     const struct { const char *name; const char **to; } texts[] = {
@@ -98,6 +110,8 @@ static int variant_value(reader *r, eng_known *k, const char *variant, const cha
         if (strcmp(texts[i].name, name) == 0) return *texts[i].to = keep(r->c, value), 0;
     for (size_t i = 0; strcmp(name, "kind") == 0 && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(kinds[i], value) == 0) return v->kind = kinds[i], 0;
+    for (size_t i = 0; strcmp(name, "opened") == 0 && i < sizeof openings / sizeof *openings; i++)
+        if (strcmp(openings[i], value) == 0) return v->opened = openings[i], 0;
     if (strcmp(name, "context") == 0) return (v->context = atoi(value)) > 0 ? 0 : -1;
     if (strcmp(name, "gated") == 0) return v->gated = strcmp(value, "yes") == 0, 0;
     return -1;
@@ -129,12 +143,14 @@ static const char *lacking(const eng_known *k, const char **where)
     for (int i = 0; i < k->n_variant; i++) {
         const eng_variant *v = &k->variant[i];
         const struct { const char *name, *value; } of[] = {
-            {"kind", v->kind}, {"repo", v->repo}, {"licence", v->licence}, {"source", v->source}, {"date", v->date}, {"context", v->context ? "there" : ""},
+            {"kind", v->kind}, {"repo", v->repo}, {"licence", v->licence}, {"source", v->source}, {"date", v->date}, {"opened", v->opened}, {"context", v->context ? "there" : ""},
         };
         *where = v->name;
         for (size_t j = 0; j < sizeof of / sizeof *of; j++)
             if (!*of[j].value) return of[j].name;
     }
+    *where = k->like;
+    if (!eng_runs(k->arch) && !k->n_elsewhere) return "elsewhere";
     return k->n_variant ? NULL : "a model";
 }
 
@@ -175,6 +191,7 @@ void catalog_free(catalog *c)
     for (int i = 0; i < c->n; i++) {
         free((void *)c->row[i].variant);
         free((void *)c->row[i].published);
+        free((void *)c->row[i].elsewhere);
     }
     for (int i = 0; i < c->n_text; i++) free(c->text[i]);
     free(c->row);

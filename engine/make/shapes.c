@@ -49,6 +49,8 @@ static const shape shapes[] = {
     {"qwen2.5-72b", "qwen2", "Qwen2.5-72B shapes", "72B", 80, 8192, 64, 8, 128, 29568, 0, 0, 0, 152064, 131072, false, {.has = SYN_PLAIN | SYN_BIAS, .eps = 1e-5f}},
     {"glm-4.5-air", "glm4moe", "GLM-4.5-Air shapes", "106B-A12B", 46, 4096, 96, 8, 128, 10944, 128, 8, 1408, 151552, 131072, false,
      {.leading = 1, .shared = 1, .has = SYN_PLAIN | SYN_BIAS, .sigmoid = true, .renorm = true, .eps = 1e-5f, .rope_dim = 64}},
+    /* swiss-ai/Apertus-70B-2509: github.com/swiss-ai/pretrain-code, pretraining/submit_apertus_70b.sh; 131072 words: transformers, ApertusConfig */
+    {"apertus-70b", "apertus", "Apertus-70B shapes", "70B", 80, 8192, 64, 8, 128, 43008, 0, 0, 0, 131072, 65536, false, {.has = SYN_UNGATED, .theta = 12e6f, .eps = 1e-5f}},
     /* Qwen/Qwen3.5-27B, -122B-A10B and -397B-A17B, config.json (text_config) */
     {"3.5-27b", "qwen35", "Qwen3.5-27B shapes", "27B", 64, 5120, 24, 4, 256, 17408, 0, 0, 0, 248320, 262144, false,
      {.theta = 1e7f, .delta = {.n_key = 16, .n_value = 48, .key_dim = 128, .value_dim = 128, .conv = 4, .tiled = true}, .rope_dim = 64, .sections = true}},

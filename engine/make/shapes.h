@@ -26,7 +26,7 @@ typedef struct shape {
 } shape;
 
 enum { SYN_PLAIN = 1 /* no norms of Q and K */, SYN_BIAS = 2 /* of Q, K, V */, SYN_OSS = 4 /* biases everywhere, sinks */, SYN_POST = 8 /* norms after parts */,
-       SYN_WHOLE = 16 /* one norm over all heads */ };
+       SYN_WHOLE = 16 /* one norm over all heads */, SYN_UNGATED = 32 /* no gate beside ffn_up */ };
 enum { EVERY = 4 };                    /* full_attention_interval */
 
 const shape *shape_at(int i);          /* NULL behind the last */

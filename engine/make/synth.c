@@ -487,7 +487,7 @@ static void put_layer(builder *b, int i)
             put_matrix(b, BLK("ffn_down_shexp"), shared, s->n_embd, 1);
         }
     } else {
-        put_matrix(b, BLK("ffn_gate"), s->n_embd, s->n_ff, 1);
+        if (!(s->more.has & SYN_UNGATED)) put_matrix(b, BLK("ffn_gate"), s->n_embd, s->n_ff, 1);
         put_matrix(b, BLK("ffn_up"), s->n_embd, s->n_ff, 1);
         put_matrix(b, BLK("ffn_down"), s->n_ff, s->n_embd, 1);
     }
@@ -545,6 +545,8 @@ static int make(bool hollow, int next, const char *arch, const char *like, const
     const mix *m;
     int rc = find_shape(arch, like, type, &n_layer, &s, &m, err);
     if (rc) return rc;
+    if (!hollow && !eng_runs(s->arch))
+        return q_fail(err, Q_RANGE, _("this engine does not compute %s, so that a file of its shapes would measure nothing: quorum model energy --like %s counts it"), s->arch, s->like);
     if (next && !s->more.delta.n_key)
         return q_fail(err, Q_RANGE, _("files of %s keep no head that foretells: take shapes of a hybrid, such as 3.6-35b-a3b or next-80b"), s->arch);
     builder b = {.w = gguf_writer_new(), .seed = seed, .shape = s, .mix = m, .n_layer = n_layer, .next = next, .hollow = hollow};

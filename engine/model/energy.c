@@ -144,3 +144,5 @@ uint64_t eng_energy_cells(const eng_energy *e, const char *kv_type, uint64_t cel
     uint64_t near = e->n_near && cells > (uint64_t)e->window ? (uint64_t)e->window : cells;
     return (uint64_t)(a_layer * ((double)(with - e->n_near) * (double)cells + (double)e->n_near * (double)near));
 }
+
+bool eng_runs(const char *name) { return arch_find(name, strlen(name)) != NULL; }

@@ -3,6 +3,7 @@
 #include "engine/run/config.h"
 #include "engine/run/lora.h"
 #include "engine/run/next.h"
+#include "engine/run/ondisk.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -164,6 +165,11 @@ int cache_failed(const eng_cache *k, int rc, char *err)
         return q_fail(err, rc, _("stopped"));
     if (rc == Q_NOMEM)
         return q_fail(err, rc, _("every page of the cache is in use by timelines of up to %d tokens: raise context.length"), k->context);
+    if (rc == Q_IO && k->m->on.ondisk) {
+        *err = 0;
+        ondisk_why(k->m->on.ondisk, err);
+        if (*err) return rc;
+    }
     return q_fail(err, rc, _("the evaluation failed (code %d): please report this with the model's name"), rc);
 }
 
@@ -305,6 +311,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
         k->fetched.asked += out->asked;
         k->fetched.fetched += out->fetched;
         k->fetched.bytes += out->fetched_bytes;
+        k->fetched.wait_ns += out->fetch_wait_ns;
     }
     if (!rc && out->n_bad)
         rc = not_finite(out, n, why);

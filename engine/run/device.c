@@ -1,9 +1,11 @@
 /* engine/run/device: where a model's weights lie and who computes with them: the CPU, a GPU through the plugin, or both,
  * the routed experts of some layers staying with the CPU where the GPU's memory ends. See device.h and engine.h. */
 #include "engine/run/device.h"
+#include "engine/run/ondisk.h"
 #include "engine/run/weights.h"
 #include "engine/models.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +13,7 @@
 static const double GIB = 1024.0 * 1024 * 1024;
 
 /* Said once by main, before any model is opened. */
-static struct { bool want, must; int index, layers; double budget; enum eng_rest rest; } chosen = { .layers = -1 };
+static struct { bool want, must; int index, layers; double budget, weights; enum eng_rest rest; } chosen = { .layers = -1 };
 
 int eng_device_choose(const eng_place *w, char *err)
 {
@@ -26,7 +28,11 @@ int eng_device_choose(const eng_place *w, char *err)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
     if (w->rest == ENG_REST_FETCHED && cpu)
         return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with --device cpu none is used: leave one of the two out"));
-    chosen.want = !cpu;
+    if (!(w->weights_gib <= 1e6)) return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, not \"%.3g\""), w->weights_gib);
+    if (w->weights_gib != 0 && cuda)
+        return q_fail(err, Q_RANGE, _("--weights-ram reads experts from the disk for the processor, not for a GPU: leave --device %s out"), what);
+    chosen.want = !cpu && w->weights_gib == 0;
+    chosen.weights = w->weights_gib;
     chosen.must = cuda;
     chosen.index = (int)n;
     chosen.layers = w->gpu_layers;
@@ -206,11 +212,37 @@ static int open_gpu(eng_model *m, device *d, char *err)
     return Q_OK;
 }
 
+/* Upwards, so that what is said is enough. */
+static double gib_up(uint64_t bytes) { return ceil((double)bytes / GIB * 1000) / 1000; }
+
+/* Weights may take so much memory: routed experts beyond that are read when they are chosen. */
+static int keep_on_disk(const eng_model *m, device *d, char *err)
+{
+    uint64_t budget = chosen.weights < 0 ? ONDISK_LEAST : (uint64_t)(chosen.weights * GIB);
+    ondisk_plan p;
+    char w1[32], w2[32];
+    bool some = ondisk_plan_make(m, budget, &p, NULL);
+    if (p.whole) return Q_OK;
+    if (!some)
+        return q_fail(err, Q_RANGE, _("--weights-ram: all of %s (%s) is needed for every token, and there is nothing that could stay on the disk: take a smaller quantisation, or leave --weights-ram out"),
+                      m->info.name, q_bytes_words(p.rest, w1));
+    if (!p.fits)
+        return q_fail(err, Q_NOMEM, _("--weights-ram %.3g is too little for %s: it needs at least %.3f (%s for what every token uses, %s for the experts of one)"),
+                      chosen.weights, m->info.name, gib_up(p.least), q_bytes_words(p.rest, w1), q_bytes_words(p.least - p.rest, w2));
+    int rc = ondisk_new(m, budget, &d->ondisk, err);
+    if (rc) return rc;
+    ker_source s = ondisk_source(d->ondisk);
+    d->note = q_printf(_("room for %.0f%% of the routed experts in memory (%s of %s); the others are read from the disk when they are chosen"),
+                       100 * p.share, q_bytes_words(p.slots, w1), q_bytes_words(p.experts, w2));
+    return d->be->source(d->dev, &s, err);
+}
+
 static int open_cpu(eng_model *m, device *d, char *err)
 {
     d->be = ker_cpu();
     d->name = q_strdup("cpu");
-    return d->be->open(&m->ker, m->n_threads, NULL, &d->dev, err);
+    int rc = d->be->open(&m->ker, m->n_threads, NULL, &d->dev, err);
+    return rc || chosen.weights == 0 ? rc : keep_on_disk(m, d, err);
 }
 
 int device_open(eng_model *m, device *d, char *err)
@@ -250,6 +282,7 @@ bool device_may_fall_back(const device *d) { return chosen.want && !chosen.must 
 void device_close(device *d)
 {
     if (d->dev) d->be->close(d->dev);
+    ondisk_free(d->ondisk);
     free(d->name);
     free(d->note);
     *d = (device){ 0 };

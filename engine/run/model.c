@@ -6,6 +6,7 @@
 #include "engine/run/config.h"
 #include "engine/run/lora.h"
 #include "engine/run/next.h"
+#include "engine/run/ondisk.h"
 #include "engine/run/shape.h"
 #include "engine/run/weights.h"
 #include "engine/embed.h"
@@ -116,6 +117,7 @@ static int check_memory(const eng_model *m, char *err)
     bool in_memory = q_in_memory(m->path);
     for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
+    if (m->on.ondisk) weights = ondisk_room(m->on.ondisk);
     uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;
@@ -333,6 +335,12 @@ void model_threads(eng_model *m, double asked)
     m->n_threads = m->on.be->set_threads(m->on.dev, n);
 }
 const char *eng_model_device(const eng_model *m) { return m->on.name ? m->on.name : "cpu"; }
+bool eng_model_ondisk(const eng_model *m, eng_ondisk *out)
+{
+    if (m->on.ondisk) ondisk_tell(m->on.ondisk, out);
+    return m->on.ondisk != NULL;
+}
+
 const char *eng_model_device_note(const eng_model *m) { return m->on.note ? m->on.note : ""; }
 
 bool eng_layer_is_moe(const eng_model *m, int layer)

@@ -223,6 +223,8 @@ int weight_add(eng_model *m, enum ker_role role, int layer, char *err)
     ker_weight w = { .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride };
     if (v.across)
         w.data = keep(m, weight_turned(m, &v));
+    if (m->on.ondisk && layer >= 0 && ker_role_get(role)->ne[2] == KER_DIM_EXPERT)
+        w.data = NULL;                                             /* comes when it is chosen */
     if (v.n_dims == 1 && v.type != KER_F32) {                      /* vectors are used as they are: F32 */
         float *f = keep(m, q_alloc(sizeof(float) * (size_t)v.ne[0]));
         ker_type_get(v.type)->decode(v.data, f, v.ne[0]);

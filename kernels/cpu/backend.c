@@ -47,6 +47,7 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->state = Q_OK;
     c->open = true;
     c->out.n_logits = c->out.n_hidden = 0;
+    c->ff.count = (ker_fetched){ 0 };
     if ((rc = low_begin(c, err))) {
         c->open = false;
         return c->state = rc;
@@ -69,7 +70,8 @@ static int cpu_end(ker_ctx *c, ker_out *out)
     c->open = false;
     if (c->state) return c->state;
     *out = (ker_out){ .logits = c->out.logits, .n_logits = c->out.n_logits, .hidden = c->out.hidden, .n_hidden = c->out.n_hidden, .max_k = c->max_k,
-                      .ids = c->rt.ids, .weights = c->rt.weights, .entropy = c->rt.entropy, .margin = c->rt.margin, .bad = c->out.bad };
+                      .ids = c->rt.ids, .weights = c->rt.weights, .entropy = c->rt.entropy, .margin = c->rt.margin, .bad = c->out.bad,
+                      .asked = c->ff.count.asked, .fetched = c->ff.count.fetched, .fetched_bytes = c->ff.count.bytes, .fetch_wait_ns = c->ff.count.wait_ns };
     for (int r = 0; r < c->b.n; r++) {
         uint32_t v = atomic_load_explicit(&c->bad[r], memory_order_relaxed);
         c->out.bad[r] = (ker_bad){ (int16_t)((int)(v & 0xffff) - 1), (uint8_t)(v >> 16) };

@@ -37,6 +37,14 @@ static unsigned kinds_of(const ker_dev *d, const enum ker_role *role, int n)
 }
 #define KINDS(d, ...) kinds_of(d, (const enum ker_role[]){ __VA_ARGS__ }, sizeof((enum ker_role[]){ __VA_ARGS__ }) / sizeof(enum ker_role))
 
+static bool guess_make(ctx_guess *g, const ker_dev *d, int max_k)
+{
+    const ker_model *m = &d->m;
+    if (!d->source.guess || !m->n_expert) return true;
+    *g = (ctx_guess){ .x = floats(1, (int64_t)m->n_embd + m->n_expert + max_k), .ids = act_alloc(sizeof *g->ids * (size_t)(max_k + 1)) };
+    return g->x && g->ids && acts_make(&g->act, KINDS(d, KER_W_ROUTER), 1, m->n_embd);
+}
+
 /* Buffers of recurrent layers, where there are some. */
 static bool delta_make(ctx_delta *d, const ker_dev *dev, int64_t n)
 {
@@ -64,10 +72,13 @@ void ctx_free(ker_ctx *c)
     if (!c) return;
     for (int i = 0; i < 256; i++) free(c->cfg[i]);
     void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.qg, c->att.k, c->att.v, c->att.o, c->att.rope, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
-                    c->rt.margin, c->rt.n_slot, c->rt.width, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.slot_at, c->ff.ex_off, c->ff.active,
+                    c->rt.margin, c->rt.n_slot, c->rt.width, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.pair_at, c->ff.slot_at, c->ff.ex_off, c->ff.active,
                     c->out.logits, c->out.hidden, c->out.row, c->out.bad, c->att.part, c->ff.run_y, c->ff.run_scale, c->ff.take, c->ff.id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     delta_free(&c->delta);
+    free(c->rt.guess.x);
+    acts_free(&c->rt.guess.act);
+    free(c->rt.guess.ids);
     free(c->next.pair);
     acts_free(&c->next.act);
     free(c->low.t);
@@ -130,6 +141,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->ff.h_sh = floats(ffn_rows, wide);
     c->ff.pair_row = act_alloc(sizeof(int) * (size_t)pairs);
     c->ff.pair_pos = act_alloc(sizeof(int) * (size_t)pairs);
+    c->ff.pair_at = act_alloc(sizeof(int) * (size_t)pairs);
     c->ff.slot_at = act_alloc(sizeof(int) * (FFN_ROWS + 1));
     c->ff.ex_off = act_alloc(sizeof(int) * (size_t)(m->n_expert + 1));
     c->ff.active = act_alloc(sizeof(int) * (size_t)(m->n_expert + 1));
@@ -142,9 +154,9 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->out.hidden = floats(n, m->n_embd);
     if (m->next) c->next.pair = floats(n, 2 * m->n_embd);
     bool ok = (!m->next || (c->next.pair && acts_make(&c->next.act, 1u << mat_kind(&dev_layer(d, -1)->w[KER_W_NEXT_PROJ]), n, 2 * m->n_embd))) &&
-              delta_make(&c->delta, d, n) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope &&
+              delta_make(&c->delta, d, n) && guess_make(&c->rt.guess, d, max_k) && (!gated || c->att.qg) && c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope &&
               c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
-        && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
+        && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.pair_at && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad && c->low.e;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
     ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,

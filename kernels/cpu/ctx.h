@@ -55,6 +55,12 @@ typedef struct ctx_next {              /* ker_model.next; none elsewhere */
     acts act;                      /* of pair */
 } ctx_next;
 
+typedef struct ctx_guess {             /* of a device with a source that takes guesses (route.c); none elsewhere */
+    float *x;                      /* [n_embd] a normed row, [n_expert] scores, [max_k] weights */
+    acts act;                      /* of the row                                   */
+    uint16_t *ids;                 /* [max_k]                                      */
+} ctx_guess;
+
 typedef struct ctx_route {
     float *score;                  /* [max_rows][n_expert]                         */
     float *sh_coef;                /* [max_rows] the shared expert's gate          */
@@ -62,17 +68,19 @@ typedef struct ctx_route {
     float *weights, *entropy, *margin;
     int *n_slot;                   /* [max_rows] slots in use, in the routed layer at hand */
     int32_t *width;                /* [max_rows] expert widths, as moe_take tells them     */
+    ctx_guess guess;
 } ctx_route;
 
 typedef struct ctx_ffn {
     float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [FFN_ROWS][widest dense or shared]   */
     acts gather, h_act, sh_act;    /* rows of pairs, sorted by expert; of h; of h_sh              */
-    int *pair_row, *pair_pos;      /* [pairs_cap] row of a sorted pair; sorted place of (row, slot) */
+    int *pair_row, *pair_pos, *pair_at;   /* [pairs_cap] row of a sorted pair; sorted place of (row, slot), and back */
     int *slot_at;                  /* [FFN_ROWS + 1] first pair of a row                          */
     int *ex_off;                   /* [n_expert + 1]                                              */
     int *active;                   /* [n_expert]                                                  */
     int *id;                       /* [n_expert] what a source is asked for ...                   */
     ker_expert *take;              /* ... and gives; beside `active`                              */
+    ker_fetched count;             /* of the batch, by the source                                 */
     float *run_y, *run_scale;      /* [pairs of a batch][n_embd]: moe_run's rows; grown by moe_run */
     int64_t run_cap;               /* floats of each                                              */
     int run_pairs;                 /* of the batch in them                                        */

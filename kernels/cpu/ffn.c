@@ -30,6 +30,7 @@ typedef struct ffn {
     bool finish;                                   /* sums go to y, and ctx_finish adds them to the stream */
     const ker_moe *given;                          /* rows of pairs come from there */
     int n_pair, n_active;
+    struct { int i0, i1, p0, p1; } wave;           /* active experts that are taken at once, and their sorted pairs */
     bool low;                                      /* adapters act: */
     low_job lows[6];                               /* LOW_*; items are sorted pairs, or rows */
     struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff, n_ff_sh; } cut;
@@ -73,6 +74,7 @@ static void group(ffn *f)
         for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) {
             int at = off[ids[s]]++;                /* off[e] ends as the end of e: shifted back below */
             c->ff.pair_row[at] = r;
+            c->ff.pair_at[at] = c->ff.slot_at[r] + s;
             c->ff.pair_pos[c->ff.slot_at[r] + s] = at;
         }
     }
@@ -139,16 +141,16 @@ static void gate_up_task(void *arg, int task, int worker)
 {
     ffn *f = arg;
     ker_ctx *c = f->c;
-    int n_routed = f->routed ? f->n_active * f->cut.ex_blocks : 0;
+    int n_routed = f->routed ? (f->wave.i1 - f->wave.i0) * f->cut.ex_blocks : 0;
     if (task >= n_routed) {
         int64_t o0 = (int64_t)(task - n_routed) * f->cut.sh_block, o1 = o0 + f->cut.sh_block < f->cut.n_ff_sh ? o0 + f->cut.sh_block : f->cut.n_ff_sh;
         gate_up(f, worker, -1, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->ff.h_sh, f->sh_gate->n_out);
         return;
     }
     int64_t o0 = (int64_t)(task % f->cut.ex_blocks) * f->cut.ex_block, o1 = o0 + f->cut.ex_block < f->cut.n_ff ? o0 + f->cut.ex_block : f->cut.n_ff;
-    int i = task / f->cut.ex_blocks, e = c->ff.active[i];
+    int i = f->wave.i0 + task / f->cut.ex_blocks, e = c->ff.active[i];
     mat gate = expert(f, GATE, i), up = expert(f, UP, i);
-    up.next = o1 < f->cut.n_ff ? gate.data + o1 * gate.row_bytes : i + 1 < f->n_active ? expert(f, GATE, i + 1).data : f->sh_gate ? f->sh_gate->data : NULL;
+    up.next = o1 < f->cut.n_ff ? gate.data + o1 * gate.row_bytes : i + 1 < f->wave.i1 ? expert(f, GATE, i + 1).data : f->sh_gate ? f->sh_gate->data : NULL;
     if (f->merged) {                               /* every row: columns of experts that a row did not choose are cleared later */
         int64_t wide = f->merged ? c->dev->m.n_expert * f->gate->n_out : 0;
         gate_up(f, worker, e, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->ff.h + e * f->gate->n_out, wide);
@@ -246,19 +248,19 @@ static void prepare_merged(ffn *f, int r)
     mat_act(f->w->merged.type, c->ff.h + r * wide, wide, c->ff.h_act.p[kind] + r * c->ff.h_act.stride[kind]);
 }
 
-/* Prepares h: pairs (or merged rows) first, then the shared expert's rows. */
+/* Prepares h: pairs of the wave (or merged rows) first, then the shared expert's rows. */
 static void prepare_task(void *arg, int task, int worker)
 {
     ffn *f = arg;
     ker_ctx *c = f->c;
-    int n_first = !f->routed ? 0 : f->merged ? f->n : f->n_pair, n_all = n_first + (f->sh_down ? f->n : 0);
+    int n_first = !f->routed ? 0 : f->merged ? f->n : f->wave.p1 - f->wave.p0, n_all = n_first + (f->sh_down ? f->n : 0);
     for (int i = task * f->cut.per; i < (task + 1) * f->cut.per && i < n_all; i++) {
         if (i >= n_first) prepare_shared(f, i - n_first);
         else if (f->merged) prepare_merged(f, i);
         else {
-            int kind = mat_kind(f->down);
-            narrow(c->ff.h + i * f->down->n_in, f->down->n_in, expert_width(f, c->ff.pair_row[i]));
-            mat_act(f->down->type, c->ff.h + i * f->down->n_in, f->down->n_in, c->ff.h_act.p[kind] + i * c->ff.h_act.stride[kind]);
+            int kind = mat_kind(f->down), p = f->wave.p0 + i;
+            narrow(c->ff.h + p * f->down->n_in, f->down->n_in, expert_width(f, c->ff.pair_row[p]));
+            mat_act(f->down->type, c->ff.h + p * f->down->n_in, f->down->n_in, c->ff.h_act.p[kind] + p * c->ff.h_act.stride[kind]);
         }
     }
 }
@@ -308,19 +310,17 @@ static void add_merged_low(const ffn *f, int r, int64_t o0, int64_t width, float
     }
 }
 
-/* Outputs [o0, o1) of every pair, for another device to add up. part: [pair, sorted by expert][width]; not for
+/* Outputs [o0, o1) of the wave's pairs, to be added up later or elsewhere. part: [pair, sorted by expert][width]; not for
  * merged experts, whose terms are taken apart here. */
 static void put_pairs(const ffn *f, const float *part, int64_t o0, int64_t width)
 {
     ker_ctx *c = f->c;
     int64_t n_embd = c->dev->m.n_embd;
-    for (int r = 0; r < f->n; r++)
+    for (int p = f->wave.p0; !f->merged && p < f->wave.p1; p++)
+        memcpy(c->ff.run_y + (int64_t)(f->of.pair + c->ff.pair_at[p]) * n_embd + o0, part + (p - f->wave.p0) * width, sizeof(float) * (size_t)width);
+    for (int r = 0; f->merged && r < f->n; r++)
         for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) {
             int64_t local = c->ff.slot_at[r] + s, pair = f->of.pair + local;
-            if (!f->merged) {
-                memcpy(c->ff.run_y + pair * n_embd + o0, part + c->ff.pair_pos[local] * width, sizeof(float) * (size_t)width);
-                continue;
-            }
             if (f->low) {
                 float *low = c->low.run + pair * n_embd + o0;
                 memset(low, 0, sizeof(float) * (size_t)width);
@@ -355,15 +355,16 @@ static void down_task(void *arg, int task, int worker)
     } else if (f->routed && !f->merged) {
         int k = mat_kind(f->down);
         int64_t stride = c->ff.h_act.stride[k];
-        for (int i = 0; i < f->n_active; i++) {
+        for (int i = f->wave.i0; i < f->wave.i1; i++) {
             int e = c->ff.active[i], first = c->ff.ex_off[e];
+            float *to = part + (first - f->wave.p0) * width;
             mat down = expert(f, DOWN, i);
-            down.next = i + 1 < f->n_active ? expert(f, DOWN, i + 1).data + o0 * down.row_bytes
-                        : f->sh_down ? f->sh_down->data + o0 * f->sh_down->row_bytes : expert(f, DOWN, 0).data + o1 * down.row_bytes;
-            mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
-            for (int p = first; f->low && p < c->ff.ex_off[e + 1]; p++) low_add(c, &f->lows[LOW_DOWN], p, o0, width, part + p * width);
+            down.next = i + 1 < f->wave.i1 ? expert(f, DOWN, i + 1).data + o0 * down.row_bytes
+                        : f->sh_down ? f->sh_down->data + o0 * f->sh_down->row_bytes : expert(f, DOWN, f->wave.i0).data + o1 * down.row_bytes;
+            mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, to - o0, width, scratch);
+            for (int p = first; f->low && p < c->ff.ex_off[e + 1]; p++) low_add(c, &f->lows[LOW_DOWN], p, o0, width, to + (p - first) * width);
             const float *bias = bias_of(f, KER_W_BDOWN_EXPS, e, n_out);
-            for (int p = first; bias && p < c->ff.ex_off[e + 1]; p++) ops->add(part + p * width, bias + o0, (int)width);
+            for (int p = first; bias && p < c->ff.ex_off[e + 1]; p++) ops->add(to + (p - first) * width, bias + o0, (int)width);
         }
     }
     if (f->run) {
@@ -405,20 +406,26 @@ int64_t ffn_floats(const ker_dev *d)
     return gate > down ? gate : down;
 }
 
-/* Where experts come from a source, those of the pass are asked for at once. */
+/* Experts of a source are taken in waves, as many of those that are left as it gives at once. Where rows of pairs are added up in the
+ * same pass there is one wave, see cpu_experts. */
 static int take_experts(ffn *f)
 {
     const ker_source *s = &f->c->dev->source;
-    return s->acquire ? s->acquire(s->user, f->layer, f->c->ff.active, f->n_active, f->c->ff.take) : Q_OK;
+    int n = f->n_active - f->wave.i0, most = s->acquire && s->most && f->run ? s->most(s->user, f->layer, n) : n;
+    f->wave.i1 = f->wave.i0 + (most > n ? n : most < 1 && n ? 1 : most);
+    f->wave.p0 = n ? f->c->ff.ex_off[f->c->ff.active[f->wave.i0]] : 0;
+    f->wave.p1 = n ? f->c->ff.ex_off[f->c->ff.active[f->wave.i1 - 1] + 1] : 0;
+    if (!s->acquire || !n) return Q_OK;
+    return s->acquire(s->user, f->layer, f->c->ff.active + f->wave.i0, f->wave.i1 - f->wave.i0, f->c->ff.take + f->wave.i0, f->c->cancel, &f->c->ff.count);
 }
 
 static void give_experts(ffn *f)
 {
     const ker_source *s = &f->c->dev->source;
-    if (s->acquire && s->release) s->release(s->user, f->layer, f->c->ff.active, f->n_active);
+    if (s->acquire && s->release && f->n_active) s->release(s->user, f->layer, f->c->ff.active + f->wave.i0, f->wave.i1 - f->wave.i0);
 }
 
-/* What adapters have to add in this pass: jobs of all six products; t of gate and up. */
+/* What adapters have to add in this wave: jobs of all six products; t of gate and up. */
 static int low_first(ffn *f)
 {
     ker_ctx *c = f->c;
@@ -426,8 +433,8 @@ static int low_first(ffn *f)
     static const int at[3] = { LOW_GATE, LOW_UP, LOW_DOWN }, sh_at[3] = { LOW_SH_GATE, LOW_SH_UP, LOW_SH_DOWN };
     int64_t n_embd = c->dev->m.n_embd, one = f->routed ? f->gate->n_out : 0;
     for (int i = 0; i < 3; i++) {
-        f->lows[at[i]] = (low_job){ .layer = f->layer, .role = experts[i], .x = c->y + f->r0 * n_embd, .x_row = n_embd, .n = f->routed ? f->n_pair : 0, .first = f->r0,
-                                    .row = c->ff.pair_row, .e = c->low.e };
+        f->lows[at[i]] = (low_job){ .layer = f->layer, .role = experts[i], .x = c->y + f->r0 * n_embd, .x_row = n_embd, .from = f->routed ? f->wave.p0 : 0, .n = f->routed ? f->wave.p1 : 0,
+                                    .first = f->r0,                                    .row = c->ff.pair_row, .e = c->low.e };
         f->lows[sh_at[i]] = (low_job){ .layer = f->layer, .role = (f->routed || f->given ? shared : dense)[i], .x = c->y + f->r0 * n_embd, .x_item = n_embd,
                                        .n = f->sh_gate ? f->n : 0, .first = f->r0 };
     }
@@ -443,19 +450,46 @@ static int low_first(ffn *f)
     return low_prepare(c, f->lows, LOW_DOWN);
 }
 
+/* One wave, or a pass without experts. */
+static int ffn_wave(ffn *f)
+{
+    ker_ctx *c = f->c;
+    ker_dev *d = c->dev;
+    int n_embd = d->m.n_embd, rc = Q_OK, n_prepare = 0;
+    if (f->routed) {
+        if ((rc = take_experts(f))) return c->state = rc;
+        if (f->merged && f->n > 1) f->wave.i1 = f->n_active;
+        f->cut.ex_block = block_rows(d, (int64_t)f->cut.n_ff * (f->wave.i1 - f->wave.i0), f->n);
+        f->cut.ex_blocks = (f->cut.n_ff + f->cut.ex_block - 1) / f->cut.ex_block;
+        n_prepare = f->merged ? f->n : f->wave.p1 - f->wave.p0;
+    }
+    n_prepare += f->sh_gate ? f->n : 0;
+    if (f->low) rc = low_first(f);
+    if (!rc) rc = ctx_run(c, (f->routed ? (f->wave.i1 - f->wave.i0) * f->cut.ex_blocks : 0) + f->cut.sh_blocks, gate_up_task, f);
+    f->cut.per = f->n == 1 ? n_prepare : 4;
+    if (!rc && n_prepare) rc = ctx_run(c, (n_prepare + f->cut.per - 1) / f->cut.per, prepare_task, f);
+    if (!rc && f->low) rc = low_prepare(c, &f->lows[LOW_DOWN], 2);
+    f->cut.down_block = block_rows(d, n_embd, f->n);
+    int most = (d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK / (1 + f->n + n_prepare) & ~15;
+    if (f->cut.down_block > most) f->cut.down_block = most;
+    assert(f->n <= FFN_ROWS && f->n_pair <= d->pairs_cap && f->cut.down_block > 0);      /* what scratch and buffers were made for */
+    assert((int64_t)(1 + f->n + n_prepare) * f->cut.down_block <= ffn_floats(d));
+    rc = rc ? rc : ctx_run(c, (n_embd + f->cut.down_block - 1) / f->cut.down_block, down_task, f);
+    if (f->routed) give_experts(f);
+    return rc;
+}
+
 static int ffn_run(ffn *f)
 {
     ker_ctx *c = f->c;
     ker_dev *d = c->dev;
     const ker_model *m = &d->m;
-    int rc = c->state, n_prepare = 0;
+    int rc = c->state;
     if (rc) return rc;
     if (f->routed || f->given) group(f);
     if (f->routed) {
-        if ((rc = take_experts(f))) return c->state = rc;
         f->merged = f->w->merged.data != NULL;
         f->cut.n_ff = widest(f, expert_width, f->gate->n_out);
-        f->cut.ex_block = block_rows(d, (int64_t)f->cut.n_ff * f->n_active, f->n);
         if (f->merged && f->n > 1) {               /* reading all experts once beats gathering rows for each */
             f->n_active = m->n_expert;
             for (int e = 0; e < m->n_expert; e++) c->ff.active[e] = e;
@@ -463,27 +497,17 @@ static int ffn_run(ffn *f)
             f->cut.per = 64;
             rc = ctx_run(c, (f->n_pair + f->cut.per - 1) / f->cut.per, gather_task, f);
         }
-        f->cut.ex_blocks = (f->cut.n_ff + f->cut.ex_block - 1) / f->cut.ex_block;
-        n_prepare = f->merged ? f->n : f->n_pair;
     }
     if (f->sh_gate) {
         f->cut.n_ff_sh = widest(f, shared_width, f->sh_gate->n_out);
         f->cut.sh_block = block_rows(d, f->cut.n_ff_sh, f->n);
         f->cut.sh_blocks = (f->cut.n_ff_sh + f->cut.sh_block - 1) / f->cut.sh_block;
-        n_prepare += f->n;
     }
-    if (!rc && f->low) rc = low_first(f);
-    if (!rc) rc = ctx_run(c, (f->routed ? f->n_active * f->cut.ex_blocks : 0) + f->cut.sh_blocks, gate_up_task, f);
-    f->cut.per = f->n == 1 ? n_prepare : 4;
-    if (!rc && n_prepare) rc = ctx_run(c, (n_prepare + f->cut.per - 1) / f->cut.per, prepare_task, f);
-    if (!rc && f->low) rc = low_prepare(c, &f->lows[LOW_DOWN], 2);
-    f->cut.down_block = block_rows(d, m->n_embd, f->n);
-    int most = (d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK / (1 + f->n + n_prepare) & ~15;
-    if (f->cut.down_block > most) f->cut.down_block = most;
-    assert(f->n <= FFN_ROWS && f->n_pair <= d->pairs_cap && f->cut.down_block > 0);      /* what scratch and buffers were made for */
-    assert((int64_t)(1 + f->n + n_prepare) * f->cut.down_block <= ffn_floats(d));
-    rc = rc ? rc : ctx_run(c, (m->n_embd + f->cut.down_block - 1) / f->cut.down_block, down_task, f);
-    if (f->routed) give_experts(f);
+    f->wave.i1 = 0;
+    do {
+        f->wave.i0 = f->wave.i1;
+        rc = rc ? rc : ffn_wave(f);
+    } while (!rc && f->routed && f->wave.i1 < f->n_active);
     return rc;
 }
 
@@ -529,12 +553,6 @@ static void with_shared(ffn *f)
     f->sh_down = &f->w->w[KER_W_DOWN_SH];
 }
 
-int cpu_experts(ker_ctx *c, int layer)
-{
-    ffn f = moe_part(c, layer, true);
-    with_shared(&f);
-    return ffn_passes(&f);
-}
 
 int cpu_dense(ker_ctx *c, int layer)
 {
@@ -618,7 +636,15 @@ int cpu_moe_run(ker_ctx *c, int layer, ker_moe *moe)
     f.of.width = moe->width;
     f.run = true;
     take_job j = { c, moe, 1u << mat_kind(f.gate) | 1u << mat_kind(f.up) };
-    f.low = c->open && moe->x == c->y && low_acts(c);      /* its own rows: their configurations are known */
+    bool told = moe->slot && !c->open;             /* else of its own rows the configurations are known */
+    if (told) {
+        char err[Q_ERRLEN];
+        c->b = (ker_batch){ .n = moe->n, .slot = moe->slot };
+        int rc = low_begin(c, err);
+        if (rc) return rc;
+        if (low_acts(c)) memcpy(c->y, moe->x, sizeof(float) * (size_t)(moe->n * n_embd));      /* where changes read rows */
+    }
+    f.low = (told || (c->open && moe->x == c->y)) && low_acts(c);
     if (f.low && carved && !low_room(c, n_pair * n_embd)) return Q_NOMEM;
     int rc = ctx_run(c, moe->n, take_task, &j);
     if (!rc) rc = ffn_passes(&f);
@@ -634,5 +660,35 @@ int cpu_moe_add(ker_ctx *c, int layer, const ker_moe *moe)
     ffn f = moe_part(c, layer, false);
     with_shared(&f);
     f.given = moe;
+    return ffn_passes(&f);
+}
+
+/* ---- routed, shared, residual ---- */
+
+int moe_distinct(ker_ctx *c, int layer)
+{
+    int n = 0, n_expert = c->dev->m.n_expert;
+    for (int e = 0; e < n_expert; e++) c->ff.active[e] = 0;
+    for (int r = 0; r < c->b.n; r++)
+        for (int s = 0; s < c->rt.n_slot[r]; s++) c->ff.active[c->rt.ids[trace_at(c, layer, r) + s]] = 1;
+    for (int e = 0; e < n_expert; e++)
+        if (c->ff.active[e]) c->ff.id[n++] = e;
+    return n;
+}
+
+/* Where a source gives fewer experts at once than the batch needs, pairs are computed as for another device, and then added up. */
+int cpu_experts(ker_ctx *c, int layer)
+{
+    const ker_source *s = &c->dev->source;
+    int n = s->most && !c->state ? moe_distinct(c, layer) : 0;
+    if (n && s->most(s->user, layer, n) < n) {
+        ker_moe moe;
+        int rc = cpu_moe_take(c, layer, &moe);
+        if (!rc) rc = cpu_moe_run(c, layer, &moe);
+        if (rc && !c->state) c->state = rc;
+        return rc ? rc : cpu_moe_add(c, layer, &moe);
+    }
+    ffn f = moe_part(c, layer, true);
+    with_shared(&f);
     return ffn_passes(&f);
 }

@@ -158,7 +158,7 @@ static void prepare_task(void *arg, int task, int worker)
     ker_ctx *c = p->c;
     low_job *j = p->jobs;
     while (j + 1 < p->jobs + p->n && j[1].begin <= task) j++;
-    int first = (task - j->begin) * p->items, end = first + p->items < j->n ? first + p->items : j->n;
+    int first = j->from + (task - j->begin) * p->items, end = first + p->items < j->n ? first + p->items : j->n;
     for (int i = first, n; i < end; i += n) {
         int row = row_of(j, i), e = matrix_of(j, i);
         const ker_config *g = ctx_cfg(c, row);
@@ -183,14 +183,14 @@ int low_prepare(ker_ctx *c, low_job *jobs, int n)
     float *t = c->low.t;
     int tasks = 0, all = 0;
     if (!low_acts(c)) return c->state;
-    for (int i = 0; i < n; i++) all += jobs[i].n;
+    for (int i = 0; i < n; i++) all += jobs[i].n - jobs[i].from;
     prepare_job p = { c, jobs, n, all <= 4 * ITEMS ? 1 : ITEMS };
     for (int i = 0; i < n; i++) {
         jobs[i].begin = tasks;
         jobs[i].t = some(c, &jobs[i]) ? t : NULL;
         if (!jobs[i].t) continue;
         t += (int64_t)jobs[i].n * c->low.wide;
-        tasks += (jobs[i].n + p.items - 1) / p.items;
+        tasks += (jobs[i].n - jobs[i].from + p.items - 1) / p.items;
     }
     return tasks ? ctx_run(c, tasks, prepare_task, &p) : c->state;
 }

@@ -14,7 +14,7 @@ typedef struct low_job {
     enum ker_role role;
     const float *x;
     int64_t x_item, x_row, x_e;    /* in floats                                                */
-    int n;                         /* items                                                    */
+    int from, n;                   /* items up to n, of which those from `from` on are made and added */
     int first, per;                /* without `row`: item i is of row first + i / per, matrix i % per; per 0: a row each, matrix 0 */
     const int *row, *e;            /* [n] item i is of row first + row[i]; of matrix e[i]; or NULL */
     float *t;                      /* [n][ctx_low.wide]; NULL: nothing acts here. low_prepare's */

@@ -13,6 +13,7 @@ static const mat_isa *isa_at(enum cpu_level l)
     case CPU_AVX512: return mat_isa_avx512();
     case CPU_AVX2: return mat_isa_avx2();
 #elif defined(__aarch64__)
+    case CPU_I8MM: return mat_isa_i8mm();
     case CPU_DOTPROD: return mat_isa_dotprod();
     case CPU_NEON: return mat_isa_neon();
 #endif

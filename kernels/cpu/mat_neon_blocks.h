@@ -30,11 +30,18 @@ static const int8_t neon_e2m1[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4
 INLINE int8x16_t as_s8(uint8x16_t v) { return vreinterpretq_s8_u8(v); }
 INLINE uint32_t dword_at(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 INLINE uint8x16_t nibble(uint8x16_t v, const int high) { return high ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15)); }
-INLINE uint8x16_t bits_of(uint8x16_t v, const int shift, const int mask) { return vandq_u8(v >> (uint8_t)shift, vdupq_n_u8((uint8_t)mask)); }
+INLINE uint8x16_t bits_of(uint8x16_t v, const int shift, const int mask)
+{
+    v = v >> (uint8_t)shift;
+    return (mask + 1) << shift == 256 ? v : vandq_u8(v, vdupq_n_u8((uint8_t)mask));
+}
 
 /* ---- blocks of 256 ---- */
 
-/* Elements [64 c, 64 c + 64). */
+/* What chunk256 leaves in its bytes: an element is that much less. The sums of activations take it off, exactly. */
+INLINE int more_of(const int type) { return type == KER_Q6_K ? 32 : type == KER_Q3_K ? 4 : 0; }
+
+/* Elements [64 c, 64 c + 64), more_of too much. */
 INLINE void chunk256(const int type, const uint8_t *s, const int c, int8x16_t w[4])
 {
     const int h = c / 2;
@@ -42,22 +49,15 @@ INLINE void chunk256(const int type, const uint8_t *s, const int c, int8x16_t w[
         const int odd = 16 * (i % 2), late = i / 2;  /* which sixteen of 32, which 32 of 64 */
         if (type == KER_Q4_K || type == KER_Q5_K) {
             uint8x16_t v = nibble(vld1q_u8(s + (type == KER_Q5_K ? 48 : 16) + 32 * c + odd), late);
-            if (type == KER_Q5_K)                    /* bit 2c + late to bit 4 */
-                v = vorrq_u8(v, vshlq_n_u8(bits_of(vld1q_u8(s + 16 + odd), 2 * c + late, 1), 4));
-            w[i] = as_s8(v);
+            w[i] = as_s8(type == KER_Q5_K ? vsliq_n_u8(v, bits_of(vld1q_u8(s + 16 + odd), 2 * c + late, 1), 4) : v);
         } else if (type == KER_Q6_K) {
             uint8x16_t v = nibble(vld1q_u8(s + 64 * h + 16 * i), c % 2);
-            uint8x16_t top = bits_of(vld1q_u8(s + 128 + 32 * h + odd), 4 * (c % 2) + 2 * late, 3);
-            w[i] = vsubq_s8(as_s8(vorrq_u8(v, vshlq_n_u8(top, 4))), vdupq_n_s8(32));
+            w[i] = as_s8(vsliq_n_u8(v, bits_of(vld1q_u8(s + 128 + 32 * h + odd), 4 * (c % 2) + 2 * late, 3), 4));
         } else if (type == KER_IQ4_XS)
             w[i] = vqtbl1q_s8(vld1q_s8(neon_iq4), nibble(vld1q_u8(s + 8 + 32 * c + 16 * late), i % 2));
         else if (type == KER_Q2_K || type == KER_Q3_K) {
             uint8x16_t v = bits_of(vld1q_u8(s + (type == KER_Q3_K ? 32 : 16) + 32 * h + odd), 2 * (2 * (c % 2) + late), 3);
-            if (type == KER_Q3_K) {                  /* bit 2c + late not set: 4 less */
-                uint8x16_t bit = bits_of(vld1q_u8(s + odd), 2 * c + late, 1);
-                v = vsubq_u8(vorrq_u8(v, vshlq_n_u8(bit, 2)), vdupq_n_u8(4));
-            }
-            w[i] = as_s8(v);
+            w[i] = as_s8(type == KER_Q3_K ? vsliq_n_u8(v, bits_of(vld1q_u8(s + odd), 2 * c + late, 1), 2) : v);
         } else
             w[i] = vld1q_s8(((const ker_block *)(const void *)s)->q + 64 * c + 16 * i);
     }
@@ -107,12 +107,12 @@ INLINE void scales256(const int type, const uint8_t *s, int16x8_t sc[2], int16x8
 
 /* ---- blocks of 32 ---- */
 
-/* Sixteen bits to the fifth bits of sixteen bytes. */
-INLINE uint8x16_t fifth_bits(uint32_t v)
+/* 255 where a bit of the dword's i-th half is set, byte by byte. */
+INLINE uint8x16_t set_bits(const uint8_t *p, const int i)
 {
     static const uint8_t each[16] = { 1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128 };
-    uint8x16_t two = vcombine_u8(vdup_n_u8((uint8_t)v), vdup_n_u8((uint8_t)(v >> 8)));
-    return vandq_u8(vtstq_u8(two, vld1q_u8(each)), vdupq_n_u8(16));
+    static const uint8_t from[2][16] = { { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1 }, { 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3 } };
+    return vtstq_u8(vqtbl1q_u8(vreinterpretq_u8_u32(vdupq_n_u32(dword_at(p))), vld1q_u8(from[i])), vld1q_u8(each));
 }
 
 INLINE void chunk32(const int type, const uint8_t *s, int8x16_t w[2])
@@ -122,15 +122,18 @@ INLINE void chunk32(const int type, const uint8_t *s, int8x16_t w[2])
         w[1] = vld1q_s8((const int8_t *)s + 18);
         return;
     }
+    const uint8_t *fifth = s + neon_forms[type].bytes - 20;
     uint8x16_t v = vld1q_u8(s + neon_forms[type].bytes - 16);
     UNROLL for (int i = 0; i < 2; i++) {
         uint8x16_t u = nibble(v, i);
-        if (type == KER_Q5_0 || type == KER_Q5_1)
-            u = vorrq_u8(u, fifth_bits(dword_at(s + neon_forms[type].bytes - 20) >> (16 * i)));
         if (type == KER_IQ4_NL || type == KER_MXFP4)
             w[i] = vqtbl1q_s8(vld1q_s8(type == KER_MXFP4 ? neon_e2m1 : neon_iq4), u);
+        else if (type == KER_Q5_0)                   /* not set: 16 less, which is 0xf0 above a nibble */
+            w[i] = as_s8(vorrq_u8(u, vbicq_u8(vdupq_n_u8(0xf0), set_bits(fifth, i))));
+        else if (type == KER_Q5_1)
+            w[i] = as_s8(vorrq_u8(u, vandq_u8(vdupq_n_u8(16), set_bits(fifth, i))));
         else
-            w[i] = type == KER_Q4_0 || type == KER_Q5_0 ? vsubq_s8(as_s8(u), vdupq_n_s8(type == KER_Q4_0 ? 8 : 16)) : as_s8(u);
+            w[i] = type == KER_Q4_0 ? vsubq_s8(as_s8(u), vdupq_n_s8(8)) : as_s8(u);
     }
 }
 
@@ -143,12 +146,16 @@ INLINE int8x16_t piece_nvfp4(const uint8_t *s, const int j)
 
 /* ---- scales of four rows' blocks ---- */
 
+/* Into lanes, not through an array: a load waits for narrower stores. */
 INLINE float32x4_t halves4(const uint8_t *const row[4], int64_t at)
 {
-    uint16_t h[4];
-    UNROLL for (int i = 0; i < 4; i++)
-        memcpy(h + i, row[i] + at, 2);
-    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(h)));
+    const uint16_t *p[4];
+    UNROLL for (int i = 0; i < 4; i++) p[i] = (const uint16_t *)(const void *)(row[i] + at);
+    uint16x4_t h = vld1_dup_u16(p[0]);
+    h = vld1_lane_u16(p[1], h, 1);
+    h = vld1_lane_u16(p[2], h, 2);
+    h = vld1_lane_u16(p[3], h, 3);
+    return vcvt_f32_f16(vreinterpret_f16_u16(h));
 }
 INLINE uint32x4_t bytes4(const uint8_t *const row[4], int64_t at)
 {
@@ -174,25 +181,24 @@ INLINE float32x4_t scale4(const int type, const uint8_t *const row[4], int64_t a
 {
     if (type == KER_MXFP4) return e8m0_halves4(bytes4(row, at));
     if (type < ANY_16) return halves4(row, at + neon_forms[type].d);
-    float d[4];
-    UNROLL for (int i = 0; i < 4; i++)
-        d[i] = ((const ker_block *)(const void *)(row[i] + at))->d;
-    return vld1q_f32(d);
+    const ker_block *b[4];
+    UNROLL for (int i = 0; i < 4; i++) b[i] = (const ker_block *)(const void *)(row[i] + at);
+    return (float32x4_t){ b[0]->d, b[1]->d, b[2]->d, b[3]->d };
 }
 
 /* The sums of the lanes of four vectors. */
 INLINE int32x4_t fold4(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) { return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)); }
 
-/* Products of sub-minima and sums of activations, n of each, in four parts. */
-INLINE int32x4_t minima(const int16x8_t mn[2], const int16_t *s, const int n)
+/* Products of n numbers, one a sub-block, with the sums of its activations, in four parts. */
+INLINE int32x4_t with_sums(const int16x8_t v[2], const int16_t *sums, const int n)
 {
-    int32x4_t v = vdupq_n_s32(0);
+    int32x4_t t = vdupq_n_s32(0);
     UNROLL for (int i = 0; i < n / 8; i++) {
-        int16x8_t x = vld1q_s16(s + 8 * i);
-        v = i ? vmlal_s16(v, vget_low_s16(mn[i]), vget_low_s16(x)) : vmull_s16(vget_low_s16(mn[i]), vget_low_s16(x));
-        v = vmlal_high_s16(v, mn[i], x);
+        int16x8_t x = vld1q_s16(sums + 8 * i);
+        t = i ? vmlal_s16(t, vget_low_s16(v[i]), vget_low_s16(x)) : vmull_s16(vget_low_s16(v[i]), vget_low_s16(x));
+        t = vmlal_high_s16(t, v[i], x);
     }
-    return v;
+    return t;
 }
 
 #endif

@@ -17,7 +17,7 @@ typedef struct act_view {
 INLINE float act_scale(const act_view *x, int r, int64_t k) { float v; memcpy(&v, x->act + r * x->stride + x->d_at + 4 * k, 4); return v; }
 INLINE int8x16_t act16(const act_view *x, int r, int64_t at) { return vld1q_s8((const int8_t *)x->act + r * x->stride + at); }
 
-/* s[r][o] of block k of row o, and the parts of its minima; scales by sub-block inside. */
+/* Block k of one row: sums of products with nr rows, sub-scales inside, and of its minima, each in four parts. */
 INLINE void block256(const int type, const uint8_t *s, const act_view *x, int64_t k, const int nr, int32x4_t sum[MAX_R], int32x4_t low[MAX_R])
 {
     const int sub = neon_forms[type].sub, has_min = neon_forms[type].m >= 0;
@@ -26,7 +26,11 @@ INLINE void block256(const int type, const uint8_t *s, const act_view *x, int64_
     scales256(type, s, sc, mn);
     UNROLL for (int i = 0; i < 64 / sub; i++)
         by[i] = i % 2 ? vmovl_high_s16(sc[i / 2]) : vmovl_s16(vget_low_s16(sc[i / 2]));
-    EACH(r) sum[r] = vdupq_n_s32(0);
+    EACH(r) {
+        const int16_t *s16 = (const int16_t *)(const void *)(x->act + r * x->stride + x->sums_at) + 256 / sub * k;
+        sum[r] = more_of(type) ? vmulq_n_s32(with_sums(sc, s16, 16), -more_of(type)) : vdupq_n_s32(0);
+        if (has_min) low[r] = with_sums(mn, s16, 256 / sub);
+    }
     UNROLL for (int c = 0; c < 4; c++) {
         int8x16_t w[4];
         chunk256(type, s, c, w);
@@ -42,8 +46,6 @@ INLINE void block256(const int type, const uint8_t *s, const act_view *x, int64_
             }
         }
     }
-    if (has_min)
-        EACH(r) low[r] = minima(mn, (const int16_t *)(const void *)(x->act + r * x->stride + x->sums_at) + 256 / sub * k, 256 / sub);
 }
 
 INLINE void rows256(const int type, const uint8_t *const row[4], int64_t n_block, const act_view *x, const int nr, float32x4_t acc[MAX_R])
@@ -52,10 +54,8 @@ INLINE void rows256(const int type, const uint8_t *const row[4], int64_t n_block
     for (int64_t k = 0; k < n_block; k++) {
         const int64_t at = k * neon_forms[type].bytes;
         int32x4_t sum[4][MAX_R], low[4][MAX_R];
-        if (nr == 1)
-            UNROLL for (int o = 0; o < 4; o++) block256(type, row[o] + at, x, k, nr, sum[o], low[o]);
-        else                                         /* sums through memory: unrolled, compilers take minutes */
-            _Pragma("GCC unroll 1") for (int o = 0; o < 4; o++) block256(type, row[o] + at, x, k, nr, sum[o], low[o]);
+        /* Not unrolled: the sums of four rows go through memory, but their scales and bits would leave the registers too. */
+        _Pragma("GCC unroll 1") for (int o = 0; o < 4; o++) block256(type, row[o] + at, x, k, nr, sum[o], low[o]);
         float32x4_t d = scale4(type, row, at), m = has_min ? halves4(row, at + neon_forms[type].m) : d;
         EACH(r) {
             float da = act_scale(x, r, k);

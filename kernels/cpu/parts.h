@@ -23,6 +23,7 @@ void mla_free(ker_ctx *);
 int mla_attn(ker_ctx *, int layer);
 int cpu_route(ker_ctx *, int layer);
 int cpu_experts(ker_ctx *, int layer);
+int moe_distinct(ker_ctx *, int layer);    /* the experts that a batch chose there, rising, into ff.id: how many; ff.active is scratch */
 int cpu_dense(ker_ctx *, int layer);
 int cpu_moe_take(ker_ctx *, int layer, ker_moe *out);
 int cpu_moe_run(ker_ctx *, int layer, ker_moe *moe);

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/parts.h"
@@ -201,12 +202,39 @@ static void route_task(void *arg, int task, int worker)
 /* Tells the source which experts the batch is about to ask for. */
 static void route_hint(ker_ctx *c, int layer)
 {
-    int n = 0, n_expert = c->dev->m.n_expert;
-    for (int e = 0; e < n_expert; e++) c->ff.active[e] = 0;
-    for (int r = 0; r < c->b.n; r++)
-        for (int s = 0; s < c->rt.n_slot[r]; s++) c->ff.active[c->rt.ids[trace_at(c, layer, r) + s]] = 1;
-    for (int e = 0; e < n_expert; e++) if (c->ff.active[e]) c->ff.id[n++] = e;
-    c->dev->source.hint(c->dev->source.user, layer, c->ff.id, n);
+    c->dev->source.hint(c->dev->source.user, layer, c->ff.id, moe_distinct(c, layer));
+}
+
+enum { GUESS_ROWS = 4 };               /* more want nearly all experts anyway */
+
+static int by_id(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+
+/* Tells the source what the next routed layer would choose of the rows as they are now: what comes until then changes a row's stream
+ * by little. The caller's work: a few rows of one small product. */
+static void route_guess(ker_ctx *c, int layer)
+{
+    const ker_model *m = &c->dev->m;
+    int next = layer + 1, n = 0;
+    while (next < m->n_layer && !m->layer[next].moe) next++;
+    if (next == m->n_layer || c->b.n > GUESS_ROWS || c->b.forced) return;
+    const layer_w *w = dev_layer(c->dev, next);
+    const mat *r = &w->w[KER_W_ROUTER];
+    uint8_t *act = c->rt.guess.act.p[mat_kind(r)];
+    ker_router add = { w->vec[KER_W_BROUTER], w->vec[KER_W_SELECT_BIAS] };
+    for (int i = 0; i < c->b.n; i++) {
+        float *y = c->rt.guess.x, *s = y + m->n_embd;
+        c->dev->v->norm(c->x + (int64_t)i * m->n_embd, w->vec[KER_W_FFN_NORM], m->n_embd, ctx_cfg(c, i)->norm_eps, y);
+        mat_act(r->type, y, m->n_embd, act);
+        mat_mul(r, act, 0, 1, 0, m->n_expert, s, m->n_expert, dev_mat_scratch(c->dev, 0));
+        int k = ker_choose(m, ctx_cfg(c, i), &add, next, s, NULL, c->max_k, c->rt.guess.ids, s + m->n_expert, dev_floats(c->dev, 0)).n;
+        for (int j = 0; j < k; j++) {
+            int seen = 0;
+            while (seen < n && c->ff.id[seen] != c->rt.guess.ids[j]) seen++;
+            if (seen == n) c->ff.id[n++] = c->rt.guess.ids[j];
+        }
+    }
+    qsort(c->ff.id, (size_t)n, sizeof *c->ff.id, by_id);
+    c->dev->source.guess(c->dev->source.user, next, c->ff.id, n);
 }
 
 int cpu_route(ker_ctx *c, int layer)
@@ -225,5 +253,6 @@ int cpu_route(ker_ctx *c, int layer)
     route_job j = { c, w, layer, n <= 4 ? n : 4 };
     rc = rc ? rc : ctx_run(c, (n + j.per - 1) / j.per, route_task, &j);
     if (!rc && c->dev->source.hint) route_hint(c, layer);
+    if (!rc && c->dev->source.guess) route_guess(c, layer);
     return rc;
 }

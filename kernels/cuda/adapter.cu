@@ -248,11 +248,11 @@ static bool room(ker_ctx *c)
     return c->low.t != NULL;
 }
 
-int cu_adapters_begin(ker_ctx *c, const ker_batch *b, char *err)
+int cu_adapters_begin(ker_ctx *c, int n, const int16_t *slot, char *err)
 {
     const cu_adapters *a = c->dev->adapters;
     unsigned used = 0;
-    for (int r = 0; r < b->n; r++) used |= c->up.adapts[b->slot ? b->slot[r] : 0];
+    for (int r = 0; r < n; r++) used |= c->up.adapts[slot ? slot[r] : 0];
     c->low.used = used;
     c->low.wide = 0;
     c->shape.low = used ? a ? a->changes << KER_ADAPTERS | used : used : 0;

@@ -362,7 +362,7 @@ static int bring(ker_ctx *c, int layer, int n, uint64_t latest)
         h->slot_of[key] = s;
     }
     bool ok = cudaStreamWaitEvent(h->st, h->done[(latest + 1 == h->wave ? latest : h->wave) & 1], 0) == cudaSuccess;
-    if (ok && src->acquire && (rc = src->acquire(src->user, layer, h->miss, n, h->got))) {
+    if (ok && src->acquire && (rc = src->acquire(src->user, layer, h->miss, n, h->got, c->cancel, NULL))) {
         lost(c, layer, n);
         return c->state = rc;
     }

@@ -362,7 +362,7 @@ int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->rows.forced = NULL;
     c->kv = kv;
     int64_t bytes = rows_fill(c, b);
-    if ((rc = cu_adapters_begin(c, b, err))) return rc;
+    if ((rc = cu_adapters_begin(c, b->n, b->slot, err))) return rc;
     if (c->shape.n_logits > CU_HEAD_ROWS && !c->out.logits_many
         && !(c->out.logits_many = (float *)malloc((size_t)c->max_rows * (size_t)d->m.n_vocab * 4)))
         return q_fail(err, Q_NOMEM, _("no memory for the logits of %d tokens: close something or take a smaller model"), c->max_rows);

@@ -286,7 +286,7 @@ bool cu_few_early(const ker_dev *d);                         /* of d->early, ask
 typedef struct cu_few_take { const uint16_t *slots; int r0, n, s0, s1, used; bool last; } cu_few_take;
 bool cu_few_experts(ker_ctx *c, int layer, const cu_few_take *t);
 /* adapter.cu: what begin and cfg_put do for adapters; low.cuh has what products ask for */
-int cu_adapters_begin(ker_ctx *c, const ker_batch *b, char *err);      /* after the rows' slots are known          */
+int cu_adapters_begin(ker_ctx *c, int n, const int16_t *slot /* [n]; NULL: all 0 */, char *err);
 int cu_adapters_cfg(ker_ctx *c, int slot, const ker_config *k, cu_cfg *g, char *err);      /* waits                */
 void cu_adapters_ctx_free(ker_ctx *c);
 void cu_adapters_free(ker_dev *d);

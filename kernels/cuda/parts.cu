@@ -219,6 +219,16 @@ static int pass_rows(const ker_ctx *c, int left, int k)
     return n < 1 ? 1 : n < left ? n : left;
 }
 
+/* The slots of rows that another context took, to where a batch's lie. */
+static int slots_bring(ker_ctx *c, const ker_moe *moe)
+{
+    char err[Q_ERRLEN];
+    int *to = (int *)(void *)c->up.host + 3 * (int64_t)c->max_rows, rc = cu_adapters_begin(c, moe->n, moe->slot, err);
+    if (rc) return rc;
+    for (int r = 0; r < moe->n; r++) to[r] = moe->slot[r];
+    return cu_ok(c->dev, cudaMemcpyAsync((int *)(uintptr_t)c->rows.slot, to, (size_t)moe->n * 4, cudaMemcpyHostToDevice, c->st), "experts") ? Q_OK : (c->state = Q_ERR);
+}
+
 int moe_run(ker_ctx *c, int layer, ker_moe *moe)
 {
     const ker_model *m = &c->dev->m;
@@ -235,6 +245,9 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
     }
     cudaSetDevice(c->dev->index);
     if (!moe_room(c) || !moe_rows_room(c, pair)) return no_room(c);
+    bool told = moe->slot && !c->open;
+    int rc = told ? slots_bring(c, moe) : Q_OK;
+    if (rc) return rc;
     int64_t E = m->n_embd;
     if (moe->x != c->moe.x) memcpy(c->moe.x, moe->x, (size_t)(moe->n * E) * 4);
     if (moe->width && moe->width != c->moe.width) memcpy(c->moe.width, moe->width, (size_t)moe->n * 4);
@@ -245,7 +258,7 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
         && cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_ids, c->moe.ids, (size_t)moe->n * (size_t)c->max_k * 2, cudaMemcpyHostToDevice, c->st), "experts")
         && (!moe->width || cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_width, c->moe.width, (size_t)moe->n * 4, cudaMemcpyHostToDevice, c->st), "experts"));
     c->moe.run = true;
-    c->moe.own = c->open && moe->x == c->moe.x;
+    c->moe.own = told || (c->open && moe->x == c->moe.x);
     c->moe.widths = moe->width != NULL;
     cu_quantise(c, c->y, moe->n, m->n_embd, kind_of(&l->w[KER_W_GATE_EXPS]) | kind_of(&l->w[KER_W_UP_EXPS]), &c->in);
     pair = 0;
@@ -253,7 +266,7 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
         n = pass_rows(c, moe->n - r0, k);
         int64_t at = (int64_t)r0 * c->max_k;
         if (cu_cache_has(c->dev, layer)) {
-            int rc = cu_fetch_rows(c, layer, c->moe.ids + at, c->moe.dev_ids + at, r0, n, k, c->ffn.pair_y);
+            rc = cu_fetch_rows(c, layer, c->moe.ids + at, c->moe.dev_ids + at, r0, n, k, c->ffn.pair_y);
             if (rc) c->moe.run = false;
             if (rc) return rc;
         } else cu_experts_rows(c, layer, c->moe.dev_ids + at, r0, n, k, NULL, c->ffn.pair_y);

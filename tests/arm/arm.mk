@@ -25,10 +25,14 @@ $(ARM_BUILD)/tests/%: $(ARM_BUILD)/tests/unit/%.o $(ARM_BUILD)/libkernels.a
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(ARM_CC) -static -o $@ $< $(ARM_BUILD)/libkernels.a -lm -lpthread
 
-.PHONY: arm-short arm-long test-arm
+.PHONY: arm-short arm-long test-arm arm-loops
 arm-short: $(ARM_SHORT)
 arm-long: $(ARM_SHORT) $(ARM_LONG)
 
 # Every kernel test under processors without dotprod, with it, and with i8mm.
 test-arm:
 	@QUORUM_LONG=1 BUILD='$(BUILD)' sh tests/arm/kernels.test
+
+# How many instructions a block takes, beside AVX2's.
+arm-loops: $(ARM_BUILD)/libkernels.a $(LIB)
+	@python3 build-aux/arm_loops.py '$(BUILD)'

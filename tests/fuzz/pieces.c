@@ -1,11 +1,13 @@
 /* tests/fuzz/pieces: damaged vocabularies that are made of pieces, each asked for the ids of a few texts; any bytes through good ones;
- * and damaged files E5S1 through what makes them a GGUF. */
+ * damaged files tokenizer.model, and E5S1 through what makes them a GGUF. */
+#include "engine/convert/words.h"
 #include "engine/models.h"
 #include "engine/text/vocab.h"
 #include "tests/e5s1.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/packed.h"
 
+#include <math.h>
 #include <unistd.h>
 
 static const char *const NAME[] = {"unigram", "wordpiece", "wordpiece-cased", "spm"};
@@ -119,6 +121,49 @@ static int pieces_run(const char *p, size_t n)
     return rc < 0 ? rc : 1;
 }
 const fuzz_target fuzz_pieces = {"pieces", 2000, 20000, open_all, pieces_seed, pieces_run, close_all, 0};
+
+/* ---- tokenizer.model ---- */
+static q_buf sentences[2];
+static bool models_ready(void)
+{
+    static const char *const names[2] = {"first", "unigram"};
+    char err[Q_ERRLEN];
+    for (int i = 0; i < 2; i++) {
+        char *path = q_printf("tests/golden/convert/pieces/%s/tokenizer.model", names[i]);
+        int rc = q_read_file(packed(path), &sentences[i], 1 << 20, err);
+        free(path);
+        if (rc) return false;
+    }
+    return true;
+}
+
+static void models_done(void)
+{
+    for (int i = 0; i < 2; i++) q_buf_free(&sentences[i]);
+}
+
+static void models_seed(fuzz_rng *r, q_buf *b)
+{
+    const q_buf *one = &sentences[fuzz_below(r, 2)];
+    q_buf_add(b, one->p, one->len);
+}
+
+static int models_run(const char *p, size_t n)
+{
+    char err[Q_ERRLEN] = "";
+    words o = {.folder = "F", .n = 600, .id = {-1, -1, -1, -1}};
+    o.token = q_alloc(sizeof *o.token * 600);
+    o.type = q_alloc(sizeof *o.type * 600);
+    o.score = q_alloc(sizeof *o.score * 600);
+    int rc = pieces_model(&o, p, n, err), bad = 0;
+    for (int i = 0; i < o.n && !bad; i++)
+        if (o.token[i] && (o.type[i] < TYPE_NORMAL || o.type[i] > TYPE_BYTE || !isfinite(o.score[i]))) bad = FUZZ_BROKEN("token %d of type %d", i, o.type[i]);
+    for (int i = 0; i < WORD_IDS && !bad; i++)
+        if (o.id[i] < -1 || o.id[i] >= o.n) bad = FUZZ_BROKEN("id %d", o.id[i]);
+    words_free(&o);
+    return bad ? bad : rc == Q_OK ? 1 : *err ? 0 : FUZZ_BROKEN("refused without a word");
+}
+const fuzz_target fuzz_sentences = {"tokenizer.model", 2000, 200000, models_ready, models_seed, models_run, models_done, 0};
 
 /* ---- E5S1 ---- */
 static char e5_dir[] = "/tmp/quorum-fuzz-XXXXXX";

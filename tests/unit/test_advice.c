@@ -103,6 +103,33 @@ static adv_fit fit(const char *like, const char *type, const char *machine, int 
     return f;
 }
 
+/* What runs elsewhere is never the one to take, on no machine, and says where; it is not foretold how fast. */
+static void test_what_runs_elsewhere_is_not_recommended(void)
+{
+    const adv_machine *all;
+    int n_all;
+    CHECK_INT(adv_machines(&all, &n_all, err), Q_OK);
+    for (int i = 0; i < n_all; i++)
+        for (int own = 0; own < 2; own++) {
+            adv_choice *v;
+            int n, seen = 0;
+            adv_ask ask = {.family = own ? "apertus" : NULL, .want = i % 2 ? "base" : NULL};
+            CHECK_MSG(adv_choose(&ask, &all[i], &v, &n, err) == Q_OK, "%s", err);
+            for (int j = 0; j < n; j++) {
+                bool other = v[j].known->n_elsewhere > 0;
+                seen += other;
+                CHECK_MSG((v[j].why == ADV_ELSEWHERE) == other && (!other || (v[j].fit.decode == 0 && v[j].decode[0] == 0)), "%s", v[j].variant->name);
+            }
+            CHECK(seen == 1 && (own ? n == 1 : n > 10));
+            char *best = adv_best_words(&ask, v, n), *why = adv_why_words(&v[n - 1], NULL);
+            CHECK_MSG(strstr(best, "Apertus") ? own && strstr(best, "runs elsewhere") && strstr(best, "quorum launch vllm|sglang") : !own, "%s", best);
+            CHECK_MSG(own || (strstr(why, "runs elsewhere") && (strstr(why, "|llama-server --model") != NULL) == (*v[n - 1].variant->gguf != 0)), "%s", why);
+            free(best);
+            free(why);
+            free(v);
+        }
+}
+
 static void test_where_models_lie(void)
 {
     static const struct { const char *like, *machine; enum adv_place place; } want[] = {
@@ -154,6 +181,16 @@ static void test_numbers_of_a_fit(void)
     CHECK_INT(f.context_max, f.costs.n_ctx);
     CHECK(f.costs.n_ctx >= 256 && f.costs.n_ctx <= 1 << 17);
     unlink(short_one);
+    /* A GPU counts where our own engine computes the model there, and one of several. */
+    static const struct { const char *arch, *like; bool gpu; } of[] = {{"qwen3moe", "smoke", true}, {"qwen35moe", "smoke-delta", false}, {"gpt-oss", "smoke-oss", false}};
+    adv_machine four;
+    CHECK_INT(adv_machine_find("4x4090", &four, err), Q_OK);
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        CHECK_MSG(eng_synth(of[i].arch, of[i].like, "Q4_K_M", 0, 5, short_one, NULL, NULL, err) == Q_OK, "%s", err);
+        CHECK_MSG(adv_fit_file(short_one, &(adv_wish){0}, &four, &f, err) == Q_OK, "%s", err);
+        CHECK_MSG(f.place == (of[i].gpu ? ADV_GPU : ADV_RAM) && (!of[i].gpu || f.room == ADV_ROOM_GPU), "%s: %d", of[i].arch, (int)f.place);
+        unlink(short_one);
+    }
     CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q8_0", .context = 4096, .users = 5}, &m, &f, err), Q_OK);
     CHECK_INT(f.kv, 5ll * 4096 * 147456);
 }
@@ -185,6 +222,7 @@ int main(void)
     RUN(test_a_machine_lacks_nothing);
     RUN(test_gpus_by_the_drivers_library);
     RUN(test_this_machine);
+    RUN(test_what_runs_elsewhere_is_not_recommended);
     RUN(test_where_models_lie);
     RUN(test_numbers_of_a_fit);
     return TEST_END();

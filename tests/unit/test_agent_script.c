@@ -925,10 +925,37 @@ static void labels_are_stored_in_no_language(void)
     finish_db(&s);
 }
 
+/* Another branch shows what it has in common with the one that was read; back on that, all of it; the next question reads from there. */
+static void another_branch_has_what_is_common(void)
+{
+    seen s = { 0 };
+    agt_status st;
+    if (!start((script){ 0 }, false, &s))
+        return;
+    ask("count", &s);
+    agt_submit(a, "/again");
+    settle(a, &s);
+    int prompt = s.last ? s.last->n_prompt : 0;
+    ask("and now something longer than that was", &s);
+    settle(a, &s);
+    agt_get_status(a, &st);
+    int whole = st.ctx_used;
+    CHECK_MSG(prompt > 0 && whole > prompt, "%d %d", prompt, whole);
+    for (int turn = 0; turn < 2; turn++) {
+        agt_submit(a, "/branch prev");
+        settle(a, &s);
+        agt_get_status(a, &st);
+        CHECK_MSG(turn ? st.ctx_used == whole : st.ctx_used == prompt, "%d of %d, the question was read with %d", st.ctx_used, whole, prompt);
+        CHECK_INT(st.mix.of[0].cells, st.ctx_used);
+    }
+    finish_db(&s);
+}
+
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
     RUN(a_thought_is_ended);
+    RUN(another_branch_has_what_is_common);
     RUN(the_way_back_costs_nothing);
     RUN(an_answer_that_the_disk_refused_is_kept);
     RUN(the_status_is_of_this_conversation);

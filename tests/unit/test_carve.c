@@ -186,6 +186,7 @@ static void real_model(void)
     char *in = q_user_path(Q_DIR_CACHE, "fetch/SmolLM2-135M-Instruct.Q4_1.gguf");
     char *r = q_share_path("engine/recipes/smollm2-135m-instruct.carve.gguf");
     CHECK(r != NULL);
+    unlink(out);
     int rc = eng_carve(in, r ? r : "", out, false, NULL, NULL, err);
     CHECK_MSG(rc == Q_OK, "%s", err);
     if (rc == Q_OK && q_sha256_file(out, sha, err) == Q_OK) CHECK_STR(sha, want);

@@ -60,9 +60,9 @@ static void what_cannot_be_chosen_by_is_refused(void)
     count[0][0][1] = 3;
     CHECK_INT(trn_choose(&t, TRN_BY_TOKENS, 0, chosen, err), Q_RANGE);
     CHECK_INT(trn_choose(&t, TRN_BY_TOKENS, 1.5, chosen, err), Q_RANGE);
-    CHECK_INT(trn_apart(&t, &none, 10, 1, &d, &p, err), Q_RANGE);
-    CHECK_INT(trn_apart(&t, &other, 10, 1, &d, &p, err), Q_RANGE);
-    CHECK_INT(trn_apart(&t, &t, 0, 1, &d, &p, err), Q_RANGE);
+    CHECK_INT(trn_apart(&t, &none, 10, 1, NULL, &d, &p, err), Q_RANGE);
+    CHECK_INT(trn_apart(&t, &other, 10, 1, NULL, &d, &p, err), Q_RANGE);
+    CHECK_INT(trn_apart(&t, &t, 0, 1, NULL, &d, &p, err), Q_RANGE);
 }
 
 /* n examples whose tokens go to an expert by chance, with the first `heavy` of them drawn twice as often. */
@@ -95,11 +95,11 @@ static void unlike_traffic_is_told_from_chance(void)
     char err[Q_ERRLEN];
     double d, p, d2, p2;
     trn_traffic a = drawn(20, 0, 5), b = drawn(30, 3, 6);
-    CHECK_INT(trn_apart(&a, &b, 499, 1, &d, &p, err), Q_OK);
+    CHECK_INT(trn_apart(&a, &b, 499, 1, NULL, &d, &p, err), Q_OK);
     CHECK_MSG(p == 1. / 500, "%g", p);
     /* 3 of 8 experts get 2/11 each in b and 1/8 in a: half the sum of differences is .17 */
     CHECK_MSG(d > .12 && d < .24, "%g", d);
-    CHECK_INT(trn_apart(&b, &a, 499, 1, &d2, &p2, err), Q_OK);
+    CHECK_INT(trn_apart(&b, &a, 499, 1, NULL, &d2, &p2, err), Q_OK);
     CHECK_MSG(fabs(d - d2) < 1e-12, "%g %g", d, d2);
     drop(&a);
     drop(&b);
@@ -113,7 +113,7 @@ static void alike_traffic_is_seldom_called_unlike(void)
     for (int i = 0; i < TIMES; i++) {
         trn_traffic a = drawn(8, 0, 100 + 2 * (uint64_t)i), b = drawn(12, 0, 101 + 2 * (uint64_t)i);
         double d, p;
-        CHECK_INT(trn_apart(&a, &b, 99, (uint64_t)i, &d, &p, err), Q_OK);
+        CHECK_INT(trn_apart(&a, &b, 99, (uint64_t)i, NULL, &d, &p, err), Q_OK);
         CHECK(p > 0 && p <= 1);
         low += p <= .05;
         half += p <= .5;
@@ -130,8 +130,8 @@ static void the_same_seed_gives_the_same_p(void)
     char err[Q_ERRLEN];
     trn_traffic a = drawn(6, 0, 1), b = drawn(6, 1, 2);
     double d, p, d2, p2;
-    CHECK_INT(trn_apart(&a, &b, 99, 7, &d, &p, err), Q_OK);
-    CHECK_INT(trn_apart(&a, &b, 99, 7, &d2, &p2, err), Q_OK);
+    CHECK_INT(trn_apart(&a, &b, 99, 7, NULL, &d, &p, err), Q_OK);
+    CHECK_INT(trn_apart(&a, &b, 99, 7, NULL, &d2, &p2, err), Q_OK);
     CHECK(d == d2 && p == p2);
     drop(&a);
     drop(&b);

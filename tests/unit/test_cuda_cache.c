@@ -151,7 +151,7 @@ static void the_oldest_goes(void)
 
 typedef struct store { const model *m; int out, taken, fail_at; } store;
 
-static int store_acquire(void *user, int layer, const int *ids, int n, ker_expert *to)
+static int store_acquire(void *user, int layer, const int *ids, int n, ker_expert *to, const atomic_int *cancel, ker_fetched *count)
 {
     store *s = user;
     if (s->fail_at > 0 && --s->fail_at == 0) return Q_IO;
@@ -174,7 +174,7 @@ static void store_release(void *user, int layer, const int *ids, int n) { ((stor
 static ker_dev *dev_with(const model *m, store *s)
 {
     ker_dev *d = NULL;
-    ker_source source = { s, store_acquire, store_release, NULL };
+    ker_source source = { .user = s, .acquire = store_acquire, .release = store_release };
     CHECK_INT(open_cached(&m->m, 1, NULL, &d, err), 0);
     CHECK_INT(gpu->source(d, &source, err), 0);
     for (int l = 0; l < 5; l++)

@@ -127,13 +127,13 @@ static void a_row_is_one_experts_output(void)
 typedef struct store {
     const model *m;
     void *held[4][MAX_E];                          /* copies that are out */
-    int taken, given, hinted, missed, worst, out, fail_at;
+    int taken, given, hinted, missed, worst, out, fail_at, most /* at once; 0: all */;
     bool hint[4][MAX_E];
 } store;
 
 static size_t expert_bytes(const ker_weight *w) { return w->bytes / (size_t)w->ne[2]; }
 
-static int store_acquire(void *user, int layer, const int *ids, int n, ker_expert *to)
+static int store_acquire(void *user, int layer, const int *ids, int n, ker_expert *to, const atomic_int *cancel, ker_fetched *count)
 {
     static const enum ker_role role[3] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS };
     store *s = user;
@@ -153,10 +153,18 @@ static int store_acquire(void *user, int layer, const int *ids, int n, ker_exper
         s->missed += !s->hint[layer][ids[i]] + (i && ids[i] <= ids[i - 1]) + (s->held[layer][ids[i]] != NULL);
         s->held[layer][ids[i]] = p;
     }
+    s->missed += s->most && n > s->most;
+    if (count) *count = (ker_fetched){ count->asked + (uint64_t)n, count->fetched + 1, count->bytes + 10, count->wait_ns + 100 };
     s->taken += n;
     s->out += n;
     s->worst = s->out > s->worst ? s->out : s->worst;
     return Q_OK;
+}
+
+static int store_most(void *user, int layer, int n)
+{
+    const store *s = user;
+    return s->most && s->most < n ? s->most : n;
 }
 
 static void store_release(void *user, int layer, const int *ids, int n)
@@ -182,7 +190,7 @@ static void store_hint(void *user, int layer, const int *ids, int n)
 static ker_dev *dev_with(const model *m, store *s, const ker_backend *b)
 {
     ker_dev *d = NULL;
-    ker_source source = { s, store_acquire, store_release, store_hint };
+    ker_source source = { .user = s, .acquire = store_acquire, .release = store_release, .hint = store_hint, .most = store_most };
     CHECK_INT(b->open(&m->m, 2, NULL, &d, err), 0);
     CHECK_INT(b->source(d, &source, err), 0);
     for (int l = 0; l < 5; l++)
@@ -210,10 +218,15 @@ static void experts_come_from_a_source(void)
         store s = { .m = m };
         backend = tables[k % 2];
         d = dev_with(m, &s, backend);
-        for (size_t i = 0; i < sizeof split / sizeof *split; i++) {
-            CHECK_INT(run_model(d, m, g, false, KER_KV_F16, split[i], &got), 0);
-            CHECK_MSG(same(&got, &want, m->m.n_layer), "%s, %s in pieces of %d", backend->name, m->s->name, split[i]);
+        for (size_t i = 0; i < 3 * sizeof split / sizeof *split; i++) {
+            static const int most[] = { 0, 3, 1 };
+            s.most = most[i / (sizeof split / sizeof *split)];
+            s.worst = 0;
+            CHECK_INT(run_model(d, m, g, false, KER_KV_F16, split[i % 3], &got), 0);
+            CHECK_MSG(same(&got, &want, m->m.n_layer), "%s, %s in pieces of %d, %d at once", backend->name, m->s->name, split[i % 3], s.most);
+            CHECK(s.most ? s.worst == s.most : s.worst > 3 || split[i % 3] == 1);
         }
+        s.most = 0;
         CHECK_INT(s.out, 0);
         CHECK_INT(s.taken, s.given);
         CHECK_INT(s.taken, s.hinted);
@@ -238,7 +251,7 @@ static void sources_are_refused_where_they_cannot_be(void)
     model *m = model_new(&specs[4]);               /* carved */
     ker_dev *d;
     store s = { .m = m };
-    ker_source source = { &s, store_acquire, store_release, store_hint };
+    ker_source source = { .user = &s, .acquire = store_acquire, .release = store_release, .hint = store_hint };
     CHECK_INT(backend->open(&m->m, 1, NULL, &d, err), 0);
     CHECK_INT(backend->source(d, &source, err), Q_RANGE);
     backend->close(d);

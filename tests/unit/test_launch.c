@@ -133,11 +133,32 @@ static void a_catalogue_is_there(void)
     CHECK(small < n);
 }
 
+/* What the engine does not compute is started by another program: ours refuses, those that the catalogue names do it. */
+static void what_runs_elsewhere(void)
+{
+    char err[Q_ERRLEN] = "";
+    adv_machine m = machine(4, 96, 512);
+    int seen = 0;
+    for (int i = 0; i < n; i++) {
+        adv_launch p;
+        adv_launch_wish w = { .server = "quorum", .weights = "/x.gguf" };
+        if (!k[i].n_elsewhere) continue;
+        CHECK_MSG(adv_launch_plan(&w, &k[i], NULL, NULL, &m, &p, err) == Q_RANGE && strstr(err, "does not compute the architecture of"), "%s", err);
+        for (int j = 0; j < k[i].n_elsewhere; j++, seen++) {
+            w.server = k[i].elsewhere[j].server;
+            w.weights = NULL;
+            CHECK_MSG(adv_launch_plan(&w, &k[i], NULL, NULL, &m, &p, err) == Q_OK, "%s: %s", w.server, err);
+        }
+    }
+    CHECK(seen > 0);
+}
+
 int main(void)
 {
     RUN(a_catalogue_is_there);
     if (test_failed) return TEST_END();
     RUN(bytes_are_those_of_fit);
+    RUN(what_runs_elsewhere);
     RUN(gpus_divide);
     RUN(what_is_free_counts);
     RUN(more_users_never_fit_better);

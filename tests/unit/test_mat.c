@@ -103,6 +103,8 @@ static void every_path_equals_scalar(void)
         shape(types[t], 256, 5, 2, 1, 2, 3);
         shape(types[t], 256, 5, 9, 2, 2, 3);         /* nothing asked for */
     }
+    shape(KER_IQ3_S, 200 * 256, 5, 1, 0, 5, 3);      /* more blocks than scratch has room for when they are taken apart */
+    shape(KER_IQ2_XS, 200 * 256, 5, 1, 1, 4, 3);
     for (int k = 1; k <= 40; k++)                    /* float widths that are no multiple of anything */
         shape(KER_F32, k, 19, 1 + k % 6, 0, 19, 3), shape(KER_F16, k + 40, 19, 1 + k % 6, 0, 19, 3), shape(KER_BF16, k, 5, 3, 0, 5, 3);
 }

@@ -297,7 +297,7 @@ static void a_tenth_of_the_conversations_is_held_out(void)
     for (int i = 0; i < 300; i++)
         q_buf_printf(&lines, "w%d ", i);
     q_buf_puts(&lines, "\"}]}\n{\"prompt\":\"P?\",\"chosen\":\"yes indeed\",\"rejected\":\"no\"}\n");
-    OK(tokens_read(m, &lines, TOKENS_SFT, 200, &t, err));
+    OK(tokens_read(m, &lines, TOKENS_SFT, 200, true, &t, err));
     CHECK_INT(t.n_train + t.n_held, 81);
     CHECK_INT(t.long_ones, 1);
     CHECK_INT(t.sources, 41);
@@ -308,7 +308,7 @@ static void a_tenth_of_the_conversations_is_held_out(void)
     for (int i = 0; i < t.n_train; i++)
         CHECK(t.train[i].rejected.n == 0);
     tokens_free(&t);
-    OK(tokens_read(m, &lines, TOKENS_DPO, 200, &t, err));
+    OK(tokens_read(m, &lines, TOKENS_DPO, 200, true, &t, err));
     CHECK(t.n_train + t.n_held == 1 && t.n_held == 0 && t.train[0].rejected.n > 0);
     tokens_free(&t);
     q_buf_free(&lines);

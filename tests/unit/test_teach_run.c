@@ -6,10 +6,24 @@
 #include "tests/memory_help.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static char *model, *other;
-typedef struct heard { int steps, stop_at; char *plan, *report, *plan_json, *report_json; tch_state last; unsigned phases; atomic_bool stop; } heard;
+typedef struct heard { int steps, stop_at; enum tch_phase stop_in; int64_t stopped_ns; bool full; char *plan, *report, *plan_json, *report_json; tch_state last; unsigned phases; atomic_bool stop; } heard;
+
+/* No file may grow: each write fails as on a full disk. */
+static void disk_full(bool on)
+{
+    static struct rlimit was;
+    struct rlimit none;
+    if (on && was.rlim_max == 0)
+        getrlimit(RLIMIT_FSIZE, &was);
+    none = (struct rlimit){ 0, was.rlim_max };
+    setrlimit(RLIMIT_FSIZE, on ? &none : &was);
+}
 
 static void told(void *user, const tch_state *s)
 {
@@ -17,8 +31,12 @@ static void told(void *user, const tch_state *s)
     h->last = *s;
     h->phases |= 1u << s->phase;
     h->steps = s->step;
-    if (h->stop_at && s->step >= h->stop_at)
+    if (h->full && s->step >= 3)
+        disk_full(true);
+    if ((h->stop_at && s->step >= h->stop_at) || (h->stop_in && s->phase == h->stop_in && !atomic_load(&h->stop))) {
+        h->stopped_ns = q_now_ns();
         atomic_store(&h->stop, true);
+    }
 }
 
 static void paged(void *user, const char *title, const char *text, const char *json)
@@ -162,8 +180,207 @@ static void a_stopped_run_goes_on_to_the_same_bytes(void)
     CHECK_MSG(whole.len == again.len && memcmp(whole.p, again.p, whole.len) == 0, "%zu and %zu bytes", whole.len, again.len);
     q_buf_free(&whole);
     q_buf_free(&again);
+    CHECK(h.last.n_curve == 30 && h.last.step == 30 && h.last.first_heldout > h.last.heldout);       /* the curve is that of the whole run */
     drop(&h);
     free(path);
+}
+
+/* Stopped as each phase begins: no later one is entered, within a second. */
+static void it_stops_in_every_phase(void)
+{
+    static const enum tch_phase in[] = { TCH_OPENING, TCH_READING, TCH_ROUTING, TCH_MEASURING, TCH_TRAINING, TCH_PROVING };
+    char *record = q_strdup(file("data/quorum/teach/slow/run/run.json")), *adapter = tch_adapter_path("slow"), *which;
+    put_set("slow", 60, "one more word and another and another until the line is long enough to take a while");
+    for (size_t i = 0; i < sizeof in / sizeof *in; i++) {
+        heard h = { .stop_in = in[i] };
+        int rc = run("slow", i < 5 ? SETTINGS : "", model, &h);
+        double took = (double)(q_now_ns() - h.stopped_ns) / 1e9;
+        bool begun = in[i] >= TCH_TRAINING;
+        CHECK_MSG(rc == Q_CANCEL && took < 1, "%s: %d after %.2f s: %s", tch_phase_word(in[i]), rc, took, err);
+        CHECK_MSG((h.phases & ~(1u << TCH_STOPPED)) >> in[i] == 1 && h.last.phase == TCH_STOPPED, "%s: %x", tch_phase_word(in[i]), h.phases);
+        CHECK_MSG(strstr(err, begun ? "goes on from here" : "before anything was taught"), "%s: %s", tch_phase_word(in[i]), err);
+        CHECK((access(record, F_OK) == 0) == begun && (access(adapter, F_OK) == 0) == (in[i] == TCH_PROVING));
+        drop(&h);
+    }
+    heard h = { .steps = 0 };
+    CHECK_MSG(run("slow", "", model, &h) == Q_OK && h.report && h.last.n_curve == 30, "%s: %d points", err, h.last.n_curve);
+    OK(tch_undo("slow", &which, err));
+    free(which);
+    drop(&h);
+    free(record);
+    free(adapter);
+}
+
+/* With a model that takes its time, in the midst of each phase. */
+static void it_stops_within_a_second_on_the_default_model(void)
+{
+    static const enum tch_phase in[] = { TCH_ROUTING, TCH_MEASURING, TCH_TRAINING, TCH_PROVING };
+    const char *home = getenv("HOME");
+    char *real = q_printf("%s/.local/share/quorum/models/smollm2-135m-instruct-carved.gguf", home ? home : "");
+    if (!getenv("QUORUM_LONG") || access(real, R_OK) != 0)
+        SKIP("teach_run", "the default model is stopped in each phase in the long form (QUORUM_LONG), where quorum model fetch brought it");
+    else
+        for (size_t i = 0; i < sizeof in / sizeof *in; i++) {
+            heard h = { .stop_in = in[i] };
+            int rc = run("slow", i < 3 ? "steps=2 rank=4 threads=2" : "", real, &h);
+            double took = (double)(q_now_ns() - h.stopped_ns) / 1e9;
+            printf("# %s: %.2f s\n", tch_phase_word(in[i]), took);
+            CHECK_MSG(rc == Q_CANCEL && took < 1, "%s: %d after %.2f s: %s", tch_phase_word(in[i]), rc, took, err);
+            drop(&h);
+        }
+    char *which;
+    tch_undo("slow", &which, err);
+    free(real);
+}
+
+typedef struct at_work { int rc; heard h; } at_work;
+static void *work(void *user)
+{
+    at_work *w = user;
+    char *adapter;
+    tch_job j = { .name = "slow", .settings = "steps=100000 rank=4 threads=1", .model = model, .tell = told, .page = paged, .user = &w->h, .stop = &w->h.stop };
+    char why[Q_ERRLEN];
+    w->rc = tch_run(&j, &adapter, why);
+    free(adapter);
+    return NULL;
+}
+
+/* Taken back while it runs: it stops, and nothing of it is left but the set. Another set's is taken back beside it. */
+static void a_run_is_taken_back_while_it_runs(void)
+{
+    at_work w = { .rc = 1 };
+    pthread_t t;
+    char *which = NULL, *record = q_strdup(file("data/quorum/teach/slow/run/run.json")), *adapter = tch_adapter_path("style");
+    CHECK(pthread_create(&t, NULL, work, &w) == 0);
+    for (int i = 0; i < 600 && access(record, F_OK) != 0; i++)
+        usleep(50000);
+    OK(tch_undo("style", &which, err));
+    CHECK_STR(which, "style");
+    CHECK(access(adapter, F_OK) != 0 && access(record, F_OK) == 0 && !tch_stop_wanted());
+    free(which);
+    int64_t from = q_now_ns();
+    OK(tch_undo(NULL, &which, err));             /* the one that is at work */
+    CHECK_STR(which, "slow");
+    double took = (double)(q_now_ns() - from) / 1e9;
+    CHECK_MSG(took < 2, "%.2f s", took);
+    pthread_join(t, NULL);
+    CHECK(w.rc == Q_CANCEL && access(record, F_OK) != 0 && access(file("data/quorum/teach/slow/set.json"), F_OK) == 0);
+    drop(&w.h);
+    free(which);
+    free(record);
+    free(adapter);
+}
+
+static void no_room_in_the_midst_of_a_run(void)
+{
+    heard h = { .full = true };
+    char *path = tch_adapter_path("style");
+    CHECK_MSG(run("style", SETTINGS, model, &(heard){ .steps = 0 }) == Q_OK, "%s", err);
+    q_buf whole = bytes_of(path);
+    char *which;
+    OK(tch_undo("style", &which, err));
+    free(which);
+    int rc = run("style", SETTINGS, model, &h);
+    disk_full(false);
+    CHECK_MSG(rc == Q_IO && err[0] && !strchr(err, '\n'), "%d %s", rc, err);
+    drop(&h);
+    CHECK_MSG(run("style", "", model, &h) == Q_OK, "%s", err);
+    q_buf again = bytes_of(path);
+    CHECK_MSG(whole.len == again.len && memcmp(whole.p, again.p, whole.len) == 0, "%zu and %zu bytes", whole.len, again.len);
+    q_buf_free(&whole);
+    q_buf_free(&again);
+    drop(&h);
+    free(path);
+}
+
+/* One conversation: refused with what it cannot give, or taught without any proof, which the plan and the report say. */
+static void without_proof(void)
+{
+    heard h = { .steps = 0 };
+    CHECK_MSG(run("one", "", model, &h) == Q_RANGE && strstr(err, "proof=off"), "%s", err);
+    CHECK_MSG(run("one", "proof=off steps=2 rank=2", model, &h) == Q_OK, "%s", err);
+    CHECK_MSG(h.plan && strstr(h.plan, "1 to learn from and none held out"), "%s", h.plan ? h.plan : "");
+    CHECK_MSG(h.report && strstr(h.report, "nobody can say whether it was learnt") && strstr(h.report, "Text that must not suffer"), "%s", h.report ? h.report : "");
+    CHECK(h.report_json && strstr(h.report_json, "\"learnt\":null") && strstr(h.report_json, "\"heldout\":null"));
+    drop(&h);
+}
+
+/* What stands in a file that is damaged is left there, and the sentence has its name and a way out that works. */
+static void damaged_files(void)
+{
+    static const struct { const char *was, *is; } rows[] = {
+        { "\"v\":", "\"v\": 7, \"x\":" }, { "\"begun_ms\":", "\"begun_ms\": 1e300, \"x\":" }, { "\"settings\":", "\"settings\": 5, \"x\":" }, { "\"chosen\":", "\"chosen\": [1], \"x\":" },
+        { "\"state\":", "\"state\": \"flying\", \"x\":" }, { "\"data_sha256\":", "\"data_sha256\": \"12\", \"x\":" }, { "\"model_id\":", "\"x\":" }, { NULL, NULL } };
+    heard h = { .stop_at = 3 };
+    char *which, *path = q_strdup(file("data/quorum/teach/slow/run/run.json")), *set = q_strdup(file("data/quorum/teach/slow/set.json"));
+    CHECK_INT(run("slow", SETTINGS, model, &h), Q_CANCEL);
+    drop(&h);
+    q_buf whole = bytes_of(path);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        q_buf b = { 0 };
+        char *at = rows[i].was ? strstr(whole.p, rows[i].was) : whole.p + whole.len / 2;
+        CHECK(at != NULL);
+        q_buf_add(&b, whole.p, (size_t)(at - whole.p));
+        if (rows[i].was)
+            q_buf_printf(&b, "%s%s", rows[i].is, at + strlen(rows[i].was));
+        OK(q_write_file_atomic(path, b.p, b.len, err));
+        int rc = run("slow", "", model, &h);
+        CHECK_MSG(rc == Q_FORMAT && strstr(err, path) && strstr(err, "is damaged") && strstr(err, "/teach undo slow") && !strchr(err, '\n'), "%s: %d %s", rows[i].was ? rows[i].was : "cut", rc, err);
+        q_buf after = bytes_of(path);
+        CHECK(after.len == b.len && memcmp(after.p, b.p, b.len) == 0 && access(file("data/quorum/teach/slow/run/train"), F_OK) == 0);
+        q_buf_free(&after);
+        q_buf_free(&b);
+        drop(&h);
+    }
+    OK(q_write_file_atomic(path, whole.p, whole.len, err));
+    CHECK_MSG(run("slow", "", model, &h) == Q_OK, "%s", err);      /* put back, it goes on */
+    OK(tch_undo("slow", &which, err));
+    free(which);
+    drop(&h);
+    q_buf_free(&whole);
+    whole = bytes_of(set);
+    static const struct { const char *was, *is; } sets[] = { { "\"examples\":", "\"examples\": 1e300, \"x\":" }, { "\"pairs\":", "\"pairs\": \"many\", \"x\":" }, { "\"sources\":", "\"sources\": 4, \"x\":" },
+        { "\"added_ms\":", "\"added_ms\": -1, \"x\":" }, { NULL, NULL } };
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        q_buf b = { 0 };
+        char *at = sets[i].was ? strstr(whole.p, sets[i].was) : whole.p + whole.len / 2;
+        CHECK(at != NULL);
+        q_buf_add(&b, whole.p, (size_t)(at - whole.p));
+        if (sets[i].was)
+            q_buf_printf(&b, "%s%s", sets[i].is, at + strlen(sets[i].was));
+        OK(q_write_file_atomic(set, b.p, b.len, err));
+        tch_added added;
+        tch_set *v;
+        int n, found = 0;
+        int rc = run("slow", "", model, &h);
+        CHECK_MSG(rc == Q_FORMAT && strstr(err, set) && strstr(err, "is damaged") && strstr(err, "/teach add") && !strchr(err, '\n'), "%s: %d %s", sets[i].was ? sets[i].was : "cut", rc, err);
+        CHECK_INT(tch_add(model, "slow", NULL, NULL, &added, err), Q_FORMAT);
+        OK(tch_list(NULL, NULL, &v, &n, err));
+        for (int k = 0; k < n; k++)
+            found += strcmp(v[k].name, "slow") == 0 && v[k].problem && strstr(v[k].problem, "is damaged");
+        CHECK_INT(found, 1);
+        tch_sets_free(v, n);
+        q_buf after = bytes_of(set);
+        CHECK(after.len == b.len && memcmp(after.p, b.p, b.len) == 0);
+        q_buf_free(&after);
+        q_buf_free(&b);
+        drop(&h);
+    }
+    char *away = q_printf("%s.away", set), *examples = q_strdup(file("data/quorum/teach/slow/examples.jsonl"));
+    tch_added added;
+    CHECK_INT(rename(set, away), 0);
+    OK(tch_add(examples, "slow", NULL, NULL, &added, err));
+    CHECK_INT(added.same, 60);
+    tch_added_free(&added);
+    CHECK_MSG(run("slow", "steps=1 rank=2", model, &h) == Q_OK && strstr(h.plan, "54 to learn from, 6 held out"), "%s", err);
+    OK(tch_undo("slow", &which, err));
+    free(which);
+    drop(&h);
+    q_buf_free(&whole);
+    free(path);
+    free(set);
+    free(away);
+    free(examples);
 }
 
 static void what_is_wrong_is_one_sentence(void)
@@ -184,13 +401,15 @@ static void what_is_wrong_is_one_sentence(void)
     CHECK(run("rest", "", "@server/x", &h) == Q_RANGE && strstr(err, "server"));
     drop(&h);
     int fd;
-    OK(shelf_lock(&fd, err));
+    OK(shelf_lock("rest", &fd, err));
     CHECK(run("rest", "", model, &h) == Q_RANGE && strstr(err, "another run"));
-    char *which;
-    CHECK(tch_undo("style", &which, err) == Q_RANGE);        /* not while one is at work */
+    char *holder = shelf_holder();
+    CHECK_STR(holder, "rest");
+    free(holder);
     OK(tch_stop(err));
     CHECK(tch_stop_wanted());
     shelf_unlock(fd);
+    CHECK(shelf_holder() == NULL && !shelf_locked());
     CHECK_INT(tch_stop(err), Q_NOTFOUND);
     drop(&h);
     /* what was taught before is still there after all that */
@@ -288,6 +507,7 @@ int main(void)
     if (!memory_begin("teach-run"))
         return 1;
     setenv("XDG_DATA_HOME", file("data"), 1);
+    signal(SIGXFSZ, SIG_IGN);            /* as the program has it */
     model = keep("qwen3moe");
     other = keep("glm4moe");
     RUN(a_style_is_learnt_and_proved);
@@ -296,6 +516,12 @@ int main(void)
     RUN(what_is_wrong_is_one_sentence);
     RUN(a_damaged_run_is_left_alone);
     RUN(a_disk_that_is_full_costs_nothing);
+    RUN(without_proof);
+    RUN(it_stops_in_every_phase);
+    RUN(it_stops_within_a_second_on_the_default_model);
+    RUN(a_run_is_taken_back_while_it_runs);
+    RUN(no_room_in_the_midst_of_a_run);
+    RUN(damaged_files);
     unlink(model);
     unlink(other);
     free(model);

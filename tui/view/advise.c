@@ -92,7 +92,7 @@ static const char *value_of(const adv_choice *c, enum column k, char out[64])
 {
     switch (k) {
     case C_TYPE: return c->type;
-    case C_PLACE: return adv_place_words(c->fit.place);
+    case C_PLACE: return c->why == ADV_ELSEWHERE ? _("other") : adv_place_words(c->fit.place);
     case C_GIB: snprintf(out, 64, "%.1f", (double)c->fit.weights / gib); return out;
     case C_CONTEXT: snprintf(out, 64, c->fit.context_max ? "%d" : "–", c->fit.context_max); return out;
     case C_KV: snprintf(out, 64, "%.0f", (double)c->fit.kv_token / 1024); return out;

@@ -132,6 +132,15 @@ static void configuration(const tui_app *app, q_buf *left, int level, int room)
     free(label);
 }
 
+/* How many experts lay where they ran, and what was read of the disk for the others. */
+static void experts(q_buf *out, const agt_status *st, int width)
+{
+    char w[32];
+    if (width < 100 || !(st->experts.there > 0)) return;
+    if (!st->experts.disk) q_buf_printf(out, _("%.0f%% of experts on the GPU · "), 100 * st->experts.there);
+    else q_buf_printf(out, _("%.0f%% of experts in memory, %s/token read · "), 100 * st->experts.there, q_bytes_brief((uint64_t)st->experts.bytes, w));
+}
+
 void view_status(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -144,7 +153,7 @@ void view_status(tui_app *app, tui_box b)
     else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
     else if (app->work.mean_what && app->work.mean_percent >= 0 && !agt_answering(app->a)) q_buf_printf(&right, _("by meaning %d%%"), app->work.mean_percent);
     else if (tui_rate_known(st->decode_rate, st->model)) {
-        if (b.w >= 100 && st->experts_there > 0) q_buf_printf(&right, _("%.0f%% of experts on the GPU · "), 100 * st->experts_there);
+        experts(&right, st, b.w);
         if (b.w >= 100 && st->drafts.said >= 0 && st->drafts.rest) q_buf_puts(&right, _("drafts rest · "));
         else if (b.w >= 100 && st->drafts.said > 0) q_buf_printf(&right, _("%.0f%% of drafts said · "), 100 * st->drafts.said);
         q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);

@@ -170,7 +170,7 @@ int adv_form_of(const char *path, enum adv_form *out, char *err)
 int lines_begin(lines_out *o, const char *path, bool force, char *err)
 {
     *o = (lines_out){0};
-    if (q_no_folder(path, "train.jsonl", err) != Q_OK) return Q_RANGE;
+    if (q_no_folder(path, "train.jsonl", err) != Q_OK || q_no_device(path, err) != Q_OK) return Q_RANGE;
     if (!force && access(path, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s is there already: give another name, or --force writes over it"), path);
     o->path = q_strdup(path);
     o->part = q_printf("%s.%ld.part", path, (long)getpid());

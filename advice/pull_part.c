@@ -228,6 +228,8 @@ int pull_part_put(pull_part *p, bool force, char *err)
 {
     if (fsync(p->fd) != 0)
         return cannot(p->part, err);
+    if (q_no_device(p->path, err) != Q_OK)
+        return Q_RANGE;
     if (force ? rename(p->part, p->path) : q_move_new(p->part, p->path))
         return errno == EEXIST ? q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, --force does"), p->path) : cannot(p->path, err);
     forget_log(p);

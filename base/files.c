@@ -161,6 +161,14 @@ int q_no_input(const char *path, const char *input, char *err)
     return q_fail(err, Q_RANGE, _("%s is read here, and writing over it would lose it: give another name"), path);
 }
 
+int q_no_device(const char *path, char *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+        return Q_OK;
+    return q_fail(err, Q_RANGE, _("%s is no ordinary file: give another name"), path);
+}
+
 int q_no_folder(const char *path, const char *like, char *err)
 {
     struct stat st;

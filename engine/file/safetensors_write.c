@@ -72,6 +72,7 @@ static int put_tensors(int fd, const char *path, const st_out *t, int n, char *e
 int st_write(const char *path, const st_out *t, int n, const char *const (*note)[2], int n_note, char *err)
 {
     q_buf head = { 0 };
+    if (q_no_device(path, err) != Q_OK) return Q_RANGE;
     char *part = q_printf("%s.part", path);
     put_head(&head, t, n, note, n_note);
     unlink(part);                      /* left by a kill, or a link that somebody laid there */

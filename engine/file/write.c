@@ -229,6 +229,7 @@ int gguf_write_checked(gguf_writer *w, const char *path, int (*check)(void *chec
     q_buf head = {0};
     uint64_t offset = 0;
     size_t largest = 0;
+    if (q_no_device(path, err) != Q_OK) return Q_RANGE;        /* force or not: the file takes the place of what is there */
     q_buf_add(&head, "GGUF", 4);
     add_u32(&head, 3);
     add_u64(&head, w->n_tensor);

@@ -196,6 +196,8 @@ int eng_state_save(eng_session *s, const char *path, const char *note, size_t n_
 {
     if (!s->line.n)
         return q_fail(err, Q_RANGE, _("nothing is evaluated yet, so there is nothing to save: ask something first"));
+    if (q_no_device(path, err) != Q_OK)
+        return Q_RANGE;
     char *json = eng_config_json(s->config), *part = q_printf("%s.%ld.part", path, (long)getpid());
     head h = head_of(s, strlen(json), n_note);
     writing w = { .fd = -1, .path = part, .go = go, .user = user };

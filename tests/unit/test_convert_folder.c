@@ -254,6 +254,7 @@ static void one_sentence_each(void)
     char *folder = unpack("llama", "whole"), *file = q_printf("%s/model.safetensors", folder), *link = in("link.gguf");
     CHECK(eng_convert_folder(folder, "Q3_K", out, false, NULL, NULL, err) == Q_RANGE && strstr(err, "Q8_0"));
     CHECK(symlink("/nowhere/at/all", link) == 0 && eng_convert_folder(folder, NULL, link, false, NULL, NULL, err) == Q_RANGE && strstr(err, "--force"));
+    CHECK(unlink(link) == 0 && mkfifo(link, 0600) == 0 && eng_convert_folder(folder, NULL, link, true, NULL, NULL, err) == Q_RANGE && strstr(err, "no ordinary file"));
     CHECK(eng_convert_folder(folder, NULL, dir, true, NULL, NULL, err) == Q_RANGE && strstr(err, "is a folder"));
     CHECK(eng_convert_folder(folder, NULL, file, true, NULL, NULL, err) == Q_RANGE && strstr(err, "is read here"));        /* by force either */
     CHECK(eng_convert_folder(dir, NULL, out, false, NULL, NULL, err) == Q_FORMAT && strstr(err, "config.json"));

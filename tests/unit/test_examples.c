@@ -212,6 +212,21 @@ static adv_tally convert(const char *in, const char *out, enum adv_form to, int 
     return t;
 }
 
+static void a_pipe_is_not_replaced(void)
+{
+    struct stat st;
+    put("pair.jsonl", "{\"text\":\"one\"}\n");
+    char *from = q_strdup(file("pair.jsonl")), *into = q_strdup(file("pipe"));
+    const char *paths[] = { from };
+    adv_convert c = { .from = ADV_AS_FOUND, .to = ADV_AS_COMPLETION, .force = true };
+    adv_tally t;
+    CHECK(mkfifo(into, 0600) == 0 && adv_convert_files(paths, 1, into, &c, &t, err) == Q_RANGE && strstr(err, "no ordinary file"));
+    CHECK(lstat(into, &st) == 0 && S_ISFIFO(st.st_mode));
+    unlink(into);
+    free(from);
+    free(into);
+}
+
 static void broken_examples_cost_themselves_alone(void)
 {
     put("lines.jsonl", "\xEF\xBB\xBF{\"text\":\"one\"}\n\n{\"text\":\"two\"\n{\"text\":\"\xC3(\"}\r\n{\"text\":\"five\"}\r\n{\"nothing\":1}\n{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}\n{\"text\":\"last\"}");
@@ -315,6 +330,7 @@ int main(void)
     RUN(rows_of_other_programs_are_read);
     RUN(what_is_no_example_says_why);
     RUN(what_a_form_holds_comes_back);
+    RUN(a_pipe_is_not_replaced);
     RUN(broken_examples_cost_themselves_alone);
     RUN(nothing_is_left_where_nothing_is_written);
     RUN(an_answer_of_nothing_is_none);

@@ -2,9 +2,11 @@
 #include "engine/engine.h"
 #include "engine/models.h"
 #include "engine/file/gguf.h"
+#include "engine/file/safetensors.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char err[Q_ERRLEN];
@@ -100,6 +102,17 @@ static void refusals(void)
     snprintf(part, sizeof part, "%s.part", path);
     CHECK(access(part, F_OK) != 0);
     CHECK_INT(gguf_write(w, "/nonexistent/x.gguf", NULL, NULL, err), Q_IO);
+    /* a device, and for a link to one: what is there stays */
+    struct stat st;
+    CHECK(mkfifo(path, 0600) == 0);
+    CHECK_INT(gguf_write(w, path, NULL, NULL, err), Q_RANGE);
+    CHECK(strstr(err, "no ordinary file") && lstat(path, &st) == 0 && S_ISFIFO(st.st_mode) && access(part, F_OK) != 0);
+    CHECK(symlink(path, path2) == 0);
+    CHECK_INT(gguf_write(w, path2, NULL, NULL, err), Q_RANGE);
+    CHECK_INT(st_write(path2, NULL, 0, NULL, 0, err), Q_RANGE);
+    CHECK(lstat(path2, &st) == 0 && S_ISLNK(st.st_mode));
+    unlink(path);
+    unlink(path2);
     gguf_writer_free(w);
 }
 

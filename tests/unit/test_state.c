@@ -139,6 +139,8 @@ static void it_goes_on_as_if_nothing_had_been(void)
         CHECK_MSG(eng_state_save(s, in("one"), "hello", 5, NULL, NULL, err) == 0, "%s", err);
         struct stat st;
         CHECK(stat(in("one"), &st) == 0 && (uint64_t)st.st_size == bytes && (st.st_mode & 0777) == 0600);
+        CHECK(mkfifo(in("pipe"), 0600) == 0 && eng_state_save(s, in("pipe"), "", 0, NULL, NULL, err) == Q_RANGE && strstr(err, "no ordinary file"));
+        CHECK(stat(in("pipe"), &st) == 0 && S_ISFIFO(st.st_mode) && unlink(in("pipe")) == 0);
         CHECK_MSG(eng_state_load(t, in("one"), NULL, NULL, err) == 0, "%s", err);
         CHECK_INT(eng_session_length(t), FIRST + MORE);
         CHECK(same_made(s, t));

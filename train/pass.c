@@ -103,7 +103,8 @@ uint64_t pass_need(pass *p, int64_t rows, int64_t longest, int texts, uint64_t m
 {
     room all[64];
     int n, stride;
-    return need_of(p, rows, longest, texts, most, all, &n, &stride);
+    uint64_t need = need_of(p, rows, longest, texts, most, all, &n, &stride), counted = pass_beside(p, rows, longest);
+    return need - counted + frozen_bytes(p->f, rows, scratch_of(p, rows, longest), team_threads(p->f->team));
 }
 
 /* Whether there is room hangs on this pass alone, not on those before it: what goes through together is the same in a run that was gone on with. */

@@ -231,7 +231,7 @@ uint64_t trn_foresee(trn *t, const trn_example *e, int n)
         most = need > most ? need : most;
         at += g.n;
     }
-    return fixed + most + t->f.bytes;
+    return fixed + most;
 }
 
 static int ended(trn *t, int rc, char *err)

@@ -116,12 +116,11 @@ char *adapters_file(const char *what, const char *folder, double *scale)
     *scale = scaled ? x : 1;
     free(home);
     if (access(path, F_OK) != 0) {       /* the name of one that was taught here */
-        char *name = q_strndup(what, scaled ? (size_t)(strrchr(what, '=') - what) : strlen(what)), *taught = tch_is_name(name) ? tch_adapter_path(name) : NULL;
-        if (taught && access(taught, F_OK) == 0) {
+        char *name = q_strndup(what, scaled ? (size_t)(strrchr(what, '=') - what) : strlen(what)), *taught = tch_adapter_named(name);
+        if (taught) {
             free(path);
-            path = q_strdup(taught);
+            path = taught;
         }
-        free(taught);
         free(name);
     }
     return path;

@@ -35,6 +35,7 @@ static cJSON *as_data(const prov_adapter *v)
     cJSON_AddStringToObject(one, "base", v->base);
     cJSON_AddStringToObject(one, "hash", hash);
     cJSON_AddNumberToObject(one, "params", (double)v->params);
+    cJSON_AddNumberToObject(one, "changing", (double)v->changing);
     cJSON_AddNumberToObject(one, "bytes", (double)v->bytes);
     cJSON_AddNumberToObject(one, "memory", (double)v->held);
     cJSON_AddNumberToObject(one, "matrices", v->matrices);
@@ -86,7 +87,7 @@ static void list(agt *a)
         cJSON_AddItemToArray(all, as_data(&v[i]));
         char *rank = v[i].rank_min == v[i].rank_max ? q_printf("%d", v[i].rank_min) : q_printf(_("%d to %d"), v[i].rank_min, v[i].rank_max);
         q_buf_say(&out, _("%-16s rank %s, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, rank, v[i].matrices, v[i].first_layer,
-                  v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
+                  v[i].last_layer, (double)v[i].changing / 1e6, q_bytes_words(v[i].held, size));
         free(rank);
         q_buf_say(&out, "                 %s\n", v[i].path);
     }

@@ -36,6 +36,7 @@ static cJSON *as_data(const prov_adapter *v)
     cJSON_AddStringToObject(one, "hash", hash);
     if (*v->doubt) cJSON_AddStringToObject(one, "doubt", v->doubt);
     cJSON_AddNumberToObject(one, "params", (double)v->params);
+    cJSON_AddNumberToObject(one, "changing", (double)v->changing);
     cJSON_AddNumberToObject(one, "bytes", (double)v->bytes);
     cJSON_AddNumberToObject(one, "memory", (double)v->held);
     cJSON_AddNumberToObject(one, "matrices", v->matrices);
@@ -87,7 +88,7 @@ static void list(agt *a)
         cJSON_AddItemToArray(all, as_data(&v[i]));
         char *rank = v[i].rank_min == v[i].rank_max ? q_printf("%d", v[i].rank_min) : q_printf(_("%d to %d"), v[i].rank_min, v[i].rank_max);
         q_buf_say(&out, _("%-16s rank %s, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, rank, v[i].matrices, v[i].first_layer,
-                  v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
+                  v[i].last_layer, (double)v[i].changing / 1e6, q_bytes_words(v[i].held, size));
         free(rank);
         q_buf_say(&out, "                 %s\n", v[i].path);
         if (*v[i].doubt) q_buf_say(&out, "                 %s\n", v[i].doubt);
@@ -118,12 +119,11 @@ char *adapters_file(const char *what, const char *folder, double *scale)
     *scale = scaled ? x : 1;
     free(home);
     if (access(path, F_OK) != 0) {       /* the name of one that was taught here */
-        char *name = q_strndup(what, scaled ? (size_t)(strrchr(what, '=') - what) : strlen(what)), *taught = tch_is_name(name) ? tch_adapter_path(name) : NULL;
-        if (taught && access(taught, F_OK) == 0) {
+        char *name = q_strndup(what, scaled ? (size_t)(strrchr(what, '=') - what) : strlen(what)), *taught = tch_adapter_named(name);
+        if (taught) {
             free(path);
-            path = q_strdup(taught);
+            path = taught;
         }
-        free(taught);
         free(name);
     }
     return path;

@@ -105,10 +105,16 @@ static void a_style_is_learnt_and_proved(void)
     heard h = { .steps = 0 };
     put_set("style", 40, "the the the same same same words again and again");
     put_set("rest", 12, "something else");
+    char *same = q_strdup(file("data/quorum/teach/style/examples.jsonl"));
+    tch_added twin;
+    OK(tch_add(same, "twin", NULL, NULL, &twin, err));       /* nothing that this run has is called untaught */
+    tch_added_free(&twin);
+    free(same);
     CHECK_MSG(run("style", SETTINGS, model, &h) == Q_OK, "%s", err);
     CHECK(h.phases == (1u << TCH_OPENING | 1u << TCH_READING | 1u << TCH_ROUTING | 1u << TCH_MEASURING | 1u << TCH_TRAINING | 1u << TCH_PROVING | 1u << TCH_DONE));
     CHECK(h.plan && strstr(h.plan, "36 to learn from, 4 held out") && strstr(h.plan, "routers stay as they are"));
-    CHECK(h.report && strstr(h.report, "it was learnt") && strstr(h.report, "The set rest"));
+    CHECK(h.report && strstr(h.report, "it was learnt") && strstr(h.report, "The set rest") && !strstr(h.report, "The set twin"));
+    OK(tch_drop("twin", err));
     double before = number(h.report_json, "heldout", "before"), after = number(h.report_json, "heldout", "after");
     CHECK_MSG(after < .85 * before && number(h.report_json, NULL, "learnt") == 1, "%g %g", before, after);
     CHECK_INT(number(h.report_json, "heldout", "blocks"), 4);

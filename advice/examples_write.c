@@ -197,7 +197,7 @@ static int put_alpaca(writing *w, cJSON *o, char *err)
     cJSON_AddStringToObject(o, "instruction", n > 1 ? t.v[n - 2].text.p : "");
     cJSON_AddStringToObject(o, "input", "");
     cJSON_AddStringToObject(o, "output", t.v[n - 1].text.p);
-    if (system) cJSON_AddStringToObject(o, "system", w->e->v[0].text);
+    if (system && *w->e->v[0].text) cJSON_AddStringToObject(o, "system", w->e->v[0].text);
     cJSON *h = n > 2 ? cJSON_AddArrayToObject(o, "history") : NULL;
     for (int i = 0; i + 2 < n;) {
         bool asked = t.v[i].who == ADV_SAYS_USER;
@@ -246,17 +246,18 @@ void adv_example_text(const adv_example *e, q_buf *out)
 /* ---- any ---- */
 static int (*const writers[ADV_FORMS])(writing *, cJSON *, char *err) = { put_chat, put_sharegpt, put_alpaca, put_openchat, put_completion, put_pair };
 
-/* Does it say anything that could be learnt? */
-static bool says(const adv_said *s)
+/* Does it say anything that could be learnt, as that form has it? */
+static bool says(const adv_said *s, enum adv_form f, bool think)
 {
-    return s->who == ADV_SAYS_ASSISTANT && (s->n_use || *s->thinking || s->text[strspn(s->text, " \t\r\n")]);
+    bool calls = s->n_use && f != ADV_AS_ALPACA && f != ADV_AS_OPENCHAT;       /* which have no place for them */
+    return s->who == ADV_SAYS_ASSISTANT && (calls || (think && *s->thinking) || s->text[strspn(s->text, " \t\r\n")]);
 }
 
 int adv_example_write(const adv_example *e, enum adv_form f, bool think, q_buf *line, unsigned *lost, char *err)
 {
     writing w = { e, think, e->lost };
     bool answered = false;
-    for (int i = 0; i < e->n; i++) answered |= says(&e->v[i]);
+    for (int i = 0; i < e->n; i++) answered |= says(&e->v[i], f, think);
     if (!answered) return q_fail(err, Q_RANGE, _("it holds no answer"));
     if (e->n_other && f != ADV_AS_PAIRS) w.lost |= 1u << ADV_LOST_REJECTED;
     cJSON *o = cJSON_CreateObject();

@@ -150,7 +150,12 @@ void adapters_load(agt *a, const char *what)
         char num[32];
         q_knob_number(num, scale);
         edits_lora(a, name, num);
-        note(&a->events, AGT_INFO, _("the adapter %s is loaded and acts at %s: /lora scale %s NUMBER changes that, /lora off %s takes it away"), name, num, name, name);
+        char *now = adapters_piece(a->seat.cfg, name);
+        if (*now)
+            note(&a->events, AGT_INFO, _("the adapter %s is loaded and acts at %s: /lora scale %s NUMBER changes that, /lora off %s takes it away"), name, num, name, name);
+        else                             /* it is 0, or it was refused, which is said */
+            note(&a->events, AGT_INFO, _("the adapter %s is loaded and does not act: /lora scale %s NUMBER makes it act, /lora off %s takes it away"), name, name, name);
+        free(now);
         doubted(a, name);
     }
     free(name);

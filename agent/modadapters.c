@@ -100,13 +100,14 @@ static bool wished(const wish *v, int n, const char *path)
 }
 
 /* ---- acting ---- */
-static void set_piece(prov_config *c, module_adapter *x, const char *scale)
+static void set_piece(agt *a, prov_config *c, module_adapter *x, const char *scale)
 {
     char err[Q_ERRLEN], *all = adapters_scaled(c, x->name, scale);
     if (prov_config_set(c, "lora.scale", all, err) == Q_OK) {
         free(x->set);
         x->set = adapters_piece(c, x->name);
-    }
+    } else                               /* "adapter: FILE=1e9": it is loaded and does not act */
+        modules_once(a, AGT_WARN, q_printf(_("module %s: %s"), x->by, err));
     free(all);
 }
 
@@ -157,7 +158,7 @@ void modadapters_act(agt *a, prov_config *c, const module_on *on, int n, bool ru
         module_adapter *x = &s->adapter[i];
         look(a, c, x);
         if (!x->hands && *x->set && !wished(v, count, x->path))
-            set_piece(c, x, NULL);
+            set_piece(a, c, x, NULL);
     }
     for (int i = 0; i < count; i++) {
         char num[32];
@@ -168,7 +169,7 @@ void modadapters_act(agt *a, prov_config *c, const module_on *on, int n, bool ru
         x->by = q_strdup(v[i].by);
         q_knob_number(num, v[i].scale);
         if (!x->hands)
-            set_piece(c, x, num);
+            set_piece(a, c, x, num);
     }
     wishes_free(v, count);
 }

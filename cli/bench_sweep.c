@@ -5,6 +5,7 @@
 #include "cli/fetch.h"
 #include "engine/models.h"
 #include "exam/exam.h"
+#include "kernels/kernels.h"
 #include "lab/lab.h"
 
 #include <cjson/cJSON.h>
@@ -32,6 +33,7 @@ typedef struct bench {
     exam_fast point[EXAM_POINTS];
     exam_speeds s;
     cli_progress progress;
+    q_buf title;                         /* the models, a line each, and where they ran */
     char *folder;                        /* of the files made; NULL: none are */
     char *label[MODELS];
     int n_file;
@@ -181,6 +183,7 @@ static void close_all(bench *b)
     }
     if (b->folder) rmdir(b->folder);
     free(b->folder);
+    q_buf_free(&b->title);
 }
 
 /* ---- points ---- */
@@ -214,6 +217,23 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
     p->weights = cost.bytes_layers + cost.bytes_head;
     p->cells = eng_energy_cells(&f->cost, eng_config_get(c, "kv.type", &kv), (uint64_t)(p->context + a->prompt + a->tokens / 2)) + 2 * f->cost.state_bytes;
     q_buf_free(&kv);
+}
+
+static void name_all(bench *b)
+{
+    for (int i = 0; i < b->n_file; i++) {
+        const eng_info *info = eng_model_info(b->file[i].m);
+        bool cpu = !strcmp(eng_model_device(b->file[i].m), "cpu");
+        q_buf_say(&b->title, _("%s%s (%s, %s), %s"), i ? "\n" : "", info->name, info->arch, info->quant, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
+    }
+    b->s.title = b->title.p;
+}
+
+static bool all_refused(const exam_speeds *s)
+{
+    for (int i = 0; i < s->n; i++)
+        if (!s->point[i].refused) return false;
+    return true;
 }
 
 static void points(bench *b)
@@ -264,11 +284,7 @@ static int tell(const bench *b, char *err)
         cJSON_AddItemToObject(event, "sweep", o);
         cli_say_event(event);
     } else {
-        for (int i = 0; i < b->n_file; i++) {
-            const eng_info *info = eng_model_info(b->file[i].m);
-            q_buf_say(&out, _("%s (%s, %s), %s\n"), info->name, info->arch, info->quant, eng_model_device(b->file[i].m));
-        }
-        q_buf_putc(&out, '\n');
+        q_buf_printf(&out, "%s\n\n", b->title.p);
         exam_speed_say(&b->s, &out);
         q_say_text(stdout, out.p);
     }
@@ -296,9 +312,13 @@ int cli_bench_sweep(const cli_command *as, int argc, char **argv)
         b.s.prompt = a.prompt, b.s.tokens = a.tokens, b.s.rounds = a.rounds;
         b.s.go = go, b.s.user = &b;
         b.s.reads = strcmp(eng_model_device(b.file[0].m), "cpu") ? NULL : reads;     /* of memory that a GPU does not read */
-        cli_progress_start(&b.progress, _("measuring"));
-        rc = exam_speed(&b.s, err);
-        cli_progress_end(&b.progress, rc == Q_OK);
+        name_all(&b);
+        if (all_refused(&b.s)) rc = q_fail(err, Q_RANGE, "%s", b.point[0].refused);
+        else {
+            cli_progress_start(&b.progress, _("measuring"));
+            rc = exam_speed(&b.s, err);
+            cli_progress_end(&b.progress, rc == Q_OK);
+        }
         bool any = false;
         for (int i = 0; i < b.s.n; i++) any |= b.s.point[i].decode.n > 0;
         if (rc == Q_CANCEL && any) {

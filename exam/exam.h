@@ -179,6 +179,7 @@ typedef struct exam_fast {               /* one point */
     char *refused;                       /* why it is not measured, malloc'ed; NULL: it is. exam_speed_free */
 } exam_fast;
 typedef struct exam_speeds {
+    const char *title;                   /* what was measured, for the picture; the caller's */
     const char *axis[EXAM_AXES]; int n_axis;
     exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
     int prompt, tokens, rounds;          /* read at once; made one after the other */

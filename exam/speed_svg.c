@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const colours[] = { "#2f6fb0", "#c8722c", "#3f8f56", "#8a56a8", "#777777", "#b03f5b" };
-enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 64, WIDE = 560, TALL = 180, TOP = 40, GAP = 60, RIGHT = 140 };
+enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 64, WIDE = 560, TALL = 180, TOP = 64, GAP = 60, RIGHT = 140 };
 
 typedef struct frame { const exam_speeds *s; q_buf *out; const char *x[EXAM_POINTS], *curve[EXAM_POINTS]; int n_x, n_curve; } frame;
 
@@ -85,9 +85,10 @@ void exam_speed_svg(const exam_speeds *s, q_buf *out)
         index_of(f.x, &f.n_x, s->point[i].at[0]);
         index_of(f.curve, &f.n_curve, s->n_axis > 1 ? s->point[i].at[1] : "");
     }
-    int tall = TOP + 2 * (TALL + GAP);
+    int tall = TOP + 2 * (TALL + GAP), wide = LEFT + WIDE + (s->n_axis > 1 ? RIGHT : LEFT / 2);
     q_buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n"
-                 "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", LEFT + WIDE + RIGHT, tall, LEFT + WIDE + RIGHT, tall);
+                 "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", wide, tall, wide, tall);
+    if (s->title) text(&f, LEFT, 24, "start", s->title);
     panel(&f, true, TOP);
     panel(&f, false, TOP + TALL + GAP);
     text(&f, LEFT + WIDE / 2.0, tall - 8, "middle", s->axis[0]);

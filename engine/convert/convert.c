@@ -187,7 +187,7 @@ static int choose(converting *c, uint64_t by_type[KER_TYPE_LIMIT], char *err)
         by_type[o->type] += (uint64_t)(o->ne[0] * o->ne[1] * o->ne[2]);
         widest = o->ne[0] > widest ? o->ne[0] : widest;
     }
-    qsort(c->out, (size_t)c->n, sizeof *c->out, by_place);
+    if (c->n) qsort(c->out, (size_t)c->n, sizeof *c->out, by_place);
     c->row = malloc(sizeof *c->row * (size_t)widest);
     return c->row ? Q_OK : q_fail(err, Q_NOMEM, _("not enough memory for a row of %s"), c->folder);
 }

@@ -227,6 +227,27 @@ static void a_pipe_is_not_replaced(void)
     free(into);
 }
 
+/* What a form leaves out is no answer: an empty one would be learnt. */
+static void an_answer_that_is_left_out_is_none(void)
+{
+    static const char call[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"\"},"
+                               "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}]}";
+    static const char thought[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"\",\"reasoning_content\":\"hm\"}]}";
+    for (int f = 0; f < ADV_FORMS; f++)
+        for (int i = 0; i < 3; i++) {
+            const char *text = i ? thought : call;
+            adv_example e;
+            q_buf line = { 0 };
+            unsigned lost;
+            OK(adv_example_read(text, strlen(text), ADV_AS_FOUND, &e, NULL, err));
+            int rc = adv_example_write(&e, (enum adv_form)f, i < 2, &line, &lost, err);
+            bool held = f != ADV_AS_PAIRS && (i == 0 ? f != ADV_AS_ALPACA && f != ADV_AS_OPENCHAT : i == 1);
+            CHECK_MSG(rc == (held ? Q_OK : Q_RANGE), "%s %d: %d %s", adv_form_name((enum adv_form)f), i, rc, rc ? err : line.p);
+            adv_example_free(&e);
+            q_buf_free(&line);
+        }
+}
+
 static void broken_examples_cost_themselves_alone(void)
 {
     put("lines.jsonl", "\xEF\xBB\xBF{\"text\":\"one\"}\n\n{\"text\":\"two\"\n{\"text\":\"\xC3(\"}\r\n{\"text\":\"five\"}\r\n{\"nothing\":1}\n{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}\n{\"text\":\"last\"}");
@@ -331,6 +352,7 @@ int main(void)
     RUN(what_is_no_example_says_why);
     RUN(what_a_form_holds_comes_back);
     RUN(a_pipe_is_not_replaced);
+    RUN(an_answer_that_is_left_out_is_none);
     RUN(broken_examples_cost_themselves_alone);
     RUN(nothing_is_left_where_nothing_is_written);
     RUN(an_answer_of_nothing_is_none);

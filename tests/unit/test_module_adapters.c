@@ -240,6 +240,27 @@ static void refused(void)
 }
 
 /* What /ablate measures has the adapter, and leaves nothing loaded. */
+/* It is loaded, and a scale that no adapter can have makes it act not at all: that is said, and nothing else. */
+static void a_scale_that_is_none(void)
+{
+    seen s = { 0 };
+    put("loud", "---\nadapter: style.gguf=1e9\n---\n");
+    open_room(&s);
+    submit(&s, "/module on loud");
+    SAYS("module loud: lora.scale");
+    CHECK_STR(scale(), "none");
+    submit(&s, "/module off loud");
+    char *line = q_printf("/lora load %s/c/quorum/modules/style.gguf=nan", home);
+    submit(&s, line);
+    SAYS("is loaded and does not act");
+    SAYS_NOT("acts at nan");
+    CHECK_STR(scale(), "none");
+    submit(&s, "/lora scale style 0.5");
+    CHECK_STR(scale(), "style=0.5");
+    free(line);
+    close_room(&s);
+}
+
 static void measured(void)
 {
     seen s = { 0 };
@@ -363,6 +384,7 @@ int main(void)
     RUN(two_with_one_file);
     RUN(a_hand_goes_first);
     RUN(refused);
+    RUN(a_scale_that_is_none);
     RUN(measured);
     RUN(another_model);
     RUN(as_typed);

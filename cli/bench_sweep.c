@@ -224,7 +224,7 @@ static void name_all(bench *b)
     for (int i = 0; i < b->n_file; i++) {
         const eng_info *info = eng_model_info(b->file[i].m);
         bool cpu = !strcmp(eng_model_device(b->file[i].m), "cpu");
-        q_buf_say(&b->title, _("%s%s (%s, %s), %s"), i ? "\n" : "", info->name, info->arch, info->quant, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
+        q_buf_say(&b->title, "%s%s (%s, %s), %s", i ? "\n" : "", info->name, info->arch, info->quant, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
     }
     b->s.title = b->title.p;
 }

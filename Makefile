@@ -203,7 +203,7 @@ test-serve: all
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve pull
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp mcp_shell mcp_sign session called lent held injection serve pull ondisk
 # Training folders by their trainers' own parsers, and three steps that train experts: needs python3-venv, the network, 12 GB (VENVS=DIR keeps them).
 .PHONY: test-trainers
 test-trainers: all
@@ -330,7 +330,7 @@ help:
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'
-	@echo 'make test-arm         the kernels for aarch64 under qemu, on processors of four kinds (qemu-user, gcc-aarch64-linux-gnu)'
+	@echo 'make test-arm         the kernels for aarch64 under qemu, on processors of five kinds (qemu-user, gcc-aarch64-linux-gnu)'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'

@@ -4,8 +4,10 @@
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "provider/provider.h"
+#include "teach/teach.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,7 +34,9 @@ static cJSON *as_data(const prov_adapter *v)
     cJSON_AddStringToObject(one, "path", v->path);
     cJSON_AddStringToObject(one, "base", v->base);
     cJSON_AddStringToObject(one, "hash", hash);
+    if (*v->doubt) cJSON_AddStringToObject(one, "doubt", v->doubt);
     cJSON_AddNumberToObject(one, "params", (double)v->params);
+    cJSON_AddNumberToObject(one, "changing", (double)v->changing);
     cJSON_AddNumberToObject(one, "bytes", (double)v->bytes);
     cJSON_AddNumberToObject(one, "memory", (double)v->held);
     cJSON_AddNumberToObject(one, "matrices", v->matrices);
@@ -41,6 +45,35 @@ static cJSON *as_data(const prov_adapter *v)
     cJSON_AddNumberToObject(one, "first_layer", v->first_layer);
     cJSON_AddNumberToObject(one, "last_layer", v->last_layer);
     return one;
+}
+
+static int is_adapter(const struct dirent *d)
+{
+    const char *dot = strrchr(d->d_name, '.');
+    return dot && strcmp(dot, ".gguf") == 0 && tch_is_name(d->d_name);
+}
+
+/* Those of the data folder, which /teach makes, that are not loaded. */
+static void at_hand(const prov_adapter *loaded, int n, q_buf *out, cJSON *names)
+{
+    char *folder = q_user_path(Q_DIR_DATA, "adapters");
+    struct dirent **d = NULL;
+    int found = folder ? scandir(folder, &d, is_adapter, alphasort) : 0, said = 0;
+    for (int i = 0; i < found; i++) {
+        bool here = false;
+        d[i]->d_name[strlen(d[i]->d_name) - strlen(".gguf")] = 0;
+        for (int k = 0; k < n; k++)
+            here |= strcmp(loaded[k].name, d[i]->d_name) == 0;
+        if (!here) {
+            q_buf_say(out, said++ ? ", %s" : _("at hand, for /lora load NAME: %s"), d[i]->d_name);
+            cJSON_AddItemToArray(names, cJSON_CreateString(d[i]->d_name));
+        }
+        free(d[i]);
+    }
+    if (said)
+        q_buf_putc(out, '\n');
+    free(d);
+    free(folder);
 }
 
 static void list(agt *a)
@@ -53,9 +86,12 @@ static void list(agt *a)
     for (int i = 0; i < n; i++) {
         char size[32];
         cJSON_AddItemToArray(all, as_data(&v[i]));
-        q_buf_say(&out, _("%-16s rank %d to %d, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, v[i].rank_min, v[i].rank_max, v[i].matrices,
-                  v[i].first_layer, v[i].last_layer, (double)v[i].params / 1e6, q_bytes_words(v[i].held, size));
+        char *rank = v[i].rank_min == v[i].rank_max ? q_printf("%d", v[i].rank_min) : q_printf(_("%d to %d"), v[i].rank_min, v[i].rank_max);
+        q_buf_say(&out, _("%-16s rank %s, %d matrices of layers %d to %d, %.2f million parameters, %s of memory\n"), v[i].name, rank, v[i].matrices, v[i].first_layer,
+                  v[i].last_layer, (double)v[i].changing / 1e6, q_bytes_words(v[i].held, size));
+        free(rank);
         q_buf_say(&out, "                 %s\n", v[i].path);
+        if (*v[i].doubt) q_buf_say(&out, "                 %s\n", v[i].doubt);
     }
     prov_cost cost = more(a->seat.cfg);
     cJSON_AddStringToObject(data, "scale", value);
@@ -66,6 +102,7 @@ static void list(agt *a)
         q_buf_say(&out, _("lora.scale %s: %.2f million parameters and %s more for each token\n"), value, (double)cost.params / 1e6, q_bytes_words(cost.bytes, size));
     } else
         q_buf_say(&out, "%s\n", _("no adapter is loaded: /lora load FILE takes a GGUF adapter or a PEFT folder"));
+    at_hand(v, n, &out, cJSON_AddArrayToObject(data, "at_hand"));
     note_page(&a->events, "/lora", q_buf_take(&out), cJSON_PrintUnformatted(data));
     cJSON_Delete(data);
     prov_adapters_free(v, n);
@@ -81,7 +118,24 @@ char *adapters_file(const char *what, const char *folder, double *scale)
         *eq = 0;
     *scale = scaled ? x : 1;
     free(home);
+    if (access(path, F_OK) != 0) {       /* the name of one that was taught here */
+        char *name = q_strndup(what, scaled ? (size_t)(strrchr(what, '=') - what) : strlen(what)), *taught = tch_adapter_named(name);
+        if (taught) {
+            free(path);
+            path = taught;
+        }
+        free(name);
+    }
     return path;
+}
+
+static void doubted(agt *a, const char *name)
+{
+    prov_adapter *v;
+    int n = prov_adapters(a->seat.who, &v);
+    for (int i = 0; i < n; i++)
+        if (strcmp(v[i].name, name) == 0 && *v[i].doubt) note(&a->events, AGT_INFO, "%s", v[i].doubt);
+    prov_adapters_free(v, n);
 }
 
 void adapters_load(agt *a, const char *what)
@@ -102,6 +156,7 @@ void adapters_load(agt *a, const char *what)
         else                             /* it is 0, or it was refused, which is said */
             note(&a->events, AGT_INFO, _("the adapter %s is loaded and does not act: /lora scale %s NUMBER makes it act, /lora off %s takes it away"), name, name, name);
         free(now);
+        doubted(a, name);
     }
     free(name);
     free(path);

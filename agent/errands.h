@@ -124,7 +124,7 @@ extern const job_row job_trace;          /* text: the file; number 1: it may be 
 
 /* ---- adapters.c: engine's thread, a model is loaded; what comes of it is noted ---- */
 void adapters_load(agt *, const char *what);     /* FILE or FILE=SCALE */
-char *adapters_file(const char *what, const char *folder, double *scale);        /* the file of that, in a folder (NULL: as it is said) unless it begins with / or ~; malloc'ed. Any thread */
+char *adapters_file(const char *what, const char *folder, double *scale);        /* the file of that, in a folder (NULL: as it is said) unless it begins with / or ~; where there is none, the adapter that was taught by that name; malloc'ed. Any thread */
 void adapters_off(agt *, const char *name);
 bool adapters_command(agt *, const char *words);         /* what stands behind /lora; false: nothing that it knows. Front-end thread */
 

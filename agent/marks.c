@@ -114,7 +114,7 @@ static void train(agt *a, const job *j)
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else
-        note(&a->events, AGT_INFO, is ? _("this conversation may leave as examples for training (%d in all); quorum export --train writes them")
+        note(&a->events, AGT_INFO, is ? _("this conversation may leave as examples for training (%d in all): /teach run chats learns from its marked answers, quorum export --train writes them")
                                       : _("this conversation does not leave as examples for training (%d others may); /train on releases it"), n);
 }
 

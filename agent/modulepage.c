@@ -125,7 +125,7 @@ static void take_off(strings *s, const char *name)
 
 static void said_of(agt *a, const module *m)
 {
-    int tokens = a->seat.who ? prompt_count(a->seat.who, m->text, strlen(m->text)) : 0;
+    int tokens = modules_tokens(a, m);
     if (m->when.n)
         note(&a->events, AGT_INFO, _("module %s is on for questions that hold one of its words (when:); %d tokens then"), m->name, tokens);
     else if (!*m->text)
@@ -250,7 +250,7 @@ static void edited(agt *a, const job *j)
         strings now = { 0 };
         modules_on(a, &now);
         if (strings_at(&now, name) < 0)
-            note(&a->events, AGT_INFO, _("module %s can be read, %d tokens; it is off: /module on %s"), name, a->seat.who ? prompt_count(a->seat.who, m.text, strlen(m.text)) : 0, name);
+            note(&a->events, AGT_INFO, _("module %s can be read, %d tokens; it is off: /module on %s"), name, modules_tokens(a, &m), name);
         else
             said_of(a, &m);
         strings_free(&now);

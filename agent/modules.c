@@ -347,6 +347,12 @@ static void forget_now(modules *s)
     s->n = s->tokens = 0;
 }
 
+int modules_tokens(agt *a, const module *m)
+{
+    enum { BETWEEN = 2 };                /* the blank line between two texts */
+    return a->seat.who && *m->text ? prompt_count(a->seat.who, m->text, strlen(m->text)) + BETWEEN : 0;
+}
+
 /* In their order, while they fit; what does not is said, once for each set of them. */
 static void fit(agt *a)
 {
@@ -356,7 +362,7 @@ static void fit(agt *a)
     q_buf_puts(&text, "");
     for (int i = 0; i < s->n; i++) {
         module_on *x = &s->now[i];
-        x->tokens = a->seat.who && *x->m.text ? prompt_count(a->seat.who, x->m.text, strlen(x->m.text)) + 2 : 0;     /* 2: the blank line between */
+        x->tokens = modules_tokens(a, &x->m);
         if (s->tokens + x->tokens > budget) {
             q_buf_printf(&left, "%s%s (%d)", left.len ? ", " : "", x->m.name, x->tokens);
             module_free(&x->m);
@@ -581,7 +587,7 @@ void modules_publish(agt *a, bool told)
     for (int i = 0; i < n; i++) {
         agt_module *x = &out->v[i];
         *x = (agt_module){ .name = q_strdup(v[i].name), .title = q_strdup(v[i].title), .hash = q_strdup(v[i].hash), .why = v[i].problem ? q_strdup(v[i].problem) : NULL,
-                           .did = did_of(a, &v[i]), .tokens = a->seat.who ? *v[i].text ? prompt_count(a->seat.who, v[i].text, strlen(v[i].text)) + 2 : 0 : -1,
+                           .did = did_of(a, &v[i]), .tokens = a->seat.who ? modules_tokens(a, &v[i]) : -1,
                            .on = on[i], .rule = v[i].when.n > 0, .shipped = v[i].shipped };
         for (int k = 0; k < s->n; k++)
             x->acts |= strcmp(s->now[k].m.name, v[i].name) == 0;

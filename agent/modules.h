@@ -56,6 +56,7 @@ void modules_close(modules *);
 /* Engine's thread. Reads what is on and decides what stands in the prompt for this question; its knobs act from here on, but where
  * another configuration is in effect for one answer (seat.home). */
 void modules_choose(struct agt *, const char *question);
+int modules_tokens(struct agt *, const module *);       /* what it takes of the prompt; 0 without a text or a model */
 void modules_rest(struct agt *);         /* the answer ended: those that its question switched on go off */
 void modules_leave(struct agt *);        /* another model is to come: what they set and loaded on this one goes back */
 void modules_loaded(struct agt *);       /* another model: its knobs are its own again, and are set anew */

@@ -138,7 +138,8 @@ void teach_command(agt *a, const agt_command *c, char *args)
         size_t len = strcspn(rest, " \t\n=");
         bool named = len && rest[len] != '=';
         char *name = named ? q_strndup(rest, len) : q_strdup(TCH_OWN);
-        teacher_run(a, name, named ? rest + len + strspn(rest + len, " \t\n") : rest);
+        if (teacher_run(a, name, named ? rest + len + strspn(rest + len, " \t\n") : rest))
+            note(&a->events, AGT_INFO, _("%s is being taught beside the conversation: /teach shows how far it is, /teach stop ends it"), name);
         free(name);
     } else
         desk_post(&a->desk, is_word(args, n, "add", "добавить") ? &job_teach_add : &job_teach, 0, 0, args, NULL);

@@ -145,13 +145,13 @@ static void put(char **at, const char *text)
     *at = q_strdup(text);
 }
 
-void teacher_run(agt *a, const char *name, const char *words)
+bool teacher_run(agt *a, const char *name, const char *words)
 {
     teacher *t = &a->teacher;
     char *model = loaded(a);
     if (!model) {
         note(&a->events, AGT_ERROR, _("no model is loaded that could be taught: /model lists those at hand"));
-        return;
+        return false;
     }
     pthread_mutex_lock(&t->mu);
     bool busy = t->busy, begun = false;
@@ -174,6 +174,7 @@ void teacher_run(agt *a, const char *name, const char *words)
         note(&a->events, AGT_ERROR, _("%s is being taught: /teach stop ends that, and it can be gone on with"), t->name);
     else if (!begun)
         note(&a->events, AGT_ERROR, _("the system gives no thread for it: try again"));
+    return begun;
 }
 
 void teacher_stop(agt *a)

@@ -29,7 +29,7 @@ typedef struct teacher {
 void teacher_open(teacher *);
 void teacher_quit(struct agt *);         /* the program ends: it stops, */
 void teacher_close(struct agt *);        /* and is waited for */
-void teacher_run(struct agt *, const char *name, const char *settings);      /* any thread; what is wrong is noted */
+bool teacher_run(struct agt *, const char *name, const char *settings);      /* any thread; false: it did not begin, which is noted */
 void teacher_stop(struct agt *);         /* likewise */
 char *teacher_undo(struct agt *, const char *name);          /* any thread; the run of that name (NULL: whichever) is at work here: it stops and is taken back then; its name, malloc'ed; NULL: it is not */
 void teacher_loaded(struct agt *);       /* engine's thread: a model was loaded: a run of it that was cut off goes on */

@@ -131,6 +131,10 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
         eng_model_free(*model);
         return rc;
     }
+    const char *name[ENG_ADAPTERS];
+    const eng_adapter *adapter[ENG_ADAPTERS];
+    for (int i = 0, n = eng_model_adapters(*model, name, adapter); i < n; i++)
+        if (*eng_adapter_info_of(adapter[i])->doubt) q_say(stderr, "quorum: %s\n", eng_adapter_info_of(adapter[i])->doubt);
     if (*eng_model_device_note(*model))
         q_say(stderr, "quorum: %s\n", eng_model_device_note(*model));
     *config = eng_config_new(*model);

@@ -2,10 +2,12 @@
  * before the subcommand reads them; start-up code. */
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "teach/teach.h"
 
 #include <stdlib.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct found { const char *device, *layers, *budget, *experts, *weights; } found;
 
@@ -16,6 +18,17 @@ static int option(int argc, char **argv, int i, const char *name, const char **v
     if (strncmp(argv[i], name, n) != 0 || (argv[i][n] && argv[i][n] != '=')) return 0;
     *value = argv[i][n] ? argv[i] + n + 1 : i + 1 < argc ? argv[i + 1] : NULL;
     return !*value ? -1 : argv[i][n] ? 1 : 2;
+}
+
+/* FILE[=SCALE[@WHERE]], where there is no such file the one that was taught by that name. The engine keeps the pointer as long as it lives. */
+static const char *with_file(const char *spec)
+{
+    size_t n = strcspn(spec, "=");
+    char *name = q_strndup(spec, n), *taught = access(spec, F_OK) != 0 && access(name, F_OK) != 0 ? tch_adapter_named(name) : NULL;
+    const char *out = taught ? q_printf("%s%s", taught, spec + n) : spec;
+    free(taught);
+    free(name);
+    return out;
 }
 
 /* Under --weights-ram auto means the CPU, which alone reads experts from the disk. */
@@ -32,9 +45,9 @@ static int choose(const found *f, char *err)
     if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
     const char *weights = f->weights ? f->weights : bounded ? getenv("QUORUM_WEIGHTS_RAM") : NULL;
-    if (weights && strcmp(weights, "least") == 0) want.weights_gib = -1;
-    else if (weights) want.weights_gib = strtod(weights, &end);
-    if (weights && want.weights_gib >= 0 && (end == weights || *end || !(want.weights_gib > 0)))
+    bool least = weights && strcmp(weights, "least") == 0;
+    if (weights) want.weights_gib = least ? -1 : strtod(weights, &end);
+    if (weights && !least && (end == weights || *end || !(want.weights_gib > 0)))
         return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\""), weights);
     want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)
@@ -67,7 +80,7 @@ int cli_device(int *argc, char **argv, char *err)
         }
         if ((n = option(*argc, argv, i, "--lora", &one))) {
             if (n < 0) return q_fail(err, Q_RANGE, _("%s wants a value: quorum --help"), argv[i]);
-            lora[n_lora++] = one;
+            lora[n_lora++] = with_file(one);
             i += n;
             continue;
         }

@@ -40,12 +40,16 @@ static bool real(const char *v, bool none, double *out)
 
 static bool number(int argc, char **argv, int *i, args *a, bool *known)
 {
-    const struct { const char *name; double *at; bool none; } reals[] = { { "--lr", &a->o.lr, false }, { "--beta1", &a->o.beta1, false }, { "--beta2", &a->o.beta2, false },
+    const struct { const char *name; double *at; bool none; } reals[] = { { "--lr", &a->o.lr, false }, { "--beta1", &a->o.beta1, true }, { "--beta2", &a->o.beta2, true },
         { "--eps", &a->o.eps, false }, { "--weight-decay", &a->o.weight_decay, true }, { "--dpo-beta", &a->o.dpo_beta, false }, { "--clip", &a->o.clip, true } };
     const char *v;
     *known = true;
     for (size_t k = 0; k < sizeof reals / sizeof *reals; k++)
-        if ((v = cli_opt(argc, argv, i, reals[k].name))) return real(v, reals[k].none, reals[k].at);
+        if ((v = cli_opt(argc, argv, i, reals[k].name))) {
+            bool good = real(v, reals[k].none, reals[k].at), beta = reals[k].at == &a->o.beta1 || reals[k].at == &a->o.beta2;
+            if (good && beta && *reals[k].at == 0) *reals[k].at = -1;         /* train.h: 0 is the default there */
+            return good;
+        }
     if ((v = cli_opt(argc, argv, i, "--steps"))) return cli_int(v, 0, 1000000, &a->steps);
     if ((v = cli_opt(argc, argv, i, "--threads"))) return cli_int(v, 1, 256, &a->o.threads);
     return *known = false;
@@ -53,7 +57,7 @@ static bool number(int argc, char **argv, int *i, args *a, bool *known)
 
 static const cli_takes takes[] = {
     { "--steps", N_("--steps takes a whole number, 0 to 1000000") }, { "--threads", N_("--threads takes a number of threads, 1 to 256") }, { "--lr", N_("--lr takes a number above 0: 1e-4") },
-    { "--beta1", N_("--beta1 takes a number above 0") }, { "--beta2", N_("--beta2 takes a number above 0") }, { "--eps", N_("--eps takes a number above 0: 1e-8") },
+    { "--beta1", N_("--beta1 takes a number from 0 to below 1") }, { "--beta2", N_("--beta2 takes a number from 0 to below 1") }, { "--eps", N_("--eps takes a number above 0: 1e-8") },
     { "--weight-decay", N_("--weight-decay takes 0 or a number above it") }, { "--dpo-beta", N_("--dpo-beta takes a number above 0") }, { "--clip", N_("--clip takes 0 or a number above it") },
     { "--loss", N_("--loss takes sft or dpo") }, { "-m", N_("-m takes a file or a part of a model's name") }, { "--init", N_("--init takes an adapter, a file") },
     { "--batch", N_("--batch takes a file of examples, and stands 256 times at most") }, { "--out", N_("--out takes a file") }, { "--grad", N_("--grad takes a file") },

@@ -19,6 +19,7 @@ typedef struct eng_adapter_info {       /* strings live as long as the adapter; 
     uint64_t params, bytes, held;        /* bytes: params as floats; held: of them the memory that they take, since an expert's half that is all zero takes none */
     int n_low, rank_min, rank_max, first_layer, last_layer;
     float alpha;                        /* of the file; 0: several */
+    const char *doubt;                  /* "", or a sentence: it names another base than the model it was read for, and may have been made for that */
     const char *note;                   /* provenance as JSON text (quorum.adapter.provenance), "" */
 } eng_adapter_info;
 

@@ -56,7 +56,7 @@ int prov_adapters(prov *p, prov_adapter **out)
         *out = q_alloc(sizeof **out * (size_t)n);
     for (int i = 0; i < n; i++) {
         const eng_adapter_info *o = eng_adapter_info_of(a[i]);
-        (*out)[i] = (prov_adapter){ .name = q_strdup(name[i]), .path = q_strdup(o->path), .base = q_strdup(o->base), .params = o->params, .bytes = o->bytes, .held = eng_adapter_memory(m, a[i]), .matrices = o->n_low,
+        (*out)[i] = (prov_adapter){ .name = q_strdup(name[i]), .path = q_strdup(o->path), .base = q_strdup(o->base), .doubt = q_strdup(o->doubt), .params = o->params, .changing = o->held / sizeof(float), .bytes = o->bytes, .held = eng_adapter_memory(m, a[i]), .matrices = o->n_low,
                                     .rank_min = o->rank_min, .rank_max = o->rank_max, .first_layer = o->first_layer, .last_layer = o->last_layer, .hash = o->hash };
     }
     return n;
@@ -68,6 +68,7 @@ void prov_adapters_free(prov_adapter *v, int n)
         free(v[i].name);
         free(v[i].path);
         free(v[i].base);
+        free(v[i].doubt);
     }
     free(v);
 }

@@ -72,7 +72,7 @@ const prov_info *prov_about(const prov *);
 struct eng_cache *prov_cache(prov *);
 /* Adapters of a model in this process: Q_ERR with a sentence where who answers is another. In this prov's turn. What is loaded acts in
  * configurations made from then on; lora.scale says how much. */
-typedef struct prov_adapter { char *name, *path, *base; uint64_t params, bytes, held /* bytes of memory */; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
+typedef struct prov_adapter { char *name, *path, *base, *doubt /* "", or why it may be another model's */; uint64_t params, changing /* of params, without the experts that it leaves alone */, bytes, held /* bytes of memory */; int matrices, rank_min, rank_max, first_layer, last_layer; uint64_t hash; } prov_adapter;
 int prov_adapter_load(prov *, const char *path, const char *name /* NULL: the file's */, char **as /* malloc'ed */, char *err);
 int prov_adapter_drop(prov *, const char *name, char *err);
 int prov_adapter_rest(prov *, const char *name, char *err);      /* it is in no configuration's defaults: it acts where lora.scale names it */

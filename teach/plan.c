@@ -55,7 +55,6 @@ void plan_say(const running *r, q_buf *out)
         q_buf_say(out, s->experts != TCH_AUTO ? _(", as you said") : s->by_tokens ? _(", those with the largest share of these answers' tokens, up to %.3g of each layer (ESFT)")
                                                                                : _(", those with the largest share of these answers' gates, up to %.3g of each layer (ESFT)"), s->p);
         q_buf_say(out, _(";\n  they run for %.0f%% of what these answers ask for, and for %.0f%% of other text\n"), 100 * shelf_number(r->run, "share", 0), 100 * shelf_number(r->run, "share_elsewhere", 0));
-        experts_say(r, out);
         q_buf_say(out, r->state.p < .05 ? _("their traffic is %.2f away from other text (total variation; p %.3g by permutation): it is one of its own\n")
                                         : _("their traffic is %.2f away from other text (total variation; p %.3g by permutation): it cannot be told from it, so these experts serve both\n"),
                   r->state.distance, r->state.p);
@@ -68,4 +67,8 @@ void plan_say(const running *r, q_buf *out)
     q_buf_say(out, _("%.0f numbers to learn; memory %s beside the model; "), shelf_number(r->run, "params", 0), q_bytes_words((uint64_t)shelf_number(r->run, "expected_bytes", 0), bytes));
     time_say(shelf_number(r->run, "expected_s", 0), out);
     q_buf_putc(out, '\n');
+    if (r->state.chosen) {               /* a line for each layer: behind all that is to be read first */
+        q_buf_say(out, _("the experts:\n"));
+        experts_say(r, out);
+    }
 }

@@ -59,6 +59,30 @@ static int general_measured(const proof *p, measured *out, char *err)
     return rc;
 }
 
+static bool same_text(const trn_text *a, const trn_text *b) { return a->n == b->n && memcmp(a->token, b->token, sizeof *a->token * (size_t)a->n) == 0; }
+
+/* This run has it, too: taught, or held out and judged already. */
+static bool of_this_run(const proof *p, const trn_example *e)
+{
+    const lessons *d = p->data;
+    bool is = false;
+    for (int i = 0; i < d->n_train && !is; i++)
+        is = same_text(&d->train[i].chosen, &e->chosen);
+    for (int i = 0; i < d->n_held && !is; i++)
+        is = same_text(&d->held[i].chosen, &e->chosen);
+    return is;
+}
+
+/* At most TASK_TALKS of them that are no part of this run; how many. */
+static int others(const proof *p, const trn_example *v, int n, trn_example out[TASK_TALKS])
+{
+    int kept = 0;
+    for (int i = 0; i < n && kept < TASK_TALKS; i++)
+        if (!of_this_run(p, &v[i]))
+            out[kept++] = v[i];
+    return kept;
+}
+
 /* The other sets: what they teach must not suffer either. */
 static int tasks_measured(const proof *p, measured *out, int *n, char *err)
 {
@@ -72,10 +96,11 @@ static int tasks_measured(const proof *p, measured *out, int *n, char *err)
         char why[Q_ERRLEN];
         if (tch_is_name(e->d_name) && strcmp(e->d_name, p->name) != 0 && set_lines(p->store, e->d_name, &lines, why) == Q_OK &&
             tokens_read(p->m, &lines, TOKENS_SFT, eng_model_info(p->m)->n_ctx_train, true, &t, why) == Q_OK && t.n_train + t.n_held > 0) {
-            const trn_example *v = t.n_held >= FEW ? t.held : t.train;
-            int many = t.n_held >= FEW ? t.n_held : t.n_train;
-            rc = talks_measured(p, e->d_name, v, many < TASK_TALKS ? many : TASK_TALKS, &out[*n], err);
-            *n += rc == Q_OK;
+            trn_example v[TASK_TALKS];
+            int many = others(p, t.n_held >= FEW ? t.held : t.train, t.n_held >= FEW ? t.n_held : t.n_train, v);
+            if (many)
+                rc = talks_measured(p, e->d_name, v, many, &out[*n], err);
+            *n += many && rc == Q_OK;
         }
         tokens_free(&t);
         q_buf_free(&lines);

@@ -217,6 +217,18 @@ static int begin_adapter(running *r, char *err)
     return trn_begin(r->m, &s, &r->init, err);
 }
 
+/* The most that the run keeps: in a batch, or where it looks at what is held out. */
+static uint64_t expected_bytes(running *r, trn *t, uint64_t most)
+{
+    uint64_t held = trn_foresee(t, r->data.held, r->data.n_held);
+    most = held > most ? held : most;
+    for (int i = 0; i + r->set.batch <= r->data.n_train; i += r->set.batch) {
+        uint64_t batch = trn_foresee(t, r->data.train + i, r->set.batch);
+        most = batch > most ? batch : most;
+    }
+    return most;
+}
+
 /* Seconds and bytes that the run will take: by one step's worth of examples. */
 static int measure(running *r, char *err)
 {
@@ -236,9 +248,9 @@ static int measure(running *r, char *err)
     if (rc == Q_OK) {
         trn_usage u = trn_used(t);
         double rate = took > 0 ? (double)u.tokens / took : 0;
-        put_number(r->run, "expected_bytes", (double)u.bytes);
+        put_number(r->run, "expected_bytes", (double)expected_bytes(r, t, u.bytes));
         put_number(r->run, "expected_s", rate > 0 ? (double)tokens / r->data.n_train * r->set.batch * r->set.steps / rate : 0);
-        put_number(r->run, "params", (double)eng_adapter_info_of(r->init)->params);
+        put_number(r->run, "params", (double)u.params);
     }
     trn_free(t);
     return rc;
@@ -343,8 +355,8 @@ static int again(running *r, const char *settings, char *err)
 }
 
 /* ---- training ---- */
-/* The curve of steps before this one, which another process or another day made: as train/ keeps it beside its checkpoints. */
-static void curve_before(running *r, int step)
+/* The curve of a run whose steps another process or another day made: as train/ keeps it beside its checkpoints. */
+static void curve_before(running *r)
 {
     char *path = shelf_of(r->name, "run/train/curve.csv"), ignored[Q_ERRLEN], *line = NULL, *at = NULL;
     q_buf b = { 0 };
@@ -354,7 +366,7 @@ static void curve_before(running *r, int step)
         char *loss = strchr(line, ','), *held = loss ? strchr(loss + 1, ',') : NULL, *end, *held_end;
         long k = strtol(line, &end, 10);
         double x = loss ? strtod(loss + 1, &end) : NAN, y = held ? strtod(held + 1, &held_end) : NAN;
-        if (!held || k < 0 || k >= step)
+        if (!held || k < 0 || k > INT_MAX)
             continue;
         if (end > loss + 1 && isfinite(x))
             tch_state_point(&r->state, r->state.loss = x);
@@ -368,12 +380,9 @@ static void curve_before(running *r, int step)
     free(path);
 }
 
-static bool on_step(void *user, const trn_progress *p)
+static void take_step(running *r, const trn_progress *p)
 {
-    running *r = user;
     tch_state *s = &r->state;
-    if (!s->n_curve && p->step > 1)
-        curve_before(r, p->step);
     s->step = p->step;
     s->steps = p->steps;
     s->loss = p->loss;
@@ -381,12 +390,19 @@ static bool on_step(void *user, const trn_progress *p)
     s->tokens_s = p->tokens_s;
     s->left_s = p->left_s;
     s->bytes = p->bytes > s->bytes ? p->bytes : s->bytes;
-    if (!isnan(p->heldout)) {
+    s->first_heldout = p->first_heldout;
+    if (!isnan(p->heldout))
         s->heldout = p->heldout;
-        s->first_heldout = isnan(s->first_heldout) ? p->heldout : s->first_heldout;
-    }
     tch_state_point(s, p->loss);
     tell(r);
+}
+
+static void on_past(void *user, const trn_progress *p) { take_step(user, p); }
+
+static bool on_step(void *user, const trn_progress *p)
+{
+    running *r = user;
+    take_step(r, p);
     return !stopped(r) && (!r->job->go || r->job->go(r->job->user));
 }
 
@@ -413,7 +429,7 @@ static int train(running *r, char *err)
 {
     char *folder = shelf_of(r->name, "run/train"), *note = note_of(r), *file = tch_adapter_path(r->name), *slash = strrchr(file, '/');
     trn_options o = run_options(r);
-    trn_run_terms t = { .example = r->data.train, .n = r->data.n_train, .heldout = r->data.held, .n_heldout = r->data.n_held, .folder = folder, .progress = on_step, .user = r,
+    trn_run_terms t = { .example = r->data.train, .n = r->data.n_train, .heldout = r->data.held, .n_heldout = r->data.n_held, .folder = folder, .progress = on_step, .past = on_past, .user = r,
                         .stop = &r->stop };
     r->state.steps = r->set.steps;
     phase(r, TCH_TRAINING);
@@ -449,7 +465,7 @@ static int prove(running *r, char *err)
 {
     char *file = tch_adapter_path(r->name), *text = NULL, *json = NULL, *md = shelf_of(r->name, "run/report.md"), *js = shelf_of(r->name, "run/report.json");
     if (!r->state.n_curve) {             /* it was trained before it was cut off */
-        curve_before(r, INT_MAX);
+        curve_before(r);
         r->state.steps = r->set.steps;
     }
     phase(r, TCH_PROVING);

@@ -43,6 +43,15 @@ char *tch_adapter_path(const char *name)
     return path;
 }
 
+char *tch_adapter_named(const char *name)
+{
+    char *path = tch_is_name(name) ? tch_adapter_path(name) : NULL;
+    if (path && access(path, F_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
 int shelf_make(const char *name, bool run, char *err)
 {
     char *folder = shelf_of(name, run ? "run" : NULL);

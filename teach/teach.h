@@ -119,5 +119,6 @@ int tch_undo(const char *name, char **which, char *err);
 /* The report of a finished run, as words and JSON (malloc'ed). name NULL: the last one. */
 int tch_report(const char *name, char **text, char **json, char *err);
 char *tch_adapter_path(const char *name);               /* malloc'ed */
+char *tch_adapter_named(const char *name);              /* that file, malloc'ed; NULL: the name is none, or nothing was taught by it */
 
 #endif

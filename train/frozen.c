@@ -42,6 +42,7 @@ int frozen_open(frozen *f, const eng_model *model, lows *low, team *threads, con
     for (int layer = -1; layer < f->m->n_layer && !rc; layer++)
         for (int role = 0; role < KER_W_ROLES && !rc; role++)
             if (ker_role_here(f->m, layer, (enum ker_role)role) && ker_role_get((enum ker_role)role)->where != KER_IN_NEXT) rc = take(f, layer, (enum ker_role)role, err);
+    f->vec_bytes = f->bytes;
     if (rc) frozen_close(f);
     return rc;
 }
@@ -92,10 +93,18 @@ static int grow(float **p, int64_t *have, int64_t want, uint64_t *bytes)
 
 enum { PANEL = 1 << 20 };              /* floats of a matrix that the team holds at once */
 
+static int64_t panel_of(const frozen *f) { return PANEL > FRO_TILE * widest(f->m) ? PANEL : FRO_TILE * widest(f->m); }
+
+uint64_t frozen_bytes(const frozen *f, int64_t rows, int64_t scratch, int workers)
+{
+    int64_t r = (f->low->rank + 15) / 16 * 16;
+    return f->vec_bytes + sizeof(float) * (uint64_t)(panel_of(f) + rows * r + workers * (frozen_own(f, rows) + scratch));
+}
+
 int frozen_room(frozen *f, int64_t rows, int64_t scratch)
 {
-    int64_t w = widest(f->m), r = (f->low->rank + 15) / 16 * 16, rest = f->rows * r, had = f->work_floats;
-    int rc = grow(&f->panel, &f->panel_floats, PANEL > FRO_TILE * w ? PANEL : FRO_TILE * w, &f->bytes);
+    int64_t r = (f->low->rank + 15) / 16 * 16, rest = f->rows * r, had = f->work_floats;
+    int rc = grow(&f->panel, &f->panel_floats, panel_of(f), &f->bytes);
     if (!rc && rows > f->rows) {
         rc = grow(&f->low_x, &rest, rows * r, &f->bytes);
         f->rows = rc ? 0 : rows;

@@ -31,7 +31,7 @@ typedef struct frozen {
     float *low_x;                      /* [rows][rank] */
     int64_t rows;                      /* that there is room for */
     atomic_int broken;                 /* a q_result: rows could not be read; sticky */
-    uint64_t bytes;                    /* of all this */
+    uint64_t bytes, vec_bytes;         /* of all this; of the vectors among it */
 } frozen;
 
 /* rows: of activations at most. Vectors are read, every matrix is tried. */
@@ -41,6 +41,8 @@ void frozen_close(frozen *);
 int frozen_room(frozen *, int64_t rows, int64_t scratch);
 const float *frozen_vec(const frozen *, int layer, enum ker_role role);
 static inline float *frozen_work(const frozen *f, int worker) { return f->work[worker]; }
+/* Bytes of all that for `workers`, vectors among them. */
+uint64_t frozen_bytes(const frozen *, int64_t rows, int64_t scratch, int workers);
 /* Floats of a worker's scratch that own_* take from its beginning; what comes behind is the caller's. */
 int64_t frozen_own(const frozen *, int64_t rows);
 

@@ -7,6 +7,9 @@
 
 /* ---- room ---- */
 
+/* Which examples share a pass hangs on whether they fit, and may not hang on how many threads there are: so many are counted. */
+enum { WORKERS = 16 };
+
 int pass_open(pass *p, frozen *f, const ker_config *c, int lowest, char *err)
 {
     *p = (pass){ .f = f, .c = c, .lowest = lowest, .max_k = 1 };
@@ -75,15 +78,33 @@ static int no_room(int64_t longest, uint64_t need, uint64_t most, char *err)
                   q_bytes_brief(need, a), q_bytes_brief(most, b));
 }
 
-/* Bytes of such a pass, and the smallest stride with which they are no more than `most`, where there is one. */
+/* Floats of a worker's own, behind what products take. */
+static int64_t scratch_of(const pass *p, int64_t rows, int64_t longest)
+{
+    int64_t scratch = pass_attend_floats(p, longest), others[] = { ker_choose_floats(p->f->m), rows * FRO_TILE };
+    for (int i = 0; i < 2; i++) scratch = others[i] > scratch ? others[i] : scratch;
+    return scratch;
+}
+
+uint64_t pass_beside(const pass *p, int64_t rows, int64_t longest) { return frozen_bytes(p->f, rows, scratch_of(p, rows, longest), WORKERS); }
+
+/* Bytes of such a pass with what is beside it, and the smallest stride with which they are no more than `most`, where there is one. */
 static uint64_t need_of(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, room all[64], int *n, int *stride)
 {
     int layers = p->f->m->n_layer - p->lowest;
-    uint64_t input = (uint64_t)rows * (uint64_t)p->f->m->n_embd * sizeof(float), need = 0;
+    uint64_t input = (uint64_t)rows * (uint64_t)p->f->m->n_embd * sizeof(float), need = pass_beside(p, rows, longest);
     *n = arrays(p, rows, longest, texts, all);
     for (int i = 0; i < *n; i++) need += all[i].bytes;
     for (*stride = 1; *stride < layers && need + input * (uint64_t)kept(layers, *stride) > most && kept(layers, *stride + 1) < kept(layers, *stride);) ++*stride;
     return need + input * (uint64_t)kept(layers, *stride);
+}
+
+uint64_t pass_need(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most)
+{
+    room all[64];
+    int n, stride;
+    uint64_t need = need_of(p, rows, longest, texts, most, all, &n, &stride), counted = pass_beside(p, rows, longest);
+    return need - counted + frozen_bytes(p->f, rows, scratch_of(p, rows, longest), team_threads(p->f->team));
 }
 
 /* Whether there is room hangs on this pass alone, not on those before it: what goes through together is the same in a run that was gone on with. */
@@ -112,9 +133,7 @@ int pass_room(pass *p, int64_t rows, int64_t longest, int texts, uint64_t most, 
     p->n_kept = (layers + stride - 1) / stride;
     for (int i = 0; i < p->n_kept && there; i++) there = (p->kept[i] = take(p, input)) != NULL;
     for (int i = 1; i < stride && there; i++) there = (p->between[i] = take(p, input)) != NULL;
-    int64_t scratch = pass_attend_floats(p, longest), others[] = { ker_choose_floats(p->f->m), rows * FRO_TILE };
-    for (int i = 0; i < 2; i++) scratch = others[i] > scratch ? others[i] : scratch;
-    if (!there || frozen_room(p->f, rows, scratch)) {
+    if (!there || frozen_room(p->f, rows, scratch_of(p, rows, longest))) {
         drop(p);
         return no_room(longest, need, q_mem_available(), err);
     }

@@ -79,7 +79,10 @@ typedef struct pass {
 
 int pass_open(pass *, frozen *, const ker_config *, int lowest, char *err);
 void pass_close(pass *);
-/* Room for so many rows of texts of at most `longest`, within `most` bytes of activations: Q_NOMEM says what to make shorter. */
+/* What counts with the activations of such a pass: scratch of a fixed number of workers, and the vectors of the model. */
+uint64_t pass_beside(const pass *, int64_t rows, int64_t longest);
+uint64_t pass_need(pass *, int64_t rows, int64_t longest, int texts, uint64_t most);     /* bytes that pass_room would take, with what is beside it on the threads there are; `most` decides how many inputs are kept */
+/* Room for so many rows of texts of at most `longest`, within `most` bytes of activations and of what is beside them: Q_NOMEM says what to make shorter. */
 int pass_room(pass *, int64_t rows, int64_t longest, int texts, uint64_t most, char *err);
 /* Begins a batch: texts of n[i] tokens. */
 void pass_begin(pass *, const int32_t *const *token, const int *n, int n_text);

@@ -91,8 +91,11 @@ static cJSON *settings_json(const run *r)
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "loss", o->loss == TRN_DPO ? "dpo" : "sft");
     const struct { const char *key; double v; } all[] = { { "lr", o->lr }, { "beta1", o->beta1 }, { "beta2", o->beta2 }, { "eps", o->eps }, { "weight_decay", o->weight_decay },
-        { "clip", o->clip }, { "steps", r->steps }, { "warmup", o->warmup }, { "batch", o->batch }, { "seed", (double)o->seed } };
+        { "clip", o->clip }, { "steps", r->steps }, { "warmup", o->warmup }, { "batch", o->batch } };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) cJSON_AddNumberToObject(j, all[i].key, all[i].v);
+    char seed[24];                                         /* whole: a double holds 53 bits */
+    snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
+    cJSON_AddRawToObject(j, "seed", seed);
     if (o->loss == TRN_DPO) cJSON_AddNumberToObject(j, "dpo_beta", o->dpo_beta);
     return j;
 }
@@ -168,9 +171,18 @@ static bool told(const run *r)
 {
     const keep_row *w = &r->k.row[r->k.step - 1];
     int64_t here = r->k.step - r->begun;
-    trn_progress p = { (int)r->k.step, r->steps, w->loss, w->heldout, w->lr, r->seconds > 0 ? (double)r->tokens / r->seconds : 0,
+    trn_progress p = { (int)r->k.step, r->steps, w->loss, w->heldout, r->k.first, w->lr, r->seconds > 0 ? (double)r->tokens / r->seconds : 0,
                        here > 0 ? r->seconds / (double)here * (double)(r->steps - r->k.step) : 0, r->t->used.bytes };
     return !r->terms->progress || r->terms->progress(r->terms->user, &p);
+}
+
+/* The steps of a run that is gone on with. */
+static void tell_past(const run *r)
+{
+    for (int64_t i = 0; i < r->k.step && r->terms->past; i++) {
+        const keep_row *w = &r->k.row[i];
+        r->terms->past(r->terms->user, &(trn_progress){ (int)i + 1, r->steps, w->loss, w->heldout, r->k.first, w->lr, 0, -1, r->t->used.bytes });
+    }
 }
 
 static uint64_t tokens_of(const trn_example *e, int n)
@@ -240,6 +252,7 @@ static int begin(run *r, const eng_config *c, const eng_adapter *init, char *err
     if (rc == Q_NOTFOUND) rc = heldout(r, &r->k.first, err);
     else if (!rc) r->saved = r->k.step;
     r->begun = r->k.step;
+    if (!rc) tell_past(r);
     if (!rc) rc = look(r, err);
     return rc || !terms->folder ? rc : keep_curve(terms->folder, &r->k, true, err);
 }

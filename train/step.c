@@ -16,7 +16,9 @@ static trn_options defaults(const trn_options *o)
     const struct { double *at, value; } all[] = { { &d.lr, 1e-4 }, { &d.beta1, .9 }, { &d.beta2, .999 }, { &d.eps, 1e-8 }, { &d.dpo_beta, .1 } };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (*all[i].at == 0) *all[i].at = all[i].value;
-    if (d.weight_decay < 0) d.weight_decay = 0;
+    double *const none[] = { &d.weight_decay, &d.beta1, &d.beta2 };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (*none[i] < 0) *none[i] = 0;
     if (d.batch < 1) d.batch = 1;
     if (!d.memory) d.memory = MEMORY;
     return d;
@@ -220,13 +222,25 @@ static int room_for(trn *t, const group *g, char *err)
     return rc;
 }
 
+uint64_t trn_foresee(trn *t, const trn_example *e, int n)
+{
+    uint64_t fixed = lows_bytes(t->low), most = 0;
+    for (int at = 0; at < n; ) {
+        group g = group_of(e + at, n - at, PASS_ROWS);
+        uint64_t need = pass_need(&t->p, g.rows, g.longest, g.n_text, t->o.memory > fixed ? t->o.memory - fixed : 0);
+        most = need > most ? need : most;
+        at += g.n;
+    }
+    return fixed + most;
+}
+
 static int ended(trn *t, int rc, char *err)
 {
     if (rc == Q_CANCEL) {
         atomic_store(&t->stop.own, false);
         return q_fail(err, rc, _("training was stopped"));
     }
-    if (rc == Q_NOMEM || rc == Q_RANGE) return rc;             /* it is said already */
+    if ((rc == Q_NOMEM || rc == Q_RANGE) && *err) return rc;   /* it is said already */
     return q_fail(err, Q_ERR, _("the model's weights could not be read: is %s still there and whole?"), eng_model_info(t->model)->path);
 }
 
@@ -236,6 +250,7 @@ int trn_loss_of(trn *t, const trn_example *e, int n, bool grad, double *loss, ch
     int64_t start = q_now_ns();
     double total = t->o.loss == TRN_DPO ? n : targets_of(e, n), sum = 0;
     if (rc) return rc;
+    *err = 0;
     if (grad) memset(t->low->g, 0, sizeof(float) * (size_t)t->low->n_param);
     for (int most = PASS_ROWS; at < n && !rc; ) {
         group g = group_of(e + at, n - at, most);
@@ -243,6 +258,7 @@ int trn_loss_of(trn *t, const trn_example *e, int n, bool grad, double *loss, ch
         if (rc == Q_NOMEM && g.n > 1) {                        /* fewer at once */
             most = g.rows / 2;
             rc = Q_OK;
+            *err = 0;
             continue;
         }
         if (!rc) rc = through(t, &g, total, grad, &sum);
@@ -288,4 +304,9 @@ int trn_gradients(const trn *t, struct eng_adapter **out, char *err) { return lo
 
 void trn_stop(trn *t) { atomic_store(&t->stop.own, true); }
 
-trn_usage trn_used(const trn *t) { return t->used; }
+trn_usage trn_used(const trn *t)
+{
+    trn_usage u = t->used;
+    u.params = t->low->n_param;
+    return u;
+}

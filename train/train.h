@@ -30,14 +30,14 @@ enum trn_loss { TRN_SFT /* mean over targets */, TRN_DPO /* arXiv 2305.18290; th
 typedef struct trn_options {            /* zero: the default */
     enum trn_loss loss;
     double lr;                          /* 1e-4 */
-    double beta1, beta2, eps, weight_decay;   /* AdamW (arXiv 1711.05101): .9, .999, 1e-8, 0 (a negative number stands for 0) */
+    double beta1, beta2, eps, weight_decay;   /* AdamW (arXiv 1711.05101): .9, .999, 1e-8, 0 (a negative beta or decay stands for 0) */
     double dpo_beta;                    /* .1 */
     double clip;                        /* of the gradient's length over all numbers; 0: none */
     int steps, warmup;                  /* cosine from lr to a tenth of it after so many steps of rising; steps 0: lr stays what it is (trn_run: three times through the examples) */
     int batch;                          /* examples a step (accumulated one after another); 1 */
     uint64_t seed;                      /* of A's beginning and of the order of examples */
     int threads;                        /* 0: one for each core */
-    uint64_t memory;                    /* bytes at most beside the model's own; 0: 2 GiB. Longer texts keep fewer activations, and Q_NOMEM says what to make shorter */
+    uint64_t memory;                    /* bytes at most beside the model's own, scratch of 16 threads among them (further ones come on top); 0: 2 GiB. Longer texts keep fewer activations, and Q_NOMEM says what to make shorter */
     const atomic_bool *stop;            /* set by any thread: as trn_stop, until it is cleared; NULL */
 } trn_options;
 
@@ -54,17 +54,20 @@ int trn_step(trn *, const trn_example *, int n, double *loss, char *err);
 int trn_adapter(const trn *, const char *name, const char *note, struct eng_adapter **out, char *err);       /* as it stands */
 int trn_gradients(const trn *, struct eng_adapter **out, char *err);                        /* of the last call with grad: in A's and B's places */
 void trn_stop(trn *);                                   /* [any] the call that runs returns Q_CANCEL within a second, nothing is half done */
-typedef struct trn_usage { uint64_t tokens; double seconds; uint64_t bytes /* of memory, at the most */; } trn_usage;
+typedef struct trn_usage { uint64_t tokens; double seconds; uint64_t bytes /* of memory, at the most */; int64_t params /* numbers that are trained */; } trn_usage;
 trn_usage trn_used(const trn *);
+/* Bytes that trn_used will say once these examples went through together, as far as they may; nothing is computed. */
+uint64_t trn_foresee(trn *, const trn_example *, int n);
 
 /* ================= a whole run, with checkpoints (train/run.c) ================= */
-typedef struct trn_progress { int step, steps; double loss, heldout /* NAN: not measured at this step */, lr, tokens_s, left_s; uint64_t bytes; } trn_progress;
+typedef struct trn_progress { int step, steps; double loss, heldout /* NAN: not measured at this step */, first_heldout /* before the first step; NAN: nothing is held out */, lr, tokens_s, left_s; uint64_t bytes; } trn_progress;
 typedef struct trn_run_terms {
     const trn_example *example; int n;
     const trn_example *heldout; int n_heldout;
     const char *folder;                 /* NULL: nothing is kept. Checkpoints and curve.csv; one that is there is gone on with, Q_RANGE where it was made of other data or settings */
     int every;                          /* steps between checkpoints (whole, then renamed; the last two stay); 0: about every half minute's worth, counted in steps fixed at the start */
     bool (*progress)(void *user, const trn_progress *);   /* after each step; false: stop, Q_CANCEL, to be gone on with */
+    void (*past)(void *user, const trn_progress *);       /* a run that is gone on with: before anything else, for each step that is done already (tokens_s 0, left_s -1); NULL */
     void *user;
     const atomic_bool *stop;            /* set by any thread: the step that runs ends within a second, Q_CANCEL, to be gone on with; NULL */
 } trn_run_terms;

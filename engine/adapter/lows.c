@@ -16,6 +16,7 @@ eng_adapter *lows_new(const char *path)
     ad->arch = q_strdup("");
     ad->base = q_strdup("");
     ad->note = q_strdup("");
+    ad->doubt = q_strdup("");
     return ad;
 }
 
@@ -33,6 +34,7 @@ void eng_adapter_free(eng_adapter *ad)
     free(ad->arch);
     free(ad->base);
     free(ad->note);
+    free(ad->doubt);
     free(ad);
 }
 
@@ -196,7 +198,7 @@ int lows_finish(eng_adapter *ad, char *err)
     qsort(ad->own, (size_t)ad->n, sizeof *ad->own, by_place);
     ad->low = q_realloc(ad->low, sizeof *ad->low * (size_t)ad->n);
     eng_adapter_info *o = &ad->info;
-    *o = (eng_adapter_info){ .path = ad->path, .name = ad->name, .arch = ad->arch, .base = ad->base, .note = ad->note, .n_low = ad->n,
+    *o = (eng_adapter_info){ .path = ad->path, .name = ad->name, .arch = ad->arch, .base = ad->base, .note = ad->note, .doubt = ad->doubt, .n_low = ad->n,
                              .rank_min = ad->own[0].low.rank, .first_layer = ad->own[0].low.layer, .last_layer = ad->own[ad->n - 1].low.layer };
     bool one = true;
     for (int i = 0; i < ad->n; i++) {
@@ -215,6 +217,41 @@ int lows_finish(eng_adapter *ad, char *err)
     o->alpha = ad->alpha != 0 ? (float)ad->alpha : one ? (float)(ad->own[0].scale * ad->own[0].low.rank) : 0;
     o->hash = hash_of(ad);
     return Q_OK;
+}
+
+/* Letters and digits of a name's last part, in small letters: "Qwen/Qwen3-0.6B" is "qwen306b". */
+static char *bare(const char *s, size_t n)
+{
+    q_buf b = { 0 };
+    for (size_t i = n; i-- > 0;)
+        if (s[i] == '/' && i + 1 < n) {
+            s += i + 1, n -= i + 1;
+            break;
+        }
+    q_buf_puts(&b, "");
+    for (size_t i = 0; i < n; i++)
+        if ((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'z')) q_buf_putc(&b, s[i]);
+        else if (s[i] >= 'A' && s[i] <= 'Z') q_buf_putc(&b, (char)(s[i] - 'A' + 'a'));
+    return q_buf_take(&b);
+}
+
+void lows_doubt(eng_adapter *ad, const eng_model *m)
+{
+    static const char *const keys[] = { "general.name", "general.basename", "general.base_model.0.name" };
+    bool any = false, like = false;
+    char *want = bare(ad->base, strlen(ad->base));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && *want; i++) {
+        gguf_str s;
+        if (!gguf_string(m->file, keys[i], &s)) continue;
+        char *own = bare(s.p, s.n);
+        any = any || *own;
+        like = like || (*own && (strstr(own, want) || strstr(want, own)));
+        free(own);
+    }
+    free(want);
+    if (!any || like || ad->base_id) return;
+    free(ad->doubt);
+    ad->doubt = q_printf(_("%s says that it was made for %s, and this model is called %s: shapes fit, but it may be another one's"), ad->path, ad->base, m->info.name);
 }
 
 int lows_base(const eng_adapter *ad, const eng_model *m, bool tied, char *err)

@@ -18,7 +18,7 @@ typedef struct low_own {               /* one matrix; low.a and low.b are a and 
 
 struct eng_adapter {
     eng_adapter_info info;             /* strings are those below */
-    char *path, *name, *arch, *base, *note;
+    char *path, *name, *arch, *base, *note, *doubt;
     uint64_t base_id;                  /* eng_info.id of the model it was made for; 0: it does not say */
     double alpha;                      /* of the file, 0: it says none */
     low_own *own;                      /* [n], in the order of low */
@@ -47,6 +47,9 @@ int lows_finish(eng_adapter *, char *err);
 
 /* For a model: that of the adapter's architecture, and (tied) the very one where its hash is given. */
 int lows_base(const eng_adapter *, const eng_model *m, bool tied, char *err);
+
+/* Fills doubt where the base that it names and what the model calls itself have nothing in common; nothing where its hash says it. */
+void lows_doubt(eng_adapter *, const eng_model *m);
 
 const char *lows_arch(const eng_model *m);             /* general.architecture's value */
 #endif

@@ -20,6 +20,7 @@ int eng_adapter_read(const eng_model *m, const char *path, eng_adapter **out, ch
     if (!folder && ends(path, ".safetensors")) return q_fail(err, Q_RANGE, _("%s is only the weights: name its folder, where adapter_config.json is too"), path);
     eng_adapter *ad = lows_new(path);
     int rc = folder ? lows_from_peft(ad, m, err) : lows_from_gguf(ad, m, true, err);
+    if (!rc && m) lows_doubt(ad, m);
     if (!rc) rc = lows_finish(ad, err);
     if (rc) eng_adapter_free(ad);
     else *out = ad;

@@ -3,6 +3,8 @@
  * quorum could not run it: it says so. */
 #include "base/say.h"
 #include "engine/model/brief.h"
+#include "engine/run/device.h"
+#include "engine/run/ondisk.h"
 #include "engine/models.h"
 #include "kernels/kernels.h"
 
@@ -43,7 +45,48 @@ static char *value_text(const gguf_file *f, const gguf_kv *kv)
     return out;
 }
 
-static void as_text(const gguf_file *f, const brief *b, q_buf *out)
+/* ---- with less memory than it takes ---- */
+
+enum { LOOKS = 48 };                   /* reads of the file, as large as an expert's matrix, that tell the disk's speed */
+static const uint64_t WORTH_IT = 1u << 28;     /* routed experts of fewer bytes: only where --weights-ram was given */
+
+typedef struct less { double gib, disk, token, speed; ondisk_plan p; } less;
+
+/* What --weights-ram comes to, or would with half of the experts in memory; experts are taken to be chosen evenly. False: nothing to say. */
+static bool with_less(gguf_file *f, const brief *b, less *o)
+{
+    double asked = device_weights_gib();
+    char ignored[Q_ERRLEN];
+    if ((b->problem && !b->full) || !model_ondisk(f, asked, &o->p) || (asked == 0 && o->p.experts < WORTH_IT)) return false;
+    o->gib = asked > 0 ? asked : (double)(o->p.rest + o->p.slots) / (1024.0 * 1024 * 1024);
+    o->token = (double)o->p.token * (1 - o->p.share);
+    reader_file file = { gguf_part_path(f, 0), gguf_part_bytes(f, 0) };
+    size_t each = (size_t)(o->p.expert / 3 < 4 << 20 ? o->p.expert / 3 + 1 : 4 << 20);
+    o->disk = reader_speed(&file, LOOKS, each, ignored);
+    o->speed = o->token > 0 ? o->disk / o->token : 0;
+    return true;
+}
+
+static void less_row(const less *o, q_buf *out)
+{
+    char w1[32], w2[32], w3[32];
+    if (o->p.whole) brief_row(out, _("with less"), _("--weights-ram %.3g: all of it stays in memory"), o->gib);
+    else if (!o->p.fits) brief_row(out, _("with less"), _("--weights-ram %.3g is too little: at least %s are needed"), o->gib, q_bytes_words(o->p.least, w1));
+    else if (o->disk > 0)
+        brief_row(out, _("with less"), _("--weights-ram %.3g (at least %s): %.0f%% of the experts stay in memory, a token reads %s if all are chosen alike, %.3g tokens/s at most at this disk's %s/s"),
+                  o->gib, q_bytes_words(o->p.least, w1), 100 * o->p.share, q_bytes_words((uint64_t)o->token, w2), o->speed, q_bytes_words((uint64_t)o->disk, w3));
+}
+
+static void less_json(const less *o, cJSON *j)
+{
+    cJSON *w = cJSON_AddObjectToObject(j, "weights_ram");
+    const struct { const char *key; double v; } n[] = {{"gib", o->gib}, {"least_bytes", (double)o->p.least}, {"resident_bytes", (double)o->p.rest}, {"slot_bytes", (double)o->p.slots},
+        {"experts_bytes", (double)o->p.experts}, {"share", o->p.share}, {"token_bytes", o->token}, {"disk_bytes_per_s", o->disk}, {"tokens_per_s", o->speed}};
+    for (size_t i = 0; i < sizeof n / sizeof *n; i++) cJSON_AddNumberToObject(w, n[i].key, n[i].v);
+    cJSON_AddBoolToObject(w, "fits", o->p.fits);
+}
+
+static void as_text(const gguf_file *f, const brief *b, const less *few, q_buf *out)
 {
     char w1[32], w2[32], *all = brief_count(b->params), *active = brief_count(b->active);
     brief_row(out, _("name"), "%s", *b->name ? b->name : "-");
@@ -75,6 +118,7 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     if (b->shape.n_vocab) brief_row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->shape.n_vocab, *b->pre ? b->pre : "-");
     brief_row(out, _("template"), "%s", b->template_note ? b->template_note : b->chat ? _("chat") : _("none"));
     if (b->params) brief_row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
+    if (few) less_row(few, out);
     if (b->problem) brief_row(out, _("runs here"), _("no: %s"), b->problem);
     else brief_row(out, _("runs here"), "%s", _("yes"));
     free(all);
@@ -103,7 +147,7 @@ static void put_number(cJSON *o, const char *key, double x)
     else cJSON_AddStringToObject(o, key, isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
 }
 
-static void as_json(const gguf_file *f, const brief *b, q_buf *out)
+static void as_json(const gguf_file *f, const brief *b, const less *few, q_buf *out)
 {
     cJSON *j = cJSON_CreateObject(), *t = cJSON_CreateObject(), *m = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "path", gguf_path(f));
@@ -136,6 +180,7 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
         cJSON_AddNumberToObject(one, "bytes", (double)types[i].bytes);
     }
     cJSON_AddItemToObject(j, "tensor_types", t);
+    if (few) less_json(few, j);
     for (int i = 0; i < gguf_n_kv(f); i++) {
         const gguf_kv *kv = gguf_kv_at(f, i);
         char *key = brief_text(kv->key.p, kv->key.n, 200), *raw = q_strndup(kv->key.p, kv->key.n), *v;
@@ -165,8 +210,9 @@ int eng_describe(const char *path, bool json, q_buf *out, char *err)
     if (rc) return rc;
     brief b;
     brief_read(f, &b);
-    if (json) as_json(f, &b, out);
-    else as_text(f, &b, out);
+    less o, *few = with_less(f, &b, &o) ? &o : NULL;
+    if (json) as_json(f, &b, few, out);
+    else as_text(f, &b, few, out);
     brief_free(&b);
     gguf_close(f);
     return Q_OK;

@@ -42,6 +42,7 @@ int eng_device_choose(const eng_place *w, char *err)
 }
 
 int eng_device_index(void) { return chosen.index; }
+double device_weights_gib(void) { return chosen.weights; }
 
 static int plugin(const ker_backend **be, char *err)
 {

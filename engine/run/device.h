@@ -11,5 +11,6 @@ bool device_may_fall_back(const device *d);            /* a GPU under "auto" */
 /* The CPU instead, with the reason (err, rc of what failed) as the device's note. */
 int device_fall_back(eng_model *m, device *d, int rc, char *err);
 void device_close(device *d);
+double device_weights_gib(void);                       /* eng_place.weights_gib as it was chosen */
 
 #endif

@@ -121,7 +121,7 @@ static int check_memory(const eng_model *m, char *err)
     uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;
-    char fits[200];
+    char fits[400];
     double room = have > extra ? (double)(have - extra) * 8 : 0, bits = room / (double)(m->info.params ? m->info.params : 1);
     int n_types;
     const ker_file_type *types = ker_file_types(&n_types), *best = NULL;
@@ -132,6 +132,12 @@ static int check_memory(const eng_model *m, char *err)
         snprintf(fits, sizeof fits, _("a %s of it (%.1f GiB) would fit"), best->name, (double)m->info.params * best->bits / 8 / gib);
     else
         snprintf(fits, sizeof fits, _("a model of up to %.1f billion parameters in Q4_K_M would fit"), room / 4.85 / 1e9);
+    ondisk_plan p;
+    double rest = have > extra ? floor((double)(have - extra) / gib * 10) / 10 : 0;
+    if (rest > 0 && ondisk_plan_make(m, (uint64_t)(rest * gib), &p, NULL) && p.fits) {
+        size_t n = strlen(fits);
+        snprintf(fits + n, sizeof fits - n, _("; or --weights-ram %.1f keeps %.0f%% of its experts in memory and reads the others from the disk"), rest, 100 * p.share);
+    }
     return q_fail(err, Q_NOMEM, _("%s needs %.1f GiB (weights %.1f GiB), but %.1f GiB of memory are free: %s"), m->info.name,
                   (double)(weights + extra) / gib, (double)weights / gib, (double)have / gib, fits);
 }
@@ -220,6 +226,21 @@ static int find_arch(eng_model *m, char *err)
     free(known);
     free(name);
     return Q_FORMAT;
+}
+
+bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out)
+{
+    char ignored[Q_ERRLEN];
+    eng_model *m = q_alloc(sizeof *m);
+    m->path = q_strdup(gguf_path(f));
+    m->file = f;
+    bool some = !gguf_problem(f) && !find_arch(m, ignored) && !shape_read(m, ignored);
+    some = some && ondisk_plan_make(m, ONDISK_LEAST, out, NULL);
+    uint64_t budget = gib > 0 ? (uint64_t)(gib * 1024 * 1024 * 1024) : out->rest + out->experts / 2;
+    if (some && gib >= 0) ondisk_plan_make(m, budget, out, NULL);
+    m->file = NULL;                                                /* the caller's */
+    eng_model_free(m);
+    return some;
 }
 
 int model_check(gguf_file *f, uint64_t *need, char *err)

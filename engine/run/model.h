@@ -76,6 +76,10 @@ struct eng_model {
 int model_check(gguf_file *f, uint64_t *need /* bytes, as model_memory counts them; 0: it does not run */, char *err);
 /* Memory that running takes at the least: weights, the smallest useful cache, scratch; saturates. */
 uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t width /* K and V of a head's cell */, uint64_t state /* bytes of recurrent layers */);
+/* What weights within so many GiB come to (ondisk.h), from the header alone: gib 0: half of the routed experts beside the rest; below 0: as little
+ * as can be. False: no routed experts that could stay on the disk, or the file does not run here. Any thread. */
+struct ondisk_plan;
+bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out);
 int model_cores(void);                 /* processors this process may use, at least 1 */
 /* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
 void model_threads(eng_model *, double asked);

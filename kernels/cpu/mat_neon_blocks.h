@@ -28,6 +28,7 @@ static const int8_t neon_iq4[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1
 static const int8_t neon_e2m1[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
 
 INLINE int8x16_t as_s8(uint8x16_t v) { return vreinterpretq_s8_u8(v); }
+INLINE uint16_t word_at(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return v; }
 INLINE uint32_t dword_at(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 INLINE uint8x16_t nibble(uint8x16_t v, const int high) { return high ? vshrq_n_u8(v, 4) : vandq_u8(v, vdupq_n_u8(15)); }
 INLINE uint8x16_t bits_of(uint8x16_t v, const int shift, const int mask)
@@ -80,9 +81,7 @@ INLINE void scales256(const int type, const uint8_t *s, int16x8_t sc[2], int16x8
         sc[1] = vmovl_high_s8(v);
     } else if (type == KER_IQ4_XS) {
         uint8x8_t v = vcreate_u8(dword_at(s + 4));
-        uint16_t high;
-        memcpy(&high, s + 2, 2);
-        uint16x8_t top = vandq_u16(vshlq_u16(vdupq_n_u16(high), vld1q_s16(by_twos)), vdupq_n_u16(3));
+        uint16x8_t top = vandq_u16(vshlq_u16(vdupq_n_u16(word_at(s + 2)), vld1q_s16(by_twos)), vdupq_n_u16(3));
         uint16x8_t low = vmovl_u8(vzip1_u8(vand_u8(v, vdup_n_u8(15)), vshr_n_u8(v, 4)));
         sc[0] = vsubq_s16(vreinterpretq_s16_u16(vorrq_u16(low, vshlq_n_u16(top, 4))), vdupq_n_s16(32));
     } else if (type == KER_Q2_K) {
@@ -149,12 +148,10 @@ INLINE int8x16_t piece_nvfp4(const uint8_t *s, const int j)
 /* Into lanes, not through an array: a load waits for narrower stores. */
 INLINE float32x4_t halves4(const uint8_t *const row[4], int64_t at)
 {
-    const uint16_t *p[4];
-    UNROLL for (int i = 0; i < 4; i++) p[i] = (const uint16_t *)(const void *)(row[i] + at);
-    uint16x4_t h = vld1_dup_u16(p[0]);
-    h = vld1_lane_u16(p[1], h, 1);
-    h = vld1_lane_u16(p[2], h, 2);
-    h = vld1_lane_u16(p[3], h, 3);
+    uint16x4_t h = vdup_n_u16(word_at(row[0] + at));
+    h = vset_lane_u16(word_at(row[1] + at), h, 1);
+    h = vset_lane_u16(word_at(row[2] + at), h, 2);
+    h = vset_lane_u16(word_at(row[3] + at), h, 3);
     return vcvt_f32_f16(vreinterpret_f16_u16(h));
 }
 INLINE uint32x4_t bytes4(const uint8_t *const row[4], int64_t at)

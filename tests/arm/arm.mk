@@ -5,9 +5,8 @@ ARM_BUILD := $(BUILD)/arm
 ARM_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g1 $(WARN) -Wno-missing-field-initializers -ffp-contract=off -fno-math-errno -I. -I$(BUILD)
 ARM_SRC   := $(filter-out base/sha256.c %_avx2.c %_avx512.c %_vnni.c,$(wildcard base/*.c kernels/*.c kernels/cpu/*.c))
 ARM_OBJ   := $(ARM_SRC:%.c=$(ARM_BUILD)/%.o)
-# Tests of base and kernels alone: those that take seconds when emulated, and what test-arm has besides.
-ARM_SHORT := $(addprefix $(ARM_BUILD)/tests/test_,mat paths glu delta_step kernels_pool)
-ARM_LONG  := $(addprefix $(ARM_BUILD)/tests/test_,kernels_low)
+# Tests of base and kernels alone that take seconds when emulated; test-arm draws more shapes, on more processors.
+ARM_TESTS := $(addprefix $(ARM_BUILD)/tests/test_,mat paths glu delta_step kernels_pool)
 .PRECIOUS: $(ARM_BUILD)/%.o
 
 $(ARM_BUILD)/%.o: %.c | $(BUILD)/prefix.h
@@ -25,9 +24,8 @@ $(ARM_BUILD)/tests/%: $(ARM_BUILD)/tests/unit/%.o $(ARM_BUILD)/libkernels.a
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(ARM_CC) -static -o $@ $< $(ARM_BUILD)/libkernels.a -lm -lpthread
 
-.PHONY: arm-short arm-long test-arm arm-loops
-arm-short: $(ARM_SHORT)
-arm-long: $(ARM_SHORT) $(ARM_LONG)
+.PHONY: arm-programs test-arm arm-loops
+arm-programs: $(ARM_TESTS)
 
 # Every kernel test under processors without dotprod, with it, and with i8mm.
 test-arm:

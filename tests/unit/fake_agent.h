@@ -193,7 +193,7 @@ void agt_get_modules(agt *a, agt_modules *out)
         { "летопись", "Летопись моего озера", "7a05c450150fbd1d", NULL, "experts.k default→8", 1210, true, false, true, false },
         { "torn", "torn", "", "/home/u/.config/quorum/modules/torn.md has no front matter: it begins with a line ---, then title: …, then ---; /module edit torn", NULL, 0, false, false, false, false },
         { "uncounted", "Uncounted", "0123456789abcdef", NULL, NULL, -1, true, false, true, false } };
-    *out = (agt_modules){ .n = fake_modules, .tokens = 60, .budget = 1024 };
+    *out = (agt_modules){ .n = fake_modules, .tokens = 0 /* nothing was asked yet */, .budget = 1024 };
     if (fake_modules < 0) return;
     out->v = q_alloc(sizeof *out->v * (size_t)(fake_modules + 1));
     for (int i = 0; i < fake_modules; i++) {

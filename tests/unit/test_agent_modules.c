@@ -117,7 +117,11 @@ static void kept_and_said(void)
     put("lake", "---\nwhen: lake\norder: 1\n---\ncd cd\n");
     put("none", "---\n---\n");
     open_room(&s);
-    submit(&s, "/module on none lake calm");
+    submit(&s, "/module on none lake");
+    submit(&s, "/module on calm");
+    int said = 0;                        /* the same number as /why has afterwards */
+    const char *takes = s.notes.p ? strstr(s.notes.p, "it takes ") : NULL;
+    CHECK_MSG(takes && sscanf(takes, "it takes %d tokens of every prompt", &said) == 1, "%s", s.notes.p ? s.notes.p : "");
     submit(&s, "/module on calm");
     SAYS("is on already");
     submit(&s, "in a lake");
@@ -126,6 +130,7 @@ static void kept_and_said(void)
     for (int i = 0; i < made.n; i++)             /* what words switch on stands last, whatever its order says */
         CHECK_STR(made.v[i].name, i == 0 ? "calm" : i == 1 ? "none" : "lake");
     CHECK(made.n == 3 && strlen(made.v[0].hash) == 16 && made.v[0].tokens > 2 && made.v[1].tokens == 0);
+    CHECK_INT(said, made.n ? made.v[0].tokens : -1);
     submit(&s, "/why");
     CHECK_MSG(s.page && strstr(s.page, "calm (") && strstr(s.page, "lake (") && s.data && strstr(s.data, "\"modules\":[{\"name\":\"calm\",\"hash\":\""), "%s", s.page ? s.page : "");
     submit(&s, "/context");

@@ -40,6 +40,7 @@ static const int types[] = {
 #define KER_BLOCK(id, ...) id,
 #include "kernels/types.def"
 };
+enum { WILD = 5 /* kinds of numbers from here on are of any size, or none */ };
 enum { N_TYPES = sizeof types / sizeof *types, MAX_IN = 2560, MAX_OUT = 150, MAX_N = 33 };
 
 static uint8_t *weights, *acts, *scratch;
@@ -49,17 +50,41 @@ static void activations(int n, int64_t n_in, int kind)
 {
     for (int64_t i = 0; i < n * n_in; i++)
         xs[i] = kind == 1 ? ((rnd() & 1) ? 1.0f : -1.0f) : kind == 2 ? 1.0f : rndf() * (kind == 4 || (rnd() & 63) ? 1 : 40);
+    static const float edges[] = { 0, -0.0f, 1e-45f, -1e-39f, 1e-31f, 3e38f, -3e38f, 1e20f, INFINITY, -INFINITY, NAN };
+    for (int64_t i = 0; i < n * n_in && kind >= WILD; i++)
+        if (rnd() % (kind == WILD ? 300 : 40) == 0) xs[i] = edges[rnd() % (kind == WILD ? 8 : 11)];
     if (kind == 0 && n_in >= 64)
         memset(xs + n_in / 2, 0, (size_t)(n_in / 2) * 4);
+}
+
+/* Rows of any bytes: scales that are subnormal, huge or no number at all. */
+static void fill_wild(int type, uint8_t *p, int64_t n)
+{
+    static const uint16_t halves[] = { 0, 0x8000, 1, 0x03ff, 0x8001, 0x0400, 0x7bff, 0xfbff, 0x7c00, 0xfc00, 0x7e01, 0xfe00, 0x3c00, 0xb800 };
+    const ker_type *t = ker_type_get(type);
+    int64_t bytes = ker_row_bytes(type, n);
+    for (int64_t i = 0; i < bytes; i++) p[i] = (uint8_t)rnd();
+    for (int64_t b = 0; b < n / t->block && t->sub; b++, p += t->bytes) {
+        if (t->d >= 0 && rnd() % 4) memcpy(p + t->d, &halves[rnd() % 14], 2);
+        if (t->m >= 0 && rnd() % 4) memcpy(p + t->m, &halves[rnd() % 14], 2);
+    }
+}
+
+/* The same bits, or none of both a number: which NaN it is depends on the processor. */
+static int64_t first_other(const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(a + i, b + i, 4) && !(isnan(a[i]) && isnan(b[i]))) return i;
+    return -1;
 }
 
 /* One shape on every path; data starts at an odd address, y has a gap that must stay untouched. */
 static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int64_t o1, int kind)
 {
     int64_t rb = ker_row_bytes(type, n_in), as = mat_act_bytes(type, n_in), ys = n_out + 3;
-    mat w = { type, n_in, n_out, weights + 1, rb };
+    mat w = { .type = type, .n_in = n_in, .n_out = n_out, .data = weights + 1, .row_bytes = rb };
     for (int64_t o = 0; o < n_out; o++)
-        fill_row(type, weights + 1 + o * rb, n_in);
+        kind < WILD ? fill_row(type, weights + 1 + o * rb, n_in) : fill_wild(type, weights + 1 + o * rb, n_in);
     activations(n, n_in, kind);
     for (int i = 0; ker_cpu_path(i); i++) {
         CHECK_INT(ker_cpu_force(ker_cpu_path(i)), 0);
@@ -70,10 +95,8 @@ static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int6
             mat_act(type, xs + r * n_in, n_in, acts + r * as);
         memset(scratch, 0xdd, MAT_SCRATCH);
         mat_mul(&w, acts, as, n, o0, o1, y, ys, scratch);
-        if (i && memcmp(got, want, (size_t)(n * ys) * 4)) {
-            int64_t at = 0;
-            while (!memcmp(got + at, want + at, 4))
-                at++;
+        int64_t at = i ? first_other(got, want, n * ys) : -1;
+        if (at >= 0) {
             CHECK_MSG(0, "%s %s: in %d out %d..%d of %d, n %d: y[%d][%d] = %.9g, scalar %.9g", ker_type_get(type)->name, ker_cpu_path(i),
                       (int)n_in, (int)o0, (int)o1, (int)n_out, n, (int)(at / ys), (int)(at % ys), (double)got[at], (double)want[at]);
         }
@@ -109,12 +132,24 @@ static void every_path_equals_scalar(void)
         shape(KER_F32, k, 19, 1 + k % 6, 0, 19, 3), shape(KER_F16, k + 40, 19, 1 + k % 6, 0, 19, 3), shape(KER_BF16, k, 5, 3, 0, 5, 3);
 }
 
+/* Shapes drawn, weights of any bytes, activations of any size: QUORUM_LONG draws a hundred times as many. */
+static void shapes_and_numbers_of_any_kind(void)
+{
+    const int rounds = getenv("QUORUM_LONG") ? 200 : 2;
+    for (int round = 0; round < rounds; round++)
+        for (int t = 0; t < N_TYPES; t++) {
+            const int block = ker_type_get(types[t])->block, most = 1280 / block;
+            int64_t n_in = block * (1 + rnd() % (unsigned)(most > 40 ? 40 : most)), out = 1 + rnd() % 40, o0 = rnd() % out;
+            shape(types[t], n_in, out, 1 + (int)(rnd() % MAX_N), o0, o0 + rnd() % (out - o0 + 1), WILD + (int)(rnd() % 2));
+        }
+}
+
 static void near_the_exact_product(void)
 {
     for (int t = 0; t < N_TYPES; t++) {
         const ker_type *ty = ker_type_get(types[t]);
         int64_t n_in = 768, n_out = 40, rb = ker_row_bytes(types[t], n_in), as = mat_act_bytes(types[t], n_in);
-        mat w = { types[t], n_in, n_out, weights, rb };
+        mat w = { .type = types[t], .n_in = n_in, .n_out = n_out, .data = weights, .row_bytes = rb };
         for (int64_t o = 0; o < n_out; o++)
             fill_row(types[t], weights + o * rb, n_in);
         activations(1, n_in, 4);
@@ -195,6 +230,7 @@ int main(void)
     RUN(activations_prepared);
     RUN(near_the_exact_product);
     RUN(every_path_equals_scalar);
+    RUN(shapes_and_numbers_of_any_kind);
     free(weights), free(acts), free(scratch), free(xs), free(want), free(got);
     return TEST_END();
 }

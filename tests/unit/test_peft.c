@@ -274,6 +274,29 @@ static void ranks_and_alphas(void)
     free(folder);
 }
 
+/* ---- whose it is ---- */
+
+/* PEFT's folders name a base and no architecture: one of another name is doubted, not refused. */
+static void another_base_is_doubted(void)
+{
+    eng_model *m = help_model("qwen3moe");
+    int embd = m->ker.n_embd;
+    const tensor t[] = { { "base_model.model.model.layers.0.self_attn.o_proj.lora_A.weight", 2, m->ker.n_head * m->ker.head_dim, 1 }, { "base_model.model.model.layers.0.self_attn.o_proj.lora_B.weight", embd, 2, 2 } };
+    char own[128];
+    snprintf(own, sizeof own, "Some-Org/%s-Instruct", m->info.name);
+    const struct { const char *base; bool doubted; } rows[] = { { "Qwen/Qwen3-Other-7B", true }, { "/home/me/checkpoint-300", true }, { own, false }, { m->info.name, false }, { "", false } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *config = q_printf("{\"r\":2,\"lora_alpha\":4,\"base_model_name_or_path\":\"%s\"}", rows[i].base), *name = q_printf("base%zu", i), *folder = make_folder(name, config, t, 2);
+        eng_adapter *ad = NULL;
+        CHECK_MSG(eng_adapter_read(m, folder, &ad, err) == 0, "%s", err);
+        const char *doubt = ad ? eng_adapter_info_of(ad)->doubt : "";
+        CHECK_MSG((*doubt != 0) == rows[i].doubted && (!rows[i].doubted || (strstr(doubt, rows[i].base) && strstr(doubt, m->info.name))), "%s: %s", rows[i].base, doubt);
+        eng_adapter_free(ad);
+        free(config), free(name), free(folder);
+    }
+    eng_model_free(m);
+}
+
 /* ---- what is refused ---- */
 
 static void kinds_that_are_not_computed(void)
@@ -511,6 +534,7 @@ int main(void)
     RUN(turned_heads);
     RUN(stacked_experts);
     RUN(ranks_and_alphas);
+    RUN(another_base_is_doubted);
     RUN(kinds_that_are_not_computed);
     RUN(wrappers_are_no_part_of_names);
     RUN(embeddings_and_heads);

@@ -60,10 +60,46 @@ static void keys_stop_and_report(void)
     q_buf_clear(&fake.said);
     q_buf_puts(&fake.said, "");
     chr('s');
+    SAID("");
+    CHECK_MSG(on_screen("Stop teaching brass?"), "%s", screen());
+    chr('n');
+    SAID("");
+    chr('s');
+    chr('y');
     chr('r');
     SAID("submit /teach stop\nsubmit /teach report\n");
     key(K_ESC);
     CHECK(!on_screen("step 57 of 90"));
+    tui_app_free(&app);
+    fake.teaching.phase = TCH_DONE;                  /* perhaps there is one in another window */
+    open_panel(100, 30);
+    chr('s');
+    SAID("submit /teach stop\n");
+    tui_app_free(&app);
+}
+
+/* Whoever goes on talking is not heard as keys of the panel, and a page that comes by itself takes no letter away. */
+static void talk_goes_on(void)
+{
+    teach();
+    open_panel(100, 30);
+    q_buf_clear(&fake.said);
+    keys_in("What is it");
+    CHECK_MSG(on_screen(">  What is it") || on_screen("> What is it"), "%s", screen());
+    CHECK(on_screen("step 57 of 90"));               /* what is open stays in sight */
+    tui_app_free(&app);
+    begin();
+    keys_in("a jo");
+    ev((agt_event){ .kind = AGT_EV_TEXT, .name = q_strdup("/teach plan"), .text = q_strdup("84 experts of 448") });
+    keys_in("kq");
+    CHECK_MSG(on_screen("84 experts of 448") && on_screen("a jokq"), "%s", screen());
+    key(K_ESC);
+    CHECK_MSG(!on_screen("84 experts of 448") && on_screen("a jokq"), "%s", screen());
+    tui_app_free(&app);
+    begin();                                         /* with nothing typed the page has the keys */
+    ev((agt_event){ .kind = AGT_EV_TEXT, .name = q_strdup("/teach plan"), .text = q_strdup("84 experts of 448") });
+    chr('q');
+    CHECK(!on_screen("84 experts of 448"));
     tui_app_free(&app);
 }
 
@@ -73,5 +109,6 @@ int main(void)
     RUN(russian);
     RUN(each_phase_is_told);
     RUN(keys_stop_and_report);
+    RUN(talk_goes_on);
     return TEST_END();
 }

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 static char *model, *other;
-typedef struct heard { int steps, stop_at; enum tch_phase stop_in; int64_t stopped_ns; bool full; char *plan, *report, *plan_json, *report_json; tch_state last; unsigned phases; atomic_bool stop; } heard;
+typedef struct heard { int steps, stop_at, first_step; enum tch_phase stop_in; int64_t stopped_ns; bool full; char *plan, *report, *plan_json, *report_json; tch_state last; unsigned phases; atomic_bool stop; } heard;
 
 /* No file may grow: each write fails as on a full disk. */
 static void disk_full(bool on)
@@ -31,6 +31,8 @@ static void told(void *user, const tch_state *s)
     h->last = *s;
     h->phases |= 1u << s->phase;
     h->steps = s->step;
+    if (s->phase == TCH_TRAINING && s->step && !h->first_step)
+        h->first_step = s->step;
     if (h->full && s->step >= 3)
         disk_full(true);
     if ((h->stop_at && s->step >= h->stop_at) || (h->stop_in && s->phase == h->stop_in && !atomic_load(&h->stop))) {
@@ -103,15 +105,26 @@ static void a_style_is_learnt_and_proved(void)
     heard h = { .steps = 0 };
     put_set("style", 40, "the the the same same same words again and again");
     put_set("rest", 12, "something else");
+    char *same = q_strdup(file("data/quorum/teach/style/examples.jsonl"));
+    tch_added twin;
+    OK(tch_add(same, "twin", NULL, NULL, &twin, err));       /* nothing that this run has is called untaught */
+    tch_added_free(&twin);
+    free(same);
     CHECK_MSG(run("style", SETTINGS, model, &h) == Q_OK, "%s", err);
     CHECK(h.phases == (1u << TCH_OPENING | 1u << TCH_READING | 1u << TCH_ROUTING | 1u << TCH_MEASURING | 1u << TCH_TRAINING | 1u << TCH_PROVING | 1u << TCH_DONE));
     CHECK(h.plan && strstr(h.plan, "36 to learn from, 4 held out") && strstr(h.plan, "routers stay as they are"));
-    CHECK(h.report && strstr(h.report, "it was learnt") && strstr(h.report, "The set rest"));
+    CHECK(h.report && strstr(h.report, "it was learnt") && strstr(h.report, "The set rest") && !strstr(h.report, "The set twin"));
+    OK(tch_drop("twin", err));
     double before = number(h.report_json, "heldout", "before"), after = number(h.report_json, "heldout", "after");
     CHECK_MSG(after < .85 * before && number(h.report_json, NULL, "learnt") == 1, "%g %g", before, after);
     CHECK_INT(number(h.report_json, "heldout", "blocks"), 4);
     CHECK(number(h.report_json, "routing", "overlap") > 0 && number(h.report_json, "routing", "overlap") <= 1);
     CHECK(h.last.n_curve == 30 && h.last.curve[0] > h.last.curve[29]);
+    CHECK_MSG(fabs(h.last.first_heldout - before) < .05 * before && h.last.heldout < .85 * h.last.first_heldout, "%g, the report: %g", h.last.first_heldout, before);
+    /* what the plan foretells is what it takes */
+    double bytes = number(h.report_json, NULL, "bytes"), expected = number(h.plan_json, NULL, "expected_bytes");
+    CHECK_MSG(expected > .8 * bytes && expected < 1.25 * bytes, "%g foretold, %g taken", expected, bytes);
+    CHECK_MSG(h.plan && strstr(h.plan, "numbers to learn") < strstr(h.plan, "layer 0:"), "%s", h.plan);
     /* what is written says where it comes from, and fits the model */
     eng_model *m = help_model("qwen3moe");
     eng_adapter *a = NULL;
@@ -181,6 +194,7 @@ static void a_stopped_run_goes_on_to_the_same_bytes(void)
     q_buf_free(&whole);
     q_buf_free(&again);
     CHECK(h.last.n_curve == 30 && h.last.step == 30 && h.last.first_heldout > h.last.heldout);       /* the curve is that of the whole run */
+    CHECK_INT(h.first_step, 1);          /* and is there before the next step is made */
     drop(&h);
     free(path);
 }

@@ -139,7 +139,7 @@ static void little_memory(void)
             CHECK_INT(trn_new(m, c, begin, &o, &t, err), 0);
             CHECK_INT(trn_loss_of(t, example, 2, true, &before, err), 0);
             uint64_t input = (uint64_t)t->p.size.rows * (uint64_t)t->m->n_embd * 4, fixed = lows_bytes(t->low);
-            o.memory = fixed + t->p.own.bytes - input;
+            o.memory = fixed + t->p.own.bytes - input + pass_beside(&t->p, t->p.size.rows, t->p.size.longest);
             trn_free(t);
         }
         CHECK_MSG(trn_new(m, c, begin, &o, &t, err) == 0, "%s", err);
@@ -156,7 +156,7 @@ static void little_memory(void)
     double all = 0, apart = 0;
     CHECK_INT(trn_new(m, c, begin, &o, &t, err), 0);
     CHECK_INT(t ? trn_loss_of(t, example, 1, true, &before, err) : -1, 0);
-    o.memory = t ? lows_bytes(t->low) + t->p.own.bytes : 0;
+    o.memory = t ? lows_bytes(t->low) + t->p.own.bytes + pass_beside(&t->p, t->p.size.rows, t->p.size.longest) : 0;
     CHECK_INT(t ? trn_loss_of(t, example, 3, true, &all, err) : -1, 0);
     trn_free(t);
     t = NULL;
@@ -187,7 +187,7 @@ static void room_is_of_each_pass(void)
     trn_options o = options(1);
     CHECK_INT(trn_new(model, config, first, &o, &t, err), 0);
     CHECK_INT(t ? trn_loss_of(t, example + 3, 2, true, &loss, err) : -1, 0);
-    o.memory = t ? lows_bytes(t->low) + t->p.own.bytes : 0;
+    o.memory = t ? lows_bytes(t->low) + t->p.own.bytes + pass_beside(&t->p, t->p.size.rows, example[0].chosen.n) : 0;
     CHECK(t && t->p.size.rows > example[0].chosen.n && t->p.size.longest < example[0].chosen.n - 1);
     trn_free(t);
     t = NULL;
@@ -315,7 +315,7 @@ static void damaged(void)
         fputc(c ^ 4, f);
         fclose(f);
         if (i) {
-            CHECK_INT(truncate(name[0], 100), 0);
+            CHECK_INT(truncate(name[0], (off_t)1 << 40), 0);                /* longer than any of ours: not read to its end */
             CHECK_INT(run_in(folder, &o, example, EXAMPLES, 1, &got), Q_FORMAT);
             CHECK_MSG(strstr(err, "damaged") != NULL, "%s", err);
         } else {
@@ -561,6 +561,55 @@ static void carved(void)
     examples_make(eng_model_info(model)->n_vocab);
 }
 
+/* Without betas a step is the learning rate against each gradient's sign; 0 is a value of theirs, which a negative number says. */
+static void no_momentum(void)
+{
+    trn_options o = { .lr = 1e-3, .beta1 = -1, .beta2 = -1, .eps = 1e-30, .threads = 2 };
+    trn *t = NULL;
+    double loss = 0;
+    int64_t moved = 0;
+    CHECK_MSG(trn_new(model, config, first, &o, &t, err) == 0, "%s", err);
+    if (!t) return;
+    size_t n = (size_t)t->low->n_param;
+    float *before = q_alloc(sizeof *before * n);
+    CHECK(t->o.beta1 == 0 && t->o.beta2 == 0);
+    for (int step = 0; step < 2; step++) {
+        memcpy(before, t->low->p, sizeof *before * n);
+        CHECK_MSG(trn_step(t, example, 1, &loss, err) == 0, "%s", err);
+        for (size_t i = 0; i < n; i++) {
+            double want = t->low->g[i] == 0 ? 0 : t->low->g[i] > 0 ? -1e-3 : 1e-3;
+            moved += want != 0;
+            CHECK_MSG(fabs((double)t->low->p[i] - (double)before[i] - want) < 1e-7, "number %zu: moved by %g, its gradient is %g", i, (double)t->low->p[i] - (double)before[i], (double)t->low->g[i]);
+        }
+    }
+    CHECK(moved > 100);
+    free(before);
+    trn_free(t);
+}
+
+/* The seed is told whole, and what is allowed holds the threads' scratch too. */
+static void told_and_held(void)
+{
+    trn_options o = options(2);
+    q_buf out;
+    o.seed = 0x7000000000000001;
+    o.steps = 1;
+    CHECK_MSG(run_in(NULL, &o, example, EXAMPLES, 0, &out) == 0, "%s", err);
+    CHECK(out.len && memmem(out.p, out.len, "\"seed\":8070450532247928833", 26) != NULL);
+    q_buf_free(&out);
+    for (uint64_t memory = UINT64_C(1) << 20, fits = 0; memory <= UINT64_C(1) << 32; memory += memory / 4) {
+        trn *t = NULL;
+        double loss;
+        o.memory = memory;
+        CHECK_MSG(trn_new(model, config, first, &o, &t, err) == 0, "%s", err);
+        int rc = trn_loss_of(t, example, EXAMPLES, true, &loss, err);
+        CHECK_MSG(rc == Q_OK || (rc == Q_NOMEM && !fits && strstr(err, "are allowed")), "%s", err);
+        if (rc == Q_OK) CHECK_MSG(trn_used(t).bytes <= memory, "%llu of %llu bytes", (unsigned long long)trn_used(t).bytes, (unsigned long long)memory);
+        fits += rc == Q_OK;
+        trn_free(t);
+    }
+}
+
 int main(void)
 {
     home = mkdtemp(dir);
@@ -575,6 +624,8 @@ int main(void)
     RUN(learns);
     RUN(killed);
     RUN(damaged);
+    RUN(no_momentum);
+    RUN(told_and_held);
     RUN(full_disk);
     RUN(stopped);
     RUN(preferences);

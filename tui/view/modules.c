@@ -22,9 +22,12 @@ static const char *state_of(const agt_module *m)
 static void caption(tui_app *app, tui_box b)
 {
     const agt_modules *l = &app->seen.modules;
-    int on = 0;
-    for (int i = 0; i < l->n; i++) on += l->v[i].on;
-    char *cap = l->n < 0 ? q_strdup(_("Modules")) : q_printf(_("Modules  %d on, %d of %d tok"), on, l->tokens, l->budget);
+    int on = 0, tokens = 0;               /* of the next prompt, as far as no question's words add to it */
+    for (int i = 0; i < l->n; i++) {
+        on += l->v[i].on;
+        tokens += l->v[i].on && (!l->v[i].rule || l->v[i].acts) && l->v[i].tokens > 0 ? l->v[i].tokens : 0;
+    }
+    char *cap = l->n < 0 ? q_strdup(_("Modules")) : q_printf(_("Modules  %d of %d on, %d of %d tok"), on, l->n, tokens, l->budget);
     view_caption(app, b, cap, "Ctrl-X m", app->go.focus == &view_modules);
     free(cap);
 }

@@ -105,7 +105,10 @@ static bool on_key(tui_app *app, const tui_key *k)
 static void on_event(tui_app *app, agt_event *e)
 {
     if (e->kind == AGT_EV_SOURCE && e->text) tui_go_page_at(app, e->name ? e->name : "", e->text, (size_t)e->done, (size_t)e->total);
-    if (e->kind == AGT_EV_TEXT) tui_go_page(app, e->name ? e->name : "", e->text ? e->text : "");
+    if (e->kind != AGT_EV_TEXT) return;
+    bool writing = !app->go.focus && app->comp.ed.b.len > 0;
+    tui_go_page(app, e->name ? e->name : "", e->text ? e->text : "");
+    if (writing) app->go.focus = NULL;       /* it comes while words are typed (a run's plan): they go on */
 }
 
 const tui_view view_page = {

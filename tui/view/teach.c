@@ -52,7 +52,7 @@ static void draw(tui_app *app, tui_box b)
     bool focused = app->go.focus == &view_teach, any = agt_get_teaching(app->a, &s);
     view_caption(app, b, _("Teaching"), any ? s.name : "", focused);
     if (!any) {
-        view_words(app, b, b.y + 1, 2, _("Nothing is being taught. /teach add FILE puts examples into a set, /teach run NAME begins; /better, /good and /train on teach from conversations."), S_DIM);
+        view_words(app, b, b.y + 1, 2, _("Nothing is being taught. /teach add FILE puts examples into a set, /teach run NAME begins, /teach list shows the sets; /better, /good and /train on teach from conversations."), S_DIM);
         return;
     }
     lines_of(&s, b.w - 2, &all);
@@ -65,16 +65,29 @@ static void draw(tui_app *app, tui_box b)
     q_buf_free(&all);
 }
 
+static void stop(tui_app *app, int64_t id, const char *arg) { agt_submit(app->a, "/teach stop"); }
+
+/* s is a letter that words have, too: it asks before it ends an hour's work. */
+static void ask_stop(tui_app *app)
+{
+    tch_state s;
+    bool runs = agt_get_teaching(app->a, &s) && s.phase >= TCH_OPENING && s.phase <= TCH_PROVING;
+    if (!runs) { stop(app, 0, NULL); return; }
+    char *say = q_printf(_("Stop teaching %s? It can be gone on with."), s.name);
+    tui_ask_for(app, say, stop, 0, NULL);
+    free(say);
+}
+
 static bool on_key(tui_app *app, const tui_key *k)
 {
     switch (tui_key_letter(k)) {
-    case 's': agt_submit(app->a, "/teach stop"); return true;
+    case 's': ask_stop(app); return true;
     case 'r': agt_submit(app->a, "/teach report"); return true;
     default: return false;
     }
 }
 
 const tui_view view_teach = {
-    .name = "teach", .action = AGT_UI_TEACH, .place = AT_INSTEAD,
+    .name = "teach", .action = AGT_UI_TEACH, .place = AT_INSTEAD, .types = true,
     .hint = N_("s stop · r report · Esc back"), .height = height, .draw = draw, .on_key = on_key,
 };

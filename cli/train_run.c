@@ -123,7 +123,10 @@ static bool text(batch *b, const cJSON *first, const cJSON *answer, const cJSON 
     else if (!cJSON_IsArray(mask) || cJSON_GetArraySize(mask) != n) return false;
     int k = 0;
     const cJSON *v;
-    if (!answer) cJSON_ArrayForEach(v, mask) m[k++] = v->valuedouble != 0;
+    if (!answer) cJSON_ArrayForEach(v, mask) {
+        if (!cJSON_IsNumber(v) && !cJSON_IsBool(v)) return false;
+        m[k++] = cJSON_IsTrue(v) || (cJSON_IsNumber(v) && v->valuedouble != 0);
+    }
     *out = (trn_text){ t, m, n };
     return true;
 }

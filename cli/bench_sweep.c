@@ -143,6 +143,13 @@ static const axis *types_of(const args *a)
     return NULL;
 }
 
+/* What was made is mapped by now: without a name it is gone with the process, however that ends. */
+static void drop(opened *f)
+{
+    if (f->made) unlink(f->path);
+    f->made = false;
+}
+
 static int open_all(bench *b, char *err)
 {
     const args *a = b->a;
@@ -164,8 +171,13 @@ static int open_all(bench *b, char *err)
         rc = types ? make(b, i, types->value[i], err) : cli_model_path(a->n_model ? a->model[i] : NULL, &f->path, err);
         if (rc == Q_OK) rc = eng_energy_read(f->path, &f->cost, err);
         if (rc == Q_OK && (rc = cli_open(f->path, &a->sets, a->threads, &f->m, &f->own, err)) != Q_OK) f->m = NULL, f->own = NULL;
+        drop(f);
         const char *slash = f->path ? strrchr(f->path, '/') : NULL;
         b->label[i] = q_strdup(slash ? slash + 1 : f->path ? f->path : "");
+    }
+    if (b->folder && rmdir(b->folder) == 0) {
+        free(b->folder);
+        b->folder = NULL;
     }
     return rc;
 }
@@ -177,7 +189,7 @@ static void close_all(bench *b)
     for (int i = 0; i < b->n_file; i++) {
         eng_config_free(b->file[i].own);
         eng_model_free(b->file[i].m);
-        if (b->file[i].made) unlink(b->file[i].path);
+        drop(&b->file[i]);
         free(b->file[i].path);
         free(b->label[i]);
     }

@@ -289,7 +289,9 @@ static void no_room_in_the_midst_of_a_run(void)
 {
     heard h = { .full = true };
     char *path = tch_adapter_path("style");
-    CHECK_MSG(run("style", SETTINGS, model, &(heard){ .steps = 0 }) == Q_OK, "%s", err);
+    heard before = { .steps = 0 };
+    CHECK_MSG(run("style", SETTINGS, model, &before) == Q_OK, "%s", err);
+    drop(&before);
     q_buf whole = bytes_of(path);
     char *which;
     OK(tch_undo("style", &which, err));

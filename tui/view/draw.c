@@ -62,7 +62,7 @@ static void lay_out(tui_app *app)
         .panel_w = go->panel_w, .zoom = zoomed(go),
         .instead = go->instead != NULL, .instead_w = go->instead ? go->instead->wide : 0, .overlay = go->over != NULL,
         .overlay_full = go->over && (go->over->place == AT_OVER || go->over == go->zoom),
-        .overlay_rows = go->over && go->over->height ? go->over->height(app, g->w, INT_MAX) + 1 : 0,
+        .overlay_rows = go->over && go->over->height ? go->over->height(app, g->w, INT_MAX - 1) + 1 : 0,
         .strip = app->seen.st.n_expert > 0 || app->work.loading ? 1 + (view_effect_rows(app) > 0) : 0,
     };
     int body = g->h - 2 - (in.composer_rows < g->h / 3 ? in.composer_rows : g->h / 3) - in.notice_rows;

@@ -231,9 +231,14 @@ void cli_say_event(cJSON *o)
     cJSON_Delete(o);
 }
 
+static int taken(const char *path, bool force, char *err)
+{
+    return !force && access(path, F_OK) == 0 ? q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path) : Q_OK;
+}
+
 int cli_may_put(const char *path, bool force, char *err)
 {
-    if (!force && access(path, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path);
+    if (taken(path, force, err)) return Q_RANGE;
     const char *slash = strrchr(path, '/');
     char *dir = slash ? q_strndup(path, (size_t)(slash - path) + 1) : q_strdup(".");
     int rc = access(dir, W_OK) != 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
@@ -244,7 +249,7 @@ int cli_may_put(const char *path, bool force, char *err)
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)
 {
     int rc = q_no_folder(path, like, err);
-    if (rc == Q_OK && !force && access(path, F_OK) == 0) rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path);
+    if (rc == Q_OK) rc = taken(path, force, err);
     return rc == Q_OK ? (force ? q_write_file_atomic : q_write_file_new)(path, picture->p, picture->len, err) : rc;
 }
 

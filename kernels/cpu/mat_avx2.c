@@ -570,12 +570,7 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
             _mm_storeu_si128((__m128i *)(void *)(q + b * block + i), bytes);
             __m128i s = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
             int part = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s))) - 16 * 128;
-            if (block == 256) {
-                int64_t k = b * 16 + i / 16;
-                sum16[k] = (int16_t)part;
-                sum32[k / 2] = (int16_t)(k % 2 ? sum16[k - 1] + part : part);
-            } else
-                sum[b] = i ? sum[b] + part : part;
+            mat_act_part(block, b, i, part, sum, sum16, sum32);
         }
     }
     if (block == 32 && n_in % 64)

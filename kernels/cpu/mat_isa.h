@@ -45,6 +45,16 @@ typedef struct mat_isa {
     mat_mul_fn *mul[KER_TYPE_LIMIT];
     void (*act_q8)(int block, const float *x, int64_t n_in, void *dst);
 } mat_isa;
+/* For act_q8: puts the sum of the 16 bytes from number i of block b on where it belongs; a block's come in rising order. */
+static inline __attribute__((always_inline)) void mat_act_part(int block, int64_t b, int i, int part, int32_t *sum, int16_t *sum16, int16_t *sum32)
+{
+    if (block == 256) {
+        int64_t k = b * 16 + i / 16;
+        sum16[k] = (int16_t)part;
+        sum32[k / 2] = (int16_t)(k % 2 ? sum16[k - 1] + part : part);
+    } else
+        sum[b] = i ? sum[b] + part : part;
+}
 const mat_isa *mat_isa_scalar(void);
 const mat_isa *mat_isa_avx2(void);         /* x86-64 only, as the next two */
 const mat_isa *mat_isa_avx512(void);

@@ -100,12 +100,7 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
             }
             vst1q_s8(q + b * block + i, bytes);
             const int part = vaddlvq_s8(bytes);
-            if (block == 256) {
-                int64_t k = b * 16 + i / 16;
-                sum16[k] = (int16_t)part;
-                sum32[k / 2] = (int16_t)(k % 2 ? sum16[k - 1] + part : part);
-            } else
-                sum[b] = i ? sum[b] + part : part;
+            mat_act_part(block, b, i, part, sum, sum16, sum32);
         }
     }
     if (block == 32 && n_in % 64)

@@ -94,15 +94,20 @@ INLINE void store8(float *y, int live, const float32x4_t v[2])
 /* One tile row of a panel by nr rows, of which n are stored; q: their bytes, the last of n again beyond it. */
 typedef void tile_fn(const void *tile, const act_view *x, int n_block, int first, int n, float *y, int64_t y_stride, int live);
 
-INLINE void tiles256(const tile256 *t, const act_view *x, int n_block, int first, int n, float *y, int64_t y_stride, int live, const int nr, const int sub, const int has_min)
+INLINE void begin(const act_view *x, int first, int n, const float *y, int64_t y_stride, int live, const int nr, float32x4_t acc[MAX_R][2], const int8_t *q[MAX_R])
 {
-    float32x4_t acc[MAX_R][2];
-    const int8_t *q[MAX_R];
     EACH(r) {
         q[r] = (const int8_t *)x->act + (r < n ? r : n - 1) * x->stride;
         if (first || r >= n) acc[r][0] = acc[r][1] = vdupq_n_f32(0);
         else load8(y + r * y_stride, live, acc[r]);
     }
+}
+
+INLINE void tiles256(const tile256 *t, const act_view *x, int n_block, int first, int n, float *y, int64_t y_stride, int live, const int nr, const int sub, const int has_min)
+{
+    float32x4_t acc[MAX_R][2];
+    const int8_t *q[MAX_R];
+    begin(x, first, n, y, y_stride, live, nr, acc, q);
     for (int b = 0; b < n_block; b++, t++) {
         int32x4_t sum[2 * MAX_R];
         EACH(i) sum[2 * i] = sum[2 * i + 1] = vdupq_n_s32(0);
@@ -131,11 +136,7 @@ INLINE void tiles32(const tile32 *t, const act_view *x, int n_block, int first, 
 {
     float32x4_t acc[MAX_R][2];
     const int8_t *q[MAX_R];
-    EACH(r) {
-        q[r] = (const int8_t *)x->act + (r < n ? r : n - 1) * x->stride;
-        if (first || r >= n) acc[r][0] = acc[r][1] = vdupq_n_f32(0);
-        else load8(y + r * y_stride, live, acc[r]);
-    }
+    begin(x, first, n, y, y_stride, live, nr, acc, q);
     for (int b = 0; b < n_block; b++, t++) {
         int32x4_t dot[2 * MAX_R];
         EACH(i) dot[2 * i] = dot[2 * i + 1] = vdupq_n_s32(0);

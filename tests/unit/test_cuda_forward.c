@@ -2,9 +2,8 @@
  * over tiny models of every shape and setting against the reference in double precision and against the CPU. Without a
  * C++ compiler there is no emulator and all is skipped. */
 #include "tests/forward.h"
+#include "tests/either_side.h"
 #include "tests/on_device.h"
-
-static const ker_backend *gpu;
 
 typedef struct numbers { int flips, wrong; } numbers;
 
@@ -97,17 +96,6 @@ static void agrees_with_the_cpu(void)
         free(g);
         model_free(m);
     }
-}
-
-/* One after the other, experts on either side of a split. */
-static int open_gpu_first(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    return ker_split_open(gpu, ker_cpu(), NULL, 0, m, n_threads, out, e);
-}
-static int open_cpu_first(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    static const bool odd[4] = { false, true, false, true };
-    return ker_split_open(ker_cpu(), gpu, odd, 0, m, n_threads, out, e);
 }
 
 static void experts_may_lie_on_either_side(void)

@@ -2,9 +2,9 @@
  * all kinds, few rows and many, experts that lie there, are fetched or run elsewhere; that a row's bits hang on its own configuration
  * alone, whatever is beside it; what is refused, and calls that fail. Skipped without a C++ compiler. */
 #include "tests/forward_low.h"
+#include "tests/either_side.h"
 #include "tests/on_device.h"
 
-static const ker_backend *gpu;
 static const emu_api_table *emu;
 
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }
@@ -256,17 +256,6 @@ static void fetched_experts_are_changed_alike(void)
         free(g);
         model_free(m);
     }
-}
-
-static int open_gpu_first(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    return ker_split_open(gpu, ker_cpu(), NULL, 0, m, n_threads, out, e);
-}
-
-static int open_cpu_first(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    static const bool odd[4] = { false, true, false, true };
-    return ker_split_open(ker_cpu(), gpu, odd, 0, m, n_threads, out, e);
 }
 
 static void in_steps_and_on_two_devices(void)

@@ -16,7 +16,7 @@ struct ker_kv {
     uint8_t *data;                 /* [page][layer with cells][kv head]: K, V, then (Q8_0) the scales of K, of V:
                                       K [dim][64] (transposed), V [64][dim], scales [dim/32][64], [64][dim/32];
                                       no V in latent cells; with `fours` K [dim/4][64][4], V [16][dim][4], scales
-                                      [dim/32][64] each */
+                                      [dim/32][64] each; Q4_0: kv_q4.h */
 };
 
 typedef struct kv_q8 { const int8_t *k, *v; const float *k_scale, *v_scale; } kv_q8;   /* a page of one layer and head, by fours */

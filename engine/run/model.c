@@ -14,7 +14,6 @@
 #include "engine/model/energy.h"
 
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,14 +159,6 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 }
 
 /* ---- open and free ---- */
-/* What this process may use, which a container or taskset may have narrowed. */
-int model_cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
-}
-
 /* How many tokens the weights know, against how many the vocabulary names. */
 static int check_vocabulary(eng_model *m, char *err)
 {
@@ -196,7 +187,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     int rc = check_vocabulary(m, err);
     if (rc)
         return rc;
-    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : model_cores();
+    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : q_cores();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
@@ -349,7 +340,7 @@ int eng_model_threads(const eng_model *m) { return m->n_threads; }
 
 void model_threads(eng_model *m, double asked)
 {
-    int n = asked > 0 ? (int)asked : model_cores();
+    int n = asked > 0 ? (int)asked : q_cores();
     if (n == m->asked_threads)
         return;
     m->asked_threads = n;

@@ -173,6 +173,13 @@ pool *pool_new(int n_threads)
     return p;
 }
 
+pool *pool_new_most(int n_threads)
+{
+    pool *p = pool_new(n_threads);
+    for (int n = (n_threads > 0 ? n_threads : pool_cores()) / 2; !p && n > 0; n /= 2) p = pool_new(n);
+    return p;
+}
+
 void pool_free(pool *p)
 {
     if (!p) return;

@@ -14,7 +14,6 @@
 #include "engine/model/energy.h"
 
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,14 +109,31 @@ static uint64_t model_extra(const eng_model *m)
                         (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
 }
 
+/* Memory that weights take, or will take, of what counts as free: their place in the page cache, and room for experts that was not written yet. */
+static uint64_t weights_ahead(const eng_model *m)
+{
+    uint64_t n = 0;
+    if (m->on.ondisk) {
+        eng_ondisk o;
+        ondisk_tell(m->on.ondisk, &o);
+        return ondisk_room(m->on.ondisk) - (o.bytes < o.slots ? o.bytes : o.slots);
+    }
+    bool in_memory = q_in_memory(m->path);
+    for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
+        n += gguf_tensor_at(m->file, i)->bytes;
+    return n;
+}
+
+uint64_t model_room(const eng_model *m)
+{
+    uint64_t have = m->on.be->memory(m->on.dev), weights = m->on.be == ker_cpu() ? weights_ahead(m) : 0;
+    return have > weights ? have - weights : have;
+}
+
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
-    uint64_t weights = 0, have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
-    bool in_memory = q_in_memory(m->path);
-    for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
-        weights += gguf_tensor_at(m->file, i)->bytes;
-    if (m->on.ondisk) weights = ondisk_room(m->on.ondisk);
+    uint64_t weights = weights_ahead(m), have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
     uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;
@@ -160,14 +176,6 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 }
 
 /* ---- open and free ---- */
-/* What this process may use, which a container or taskset may have narrowed. */
-int model_cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
-}
-
 /* How many tokens the weights know, against how many the vocabulary names. */
 static int check_vocabulary(eng_model *m, char *err)
 {
@@ -196,7 +204,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     int rc = check_vocabulary(m, err);
     if (rc)
         return rc;
-    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : model_cores();
+    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : q_cores();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
@@ -206,6 +214,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
         rc = device_fall_back(m, &m->on, rc, err);
         if (!rc) rc = fill(m, o, err);
     }
+    if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);          /* the system may have given fewer */
     return rc;
 }
 
@@ -349,7 +358,7 @@ int eng_model_threads(const eng_model *m) { return m->n_threads; }
 
 void model_threads(eng_model *m, double asked)
 {
-    int n = asked > 0 ? (int)asked : model_cores();
+    int n = asked > 0 ? (int)asked : q_cores();
     if (n == m->asked_threads)
         return;
     m->asked_threads = n;

@@ -68,6 +68,8 @@ bool q_utf8_valid(const char *s, size_t n);
 size_t q_utf8_whole(const char *s, size_t n);
 /* Copy with every invalid byte replaced by U+FFFD; malloc'ed. */
 char *q_utf8_clean(const char *s, size_t n);
+/* Characters of a text: code points where it is valid. */
+int q_utf8_points(const char *s);
 /* Damerau and Levenshtein's distance in code points, of at most 40 of each. */
 int q_utf8_distance(const char *a, const char *b);
 void q_buf_puts_clean(q_buf *b, const q_buf *text);     /* adds it so, up to its first NUL */

@@ -35,7 +35,7 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
     if (have > 0 && each_page * base > have) {
         char need[32], left[32];
         uint64_t each = have / each_page / (uint64_t)timelines, fits = each > 2 ? (each - 2) * KER_PAGE : 0;
-        return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0"),
+        return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
                       context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)fits);
     }
     if (have > 0 && each_page * base + page * spare > have)

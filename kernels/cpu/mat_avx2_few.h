@@ -138,6 +138,7 @@ INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int
                         __m256i a = load32(ROW(r) + 256 * b + 32 * i);
                         __m256i part = _mm256_madd_epi16(_mm256_maddubs_epi16(mag, type == KER_IQ4_XS ? _mm256_sign_epi8(a, v) : a), by);
                         sum[r] = i ? _mm256_add_epi32(sum[r], part) : part;
+                        __asm__("" : "+x"(sum[r]));      /* added up here and now: gcc would keep all eight parts, in memory */
                     }
                 }
                 EACH(r) {

@@ -283,6 +283,11 @@ bench-advise: all
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
+# Experts read from the disk under a real router's choices: make bench-disk A="MODEL.gguf --ram 7 --trace FILE.csv"
+.PHONY: bench-disk
+bench-disk: $(BUILD)/bench/disk_bench
+	$(BUILD)/bench/disk_bench $(A)
+
 # How fast an adapter is taught: make bench-train A="MODEL.gguf experts rank tokens texts threads steps"
 .PHONY: bench-train
 bench-train: $(BUILD)/bench/train_bench

@@ -204,7 +204,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     int rc = check_vocabulary(m, err);
     if (rc)
         return rc;
-    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : q_cores();
+    m->n_threads = m->opened.threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : q_cores();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
@@ -300,6 +300,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     m->path = q_strdup(path);
     m->lora = lora_new();
     m->vocab_only = o->vocab_only;
+    m->opened.weights_gib = o->weights_gib;
     int rc = o->vocab_only ? gguf_look(path, &m->file, err) : gguf_open(path, &m->file, err);
     if (!rc) {
         rc = o->vocab_only ? 0 : find_arch(m, err);

@@ -65,7 +65,7 @@ struct eng_model {
 
     device on;
     int n_threads;                     /* of the device now: model_threads sets it */
-    int own_threads;                   /* as it was opened with: what "default" means */
+    struct { int threads; double weights_gib; } opened;  /* as it was opened with: what "default" means; eng_open_opts' */
     int asked_threads;                 /* as it was last asked for; what the system refused is not tried again for each token */
     model_next next;
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */

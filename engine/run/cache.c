@@ -4,6 +4,7 @@
 #include "engine/run/lora.h"
 #include "engine/run/next.h"
 #include "engine/run/ondisk.h"
+#include "engine/run/room.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -28,7 +29,7 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
 {
     int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
-    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = model_room(m);
+    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = room_beside(m);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
     uint64_t each_page = page + (c->v.draft == DRAFT_MTP && m->on.be == ker_cpu() ? next_page(m) : 0);      /* with those of the head that drafts */

@@ -9,6 +9,7 @@
 #include "engine/run/ondisk.h"
 #include "engine/run/shape.h"
 #include "engine/run/weights.h"
+#include "engine/run/room.h"
 #include "engine/embed.h"
 #include "engine/file/keys.h"
 #include "engine/model/energy.h"
@@ -109,31 +110,10 @@ static uint64_t model_extra(const eng_model *m)
                         (uint64_t)ker_state_floats(&m->ker) * sizeof(float));
 }
 
-/* Memory that weights take, or will take, of what counts as free: their place in the page cache, and room for experts that was not written yet. */
-static uint64_t weights_ahead(const eng_model *m)
-{
-    uint64_t n = 0;
-    if (m->on.ondisk) {
-        eng_ondisk o;
-        ondisk_tell(m->on.ondisk, &o);
-        return ondisk_room(m->on.ondisk) - (o.bytes < o.slots ? o.bytes : o.slots);
-    }
-    bool in_memory = q_in_memory(m->path);
-    for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
-        n += gguf_tensor_at(m->file, i)->bytes;
-    return n;
-}
-
-uint64_t model_room(const eng_model *m)
-{
-    uint64_t have = m->on.be->memory(m->on.dev), weights = m->on.be == ker_cpu() ? weights_ahead(m) : 0;
-    return have > weights ? have - weights : have;
-}
-
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
-    uint64_t weights = weights_ahead(m), have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
+    uint64_t weights = room_weights(m), have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
     uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;

@@ -80,9 +80,6 @@ uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_
  * as can be. False: no routed experts that could stay on the disk, or the file does not run here. Any thread. */
 struct ondisk_plan;
 bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out);
-/* Memory of the device that holds the cells, free for what comes beside the weights: those that the processor reads lie in the page cache, which
- * counts as free, and what is put in their place is read from the disk at every token. Of weights that do not fit anyway nothing is taken off. */
-uint64_t model_room(const eng_model *);
 /* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
 void model_threads(eng_model *, double asked);
 

@@ -283,6 +283,11 @@ bench-advise: all
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
+# How fast attention reads the cells of long contexts, by their type: make bench-attn A="THREADS ROWS CONTEXT..."
+.PHONY: bench-attn
+bench-attn: $(BUILD)/bench/attn_bench
+	$(BUILD)/bench/attn_bench $(A)
+
 # How fast an adapter is taught: make bench-train A="MODEL.gguf experts rank tokens texts threads steps"
 .PHONY: bench-train
 bench-train: $(BUILD)/bench/train_bench

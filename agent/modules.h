@@ -76,6 +76,8 @@ int modules_all(struct agt *, module **v, bool **on, int *n, int *over, char *er
 void modules_on(struct agt *, strings *out);  /* their names, as they were switched on */
 /* What the memory's passages may be of, while modules say so: names inside `now`; *names malloc'ed. 0: of anything. */
 int modules_memory(const modules *, const char ***names);
+/* A search within them found nothing: names of which no source is called, are told. */
+void modules_memory_looked(struct agt *);
 
 /* ---- told.c ---- */
 void modules_once(struct agt *, enum agt_level level, char *text);       /* a note that is given once a process; text is taken */

@@ -29,7 +29,7 @@ static void taught(agt *a, const job *j)
         adapters_off(a, j->text);        /* what an earlier run made */
     if (same)
         adapters_load(a, j->value);
-    note(&a->events, AGT_INFO, _("%s is taught: %s; /teach report %s says what it did, /teach undo takes it back"), j->text, j->value, j->text);
+    note(&a->events, AGT_INFO, _("%s is taught: %s; /teach report %s says what it did, /teach undo %s takes it back"), j->text, j->value, j->text, j->text);
 }
 
 static void untaught(agt *a, const job *j)

@@ -69,6 +69,7 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
     scope.near = NULL;
     if (rc == Q_OK && by_meaning && (*out)->note) note(&a->events, AGT_WARN, "%s", (*out)->note);
     if (rc == Q_OK) second_look(a, &c, question, &scope, *out);
+    if (rc == Q_OK && scope.n_of && (*out)->searched && !(*out)->n) modules_memory_looked(a);
     free(question);
     scope.before = NULL;
     scope.whole = true;

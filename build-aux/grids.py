@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints kernels/grids.c from the codebooks of the gguf package (pip install gguf): build-aux/grids.py > kernels/grids.c.
 A row of a grid is the package's own packing: eight numbers of two bits (grid_map has three values), or four of three bits that
-stand in four bits each; kernels/grids.h says what the numbers mean."""
+stand in four bits each; the low bytes of all rows come first, then the high ones. kernels/grids.h says what the numbers mean."""
 import sys
 
 from gguf import quants
@@ -20,9 +20,12 @@ def main():
         raw = bytes.fromhex(kind.grid_hex.decode())
         rows = [raw[i] | raw[i + 1] << 8 for i in range(0, len(raw), 2)]
         assert len(rows) == kind.grid_shape[0]
-        print(f"\nconst uint16_t ker_grid_{name}[{len(rows)}] = {{")
-        for i in range(0, len(rows), 16):
-            print("    " + ", ".join(f"0x{v:04x}" for v in rows[i:i + 16]) + ",")
+        print(f"\nconst uint8_t ker_grid_{name}[2][{len(rows)}] __attribute__((aligned(64))) = {{")
+        for half in range(2):
+            print("    {")
+            for i in range(0, len(rows), 24):
+                print("        " + " ".join(f"{v >> 8 * half & 255}," for v in rows[i:i + 24]))
+            print("    },")
         print("};")
 
 

@@ -119,6 +119,23 @@ static const char *check(args *a)
 }
 
 /* ---- files ---- */
+/* Minutes of writing are not waited for once they are of no use: what is there of the file goes, and the signal, heeded once, ends the program. */
+typedef struct writing { cli_progress p; const bench *b; const char *path; } writing;
+
+static void step(void *user, uint64_t done, uint64_t total)
+{
+    writing *w = user;
+    cli_progress_step(&w->p, done, total);
+    if (cli_go(NULL)) return;
+    char *part = q_printf("%s.part", w->path);
+    unlink(part);
+    rmdir(w->b->folder);
+    free(part);
+    cli_progress_end(&w->p, false);
+    cli_fail(_("stopped"));
+    raise(SIGINT);
+}
+
 static int make(bench *b, int i, const char *type, char *err)
 {
     const eng_known *known;
@@ -126,12 +143,12 @@ static int make(bench *b, int i, const char *type, char *err)
     int rc = eng_catalog_find(b->a->like, &known, &variant, err);
     if (rc != Q_OK) return rc;
     b->file[i].path = q_printf("%s/%d.gguf", b->folder, i);
-    cli_progress p;
+    writing w = { .b = b, .path = b->file[i].path };
     char *words = q_printf(_("writing random weights, %s"), type);
-    cli_progress_start(&p, words);
+    cli_progress_start(&w.p, words);
     b->file[i].made = true;
-    rc = eng_synth(known->arch, known->like, type, b->a->layers, 1, b->file[i].path, cli_progress_step, &p, err);
-    cli_progress_end(&p, rc == Q_OK);
+    rc = eng_synth(known->arch, known->like, type, b->a->layers, 1, w.path, step, &w, err);
+    cli_progress_end(&w.p, rc == Q_OK);
     free(words);
     return rc;
 }
@@ -148,6 +165,17 @@ static void drop(opened *f)
 {
     if (f->made) unlink(f->path);
     f->made = false;
+}
+
+/* What a model is called here: as its file, or where one before it is called so, by its whole path; the same file again by its number, too. */
+static char *label_of(const bench *b, int i)
+{
+    const char *path = b->file[i].path ? b->file[i].path : "", *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (int j = 0; j < i; j++) {
+        if (b->file[j].path && !strcmp(b->file[j].path, path)) return q_printf("%s (%d)", path, i + 1);
+        if (!strcmp(b->label[j], name)) name = path;
+    }
+    return q_strdup(name);
 }
 
 static int open_all(bench *b, char *err)
@@ -172,8 +200,7 @@ static int open_all(bench *b, char *err)
         if (rc == Q_OK) rc = eng_energy_read(f->path, &f->cost, err);
         if (rc == Q_OK && (rc = cli_open(f->path, &a->sets, a->threads, &f->m, &f->own, err)) != Q_OK) f->m = NULL, f->own = NULL;
         drop(f);
-        const char *slash = f->path ? strrchr(f->path, '/') : NULL;
-        b->label[i] = q_strdup(slash ? slash + 1 : f->path ? f->path : "");
+        b->label[i] = label_of(b, i);
     }
     if (b->folder && rmdir(b->folder) == 0) {
         free(b->folder);
@@ -236,7 +263,8 @@ static void name_all(bench *b)
     for (int i = 0; i < b->n_file; i++) {
         const eng_info *info = eng_model_info(b->file[i].m);
         bool cpu = !strcmp(eng_model_device(b->file[i].m), "cpu");
-        q_buf_say(&b->title, "%s%s (%s, %s), %s", i ? "\n" : "", info->name, info->arch, info->quant, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
+        q_buf_puts(&b->title, i ? "\n" : "");
+        q_buf_say(&b->title, "%s (%s, %s), %s", info->name, info->arch, info->quant, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
     }
     b->s.title = b->title.p;
 }

@@ -179,7 +179,7 @@ typedef struct exam_fast {               /* one point */
     char *refused;                       /* why it is not measured, malloc'ed; NULL: it is. exam_speed_free */
 } exam_fast;
 typedef struct exam_speeds {
-    const char *title;                   /* what was measured, for the picture; the caller's */
+    const char *title;                   /* what was measured, for the picture, a line or several; the caller's */
     const char *axis[EXAM_AXES]; int n_axis;
     exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
     int prompt, tokens, rounds;          /* read at once; made one after the other */
@@ -195,7 +195,7 @@ void exam_speed_free(exam_speeds *);     /* reasons of points; the points are th
 double exam_speed_share(const exam_speeds *, const exam_fast *);         /* decode of what the bandwidth allows; NAN: not known */
 void exam_any_ids(int32_t *tokens, int n, int n_vocab, uint64_t salt);      /* that differ by the salt */
 exam_spread exam_spread_of(double *v /* sorted in place */, int n);
-void exam_speed_say(const exam_speeds *, q_buf *out);    /* a table and a plot, 78 columns at most */
+void exam_speed_say(const exam_speeds *, q_buf *out);    /* a table and a plot; 78 columns where the words of the axes take 13 */
 void exam_speed_csv(const exam_speeds *, q_buf *out);    /* RFC 4180, "." for decimals */
 struct cJSON *exam_speed_json(const exam_speeds *);
 void exam_speed_svg(const exam_speeds *, q_buf *out);    /* decode and prefill, a curve a value of the second axis, ranges as bars */

@@ -1,42 +1,68 @@
 /* exam/speed_say: what exam_speed measured, as a table with a plot, CSV and JSON. Pure; any thread. */
 #include "base/say.h"
-#include "exam/exam.h"
+#include "exam/parts.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static int letters(const char *s)
+int speed_letters(const char *s)
 {
     int n = 0;
     for (; *s; s++) n += ((unsigned char)*s & 0xc0) != 0x80;
     return n;
 }
 
-/* Columns of an axis: as wide as its longest word, 30 at most. */
+/* Bytes of the first n letters. */
+static size_t first(const char *s, int n)
+{
+    size_t at = 0;
+    for (; s[at] && n > 0; at++) n -= ((unsigned char)s[at + 1] & 0xc0) != 0x80;
+    return at;
+}
+
+char *speed_short(const char *s, int most)
+{
+    int all = speed_letters(s), front = (most - 1) / 2;
+    if (all <= most) return q_strdup(s);
+    return q_printf("%.*s…%s", (int)first(s, front), s, s + first(s, all - (most - 1 - front)));
+}
+
+/* Columns of an axis: as wide as its longest word, LABEL at most. */
+enum { LABEL = 30 };
 static int wide(const exam_speeds *s, int a)
 {
-    int w = letters(s->axis[a]);
+    int w = speed_letters(s->axis[a]);
     for (int i = 0; i < s->n; i++) {
-        int one = letters(s->point[i].at[a]);
+        int one = speed_letters(s->point[i].at[a]);
         w = one > w ? one : w;
     }
-    return w > 30 ? 30 : w;
+    return w > LABEL ? LABEL : w;
 }
 
 static void label(const exam_speeds *s, const char *const at[EXAM_AXES], q_buf *out)
 {
     for (int a = 0; a < s->n_axis; a++) {
-        q_buf_say(out, "%-*.30s", wide(s, a) + (a + 1 < s->n_axis ? 2 : 0), at[a]);
+        char *one = speed_short(at[a], LABEL);
+        q_buf_say(out, "%-*s", wide(s, a) + (a + 1 < s->n_axis ? 2 : 0), one);
+        free(one);
     }
+}
+
+/* Four digits, and whole where it has more. */
+static const char *number(double v, char *out, size_t size)
+{
+    snprintf(out, size, v < 9999.5 ? "%.4g" : "%.0f", v);
+    return out;
 }
 
 static void spread(const exam_spread *x, q_buf *out)
 {
-    char range[32];
-    snprintf(range, sizeof range, "%.4g-%.4g", x->low, x->high);
-    q_buf_say(out, " %8.1f %-13.13s", x->median, x->n > 1 ? range : "");
+    char low[32], high[32], range[72] = "";
+    if (x->n > 1) snprintf(range, sizeof range, "%s-%s", number(x->low, low, sizeof low), number(x->high, high, sizeof high));
+    q_buf_say(out, " %8.1f %-13s", x->median, range);
 }
 
 static void table(const exam_speeds *s, q_buf *out)

@@ -1,7 +1,7 @@
 /* exam/speed_svg: what exam_speed measured as a picture: decode above, prefill below; the first axis from left to right in equal steps, a curve for each value of
  * the second, ranges as bars. Pure; any thread. */
 #include "base/say.h"
-#include "exam/exam.h"
+#include "exam/parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const colours[] = { "#2f6fb0", "#c8722c", "#3f8f56", "#8a56a8", "#777777", "#b03f5b" };
-enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 64, WIDE = 560, TALL = 180, TOP = 64, GAP = 60, RIGHT = 140 };
+enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 64, WIDE = 560, TALL = 180, TOP = 64, GAP = 60, RIGHT = 140, LINE = 16, LETTER = 7 /* about */, LABEL = 30, NAME = 2 * LEFT / LETTER };
 
 typedef struct frame { const exam_speeds *s; q_buf *out; const char *x[EXAM_POINTS], *curve[EXAM_POINTS]; int n_x, n_curve; } frame;
 
@@ -59,6 +59,20 @@ static void curve(frame *f, int which, bool decode, int top, double most)
     q_buf_free(&path);
 }
 
+/* Of the values from left to right; of many that are long only every second, third ... */
+static void names(frame *f, int y)
+{
+    int widest = 1, room = f->n_x > 1 ? WIDE / (f->n_x - 1) : WIDE;
+    for (int i = 0; i < f->n_x; i++)
+        if (speed_letters(f->x[i]) > widest) widest = speed_letters(f->x[i]);
+    if (widest > NAME) widest = NAME;
+    for (int i = 0; i < f->n_x; i += (widest * LETTER + room - 1) / room) {
+        char *words = speed_short(f->x[i], NAME);
+        text(f, across(f, i), y, "middle", words);
+        free(words);
+    }
+}
+
 static void panel(frame *f, bool decode, int top)
 {
     double most = 0;
@@ -73,8 +87,29 @@ static void panel(frame *f, bool decode, int top)
         q_buf_printf(f->out, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#999\" stroke-dasharray=\"2 4\"/>", LEFT, LEFT + WIDE, y, y);
         text(f, LEFT - 8, y + 4, "end", w);
     }
-    for (int i = 0; i < f->n_x; i++) text(f, across(f, i), top + TALL + 18, "middle", f->x[i]);
+    names(f, top + TALL + 18);
     for (int k = 0; k < f->n_curve; k++) curve(f, k, decode, top, most);
+}
+
+static char *legend(const frame *f, int curve)
+{
+    char *value = speed_short(f->curve[curve], LABEL), *words = q_printf("%s %s", f->s->axis[1], value);
+    free(value);
+    return words;
+}
+
+/* Lines of the title, each put from y on where `put`. */
+static int title(frame *f, int y, bool put)
+{
+    int lines = 0;
+    for (const char *at = f->s->title; at && *at; lines++) {
+        size_t n = strcspn(at, "\n");
+        char *one = q_strndup(at, n);
+        if (put) text(f, LEFT, y + LINE * lines, "start", one);
+        free(one);
+        at += n + (at[n] == '\n');
+    }
+    return lines;
 }
 
 void exam_speed_svg(const exam_speeds *s, q_buf *out)
@@ -85,17 +120,23 @@ void exam_speed_svg(const exam_speeds *s, q_buf *out)
         index_of(f.x, &f.n_x, s->point[i].at[0]);
         index_of(f.curve, &f.n_curve, s->n_axis > 1 ? s->point[i].at[1] : "");
     }
-    int tall = TOP + 2 * (TALL + GAP), wide = LEFT + WIDE + (s->n_axis > 1 ? RIGHT : LEFT / 2);
+    int lines = title(&f, 0, false), top = TOP + (lines > 1 ? LINE * (lines - 1) : 0), tall = top + 2 * (TALL + GAP), right = s->n_axis > 1 ? RIGHT : LEFT;
+    for (int k = 0; k < f.n_curve && s->n_axis > 1; k++) {
+        char *words = legend(&f, k);
+        if (40 + LETTER * speed_letters(words) > right) right = 40 + LETTER * speed_letters(words);
+        free(words);
+    }
+    int wide = LEFT + WIDE + right;
     q_buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n"
                  "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", wide, tall, wide, tall);
-    if (s->title) text(&f, LEFT, 24, "start", s->title);
-    panel(&f, true, TOP);
-    panel(&f, false, TOP + TALL + GAP);
+    title(&f, 24, true);
+    panel(&f, true, top);
+    panel(&f, false, top + TALL + GAP);
     text(&f, LEFT + WIDE / 2.0, tall - 8, "middle", s->axis[0]);
     for (int k = 0; k < f.n_curve && s->n_axis > 1; k++) {
-        char *words = q_printf("%s %s", s->axis[1], f.curve[k]);
-        q_buf_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"10\" height=\"10\" fill=\"%s\"/>", LEFT + WIDE + 16, TOP + 18 * k, colours[k % COLOURS]);
-        text(&f, LEFT + WIDE + 32, TOP + 18 * k + 9, "start", words);
+        char *words = legend(&f, k);
+        q_buf_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"10\" height=\"10\" fill=\"%s\"/>", LEFT + WIDE + 16, top + 18 * k, colours[k % COLOURS]);
+        text(&f, LEFT + WIDE + 32, top + 18 * k + 9, "start", words);
         free(words);
     }
     q_buf_puts(out, "</svg>\n");

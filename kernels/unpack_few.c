@@ -99,7 +99,7 @@ void unpack_iq2_xxs(const uint8_t *s, ker_block *b)
         uint32_t v = u32_at(p + 4);
         b->sc[j] = (int16_t)(2 * (v >> 28) + 1);
         for (int i = 0; i < 4; i++)
-            put_signed(b->q + 32 * j + 8 * i, iq2_row(ker_grid_iq2_xxs[p[i]]), eight_signs(v >> (7 * i) & 127));
+            put_signed(b->q + 32 * j + 8 * i, iq2_row(ker_grid_row(ker_grid_iq2_xxs[0], 256, p[i])), eight_signs(v >> (7 * i) & 127));
     }
 }
 
@@ -115,7 +115,7 @@ void unpack_iq2_xs(const uint8_t *s, ker_block *b)
     half_scales(s + 66, b);
     for (int i = 0; i < 32; i++) {
         uint16_t v = u16_at(s + 2 + 2 * i);
-        put_signed(b->q + 8 * i, iq2_row(ker_grid_iq2_xs[v & 511]), eight_signs(v >> 9));
+        put_signed(b->q + 8 * i, iq2_row(ker_grid_row(ker_grid_iq2_xs[0], 512, v & 511)), eight_signs(v >> 9));
     }
 }
 
@@ -125,7 +125,7 @@ void unpack_iq2_s(const uint8_t *s, ker_block *b)
     b->d = half_at(s) * .125f;
     half_scales(s + 74, b);
     for (int i = 0; i < 32; i++)
-        put_signed(b->q + 8 * i, iq2_row(ker_grid_iq2_s[low[i] | (high[i / 4] >> (2 * (i & 3)) & 3) << 8]), minus[i]);
+        put_signed(b->q + 8 * i, iq2_row(ker_grid_row(ker_grid_iq2_s[0], 1024, low[i] | (high[i / 4] >> (2 * (i & 3)) & 3) << 8)), minus[i]);
 }
 
 void unpack_iq3_xxs(const uint8_t *s, ker_block *b)
@@ -136,7 +136,7 @@ void unpack_iq3_xxs(const uint8_t *s, ker_block *b)
         uint32_t v = u32_at(s + 66 + 4 * j);
         b->sc[j] = (int16_t)(2 * (v >> 28) + 1);
         for (int i = 0; i < 4; i++) {
-            uint64_t c = spread4(ker_grid_iq3_xxs[p[2 * i]], ker_grid_iq3_xxs[p[2 * i + 1]]);
+            uint64_t c = spread4(ker_grid_row(ker_grid_iq3_xxs[0], 256, p[2 * i]), ker_grid_row(ker_grid_iq3_xxs[0], 256, p[2 * i + 1]));
             put_signed(b->q + 32 * j + 8 * i, 4 * ones + 8 * c + 2 * (c & c >> 1 & c >> 2 & ones), eight_signs(v >> (7 * i) & 127));
         }
     }
@@ -150,14 +150,14 @@ void unpack_iq3_s(const uint8_t *s, ker_block *b)
         b->sc[j] = (int16_t)(2 * (sc[j / 2] >> (4 * (j & 1)) & 15) + 1);
     for (int i = 0; i < 32; i++) {
         int h = high[i / 4] >> (2 * (i & 3));
-        put_signed(b->q + 8 * i, ones + 2 * spread4(ker_grid_iq3_s[low[2 * i] | (h & 1) << 8], ker_grid_iq3_s[low[2 * i + 1] | (h & 2) << 7]), minus[i]);
+        put_signed(b->q + 8 * i, ones + 2 * spread4(ker_grid_row(ker_grid_iq3_s[0], 512, low[2 * i] | (h & 1) << 8), ker_grid_row(ker_grid_iq3_s[0], 512, low[2 * i + 1] | (h & 2) << 7)), minus[i]);
     }
 }
 
 /* 8 times (-1, 0 or 1, and an eighth more or, `less`, less). */
 static void put_iq1(int8_t *q, int row, bool less)
 {
-    uint64_t v = (8 * spread2(ker_grid_iq1[row]) + (less ? 119 : 121) * ones) ^ 128 * ones;   /* + 128 while it is unsigned */
+    uint64_t v = (8 * spread2(ker_grid_row(ker_grid_iq1[0], 2048, row)) + (less ? 119 : 121) * ones) ^ 128 * ones;   /* + 128 while it is unsigned */
     memcpy(q, &v, 8);
 }
 

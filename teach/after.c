@@ -122,7 +122,9 @@ int tch_undo(const char *name, char **which, char *err)
         return rc;
     char *folder = shelf_of(*which, "run"), *file = tch_adapter_path(*which);
     char *who = shelf_holder();
-    if (access(folder, F_OK) != 0 && access(file, F_OK) != 0 && (!who || strcmp(who, *which) != 0))
+    if (!name && (!who || strcmp(who, *which) != 0))
+        rc = q_fail(err, Q_RANGE, _("name what is to go: the last that was taught is %s, and undo %s takes it back"), *which, *which);
+    else if (access(folder, F_OK) != 0 && access(file, F_OK) != 0 && (!who || strcmp(who, *which) != 0))
         rc = q_fail(err, Q_NOTFOUND, _("nothing was taught as \"%s\": /teach list shows what was"), *which);
     free(who);
     if (rc == Q_OK)

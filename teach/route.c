@@ -177,12 +177,12 @@ int choose_experts(const eng_model *m, const tch_settings *s, const traffic *f, 
             out[(size_t)f->layer[l] * experts + e] = s->experts == TCH_ALL ? 1 : routed[(size_t)l * experts + e];
     for (size_t k = 0; k < all; k++) {
         int l = (int)(k / experts);
-        out[k] = out[k] && (!s->last_layer || (l >= s->first_layer && l <= s->last_layer));
+        out[k] = out[k] && (!s->n_layer || (l >= s->first_layer && l < s->first_layer + s->n_layer));
         *n += out[k];
     }
     free(routed);
     if (rc == Q_OK && !*n && s->experts != TCH_NONE)
-        rc = q_fail(err, Q_RANGE, _("layers=%d-%d leaves no expert: routed layers are %d to %d"), s->first_layer, s->last_layer, i->first_moe_layer, i->first_moe_layer + i->n_moe_layer - 1);
+        rc = q_fail(err, Q_RANGE, _("layers=%d-%d leaves no expert: routed layers are %d to %d"), s->first_layer, s->first_layer + s->n_layer - 1, i->first_moe_layer, i->first_moe_layer + i->n_moe_layer - 1);
     if (rc < 0) {
         free(out);
         out = NULL;

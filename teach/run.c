@@ -211,7 +211,7 @@ static int begin_adapter(running *r, char *err)
     const eng_info *i = eng_model_info(r->m);
     bool none = r->set.experts == TCH_NONE || !i->n_moe_layer;
     trn_shape s = { .experts = r->chosen, .no_experts = none, .attention = r->set.attention, .shared = r->set.shared, .first_layer = r->set.first_layer,
-                    .last_layer = r->set.last_layer, .rank = r->set.rank, .alpha = r->set.alpha, .seed = r->set.seed };
+                    .n_layer = r->set.n_layer, .rank = r->set.rank, .alpha = r->set.alpha, .seed = r->set.seed };
     if (none && !s.attention && !s.shared)
         return q_fail(err, Q_RANGE, _("with experts=none nothing is left to be taught: attention=on or shared=on"));
     return trn_begin(r->m, &s, &r->init, err);

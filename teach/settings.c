@@ -93,14 +93,14 @@ static bool layers(tch_settings *s, const char *v)
 {
     char *end, *last;
     if (strcmp(v, "all") == 0) {
-        s->first_layer = s->last_layer = 0;
+        s->first_layer = s->n_layer = 0;
         return true;
     }
     long a = strtol(v, &end, 10), b = *end == '-' ? strtol(end + 1, &last, 10) : (last = end, a);
-    bool good = end != v && !*last && last[-1] != '-' && a >= 0 && b >= a && b < 100000 && b > 0;
+    bool good = end != v && !*last && last[-1] != '-' && a >= 0 && b >= a && b < 100000;
     if (good) {
         s->first_layer = (int)a;
-        s->last_layer = (int)b;
+        s->n_layer = (int)(b - a) + 1;
     }
     return good;
 }
@@ -197,7 +197,7 @@ char *tch_settings_json(const tch_settings *s)
         case FLAG: cJSON_AddBoolToObject(j, r->name, *(const bool *)at); break;
         case EXPERTS: cJSON_AddStringToObject(j, r->name, s->experts == TCH_LIST ? s->list : of[s->experts]); break;
         case LAYERS:
-            snprintf(layer, sizeof layer, s->last_layer ? "%d-%d" : "all", s->first_layer, s->last_layer);
+            snprintf(layer, sizeof layer, s->n_layer ? "%d-%d" : "all", s->first_layer, s->first_layer + s->n_layer - 1);
             cJSON_AddStringToObject(j, r->name, layer);
             break;
         case BY: cJSON_AddStringToObject(j, r->name, s->by_tokens ? "tokens" : "gate"); break;

@@ -56,7 +56,7 @@ int tch_drop(const char *name, char *err);
 /* "steps=200 rank=8 …" as tch_settings_help lists them; unknown names and values are refused by name. */
 enum tch_experts { TCH_AUTO, TCH_ALL, TCH_LIST, TCH_NONE };
 typedef struct tch_settings {
-    int steps, rank, batch, context, first_layer, last_layer /* both 0: all */, warmup, threads;
+    int steps, rank, batch, context, first_layer, n_layer /* 0: all */, warmup, threads;
     double lr, alpha, p, dpo_beta;
     enum tch_experts experts;
     char list[1024];                    /* "3:5,3:9,11:0": layer:expert */
@@ -113,8 +113,9 @@ bool tch_stop_wanted(void);
 /* A person stopped it: it is not taken up by itself. */
 int tch_stopped(const char *name, char *err);
 char *tch_last(const char *name);                       /* the name, or for NULL that of the run at work, or the last; NULL: there is none; malloc'ed */
-/* The adapter and the run go, the set stays. name NULL: the one at work, else the last one that ran; *which: it, malloc'ed. A run of it that is at work, in
- * whichever process but on another thread, is stopped first and waited for. Q_NOTFOUND: nothing was taught; Q_RANGE: it does not stop. */
+/* The adapter and the run go, the set stays. name NULL: the one at work; what is finished is named, so that nothing goes by a slip. *which: it, malloc'ed.
+ * A run of it that is at work, in whichever process but on another thread, is stopped first and waited for. Q_NOTFOUND: nothing was taught; Q_RANGE: it
+ * does not stop, or none is at work and no name was given (err says which one was taught last). */
 int tch_undo(const char *name, char **which, char *err);
 /* The report of a finished run, as words and JSON (malloc'ed). name NULL: the last one. */
 int tch_report(const char *name, char **text, char **json, char *err);

@@ -59,8 +59,8 @@ static bool add_all(begin *b)
 
 int trn_begin(const struct eng_model *model, const trn_shape *s, struct eng_adapter **out, char *err)
 {
-    begin b = { .m = eng_model_arithmetic(model), .s = s, .first = s->first_layer, .last = s->last_layer };
-    if (!b.first && !b.last) b.last = b.m->n_layer - 1;
+    begin b = { .m = eng_model_arithmetic(model), .s = s, .first = s->first_layer, .last = s->first_layer + s->n_layer - 1 };
+    if (!s->n_layer) b.first = 0, b.last = b.m->n_layer - 1;
     if (s->rank < 1 || s->rank > 1024) return q_fail(err, Q_RANGE, _("a rank is from 1 to 1024"));
     if (b.first < 0 || b.last < b.first || b.last >= b.m->n_layer)
         return q_fail(err, Q_RANGE, _("layers %d to %d are not in this model, whose layers are 0 to %d"), b.first, b.last, b.m->n_layer - 1);

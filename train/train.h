@@ -87,7 +87,7 @@ int trn_apart(const trn_traffic *a, const trn_traffic *b, int rounds, uint64_t s
 
 /* A beginning: A uniform in +-1/sqrt(n_in) (as PEFT has it), B zero. experts: [n_layer][n_expert] 1: taught (routed layers; NULL: all); attention,
  * shared: those matrices too. rank, alpha: of all. */
-typedef struct trn_shape { const uint8_t *experts; bool no_experts, attention, shared; int first_layer, last_layer /* both 0: all */, rank; double alpha; uint64_t seed; } trn_shape;
+typedef struct trn_shape { const uint8_t *experts; bool no_experts, attention, shared; int first_layer, n_layer /* 0: all */, rank; double alpha; uint64_t seed; } trn_shape;
 int trn_begin(const struct eng_model *, const trn_shape *, struct eng_adapter **out, char *err);
 
 #endif

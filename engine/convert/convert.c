@@ -10,6 +10,7 @@
 #include "engine/run/weights.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,9 +195,16 @@ static int choose(converting *c, uint64_t by_type[KER_TYPE_LIMIT], char *err)
 
 /* ---- numbers ---- */
 
+/* A checkpoint of a training that broke: a model of it would answer nothing, and only say so when it is asked. */
+static int whole_numbers(const converting *c, const st_tensor *t, const float *x, int64_t n, char *err)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(x[i])) return q_fail(err, Q_FORMAT, _("%s: the tensor %.100s holds a number that is none (NaN or infinity): its training broke, convert an earlier checkpoint"), c->folder, t->name);
+    return Q_OK;
+}
+
 static int put_rows(void *user, int64_t first, int64_t n, void *dst, char *err)
 {
-    (void)err;
     const out_tensor *o = user;
     const converting *c = o->c;
     const ker_type *type = ker_type_get(o->type);
@@ -207,6 +215,7 @@ static int put_rows(void *user, int64_t first, int64_t n, void *dst, char *err)
         int64_t row = module_row(c->s.a, o->rows, r, s->first, s->which, c->s.head_dim), all = s->t->n_dims > 1 ? s->t->ne[s->t->n_dims - 2] : 1;
         if (o->n_from == 1 && o->n_dims == 3) row += e * all;
         st_floats(s->t, row * o->ne[0], o->ne[0], c->row);
+        if (whole_numbers(c, s->t, c->row, o->ne[0], err) < 0) return Q_FORMAT;
         type->encode(c->row, (uint8_t *)dst + i * bytes, o->ne[0]);
     }
     return Q_OK;
@@ -215,7 +224,6 @@ static int put_rows(void *user, int64_t first, int64_t n, void *dst, char *err)
 /* Vectors: a bias of heads has its numbers turned as rows are. */
 static int put_vector(void *user, void *dst, size_t bytes, char *err)
 {
-    (void)err;
     (void)bytes;
     const out_tensor *o = user;
     float *to = dst;
@@ -224,7 +232,7 @@ static int put_vector(void *user, void *dst, size_t bytes, char *err)
         st_floats(o->from[0].t, module_row(o->c->s.a, o->rows, i, 0, 0, o->c->s.head_dim), 1, &to[i]);
         if (plus) to[i] += 1;
     }
-    return Q_OK;
+    return whole_numbers(o->c, o->from[0].t, to, o->ne[0], err);
 }
 
 static int put_factors(void *user, void *dst, size_t bytes, char *err)

@@ -167,13 +167,12 @@ static void attend_segment(const att_span *a, int seg)
         while (stop > first && first_cell(c, layer, row + stop - 1) >= at + KER_PAGE) stop--;
         if (first == stop) continue;
         const uint8_t *p = kv_head(c->kv, a->seq->page[pg], layer, a->head);
-        if (pg < last_page) {                      /* pages lie apart: the processor would not guess the next */
-            const uint8_t *next = kv_head(c->kv, a->seq->page[pg + 1], layer, a->head);
-            for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-        }
-        const uint16_t *half = (const uint16_t *)(const void *)p;
+        /* Pages lie apart: the processor would not guess the next. */
+        const uint8_t *next = pg < last_page ? kv_head(c->kv, a->seq->page[pg + 1], layer, a->head) : p;
+        for (int64_t i = 0; !a->direct && next != p && i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+        const uint16_t *half = (const uint16_t *)(const void *)p, *half_next = (const uint16_t *)(const void *)next;
         float *s = a->s + first * group * KER_PAGE;
-        if (a->direct) ops->scores_f16(half, dim, a->q + first * group, (stop - first) * group, s);
+        if (a->direct) ops->scores_f16(half, half_next, dim, a->q + first * group, (stop - first) * group, s);
         const float *keys = a->direct ? NULL : kv_page_k(c->kv, p, a->page, ops);
         if (!a->direct) ops->scores(keys, dim, a->q + first * group, (stop - first) * group, s);
         int in_page = cell[stop - 1] + 1 - at < KER_PAGE ? cell[stop - 1] + 1 - at : KER_PAGE;
@@ -190,7 +189,7 @@ static void attend_segment(const att_span *a, int seg)
                 }
             }
             int i = r * group, n = (end - r) * group;
-            if (a->direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
+            if (a->direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, half_next + (int64_t)dim * KER_PAGE, dim, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
             else ops->values(v, pad, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
             r = end;
         }

@@ -426,7 +426,7 @@ typedef void kernel_fn(const void *tile, const char *act, const panel *p, float 
 ALL_R(K256, run_q4k, 32, 1, NIBBLES)
 ALL_R(K256, run_q5k, 32, 1, BYTES)
 ALL_R(K256, run_q2k, 16, 1, BYTES)
-ALL_R(K256, run_q3k, 16, 0, BYTES)
+ALL_R(K256, run_q3k, 16, 0, BYTES)      /* and others of bytes, a scale for sixteen */
 ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS)
 ALL_R(K256, run_iq4xs, 32, 0, BYTES)
 ALL_R(K32, run_less32, 32, 0, BYTES)

@@ -11,7 +11,7 @@
 #include "kernels/kernels.h"
 
 typedef struct v16 { float f[16]; } v16;
-enum { VEC_QB = 1 };
+enum { VEC_QB = 1, VEC_QV = 4, VEC_HQ = 1, VEC_HV = 4, VEC_PAIR = 1, VEC_PV = 4, VEC_FEW = 2 };
 
 #define LANES(expr) v16 y; for (int i = 0; i < 16; i++) y.f[i] = (expr); return y
 static inline v16 v_set(float a) { LANES(a); }

@@ -28,13 +28,15 @@ typedef struct vec_ops {
     void (*q8s)(const int8_t *src, float scale, float *dst, int n);        /* one scale                   */
     /* One page of K, transposed: k[d][VEC_CELLS]. s[i][c] = sum over d, rising, fmaf(q[i][d], k[d][c], .). */
     void (*scores)(const float *k, int dim, const float *const *q, int n_q, float *s);
-    void (*scores_f16)(const uint16_t *k, int dim, const float *const *q, int n_q, float *s);   /* the same bits */
+    /* The same of F16 cells, as they lie; the same bits as of decoded ones. next: the page that will be read after this one, as much
+     * of it as of this is asked for on the way (never read: any address does). */
+    void (*scores_f16)(const uint16_t *k, const uint16_t *next, int dim, const float *const *q, int n_q, float *s);
     /* Online softmax over one page: cells [0, n) of s become exp(s - m_new), the rest 0; *m, *l follow;
      * returns exp(m_old - m_new), by which the caller's sums shrink. s holds VEC_CELLS floats. */
     float (*softmax)(float *s, int n, float *m, float *l);
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
-    void (*values_f16)(const uint16_t *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
+    void (*values_f16)(const uint16_t *v, const uint16_t *next, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
     /* x = x * scale / sqrt(sum(x^2) + eps), sums as in norm. */
     void (*unit)(float *x, int n, float eps, float scale);
     void (*gate)(float *x, const float *g, int n);                         /* x = x / (1 + exp(-g))       */

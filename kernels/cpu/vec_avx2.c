@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 
 typedef struct v16 { __m256 a, b; } v16;
-enum { VEC_QB = 1 };
+enum { VEC_QB = 1, VEC_QV = 4, VEC_HQ = 4, VEC_HV = 1, VEC_PAIR = 2, VEC_PV = 2, VEC_FEW = 16 };
 
 static inline v16 v_set(float a) { return (v16){ _mm256_set1_ps(a), _mm256_set1_ps(a) }; }
 static inline v16 v_load(const float *p) { return (v16){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) }; }

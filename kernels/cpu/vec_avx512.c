@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 
 typedef __m512 v16;
-enum { VEC_QB = 4 };
+enum { VEC_QB = 4, VEC_QV = 4, VEC_HQ = 8, VEC_HV = 2, VEC_PAIR = 2, VEC_PV = 4, VEC_FEW = 16 };
 
 static inline v16 v_set(float a) { return _mm512_set1_ps(a); }
 static inline v16 v_load(const float *p) { return _mm512_loadu_ps(p); }

@@ -3,14 +3,17 @@
  * v_fma, v_max (a > b ? a : b), v_fold (the sum of the lanes, the upper half added to the lower, 16->8->4->2->1),
  * v_most (the largest, likewise by v_max), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
  * v_int8, v_whole (no lane is NaN), v_past and v_past_end (a store past the caches to an address that is a multiple of 64, and
- * what makes such stores seen by other threads; or v_store and nothing) and VEC_QB (queries held in registers at once). Never
- * included elsewhere. */
+ * what makes such stores seen by other threads; or v_store and nothing), and the tiles of attention that its registers hold, queries by
+ * times 16 lanes: VEC_QB x VEC_QV of F32 cells, VEC_HQ x VEC_HV of F16 ones, VEC_PAIR x VEC_PV of what is left. Never included
+ * elsewhere. */
 
 /* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
 #if defined(__clang__)
 #define V_UNROLL _Pragma("unroll")
+#define V_UNROLL_8 V_UNROLL
 #else
 #define V_UNROLL _Pragma("GCC unroll 4")
+#define V_UNROLL_8 _Pragma("GCC unroll 8")
 #endif
 
 /* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
@@ -201,49 +204,59 @@ static inline v16 v_cell(const void *p, bool half, int64_t at)
     return half ? v_half((const uint16_t *)p + at) : v_load((const float *)p + at);
 }
 
-static inline __attribute__((always_inline)) void scores_block(const void *k, bool half, int dim, const float *const *q, int n_q, float *s)
+/* A tile is n_q queries by `wide` times 16 cells (of K) or numbers (of V); both are constants where the body is inlined, so that the
+ * sums stay in registers. Of F16 cells a tile asks for the lines of the next page that lie where it reads this one's: so memory
+ * works while the sums are made, and not in a burst between two pages. */
+static inline __attribute__((always_inline)) void ask_next(const void *next, bool half, int64_t at, int j)
 {
-    v16 a[VEC_QB][4];
-    V_UNROLL
-    for (int i = 0; i < n_q; i++)
-        V_UNROLL
-        for (int j = 0; j < 4; j++) a[i][j] = v_set(0);
-    for (int d = 0; d < dim; d++) {
-        int64_t at = (int64_t)d * VEC_CELLS;
-        v16 k0 = v_cell(k, half, at), k1 = v_cell(k, half, at + 16), k2 = v_cell(k, half, at + 32), k3 = v_cell(k, half, at + 48);
-        V_UNROLL
-        for (int i = 0; i < n_q; i++) {
-            v16 x = v_set(q[i][d]);
-            a[i][0] = v_fma(x, k0, a[i][0]);
-            a[i][1] = v_fma(x, k1, a[i][1]);
-            a[i][2] = v_fma(x, k2, a[i][2]);
-            a[i][3] = v_fma(x, k3, a[i][3]);
-        }
-    }
-    V_UNROLL
-    for (int i = 0; i < n_q; i++)
-        V_UNROLL
-        for (int j = 0; j < 4; j++) v_store(s + i * VEC_CELLS + j * 16, a[i][j]);
+    if (half && (j % 2 == 0)) __builtin_prefetch((const uint16_t *)next + at, 0, 2);
 }
 
-/* Blocks of VEC_QB queries and one of the rest; the counts are constants where the body is inlined, so
- * that the sums stay in registers. */
-static inline __attribute__((always_inline)) void scores_any(const void *k, bool half, int dim, const float *const *q, int n_q, float *s)
+static inline __attribute__((always_inline)) void scores_tile(const void *k, const void *next, bool half, int dim, const float *const *q, int n_q, int wide, float *s)
+{
+    for (int c = 0; c < VEC_CELLS; c += 16 * wide) {
+        v16 a[VEC_HQ][4];
+        V_UNROLL_8
+        for (int i = 0; i < n_q; i++)
+            V_UNROLL
+            for (int j = 0; j < wide; j++) a[i][j] = v_set(0);
+        for (int d = 0; d < dim; d++) {
+            int64_t at = (int64_t)d * VEC_CELLS + c;
+            v16 x[4];
+            V_UNROLL
+            for (int j = 0; j < wide; j++) {
+                x[j] = v_cell(k, half, at + 16 * j);
+                ask_next(next, half, at + 16 * j, j + c / 16);
+            }
+            V_UNROLL_8
+            for (int i = 0; i < n_q; i++) {
+                v16 f = v_set(q[i][d]);
+                V_UNROLL
+                for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+            }
+        }
+        V_UNROLL_8
+        for (int i = 0; i < n_q; i++)
+            V_UNROLL
+            for (int j = 0; j < wide; j++) v_store(s + i * VEC_CELLS + c + j * 16, a[i][j]);
+    }
+}
+
+/* Tiles of VEC_HQ queries (F16 cells), of VEC_QB, and those of the rest. */
+static inline __attribute__((always_inline)) void scores_any(const void *k, const void *next, bool half, int dim, const float *const *q, int n_q, float *s)
 {
     int i = 0;
-    for (; i + VEC_QB <= n_q; i += VEC_QB) scores_block(k, half, dim, q + i, VEC_QB, s + i * VEC_CELLS);
-    q += i;
-    s += i * VEC_CELLS;
-    switch (n_q - i) {
-    case 3: scores_block(k, half, dim, q, VEC_QB < 3 ? VEC_QB : 3, s); break;
-    case 2: scores_block(k, half, dim, q, VEC_QB < 2 ? VEC_QB : 2, s); break;
-    case 1: scores_block(k, half, dim, q, 1, s); break;
-    default: break;
-    }
+    for (; half && VEC_HQ > VEC_QB && i + VEC_HQ <= n_q; i += VEC_HQ, next = k) scores_tile(k, next, half, dim, q + i, VEC_HQ, VEC_HV, s + i * VEC_CELLS);
+    for (; VEC_QB > 1 && i + VEC_QB <= n_q; i += VEC_QB, next = k) scores_tile(k, next, half, dim, q + i, VEC_QB, VEC_QV, s + i * VEC_CELLS);
+    for (; (half ? VEC_HQ : VEC_QB) > 2 && i + 2 <= n_q; i += 2, next = k) scores_tile(k, next, half, dim, q + i, VEC_PAIR, VEC_PV, s + i * VEC_CELLS);
+    for (; i < n_q; i++, next = k) scores_tile(k, next, half, dim, q + i, 1, 4, s + i * VEC_CELLS);
 }
 
-static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s) { scores_any(k, false, dim, q, n_q, s); }
-static void vec_scores_f16(const uint16_t *k, int dim, const float *const *q, int n_q, float *s) { scores_any(k, true, dim, q, n_q, s); }
+static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s) { scores_any(k, k, false, dim, q, n_q, s); }
+static void vec_scores_f16(const uint16_t *k, const uint16_t *next, int dim, const float *const *q, int n_q, float *s)
+{
+    scores_any(k, next, true, dim, q, n_q, s);
+}
 
 static float vec_softmax(float *s, int n, float *m, float *l)
 {
@@ -264,67 +277,65 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     return shrink;
 }
 
-static inline __attribute__((always_inline)) void values_block(const void *v, bool half, int64_t dim, int n_cells, const float *p, const float *shrink,
-                                float *const *acc, int n_q, int d, int width)
+static inline __attribute__((always_inline)) void values_tile(const void *v, const void *next, bool half, int64_t dim, int n_cells, const float *p,
+                                                              const float *shrink, float *const *acc, int n_q, int d, int wide)
 {
-    v16 a[VEC_QB][4];
-    V_UNROLL
+    v16 a[VEC_HQ][4];
+    V_UNROLL_8
     for (int i = 0; i < n_q; i++) {
         v16 f = v_set(shrink[i]);
         V_UNROLL
-        for (int j = 0; j < width; j++) a[i][j] = v_mul(v_load(acc[i] + d + j * 16), f);
+        for (int j = 0; j < wide; j++) a[i][j] = v_mul(v_load(acc[i] + d + j * 16), f);
     }
     for (int c = 0; c < n_cells; c++) {
         int64_t at = c * dim + d;
         v16 x[4];
         V_UNROLL
-        for (int j = 0; j < width; j++) x[j] = v_cell(v, half, at + j * 16);
-        V_UNROLL
+        for (int j = 0; j < wide; j++) {
+            x[j] = v_cell(v, half, at + j * 16);
+            ask_next(next, half, at + j * 16, j + d / 16);
+        }
+        V_UNROLL_8
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
             V_UNROLL
-            for (int j = 0; j < width; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+            for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
         }
     }
-    V_UNROLL
+    V_UNROLL_8
     for (int i = 0; i < n_q; i++)
         V_UNROLL
-        for (int j = 0; j < width; j++) v_store(acc[i] + d + j * 16, a[i][j]);
+        for (int j = 0; j < wide; j++) v_store(acc[i] + d + j * 16, a[i][j]);
 }
 
-static inline __attribute__((always_inline)) void values_some(const void *v, bool half, int dim, int n_cells, const float *p, const float *shrink,
-                                                              float *const *acc, int n_q)
+static inline __attribute__((always_inline)) void values_some(const void *v, const void *next, bool half, int dim, int n_cells, const float *p,
+                                                              const float *shrink, float *const *acc, int n_q, int wide)
 {
     int d = 0;
-    for (; d + 64 <= dim; d += 64) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 4);
-    for (; d + 32 <= dim; d += 32) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 2);
-    for (; d < dim; d += 16) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 1);
+    for (; d + 16 * wide <= dim; d += 16 * wide) values_tile(v, next, half, dim, n_cells, p, shrink, acc, n_q, d, wide);
+    for (; wide > 2 && d + 32 <= dim; d += 32) values_tile(v, next, half, dim, n_cells, p, shrink, acc, n_q, d, 2);
+    for (; d < dim; d += 16) values_tile(v, next, half, dim, n_cells, p, shrink, acc, n_q, d, 1);
 }
 
-static inline __attribute__((always_inline)) void values_any(const void *v, bool half, int dim, int n_cells, const float *p, const float *shrink,
-                       float *const *acc, int n_q)
+static inline __attribute__((always_inline)) void values_any(const void *v, const void *next, bool half, int dim, int n_cells, const float *p,
+                                                             const float *shrink, float *const *acc, int n_q)
 {
     int i = 0;
-    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, half, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_QB);
-    p += i * VEC_CELLS;
-    shrink += i;
-    acc += i;
-    switch (n_q - i) {
-    case 3: values_some(v, half, dim, n_cells, p, shrink, acc, VEC_QB < 3 ? VEC_QB : 3); break;
-    case 2: values_some(v, half, dim, n_cells, p, shrink, acc, VEC_QB < 2 ? VEC_QB : 2); break;
-    case 1: values_some(v, half, dim, n_cells, p, shrink, acc, 1); break;
-    default: break;
-    }
+    for (; half && VEC_HQ > VEC_QB && i + VEC_HQ <= n_q; i += VEC_HQ, next = v)
+        values_some(v, next, half, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_HQ, VEC_HV);
+    for (; VEC_QB > 1 && i + VEC_QB <= n_q; i += VEC_QB, next = v) values_some(v, next, half, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_QB, VEC_QV);
+    for (; (half ? VEC_HQ : VEC_QB) > 2 && i + 2 <= n_q; i += 2, next = v) values_some(v, next, half, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_PAIR, VEC_PV);
+    for (; i < n_q; i++, next = v) values_some(v, next, half, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, 1, 4);
 }
 
 static void vec_values(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q)
 {
-    values_any(v, false, dim, n_cells, p, shrink, acc, n_q);
+    values_any(v, v, false, dim, n_cells, p, shrink, acc, n_q);
 }
 
-static void vec_values_f16(const uint16_t *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q)
+static void vec_values_f16(const uint16_t *v, const uint16_t *next, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q)
 {
-    values_any(v, true, dim, n_cells, p, shrink, acc, n_q);
+    values_any(v, next, true, dim, n_cells, p, shrink, acc, n_q);
 }
 
 /* ---- recurrent layers ---- */
@@ -427,4 +438,4 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
 }
 
 #define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
-                  vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, 2 * VEC_QB }
+                  vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }

@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 
 typedef struct v16 { float32x4_t v[4]; } v16;
-enum { VEC_QB = 1 };
+enum { VEC_QB = 1, VEC_QV = 4, VEC_HQ = 4, VEC_HV = 1, VEC_PAIR = 2, VEC_PV = 2, VEC_FEW = 16 };
 
 #define EACH(expr) v16 z; _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) z.v[i] = (expr); return z
 static inline v16 v_set(float a) { EACH(vdupq_n_f32(a)); }

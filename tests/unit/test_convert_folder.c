@@ -198,6 +198,30 @@ static void stacked_and_single_experts_do_not_mix(void)
     free(out);
 }
 
+/* A matrix, an expert's and a vector, NaN and infinity. */
+static void numbers_that_are_none_are_refused(void)
+{
+    static const struct { const char *name; unsigned char high, low; } rows[] = {
+        { "model.layers.0.self_attn.q_proj.weight", 0x7f, 0xc0 }, { "model.layers.1.mlp.experts.3.down_proj.weight", 0x7f, 0x80 },
+        { "model.layers.1.input_layernorm.weight", 0xff, 0x80 }, { "model.norm.weight", 0xff, 0xc1 } };
+    static tensor_part p[100];
+    char *out = in("none.gguf");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *folder = unpack("qwen3moe", "none");
+        int n = pieces_load(folder, p, 100), at = 0;
+        while (at < n && strcmp(p[at].name, rows[i].name) != 0) at++;
+        CHECK_MSG(at < n && strcmp(p[at].type, "BF16") == 0, "%s", rows[i].name);
+        p[at].data.p[p[at].data.len - 1] = (char)rows[i].high;               /* the last number of it */
+        p[at].data.p[p[at].data.len - 2] = (char)rows[i].low;
+        pieces_write(folder, "model.safetensors", p, n);
+        pieces_drop(p, n);
+        CHECK_MSG(eng_convert_folder(folder, NULL, out, true, NULL, NULL, err) == Q_FORMAT && strstr(err, rows[i].name) && strstr(err, "NaN"), "%s: %s", rows[i].name, err);
+        CHECK(!util_exists(out));
+        free(folder);
+    }
+    free(out);
+}
+
 static void one_sentence_each(void)
 {
     static const struct { const char *golden, *file, *from, *to, *says; } rows[] = {
@@ -275,6 +299,7 @@ int main(void)
     RUN(as_transformers_has_it);
     RUN(other_files_of_the_same);
     RUN(stacked_and_single_experts_do_not_mix);
+    RUN(numbers_that_are_none_are_refused);
     RUN(one_sentence_each);
     char *cmd = q_printf("rm -rf %s", dir);
     if (system(cmd)) printf("# %s stays\n", dir);

@@ -338,9 +338,39 @@ static void test_spread(void)
     CHECK(isnan(exam_speed_share(&s, &not)) && isnan(exam_speed_share(&unknown, &p)));
 }
 
+/* Numbers stand whole, names that differ at their ends stay apart, every model's line is there. */
+static void test_speed_words(void)
+{
+    exam_fast p[] = {
+        { .at = { "8", "Qwen3-Coder-30B-A3B-Instruct-Q4_K_M.gguf" }, .weights = 1000, .prefill = { 61445.9, 57740.2, 80123.4, 3 }, .decode = { 1800.5, 950.25, 12345.6, 3 } },
+        { .at = { "8", "Qwen3-Coder-30B-A3B-Instruct-Q8_0.gguf" }, .weights = 2000, .prefill = { 9.5, 9.25, 10.125, 3 }, .decode = { 2, 1, 3, 3 } },
+        { .at = { "8", "модель с длинным русским именем, обычная.gguf" }, .weights = 2000, .prefill = { 7, 7, 7, 1 }, .decode = { 5, 5, 5, 1 } },
+    };
+    exam_speeds s = { .title = "one (a), here\nanother (b), here", .axis = { "k", "model" }, .n_axis = 2, .point = p, .n = 3, .rounds = 3 };
+    q_buf text = { 0 }, svg = { 0 };
+    exam_speed_say(&s, &text);
+    CHECK_MSG(strstr(text.p, " 61445.9 57740-80123 ") && strstr(text.p, "  1800.5 950.2-12346 ") && strstr(text.p, "      9.5 9.25-10.12 "), "%s", text.p);
+    CHECK_MSG(strstr(text.p, "\n8  Qwen3-Coder-30…uct-Q4_K_M.gguf  ") && strstr(text.p, "\n8  Qwen3-Coder-30…truct-Q8_0.gguf  ") && strstr(text.p, "\n8  модель с длинн…м, обычная.gguf  "), "%s", text.p);
+    exam_speed_svg(&s, &svg);
+    CHECK(strstr(svg.p, ">one (a), here</text>") && strstr(svg.p, ">another (b), here</text>") && strstr(svg.p, ">model Qwen3-Coder-30…uct-Q4_K_M.gguf</text>"));
+    q_buf_free(&text);
+    q_buf_free(&svg);
+    /* Long values side by side: as many as there is room for, the first among them. */
+    exam_fast many[20];
+    char at[20][12];
+    for (int i = 0; i < 20; i++) {
+        snprintf(at[i], sizeof at[i], "%d", 100000 + i);
+        many[i] = (exam_fast){ .at = { at[i] }, .prefill = { 1, 1, 1, 1 }, .decode = { 1, 1, 1, 1 } };
+    }
+    exam_speed_svg(&(exam_speeds){ .axis = { "context" }, .n_axis = 1, .point = many, .n = 20, .rounds = 1 }, &svg);
+    CHECK(strstr(svg.p, ">100000<") && !strstr(svg.p, ">100001<") && strstr(svg.p, ">100002<"));
+    q_buf_free(&svg);
+}
+
 int main(void)
 {
     RUN(test_spread);
+    RUN(test_speed_words);
     RUN(test_same_bytes);
     RUN(test_samples_are_right);
     RUN(test_refused);

@@ -5,7 +5,7 @@
 #include "kernels/made.h"
 #include "tests/test.h"
 
-enum { N = 400, DIM = 80, QUERIES = 7 };
+enum { N = 400, DIM = 80, QUERIES = 19 };
 static uint64_t seed[4] = { 9, 8, 7, 6 };
 static float x[N], y[N], w[N], scale[N], want[N], got[N];
 static float cells[DIM * VEC_CELLS], query[QUERIES][DIM], s_want[QUERIES * VEC_CELLS], s_got[QUERIES * VEC_CELLS], acc_want[QUERIES][DIM], acc_got[QUERIES][DIM];
@@ -69,7 +69,7 @@ static void attention(const vec_ops *here, int dim, int n_q, int n_cells)
     float *a_want[QUERIES], *a_got[QUERIES], shrink[QUERIES], m[2], l[2];
     for (int i = 0; i < n_q; i++) q[i] = query[i], a_want[i] = acc_want[i], a_got[i] = acc_got[i], shrink[i] = .5f + number() * .5f;
     for (int half = 0; half < 2; half++) {
-        if (half) vec_scalar.scores_f16(halves, dim, q, n_q, s_want), here->scores_f16(halves, dim, q, n_q, s_got);
+        if (half) vec_scalar.scores_f16(halves, halves, dim, q, n_q, s_want), here->scores_f16(halves, halves, dim, q, n_q, s_got);
         else vec_scalar.scores(cells, dim, q, n_q, s_want), here->scores(cells, dim, q, n_q, s_got);
         CHECK_MSG(!memcmp(s_want, s_got, sizeof(float) * (size_t)(n_q * VEC_CELLS)), "scores of %d, %d queries, half %d, %s", dim, n_q, half, ker_cpu_features());
         for (int i = 0; i < n_q; i++) {
@@ -80,7 +80,7 @@ static void attention(const vec_ops *here, int dim, int n_q, int n_cells)
         CHECK(!memcmp(s_want, s_got, sizeof(float) * (size_t)(n_q * VEC_CELLS)));
         for (int i = 0; i < n_q; i++)
             for (int d = 0; d < DIM; d++) acc_want[i][d] = acc_got[i][d] = query[i][DIM - 1 - d];
-        if (half) vec_scalar.values_f16(halves, dim, n_cells, s_want, shrink, a_want, n_q), here->values_f16(halves, dim, n_cells, s_got, shrink, a_got, n_q);
+        if (half) vec_scalar.values_f16(halves, halves, dim, n_cells, s_want, shrink, a_want, n_q), here->values_f16(halves, halves, dim, n_cells, s_got, shrink, a_got, n_q);
         else vec_scalar.values(cells, dim, n_cells, s_want, shrink, a_want, n_q), here->values(cells, dim, n_cells, s_got, shrink, a_got, n_q);
         CHECK_MSG(!memcmp(acc_want, acc_got, sizeof acc_want), "values of %d, %d queries, %d cells, half %d, %s", dim, n_q, n_cells, half, ker_cpu_features());
     }

@@ -317,7 +317,7 @@ static void a_tenth_of_the_conversations_is_held_out(void)
 static void settings_are_taken_or_refused_by_name(void)
 {
     static const struct { const char *words, *says; } bad[] = { { "stepps=3", "stepps" }, { "steps=0", "steps" }, { "steps=1.5", "steps" }, { "lr=2", "lr" }, { "experts=3:x", "experts" },
-        { "experts=", "experts" }, { "layers=5-2", "layers" }, { "loss=mse", "loss" }, { "attention=maybe", "attention" }, { "rank", "rank" }, { "seed=-1", "seed" }, { "seed=18446744073709551616", "seed" } };
+        { "experts=", "experts" }, { "layers=5-2", "layers" }, { "layers=-1", "layers" }, { "loss=mse", "loss" }, { "attention=maybe", "attention" }, { "rank", "rank" }, { "seed=-1", "seed" }, { "seed=18446744073709551616", "seed" } };
     tch_settings t;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tch_settings_begin(&t);
@@ -325,7 +325,12 @@ static void settings_are_taken_or_refused_by_name(void)
     }
     tch_settings_begin(&t);
     OK(tch_settings_set(&t, "steps=20 rank=4 lr=2e-4 experts=3:5,0:1 layers=2-9 attention=on by=tokens loss=dpo seed=7", err));
-    CHECK(t.steps == 20 && t.rank == 4 && t.lr == 2e-4 && t.experts == TCH_LIST && strcmp(t.list, "3:5,0:1") == 0 && t.first_layer == 2 && t.last_layer == 9);
+    CHECK(t.steps == 20 && t.rank == 4 && t.lr == 2e-4 && t.experts == TCH_LIST && strcmp(t.list, "3:5,0:1") == 0 && t.first_layer == 2 && t.n_layer == 8);
+    tch_settings first;
+    tch_settings_begin(&first);
+    CHECK(!first.n_layer);
+    OK(tch_settings_set(&first, "layers=0", err));                    /* the first layer alone is not all of them */
+    CHECK(first.first_layer == 0 && first.n_layer == 1);
     CHECK(t.attention && !t.shared && t.by_tokens && t.dpo && t.seed == 7);
     char *json = tch_settings_json(&t);
     CHECK(strstr(json, "\"layers\":\"2-9\"") && strstr(json, "\"experts\":\"3:5,0:1\""));

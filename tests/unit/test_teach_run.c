@@ -155,6 +155,7 @@ static void without_effect_it_says_so(void)
     put_set("2024", 3, "a set's name is of digits, an adapter's is not");
     CHECK_MSG(run("2024", "steps=1 rank=2", model, &h) == Q_OK && h.report && strstr(h.report, "2024"), "%s", err);
     char *which;
+    CHECK_MSG(tch_undo(NULL, &which, err) == Q_RANGE && !which && strstr(err, "undo 2024"), "%s", err);       /* what is finished goes by its name */
     OK(tch_undo("2024", &which, err));
     OK(tch_drop("2024", err));
     free(which);

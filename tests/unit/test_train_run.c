@@ -434,7 +434,7 @@ static void misuse(void)
     trn_free(x);
     CHECK_INT(trn_begin(model, &(trn_shape){ .rank = 0 }, &a, err), Q_RANGE);
     CHECK_INT(trn_begin(model, &(trn_shape){ .rank = 4, .no_experts = true }, &a, err), Q_RANGE);
-    CHECK_INT(trn_begin(model, &(trn_shape){ .rank = 4, .first_layer = 3, .last_layer = 99 }, &a, err), Q_RANGE);
+    CHECK_INT(trn_begin(model, &(trn_shape){ .rank = 4, .first_layer = 3, .n_layer = 97 }, &a, err), Q_RANGE);
 }
 
 /* Only the experts asked for are begun, and only they move. */

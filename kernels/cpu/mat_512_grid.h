@@ -1,0 +1,359 @@
+/* kernels/cpu/mat_512_grid: products of the types that look their numbers up in grids (IQ1, IQ2, IQ3) and of the ternary ones, with
+ * 512-bit vectors and byte permutations (VBMI). Included behind mat_512_decode.h by mat_512.h, where there is VBMI.
+ *
+ * A block becomes four vectors of 64 unsigned bytes in the order of its elements, each `less` too large, and the scales of its
+ * sixteens. Rows of a grid are looked up 64 at a time, their low and high bytes apart; eight numbers of two bits of a row are shifted
+ * out of their word into eight bytes at once, and mean what a table says by their low bits, so that nothing is masked. A minus turns
+ * 64 + w into 128 - (64 + w). Formats: unpack_few.c, against which all of it is tested. */
+#include "kernels/grids.h"
+
+enum { GRID_LESS = 64 };
+
+#define TIMES_2(x, i) x(i), x((i) + 1)
+#define TIMES_8(x, i) TIMES_2(x, i), TIMES_2(x, (i) + 2), TIMES_2(x, (i) + 4), TIMES_2(x, (i) + 6)
+#define TIMES_64(x, i) TIMES_8(x, i), TIMES_8(x, (i) + 8), TIMES_8(x, (i) + 16), TIMES_8(x, (i) + 24), \
+                       TIMES_8(x, (i) + 32), TIMES_8(x, (i) + 40), TIMES_8(x, (i) + 48), TIMES_8(x, (i) + 56)
+
+/* Seven signs and the eighth, which makes the number of minuses even. */
+#define ODD_ONES(v) (0x6996 >> (((v) ^ (v) >> 4) & 15) & 1)
+#define EIGHT_SIGNS(v) ((v) | ODD_ONES(v) << 7)
+static const uint8_t grid_signs[128] __attribute__((aligned(64))) = { TIMES_64(EIGHT_SIGNS, 0), TIMES_64(EIGHT_SIGNS, 64) };
+
+/* Digits to base 3 of a byte (unpack_few.c): the first four, two bits each, and the fifth. */
+#define DIGIT(v, power) (((v) * (power) & 255) * 3 >> 8)
+#define FOUR_DIGITS(v) (DIGIT(v, 1) | DIGIT(v, 3) << 2 | DIGIT(v, 9) << 4 | DIGIT(v, 27) << 6)
+#define FIFTH_DIGIT(v) DIGIT(v, 81)
+static const uint8_t tq1_digits[2][256] __attribute__((aligned(64))) = {
+    { TIMES_64(FOUR_DIGITS, 0), TIMES_64(FOUR_DIGITS, 64), TIMES_64(FOUR_DIGITS, 128), TIMES_64(FOUR_DIGITS, 192) },
+    { TIMES_64(FIFTH_DIGIT, 0), TIMES_64(FIFTH_DIGIT, 64), TIMES_64(FIFTH_DIGIT, 128), TIMES_64(FIFTH_DIGIT, 192) },
+};
+
+/* What the numbers of a row mean, + 64, by their low six bits: those of the next number do not count. */
+#define IQ2_VALUE(c) (((c) & 3) == 0 ? 72 : ((c) & 3) == 1 ? 89 : 107)
+#define IQ3_XXS_VALUE(c) (64 + (((c) & 7) == 7 ? 62 : 4 + 8 * ((c) & 7)))
+#define IQ3_S_VALUE(c) (65 + 2 * ((c) & 7))
+#define IQ1_VALUE(c) (55 + 8 * ((c) & 3))           /* an eighth less */
+static const uint8_t grid_value[4][64] __attribute__((aligned(64))) = {
+    { TIMES_64(IQ2_VALUE, 0) }, { TIMES_64(IQ3_XXS_VALUE, 0) }, { TIMES_64(IQ3_S_VALUE, 0) }, { TIMES_64(IQ1_VALUE, 0) },
+};
+
+/* Bytes of low and high parts (64 on) that make a qword of a row of eight numbers, or of two rows of four; the rest of it is not
+ * looked at. */
+#define ROW_OF_8(i) (i), 64 + (i), (i), (i), (i), (i), (i), (i)
+#define ROWS_OF_8(first) { ROW_OF_8(first), ROW_OF_8((first) + 1), ROW_OF_8((first) + 2), ROW_OF_8((first) + 3), \
+                           ROW_OF_8((first) + 4), ROW_OF_8((first) + 5), ROW_OF_8((first) + 6), ROW_OF_8((first) + 7) }
+static const uint8_t grid_eights[8][64] __attribute__((aligned(64))) = {
+    ROWS_OF_8(0), ROWS_OF_8(8), ROWS_OF_8(16), ROWS_OF_8(24), ROWS_OF_8(32), ROWS_OF_8(40), ROWS_OF_8(48), ROWS_OF_8(56),
+};
+#define ROW_OF_4(i) (i), 64 + (i), (i), (i)
+#define ROWS_OF_4(first) { ROW_OF_4(first), ROW_OF_4((first) + 1), ROW_OF_4((first) + 2), ROW_OF_4((first) + 3), \
+                           ROW_OF_4((first) + 4), ROW_OF_4((first) + 5), ROW_OF_4((first) + 6), ROW_OF_4((first) + 7), \
+                           ROW_OF_4((first) + 8), ROW_OF_4((first) + 9), ROW_OF_4((first) + 10), ROW_OF_4((first) + 11), \
+                           ROW_OF_4((first) + 12), ROW_OF_4((first) + 13), ROW_OF_4((first) + 14), ROW_OF_4((first) + 15) }
+static const uint8_t grid_fours[4][64] __attribute__((aligned(64))) = { ROWS_OF_4(0), ROWS_OF_4(16), ROWS_OF_4(32), ROWS_OF_4(48) };
+
+/* Which scale each of 32 words of a packed pair of sums takes, by its sixteen: half 0 vectors 0 and 1, half 1 vectors 2 and 3. */
+#define GRID_LANE(at, h, L) W4(at(8 * (h) + (L))), W4(at(8 * (h) + 4 + (L)))
+#define GRID_WORDS(at, h) { GRID_LANE(at, h, 0), GRID_LANE(at, h, 1), GRID_LANE(at, h, 2), GRID_LANE(at, h, 3) }
+#define GRID_SCALES(at) { GRID_WORDS(at, 0), GRID_WORDS(at, 1) }
+#define IN_IQ2_XXS(sub) (4 * ((sub) / 2) + 3)       /* words that hold a scale */
+#define IN_IQ3_XXS(sub) (2 * ((sub) / 2) + 1)
+#define IN_IQ1_S(sub) ((sub) / 2)
+static const uint16_t grid_scale_at[3][2][32] __attribute__((aligned(64))) = { GRID_SCALES(IN_IQ2_XXS), GRID_SCALES(IN_IQ3_XXS), GRID_SCALES(IN_IQ1_S) };
+
+/* Where in 64 bits a scale begins, less one bit: doubled it comes out, to be made odd. */
+#define GRID_BIT(bit) (((bit) + 63) & 63), 0
+#define BITS_4(bit) GRID_BIT(bit), GRID_BIT(bit), GRID_BIT(bit), GRID_BIT(bit)
+#define BITS_LANE(at, h, L) BITS_4(at(8 * (h) + (L))), BITS_4(at(8 * (h) + 4 + (L)))
+#define BITS_OF(at, h) { BITS_LANE(at, h, 0), BITS_LANE(at, h, 1), BITS_LANE(at, h, 2), BITS_LANE(at, h, 3) }
+#define NIBBLE_OF_16(sub) (4 * (sub))
+#define NIBBLE_OF_32(sub) (4 * ((sub) / 2))
+#define THREE_BITS(sub) (16 * ((sub) / 4) + 3 * ((sub) % 4))
+static const uint8_t grid_scale_bit[3][2][64] __attribute__((aligned(64))) = {
+    { BITS_OF(NIBBLE_OF_16, 0), BITS_OF(NIBBLE_OF_16, 1) }, { BITS_OF(NIBBLE_OF_32, 0), BITS_OF(NIBBLE_OF_32, 1) },
+    { BITS_OF(THREE_BITS, 0), BITS_OF(THREE_BITS, 1) },
+};
+
+/* One block of each of two rows. */
+typedef struct grid_pair {
+    __m512i v[2][4];               /* bytes, `less` too large */
+    __m512i scale[2][2];           /* of the words of v 0 and 1, and 2 and 3, packed; TQ: none */
+} grid_pair;
+
+INLINE __m512i qwords(const uint8_t *p) { int64_t v; memcpy(&v, p, 8); return _mm512_set1_epi64(v); }
+INLINE uint64_t qword(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+
+/* Bytes `at` of a table of 128 and more; from[i] says bit 7 + i of each place. */
+INLINE __m512i look_128(const uint8_t *table, __m512i at) { return _mm512_permutex2var_epi8(load64(table), at, load64(table + 64)); }
+#define TWICE(name, half, n, bit) INLINE __m512i name(const uint8_t *table, __m512i at, const __mmask64 from[4]) \
+    { return _mm512_mask_blend_epi8(from[bit], half(table), half(table + (n) / 2)); }
+#define LOOK_128(t) look_128(t, at)
+#define LOOK_256(t) look_256(t, at, from)
+#define LOOK_512(t) look_512(t, at, from)
+#define LOOK_1024(t) look_1024(t, at, from)
+TWICE(look_256, LOOK_128, 256, 0)
+TWICE(look_512, LOOK_256, 512, 1)
+TWICE(look_1024, LOOK_512, 1024, 2)
+TWICE(look_2048, LOOK_1024, 2048, 3)
+INLINE __m512i look_up(const uint8_t *table, const int n, __m512i at, const __mmask64 from[4])
+{
+    return n == 256 ? look_256(table, at, from) : n == 512 ? look_512(table, at, from) : n == 1024 ? look_1024(table, at, from) : look_2048(table, at, from);
+}
+
+/* The numbers of 64 rows of a grid: of eight for two blocks, or of four for one (`fours`). */
+INLINE void grid_numbers(const uint8_t *grid, const int n, __m512i at, const __mmask64 from[4], const int fours, __m512i value, __m512i *v)
+{
+    const __m512i two = _mm512_set1_epi64(0x0e0c0a0806040200), four = _mm512_set1_epi64(0x2c2824200c080400);
+    const __m512i low = look_up(grid, n, at, from), high = look_up(grid + n, n, at, from);
+    const int times = fours ? 4 : 8;
+    UNROLL for (int k = 0; k < times; k++) {
+        __m512i x = _mm512_permutex2var_epi8(low, load64(fours ? grid_fours[k] : grid_eights[k]), high);
+        v[k] = _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(fours ? four : two, x), value);
+    }
+}
+
+/* signs: 32 bytes, bit i of byte k: a minus before element 8 k + i. */
+INLINE void grid_minus(__m512i v[4], const uint8_t *signs)
+{
+    UNROLL for (int k = 0; k < 4; k++)
+        v[k] = _mm512_mask_sub_epi8(v[k], (__mmask64)qword(signs + 8 * k), _mm512_set1_epi8((char)(2 * GRID_LESS)), v[k]);
+}
+
+/* Sevens of signs, a byte each, made eight; and out of dwords that hold four sevens. */
+INLINE void grid_sevens(uint8_t (*to)[64], __m512i sevens)
+{
+    _mm512_store_si512(to, _mm512_permutex2var_epi8(load64(grid_signs), sevens, load64(grid_signs + 64)));
+    __asm__("" : "+m"(*to));       /* masks are loaded from there: taken out of the vector each would cost three instructions */
+}
+INLINE __m512i sevens_of(__m512i dwords) { return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x352e2720150e0700), dwords); }
+
+/* Scales in words at places of a type; in nibbles or threes of bits of a qword. x is doubled there, and made odd. */
+INLINE void scales_in_words(__m512i x, const int which, __m512i to[2])
+{
+    UNROLL for (int h = 0; h < 2; h++) to[h] = _mm512_permutexvar_epi16(_mm512_load_si512(grid_scale_at[which][h]), x);
+}
+INLINE void scales_in_bits(__m512i x, const int which, __m512i to[2])
+{
+    UNROLL for (int h = 0; h < 2; h++)
+        to[h] = _mm512_ternarylogic_epi32(_mm512_multishift_epi64_epi8(_mm512_load_si512(grid_scale_bit[which][h]), x),
+                                          _mm512_set1_epi16(which == 2 ? 0x0e : 0x1e), _mm512_set1_epi16(1), 0xea);      /* (x & mask) | 1 */
+}
+INLINE __m512i odd_of_top(__m512i x, const int bits)   /* the top `bits` of each word, from the 16th or (of three) the 15th down: 2 n + 1 */
+{
+    x = _mm512_srli_epi16(x, 11);
+    return bits == 4 ? _mm512_or_si512(x, _mm512_set1_epi16(1)) : _mm512_ternarylogic_epi32(x, _mm512_set1_epi16(0x0e), _mm512_set1_epi16(1), 0xea);
+}
+
+/* ---- two rows' blocks ---- */
+
+INLINE void pair_iq2_xxs(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    const __m512i x[2] = { load64(s0 + 2), load64(s1 + 2) };
+    uint8_t signs[64] __attribute__((aligned(64)));
+    __m512i at = _mm512_permutex2var_epi32(x[0], even, x[1]);
+    const __mmask64 from[4] = { _mm512_movepi8_mask(at) };
+    grid_sevens(&signs, sevens_of(_mm512_permutex2var_epi32(x[0], odd, x[1])));
+    grid_numbers(ker_grid_iq2_xxs[0], 256, at, from, 0, load64(grid_value[0]), t->v[0]);
+    UNROLL for (int e = 0; e < 2; e++) {
+        grid_minus(t->v[e], signs + 32 * e);
+        scales_in_words(odd_of_top(x[e], 4), 0, t->scale[e]);
+    }
+}
+
+/* Even or odd bytes of two vectors. */
+#define EVEN_BYTE(i) (2 * (i))
+#define ODD_BYTE(i) (2 * (i) + 1)
+static const uint8_t grid_bytes[2][64] __attribute__((aligned(64))) = { { TIMES_64(EVEN_BYTE, 0) }, { TIMES_64(ODD_BYTE, 0) } };
+
+INLINE void pair_iq2_xs(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m512i x[2] = { load64(s0 + 2), load64(s1 + 2) };
+    uint8_t signs[64] __attribute__((aligned(64)));
+    __m512i at = _mm512_permutex2var_epi8(x[0], load64(grid_bytes[0]), x[1]), high = _mm512_permutex2var_epi8(x[0], load64(grid_bytes[1]), x[1]);
+    const __mmask64 from[4] = { _mm512_movepi8_mask(at), _mm512_test_epi8_mask(high, _mm512_set1_epi8(1)) };
+    grid_sevens(&signs, _mm512_srli_epi16(high, 1));
+    grid_numbers(ker_grid_iq2_xs[0], 512, at, from, 0, load64(grid_value[0]), t->v[0]);
+    UNROLL for (int e = 0; e < 2; e++) {
+        grid_minus(t->v[e], signs + 32 * e);
+        scales_in_bits(qwords((e ? s1 : s0) + 66), 0, t->scale[e]);
+    }
+}
+
+INLINE void pair_iq2_s(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const uint64_t low = 0x5555555555555555u, h0 = qword(s0 + 66), h1 = qword(s1 + 66);
+    __m512i at = two32(s0 + 2, s1 + 2);
+    const __mmask64 from[4] = { _mm512_movepi8_mask(at), _pext_u64(h0, low) | _pext_u64(h1, low) << 32, _pext_u64(h0, ~low) | _pext_u64(h1, ~low) << 32 };
+    grid_numbers(ker_grid_iq2_s[0], 1024, at, from, 0, load64(grid_value[0]), t->v[0]);
+    UNROLL for (int e = 0; e < 2; e++) {
+        grid_minus(t->v[e], (e ? s1 : s0) + 34);
+        scales_in_bits(qwords((e ? s1 : s0) + 74), 0, t->scale[e]);
+    }
+}
+
+INLINE void pair_iq3_xxs(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m512i x = two32(s0 + 66, s1 + 66), odd = odd_of_top(x, 4);
+    uint8_t signs[64] __attribute__((aligned(64)));
+    grid_sevens(&signs, sevens_of(x));
+    UNROLL for (int e = 0; e < 2; e++) {
+        __m512i at = load64((e ? s1 : s0) + 2);
+        const __mmask64 from[4] = { _mm512_movepi8_mask(at) };
+        grid_numbers(ker_grid_iq3_xxs[0], 256, at, from, 1, load64(grid_value[1]), t->v[e]);
+        grid_minus(t->v[e], signs + 32 * e);
+        scales_in_words(e ? _mm512_shuffle_i64x2(odd, odd, 0x0e) : odd, 1, t->scale[e]);
+    }
+}
+
+INLINE void pair_iq3_s(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    UNROLL for (int e = 0; e < 2; e++) {
+        const uint8_t *s = e ? s1 : s0;
+        __m512i at = load64(s + 2);
+        const __mmask64 from[4] = { _mm512_movepi8_mask(at), (__mmask64)qword(s + 66) };
+        grid_numbers(ker_grid_iq3_s[0], 512, at, from, 1, load64(grid_value[2]), t->v[e]);
+        grid_minus(t->v[e], s + 74);
+        scales_in_bits(_mm512_set1_epi32(dword_bits(s + 106)), 1, t->scale[e]);
+    }
+}
+
+/* IQ1: `high` holds the top three bits of 64 rows in bits 0 to 2 of their bytes; `more`: a bit a row, an eighth more instead of less. */
+INLINE void grid_iq1(__m512i at, __m512i high, uint64_t more, grid_pair *t)
+{
+    const __mmask64 from[4] = { _mm512_movepi8_mask(at), _mm512_test_epi8_mask(high, _mm512_set1_epi8(1)),
+                                _mm512_test_epi8_mask(high, _mm512_set1_epi8(2)), _mm512_test_epi8_mask(high, _mm512_set1_epi8(4)) };
+    grid_numbers(ker_grid_iq1[0], 2048, at, from, 0, load64(grid_value[3]), t->v[0]);
+    UNROLL for (int e = 0; e < 2; e++)
+        UNROLL for (int k = 0; k < 4; k++)
+            t->v[e][k] = _mm512_mask_add_epi64(t->v[e][k], (__mmask8)(more >> (32 * e + 8 * k)), t->v[e][k], _mm512_set1_epi8(2));
+}
+
+INLINE void pair_iq1_s(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m256i words = _mm256_set_m128i(load16(s1 + 34), load16(s0 + 34));
+    const __m512i two = _mm512_cvtepu32_epi64(words), top = _mm512_set1_epi64(0x1f1f1f1f0f0f0f0f);
+    uint64_t less = _mm512_test_epi8_mask(_mm512_multishift_epi64_epi8(top, two), _mm512_set1_epi8(1));
+    grid_iq1(two32(s0 + 2, s1 + 2), _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x1916131009060300), two), ~less, t);
+    __m512i odd = odd_of_top(_mm512_castsi256_si512(words), 3);
+    UNROLL for (int e = 0; e < 2; e++)
+        scales_in_words(e ? _mm512_shuffle_i64x2(odd, odd, 0x01) : odd, 2, t->scale[e]);
+}
+
+INLINE void pair_iq1_m(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), at = _mm512_broadcast_i32x4(_mm_setr_epi64((__m64)0x1c1814100c080400, (__m64)0x3c3834302c282420));
+    __m512i nibbles = _mm512_multishift_epi64_epi8(at, _mm512_permutexvar_epi64(twice, _mm512_castsi256_si512(_mm256_set_m128i(load16(s1 + 32), load16(s0 + 32)))));
+    uint64_t less = _mm512_test_epi8_mask(nibbles, _mm512_set1_epi8(8));
+    grid_iq1(two32(s0, s1), nibbles, ~less, t);
+    UNROLL for (int e = 0; e < 2; e++)
+        scales_in_bits(qwords((e ? s1 : s0) + 48), 2, t->scale[e]);
+}
+
+INLINE void pair_tq1_0(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m512i digit = _mm512_set1_epi8(3), by02 = _mm512_setr_epi64(0, 0, 0, 0, 2, 2, 2, 2), by46 = _mm512_add_epi64(by02, _mm512_set1_epi64(4));
+    const __m512i third = _mm512_setr_epi64(8, 9, 10, 11, 4, 5, 4, 5), by_third = _mm512_setr_epi64(0, 0, 0, 0, 0, 0, 2, 2);
+    const __m512i last = _mm512_setr_epi32(8, 9, 10, 11, 8, 9, 10, 11, 24, 25, 26, 27, 12, 12, 12, 12);
+    const __m512i by_last = _mm512_setr_epi32(4, 4, 4, 4, 6, 6, 6, 6, 0, 0, 0, 0, 0, 2, 4, 6);
+    UNROLL for (int e = 0; e < 2; e++) {
+        __m512i at = _mm512_maskz_loadu_epi8((1ull << 52) - 1, e ? s1 : s0);
+        const __mmask64 from[4] = { _mm512_movepi8_mask(at) };
+        __m512i four = look_up(tq1_digits[0], 256, at, from), fifth = look_up(tq1_digits[1], 256, at, from), twice = _mm512_shuffle_i64x2(four, four, 0x44);
+        t->v[e][0] = _mm512_and_si512(_mm512_srlv_epi64(twice, by02), digit);
+        t->v[e][1] = _mm512_and_si512(_mm512_srlv_epi64(twice, by46), digit);
+        t->v[e][2] = _mm512_and_si512(_mm512_srlv_epi64(_mm512_permutex2var_epi64(four, third, fifth), by_third), digit);
+        t->v[e][3] = _mm512_and_si512(_mm512_srlv_epi32(_mm512_permutex2var_epi32(four, last, fifth), by_last), digit);
+    }
+}
+
+INLINE void pair_tq2_0(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    const __m512i digit = _mm512_set1_epi8(3), by02 = _mm512_setr_epi64(0, 0, 0, 0, 2, 2, 2, 2), by46 = _mm512_add_epi64(by02, _mm512_set1_epi64(4));
+    UNROLL for (int e = 0; e < 2; e++)
+        UNROLL for (int h = 0; h < 2; h++) {
+            __m512i twice = _mm512_broadcast_i64x4(load32((e ? s1 : s0) + 32 * h));
+            t->v[e][2 * h] = _mm512_and_si512(_mm512_srlv_epi64(twice, by02), digit);
+            t->v[e][2 * h + 1] = _mm512_and_si512(_mm512_srlv_epi64(twice, by46), digit);
+        }
+}
+
+INLINE void grid_two(const int type, const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    switch (type) {
+    case KER_IQ2_XXS: pair_iq2_xxs(s0, s1, t); break;
+    case KER_IQ2_XS: pair_iq2_xs(s0, s1, t); break;
+    case KER_IQ2_S: pair_iq2_s(s0, s1, t); break;
+    case KER_IQ3_XXS: pair_iq3_xxs(s0, s1, t); break;
+    case KER_IQ3_S: pair_iq3_s(s0, s1, t); break;
+    case KER_IQ1_S: pair_iq1_s(s0, s1, t); break;
+    case KER_IQ1_M: pair_iq1_m(s0, s1, t); break;
+    case KER_TQ1_0: pair_tq1_0(s0, s1, t); break;
+    default: pair_tq2_0(s0, s1, t); break;
+    }
+}
+#define GRID_TERNARY(type) ((type) == KER_TQ1_0 || (type) == KER_TQ2_0)
+#define GRID_BYTES(type) ((type) == KER_IQ2_XXS || (type) == KER_TQ2_0 ? 66 : (type) == KER_IQ2_XS ? 74 : (type) == KER_IQ2_S ? 82 : \
+                          (type) == KER_IQ3_XXS ? 98 : (type) == KER_IQ3_S ? 110 : (type) == KER_IQ1_S ? 50 : (type) == KER_IQ1_M ? 56 : 54)
+
+/* The float of sixteen blocks. */
+INLINE __m512 grid_d(const int type, const uint8_t *const row[16], int64_t at)
+{
+    const float part = type == KER_IQ3_S || GRID_TERNARY(type) ? 1 : type == KER_IQ3_XXS ? .25f : .125f;
+    if (type != KER_IQ1_M)
+        return _mm512_mul_ps(halves16(row, at + (type == KER_TQ1_0 ? 52 : type == KER_TQ2_0 ? 64 : 0)), _mm512_set1_ps(part));
+    uint16_t d[16];
+    UNROLL for (int i = 0; i < 16; i++)
+        d[i] = (uint16_t)_pext_u64(qword(row[i] + at + 48), 0xf000f000f000f000u);
+    return _mm512_mul_ps(_mm512_cvtph_ps(load32(d)), _mm512_set1_ps(part));
+}
+
+/* ---- few rows of activations ---- */
+
+/* A row's block against one row of activations: sixteen dwords to be added up. */
+INLINE __m512i grid_sum(const int type, const __m512i v[4], const __m512i scale[2], const __m512i a[4], const __m512i c[4])
+{
+    if (GRID_TERNARY(type))
+        return dpb(dpb(dpb(dpb(c[3], v[0], a[0]), v[1], a[1]), v[2], a[2]), v[3], a[3]);
+    __m512i d0 = _mm512_packs_epi32(dpb(c[0], v[0], a[0]), dpb(c[1], v[1], a[1])), d1 = _mm512_packs_epi32(dpb(c[2], v[2], a[2]), dpb(c[3], v[3], a[3]));
+    return dpw(_mm512_madd_epi16(d0, scale[0]), d1, scale[1]);
+}
+
+INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1,
+                     float *y, int64_t y_stride, const int type)
+{
+    const __m512i z = _mm512_setzero_si512(), less = _mm512_set1_epi8(GRID_TERNARY(type) ? 1 : GRID_LESS);
+    const int bytes = GRID_BYTES(type);
+    const uint8_t *row[16];
+    for (int64_t o = o0; o < o1; o += 16) {
+        __mmask16 live = rows16(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
+        __m512 acc[4];
+        EACH(r) acc[r] = _mm512_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
+            __m512i a[4][4], c[4][4], u[4][4], p[4][16];
+            EACH(r) UNROLL for (int k = 0; k < 4; k++) {
+                a[r][k] = load64(ROW(r) + 256 * b + 64 * k);
+                c[r][k] = _mm512_sub_epi32(GRID_TERNARY(type) && k ? c[r][k - 1] : z, dpb(z, less, a[r][k]));
+            }
+            for (int i = 0; i < 16; i += 2) {            /* not unrolled: the code of two rows is long, and sums in memory cost less */
+                const uint8_t *s0 = row[i] + at, *s1 = row[i + 1] + at;
+                grid_pair t;
+                fetch(s0 + far, at, bytes);
+                fetch(s1 + far, at, bytes);
+                grid_two(type, s0, s1, &t);
+                UNROLL for (int e = 0; e < 2; e++)
+                    EACH(r) p[r][i + e] = grid_sum(type, t.v[e], t.scale[e], a[r], c[r]);
+            }
+            EACH(r) UNROLL for (int q = 0; q < 4; q++)
+                u[r][q] = fold4(p[r][4 * q], p[r][4 * q + 1], p[r][4 * q + 2], p[r][4 * q + 3]);
+            __m512 d = grid_d(type, row, at);
+            EACH(r) {
+                __m512i isum = fold_lanes(fold_lanes(u[r][0], u[r][1]), fold_lanes(u[r][2], u[r][3]));
+                __m512 da = _mm512_set1_ps(mat_q8_256(ROW(r), w->n_in).d[b]);
+                acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(isum), acc[r]);
+            }
+        }
+        EACH(r) _mm512_mask_storeu_ps(y + r * y_stride + o, live, acc[r]);
+    }
+}

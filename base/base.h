@@ -145,6 +145,13 @@ char *q_bytes_brief(uint64_t n, char out[32]);       /* "105 MiB", "1.1 GiB" */
  * UINT64_MAX: nobody says. _in: of a machine whose / is at root (tests). */
 uint64_t q_mem_available(void);
 uint64_t q_mem_available_in(const char *root);
+uint64_t q_mem_total(void);            /* what the machine has, or those groups allow in all; UINT64_MAX likewise */
+uint64_t q_mem_total_in(const char *root);
+/* Processors that this process may keep busy, at least 1: those it may run on (taskset, cpusets), and no more than the control groups around
+ * us pay for (docker --cpus, CPUQuota=), to the nearest: threads beyond that make all of them wait for the next period. _in: `may`, by the
+ * groups of a machine whose / is at root (tests). */
+int q_cores(void);
+int q_cores_in(const char *root, int may);
 bool q_in_memory(const char *path);    /* a file in tmpfs: what it takes is taken already */
 
 #endif

@@ -1,11 +1,13 @@
 /* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts, --weights-ram, --lora. Taken out of the arguments
- * before the subcommand reads them; start-up code. */
+ * before the subcommand reads them, and QUORUM_CPU; start-up code. */
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "kernels/kernels.h"
 #include "teach/teach.h"
 
 #include <ini.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,6 +84,17 @@ static int choose(const found *f, bool kept, char *err)
     return eng_device_choose(&want, err);
 }
 
+/* A lower set of instructions than the best one here, for comparing; the best where nothing is said. */
+static int instructions(char *err)
+{
+    const char *want = getenv("QUORUM_CPU");
+    char have[128] = "";
+    if (!want || !*want || ker_cpu_force(want) == Q_OK) return Q_OK;
+    for (int i = 0; ker_cpu_path(i); i++)
+        snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", i ? ", " : "", ker_cpu_path(i));
+    return q_fail(err, Q_RANGE, _("QUORUM_CPU takes a set of instructions that this processor has (%s), not \"%s\"; unset, the best is taken"), have, want);
+}
+
 int cli_somebodys(const char *arg)
 {
     static const char *const takes[] = { "-p", "--set", "-m", "--db" };
@@ -116,7 +129,8 @@ int cli_device(int *argc, char **argv, char *err)
         for (; with && i < *argc; with--) argv[kept++] = argv[i++];
     }
     argv[*argc = kept] = NULL;
-    rc = eng_adapters_choose(lora, n_lora, err);
+    rc = instructions(err);
+    if (rc == Q_OK) rc = eng_adapters_choose(lora, n_lora, err);
     free(lora);
     return rc < 0 ? rc : choose(&f, *argc > 1 && argv[1][0] != '-', err);
 }

@@ -80,7 +80,6 @@ uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_
  * as can be. False: no routed experts that could stay on the disk, or the file does not run here. Any thread. */
 struct ondisk_plan;
 bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out);
-int model_cores(void);                 /* processors this process may use, at least 1 */
 /* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
 void model_threads(eng_model *, double asked);
 

@@ -293,6 +293,11 @@ bench-context: $(BUILD)/bench/context_bench
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
+# Experts read from the disk under a real router's choices: make bench-disk A="MODEL.gguf --ram 7 --trace FILE.csv"
+.PHONY: bench-disk
+bench-disk: $(BUILD)/bench/disk_bench
+	$(BUILD)/bench/disk_bench $(A)
+
 # How fast attention reads the cells of long contexts, by their type: make bench-attn A="THREADS ROWS CONTEXT..."
 .PHONY: bench-attn
 bench-attn: $(BUILD)/bench/attn_bench

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 static const double gib = 1 << 30;
 enum { TRIES = 4, LONG_NS = 1500000000 };

@@ -279,9 +279,24 @@ bench-memory: all
 bench-advise: all
 	@python3 bench/advise.py $(BUILD)/quorum '$(if $(FOLDER),$(FOLDER),$(BUILD)/advise)' $(A)
 
+# What each type of cell costs and changes, on the default model and docs/thinking.txt: make bench-kv A="-m MODEL.gguf -f TEXT --context 8k"
+.PHONY: bench-kv
+bench-kv: all
+	@python3 bench/kv.py $(BUILD)/quorum $(A)
+
+# What a context takes beside what is announced, and decode behind it, for each type of cell: make bench-context A="MODEL.gguf 32768"
+.PHONY: bench-context
+bench-context: $(BUILD)/bench/context_bench
+	$(BUILD)/bench/context_bench $(A)
+
 .PHONY: bench-mat
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
+
+# Experts read from the disk under a real router's choices: make bench-disk A="MODEL.gguf --ram 7 --trace FILE.csv"
+.PHONY: bench-disk
+bench-disk: $(BUILD)/bench/disk_bench
+	$(BUILD)/bench/disk_bench $(A)
 
 # How fast attention reads the cells of long contexts, by their type: make bench-attn A="THREADS ROWS CONTEXT..."
 .PHONY: bench-attn
@@ -340,6 +355,8 @@ help:
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
+	@echo 'make bench-kv         the types of cells: KL from f32, bytes a token, speed behind a context (A="-m MODEL.gguf -f TEXT --context 8k")'
+	@echo 'make bench-context    memory of a context beside what is announced, and decode behind it (A="MODEL.gguf cells threads steps")'
 	@echo 'make bench-train      tokens a second that an adapter is taught with (A="MODEL.gguf experts rank tokens texts threads steps")'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'

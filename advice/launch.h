@@ -25,7 +25,7 @@ typedef struct adv_launch_wish {         /* strings are the caller's and outlive
     const char *host;                    /* NULL: 127.0.0.1 */
     const char *key_file;                /* llama-server and quorum behind another address than this machine's; NULL */
     int port, context, users;            /* 0: the server's own, 8192 (or what the model has), 1 */
-    bool kv8;                            /* cells of a byte a number */
+    bool kv8, kv4;                       /* cells of about a byte a number, or of half of one, which GGUF servers have */
 } adv_launch_wish;
 
 enum { ADV_LAUNCH_FLAGS = 24 };

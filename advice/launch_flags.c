@@ -119,8 +119,8 @@ static const char *value_of(const adv_launch *p, enum launch_meaning m, char *ou
     case LA_SET_CONTEXT: return snprintf(out, size, "context.length=%ld", (long)p->context * p->users), out;
     case LA_USERS: return number(out, size, true, p->users);
     case LA_MEMORY: return snprintf(out, size, "%.2f", p->size.share), out;
-    case LA_KV8: return !w->kv8 ? NULL : launch_of(p) == VLLM ? "fp8" : launch_of(p) == SGLANG ? "fp8_e4m3" : "q8_0";
-    case LA_SET_KV: return w->kv8 ? "kv.type=q8_0" : NULL;
+    case LA_KV8: return w->kv4 ? "q4_0" : !w->kv8 ? NULL : launch_of(p) == VLLM ? "fp8" : launch_of(p) == SGLANG ? "fp8_e4m3" : "q8_0";
+    case LA_SET_KV: return w->kv4 ? "kv.type=q4_0" : w->kv8 ? "kv.type=q8_0" : NULL;
     case LA_STATES: return number(out, size, p->size.state > 0, 2L * p->users);
     case LA_TP: return number(out, size, p->gpus > 1, p->gpus);
     case LA_EP: return number(out, size, switch_of(p, LA_EP_ON) != NULL, p->gpus);

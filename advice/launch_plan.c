@@ -150,6 +150,13 @@ static bool split(const look *l, const eng_energy *e, adv_launch *p)
 /* ---- one type ---- */
 static bool mxfp4(const eng_known *k) { return k && strcmp(k->family, "gpt-oss") == 0; }
 
+/* Bytes of a token's cells. Of llama.cpp's blocks of 32: 34 bytes of q8_0, 18 of q4_0 (ggml/src/ggml-common.h). */
+static double token_cells(const eng_energy *e, const adv_launch_wish *w, const adv_launch *p)
+{
+    if (launch_of(p) == QUORUM) return eng_energy_kv_bytes(e, w->kv4 ? "q4_0" : w->kv8 ? "q8_0" : "f16");
+    return (double)e->kv_numbers * (w->kv4 ? 18.0 / 32 : !w->kv8 ? 2 : p->server->gguf ? 34.0 / 32 : 1);
+}
+
 enum how { WHOLE, SPLIT, RAM };
 static int try_type(const look *l, const launch_type *t, const char *type, enum how how, adv_launch *p, bool *fits, char *err)
 {
@@ -158,7 +165,7 @@ static int try_type(const look *l, const launch_type *t, const char *type, enum 
     p->experts_cpu = 0;
     int rc = weigh(l, t, type, p->server->gguf, &e, &p->size.weights, err);
     if (rc < 0) return rc;
-    double kv = eng_energy_kv_bytes(&e, "f16") / (l->w->kv8 ? p->server->gguf ? 32.0 / 17 : 2 : 1);
+    double kv = token_cells(&e, l->w, p);
     snprintf(p->type, sizeof p->type, "%s", l->path ? e.type : type);
     p->n_layer = e.n_layer;
     p->size.kv = (uint64_t)(kv * p->context * p->users);
@@ -283,6 +290,8 @@ static int asked(const look *l, adv_launch *p, char *err)
         return q_fail(err, Q_RANGE, _("%s reads the hub's weights, not a GGUF file: name a published model, or take llama-server or quorum"), p->server->title);
     if (!p->server->gguf && l->m->n_gpu == 0)
         return q_fail(err, Q_RANGE, _("%s wants a GPU and %s has none: take llama-server or quorum"), p->server->title, l->m->title);
+    if (w->kv4 && w->kv8) return q_fail(err, Q_RANGE, _("--kv-half and --kv-quarter do not go together: leave one out"));
+    if (w->kv4 && !p->server->gguf) return q_fail(err, Q_RANGE, _("%s has no cells of half a byte: take --kv-half, or llama-server or quorum"), p->server->title);
     if (mxfp4(l->known) && w->type && strcmp(w->type, "MXFP4") != 0)
         return q_fail(err, Q_RANGE, _("%s is published with experts in MXFP4, whatever a label says: leave --type out"), l->known->title);
     bool known = !w->type || mxfp4(l->known);

@@ -4,25 +4,16 @@
 
 #include <ini.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 static const double gib = 1 << 30;
 enum { TRIES = 4, LONG_NS = 1500000000 };
 
 /* ---- here ---- */
-static int cores_here(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
-}
-
 static void cpu_name(char *out, size_t n)
 {
     FILE *f = fopen("/proc/cpuinfo", "re");
@@ -39,12 +30,12 @@ static void cpu_name(char *out, size_t n)
 
 void adv_machine_here(bool measure, adv_machine *out)
 {
-    *out = (adv_machine){.cores = cores_here(), .source = "", .date = ""};
+    *out = (adv_machine){.cores = q_cores(), .source = "", .date = ""};
     snprintf(out->name, sizeof out->name, "here");
     cpu_name(out->cpu, sizeof out->cpu);
     snprintf(out->isa, sizeof out->isa, "%s", ker_cpu_features());
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    out->ram = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
+    uint64_t total = q_mem_total();
+    out->ram = total != UINT64_MAX ? total : 0;
     out->ram_free = q_mem_available();
     if (out->ram_free > out->ram) out->ram_free = out->ram;
     out->n_gpu = gpu_look("libnvidia-ml.so.1", out->gpu);

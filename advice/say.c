@@ -37,8 +37,7 @@ static void wrap_take(q_buf *out, char *text, int width)
 
 static void cell(q_buf *out, const char *text, int width, bool right)
 {
-    int cells = 0;
-    for (const char *p = text; *p; p++) cells += ((unsigned char)*p & 0xc0) != 0x80;
+    int cells = q_utf8_points(text);
     for (int i = cells; right && i < width; i++) q_buf_putc(out, ' ');
     q_buf_puts(out, text);
     for (int i = cells; !right && i < width; i++) q_buf_putc(out, ' ');

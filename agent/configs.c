@@ -30,9 +30,7 @@ static void cell(q_buf *b, const char *format, double v)
 
 static void right(q_buf *b, const char *word, int width)
 {
-    int n = 0;
-    for (const char *p = word; *p; p++)
-        n += ((unsigned char)*p & 0xC0) != 0x80;
+    int n = q_utf8_points(word);
     q_buf_printf(b, "%*s%s", width > n ? width - n : 1, "", word);
 }
 

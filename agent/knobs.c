@@ -150,7 +150,7 @@ void knobs_set(agt *a, const char *name, const char *value)
     if (strcmp(k->name, "memory.embedder") == 0 || strcmp(k->name, "memory.mode") == 0 || strcmp(k->name, "memory.on") == 0)
         embedder_changed(a);
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
-                    .note = q_strdup(meaning(k->effect)) };
+                    .note = q_strdup(strcmp(k->name, "weights.ram") ? meaning(k->effect) : _("from the next model that is opened: /model")) };
     evq_push(&a->events, &e);
     q_buf_free(&b);
 }

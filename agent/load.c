@@ -104,7 +104,8 @@ static int configure(void *user, prov_config *c, char *err)
 static int load(agt *a, const char *path, bool first, prov **out, char *err)
 {
     loading_job l = { a, path, first };
-    prov_opts o = { .servers = a->settings.servers, .progress = loading, .configure = configure, .user = &l, .adapters = first };
+    prov_opts o = { .servers = a->settings.servers, .progress = loading, .configure = configure, .user = &l, .adapters = first,
+                    .weights_gib = settings_number(&a->settings, "weights.ram") };
     return a->seat.open(path, &o, out, err);
 }
 

@@ -176,14 +176,6 @@ static bool within(const field *f, const char *least, const char *most, double x
     return !(cJSON_IsNumber(lo) && x < lo->valuedouble) && !(cJSON_IsNumber(hi) && x > hi->valuedouble);
 }
 
-static double letters(const char *s)
-{
-    double n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-    return n;
-}
-
 /* What was typed as its value; NULL: it is none. */
 static cJSON *value_of(const field *f, const char *typed)
 {
@@ -192,7 +184,7 @@ static cJSON *value_of(const field *f, const char *typed)
     double x = strtod(typed, &end);
     bool number = *typed && !*end && isfinite(x) && !strpbrk(typed, "xXpP") && within(f, "minimum", "maximum", x);
     switch (f->kind) {
-    case F_TEXT: return within(f, "minLength", "maxLength", letters(typed)) ? cJSON_CreateString(typed) : NULL;
+    case F_TEXT: return within(f, "minLength", "maxLength", q_utf8_points(typed)) ? cJSON_CreateString(typed) : NULL;
     case F_NUMBER: return number ? cJSON_CreateNumber(x) : NULL;
     case F_WHOLE: return number && floor(x) == x && fabs(x) <= 9007199254740992.0 ? cJSON_CreateNumber(x) : NULL;
     case F_ONE: return one_choice(f, typed);

@@ -68,6 +68,8 @@ bool q_utf8_valid(const char *s, size_t n);
 size_t q_utf8_whole(const char *s, size_t n);
 /* Copy with every invalid byte replaced by U+FFFD; malloc'ed. */
 char *q_utf8_clean(const char *s, size_t n);
+/* Characters of a text: code points where it is valid. */
+int q_utf8_points(const char *s);
 /* Damerau and Levenshtein's distance in code points, of at most 40 of each. */
 int q_utf8_distance(const char *a, const char *b);
 void q_buf_puts_clean(q_buf *b, const q_buf *text);     /* adds it so, up to its first NUL */
@@ -143,6 +145,13 @@ char *q_bytes_brief(uint64_t n, char out[32]);       /* "105 MiB", "1.1 GiB" */
  * UINT64_MAX: nobody says. _in: of a machine whose / is at root (tests). */
 uint64_t q_mem_available(void);
 uint64_t q_mem_available_in(const char *root);
+uint64_t q_mem_total(void);            /* what the machine has, or those groups allow in all; UINT64_MAX likewise */
+uint64_t q_mem_total_in(const char *root);
+/* Processors that this process may keep busy, at least 1: those it may run on (taskset, cpusets), and no more than the control groups around
+ * us pay for (docker --cpus, CPUQuota=), to the nearest: threads beyond that make all of them wait for the next period. _in: `may`, by the
+ * groups of a machine whose / is at root (tests). */
+int q_cores(void);
+int q_cores_in(const char *root, int may);
 bool q_in_memory(const char *path);    /* a file in tmpfs: what it takes is taken already */
 
 #endif

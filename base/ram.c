@@ -2,101 +2,57 @@
  * /proc and /sys each time it is asked; no state, any thread. What is only cached counts as free: the kernel gives it back
  * before anybody is refused. */
 #include "base/base.h"
+#include "base/groups.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/vfs.h>
 
-/* The number after `key` in root/path. */
-static bool number_in(const char *root, const char *path, const char *key, uint64_t *out)
+/* How a version of control groups spells things. Memory above `high` is not refused, but taken back at once, and whoever asks for it
+ * waits: for weights that are read again and again that is the end. Only the cache of files can be given back: memory of tmpfs,
+ * which "file" or "cache" would count too, cannot. */
+typedef struct scheme { const char *limit, *high, *used, *reclaim[3]; } scheme;
+static const scheme V2 = {"memory.max", "memory.high", "memory.current", {"active_file ", "inactive_file ", "slab_reclaimable "}};
+static const scheme V1 = {"memory.limit_in_bytes", NULL, "memory.usage_in_bytes", {"total_active_file ", "total_inactive_file ", NULL}};
+
+/* What a group allows in all; UINT64_MAX: it has no limit, or is not there. */
+static uint64_t limit_in(const char *folder, const scheme *s)
 {
-    char *full = q_printf("%s%s", root, path), line[256];
-    FILE *f = fopen(full, "re");
-    free(full);
-    if (!f) return false;
-    bool ok = false;
-    size_t kl = strlen(key);
-    while (!ok && fgets(line, sizeof line, f))
-        if (strncmp(line, key, kl) == 0) {
-            char *end;
-            unsigned long long v = strtoull(line + kl, &end, 10);
-            if (end != line + kl) { *out = v; ok = true; }
-        }
-    fclose(f);
-    return ok;
+    uint64_t limit, high;
+    if (!groups_number(folder, s->limit, "", &limit)) limit = UINT64_MAX;
+    return s->high && groups_number(folder, s->high, "", &high) && high < limit ? high : limit;
 }
 
-/* How a version of control groups spells things. Only the cache of files can be given back: memory of tmpfs, which
- * "file" or "cache" would count too, cannot. */
-typedef struct scheme { const char *mount, *limit, *used, *reclaim[3]; } scheme;
-static const scheme V2 = {"/sys/fs/cgroup", "memory.max", "memory.current", {"active_file ", "inactive_file ", "slab_reclaimable "}};
-static const scheme V1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                          {"total_active_file ", "total_inactive_file ", NULL}};
-
-/* What one group leaves; UINT64_MAX: it has no limit, or is not there. */
-static uint64_t left_in(const char *root, const scheme *s, const char *group)
+static void look_total(void *user, const char *folder, bool v2)
 {
-    uint64_t limit, used, cached = 0, n;
-    char *at = q_printf("%s%s/%s", s->mount, group, s->limit), *use = q_printf("%s%s/%s", s->mount, group, s->used);
-    char *stat = q_printf("%s%s/memory.stat", s->mount, group);
-    uint64_t left = UINT64_MAX;
-    if (number_in(root, at, "", &limit) && number_in(root, use, "", &used)) {
-        for (int i = 0; i < 3 && s->reclaim[i]; i++)
-            if (number_in(root, stat, s->reclaim[i], &n)) cached += n;
-        used = used > cached ? used - cached : 0;
-        left = limit > used ? limit - used : 0;
-    }
-    free(at);
-    free(use);
-    free(stat);
-    return left;
+    uint64_t *least = user, n = limit_in(folder, v2 ? &V2 : &V1);
+    if (n < *least) *least = n;
 }
 
-/* The least that `group` and those around it leave. */
-static uint64_t left_around(const char *root, const scheme *s, const char *group)
+static void look_left(void *user, const char *folder, bool v2)
 {
-    char *g = q_strdup(strcmp(group, "/") == 0 ? "" : group);
-    uint64_t least = UINT64_MAX;
-    for (;;) {
-        uint64_t n = left_in(root, s, g);
-        if (n < least) least = n;
-        char *slash = strrchr(g, '/');
-        if (!slash) break;
-        *slash = 0;
-    }
-    free(g);
-    return least;
+    const scheme *s = v2 ? &V2 : &V1;
+    uint64_t *least = user, limit = limit_in(folder, s), used, cached = 0, n;
+    if (limit == UINT64_MAX || !groups_number(folder, s->used, "", &used)) return;
+    for (int i = 0; i < 3 && s->reclaim[i]; i++)
+        if (groups_number(folder, "memory.stat", s->reclaim[i], &n)) cached += n;
+    used = used > cached ? used - cached : 0;
+    n = limit > used ? limit - used : 0;
+    if (n < *least) *least = n;
 }
 
-uint64_t q_mem_available_in(const char *root)
+static uint64_t bounded(const char *root, const char *key, groups_look *look)
 {
-    uint64_t kib, mem = UINT64_MAX, n;
-    if (number_in(root, "/proc/meminfo", "MemAvailable:", &kib)) mem = kib * 1024;
-    char *path = q_printf("%s/proc/self/cgroup", root), line[4096];
-    FILE *f = fopen(path, "re");
-    free(path);
-    bool v2 = false, v1 = false;
-    while (f && fgets(line, sizeof line, f)) {          /* "0::/group", "4:cpu,memory:/group" */
-        char *kinds = strchr(line, ':'), *group = kinds ? strchr(kinds + 1, ':') : NULL;
-        if (!group) continue;
-        *group++ = 0;
-        group[strcspn(group, "\n")] = 0;
-        bool is_v2 = kinds[1] == 0, is_v1 = false;
-        for (char *k = kinds + 1; k && *k; k = strchr(k, ',') ? strchr(k, ',') + 1 : NULL)
-            is_v1 = is_v1 || (strncmp(k, "memory", 6) == 0 && (k[6] == 0 || k[6] == ','));
-        if (!is_v2 && !is_v1) continue;
-        v2 = v2 || is_v2;
-        v1 = v1 || is_v1;
-        n = left_around(root, is_v2 ? &V2 : &V1, group);
-        if (n < mem) mem = n;
-    }
-    if (f) fclose(f);
-    if (!v2 && (n = left_in(root, &V2, "")) < mem) mem = n;       /* no /proc, or groups that do not say where we are */
-    if (!v1 && (n = left_in(root, &V1, "")) < mem) mem = n;
+    uint64_t kib, mem = UINT64_MAX;
+    char *proc = q_printf("%s/proc", root);
+    if (groups_number(proc, "meminfo", key, &kib)) mem = kib * 1024;
+    free(proc);
+    groups_each(root, "memory", look, &mem);
     return mem;
 }
 
+uint64_t q_mem_available_in(const char *root) { return bounded(root, "MemAvailable:", look_left); }
+uint64_t q_mem_total_in(const char *root) { return bounded(root, "MemTotal:", look_total); }
+uint64_t q_mem_total(void) { return q_mem_total_in(""); }
 uint64_t q_mem_available(void) { return q_mem_available_in(""); }
 
 bool q_in_memory(const char *path)

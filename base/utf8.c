@@ -40,6 +40,13 @@ int q_utf8_put(char out[4], uint32_t c)
     return 4;
 }
 
+int q_utf8_points(const char *s)
+{
+    int n = 0;
+    for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
 /* An honest U+FFFD in the text takes three bytes; an error consumes one. */
 static bool is_error(int len, uint32_t cp) { return cp == 0xFFFD && len == 1; }
 

@@ -92,7 +92,7 @@ static int cells_of(const char *v)
 {
     char *end;
     long n = strtol(v, &end, 10);
-    if (*v < '0' || *v > '9' || n > 1 << 20) return -1;
+    if (*v < '0' || *v > '9' || n > 1 << 24) return -1;
     if (*end == 'k' || *end == 'K') n *= 1024, end++;
     return *end || n > 1 << 24 ? -1 : (int)n;
 }

@@ -1,14 +1,18 @@
 /* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts, --weights-ram, --lora. Taken out of the arguments
- * before the subcommand reads them; start-up code. */
+ * before the subcommand reads them, and QUORUM_CPU; start-up code. */
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "kernels/kernels.h"
 #include "teach/teach.h"
 
-#include <stdlib.h>
+#include <ini.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { WEIGHTS = 32 };                 /* letters of weights.ram */
 typedef struct found { const char *device, *layers, *budget, *experts, *weights; } found;
 
 /* The option at argv[i] with its value, here or after "=": how many arguments it takes, 0 for another one's, -1 without a value. */
@@ -31,11 +35,37 @@ static const char *with_file(const char *spec)
     return out;
 }
 
-/* Under --weights-ram auto means the CPU, which alone reads experts from the disk. */
-static int choose(const found *f, char *err)
+static int weights_row(void *user, const char *section, const char *name, const char *value)
 {
-    const char *what = f->device ? f->device : getenv("QUORUM_DEVICE");
-    bool bounded = f->weights || (getenv("QUORUM_WEIGHTS_RAM") && *getenv("QUORUM_WEIGHTS_RAM"));
+    bool whole = !*section || strcmp(section, "set") == 0;
+    if (strcmp(name, whole ? "weights.ram" : "ram") == 0 && (whole || strcmp(section, "weights") == 0)) snprintf(user, WEIGHTS, "%s", value);
+    return 1;
+}
+
+/* weights.ram of config.ini for a subcommand; a conversation reads it itself, with what was set there. "": none, or nothing that is a bound. */
+static void weights_kept(char out[WEIGHTS])
+{
+    char *path = q_user_path(Q_DIR_CONFIG, "config.ini"), ignored[Q_ERRLEN], *end;
+    q_buf text = { 0 };
+    *out = 0;
+    if (path && access(path, F_OK) == 0 && q_read_file(path, &text, (size_t)1 << 20, ignored) == Q_OK && text.len) ini_parse_string(text.p, weights_row, out);
+    double gib = strtod(out, &end);
+    if (*end || !(gib > 0 && gib <= 1e6)) *out = 0;
+    q_buf_free(&text);
+    free(path);
+}
+
+/* Under --weights-ram auto means the CPU, which alone reads experts from the disk. */
+static int choose(const found *f, bool kept, char *err)
+{
+    const char *what = f->device ? f->device : getenv("QUORUM_DEVICE"), *weights = f->weights ? f->weights : getenv("QUORUM_WEIGHTS_RAM");
+    char own[WEIGHTS] = "";
+    bool gpu = what && strncmp(what, "cuda", 4) == 0;
+    if (!f->weights && !(weights && *weights)) {
+        if (kept && !gpu) weights_kept(own);
+        weights = *own ? own : NULL;
+    }
+    bool bounded = weights != NULL;
     if (bounded && (!what || !*what || strcmp(what, "auto") == 0)) what = "cpu";
     eng_place want = { .what = what && *what ? what : "auto", .gpu_layers = -1 };
     char *end = NULL;
@@ -44,15 +74,25 @@ static int choose(const found *f, char *err)
     if (f->budget) want.budget_gib = strtod(f->budget, &end);
     if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
-    const char *weights = f->weights ? f->weights : bounded ? getenv("QUORUM_WEIGHTS_RAM") : NULL;
-    bool least = weights && strcmp(weights, "least") == 0;
-    if (weights) want.weights_gib = least ? -1 : strtod(weights, &end);
-    if (weights && !least && (end == weights || *end || !(want.weights_gib > 0)))
+    bool least = bounded && strcmp(weights, "least") == 0;
+    if (bounded) want.weights_gib = least ? -1 : strtod(weights, &end);
+    if (bounded && !least && (end == weights || *end || !(want.weights_gib > 0)))
         return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\""), weights);
     want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)
         return q_fail(err, Q_RANGE, _("--gpu-experts takes cpu (experts that do not fit on the GPU are computed by the CPU) or fetch (they are brought when they are asked for), not \"%s\""), f->experts);
     return eng_device_choose(&want, err);
+}
+
+/* A lower set of instructions than the best one here, for comparing; the best where nothing is said. */
+static int instructions(char *err)
+{
+    const char *want = getenv("QUORUM_CPU");
+    char have[128] = "";
+    if (!want || !*want || ker_cpu_force(want) == Q_OK) return Q_OK;
+    for (int i = 0; ker_cpu_path(i); i++)
+        snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", i ? ", " : "", ker_cpu_path(i));
+    return q_fail(err, Q_RANGE, _("QUORUM_CPU takes a set of instructions that this processor has (%s), not \"%s\"; unset, the best is taken"), have, want);
 }
 
 int cli_somebodys(const char *arg)
@@ -89,7 +129,8 @@ int cli_device(int *argc, char **argv, char *err)
         for (; with && i < *argc; with--) argv[kept++] = argv[i++];
     }
     argv[*argc = kept] = NULL;
-    rc = eng_adapters_choose(lora, n_lora, err);
+    rc = instructions(err);
+    if (rc == Q_OK) rc = eng_adapters_choose(lora, n_lora, err);
     free(lora);
-    return rc < 0 ? rc : choose(&f, err);
+    return rc < 0 ? rc : choose(&f, *argc > 1 && argv[1][0] != '-', err);
 }

@@ -77,7 +77,7 @@ static int parse_tokens(const char *text, eng_tokens *out)
 typedef struct logits_job {
     const eng_model *m;
     FILE *f;
-    int n, n_layer, n_vocab, max_k;
+    int n, n_layer, n_vocab, max_k, wrong;   /* wrong: the errno of a write that failed, else 0 */
     uint16_t *ids;                     /* [n_layer][n][max_k], when routing is wanted */
     float *weights;
 } logits_job;
@@ -85,8 +85,11 @@ typedef struct logits_job {
 static int on_row(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k)
 {
     logits_job *j = user;
-    if (fwrite(logits, sizeof *logits, (size_t)j->n_vocab, j->f) != (size_t)j->n_vocab)
+    errno = 0;
+    if (fwrite(logits, sizeof *logits, (size_t)j->n_vocab, j->f) != (size_t)j->n_vocab) {
+        j->wrong = errno ? errno : EIO;
         return Q_IO;
+    }
     if (!j->ids)
         return 0;
     for (int l = 0; l < j->n_layer; l++)
@@ -210,10 +213,9 @@ static int run_logits(const args *a, eng_model *m, eng_config *c, const eng_toke
         j.weights = q_alloc(sizeof *j.weights * cells);
     }
     if (!rc) {
-        errno = 0;
         rc = eng_session_eval(s, t->id, t->n, a->split, forced, forced_k, on_row, &j, err);
-        if (rc == Q_IO)
-            q_fail(err, rc, "%s: %s", a->out, strerror(errno ? errno : EIO));
+        if (j.wrong)                   /* else what failed is the model's reading, which has said so */
+            q_fail(err, rc, "%s: %s", a->out, strerror(j.wrong));
     }
     if (j.f && fclose(j.f) && !rc)
         rc = q_fail(err, Q_IO, "%s: %s", a->out, strerror(errno));

@@ -10,12 +10,13 @@
 
 const cli_command cli_launch = { "launch", N_(
     "quorum launch vllm|sglang|llama-server|quorum --model NAME|FILE [--machine NAME] [--context N] [--users N] [--type T]\n"
-    "              [--kv-half] [--weights REPOSITORY|FILE] [--host A] [--port N] [--key-file F] [--unit] [--json]\n"
+    "              [--kv-half | --kv-quarter] [--weights REPOSITORY|FILE] [--host A] [--port N] [--key-file F] [--unit] [--json]\n"
     "    prints a script that starts a server for a published model (engine/make/catalog.ini has them) or a GGUF file on a machine: what fits,\n"
     "    divided among its GPUs and RAM, each flag explained; docs/launch-flags.md has the flags and their releases;\n"
     "    --machine: rtx-pro-6000, 5090, 4x4090, h100, ..., without it this one; --unit: a unit for systemd --user instead;\n"
     "    --type: BF16, FP8, AWQ, GPTQ, or of GGUFs Q8_0, Q6_K, Q5_K_M, Q4_K_M, without it the best that fits;\n"
-    "    --kv-half: cells of a byte a number; --host: another address than 127.0.0.1, which then asks for a key"), cmd_launch };
+    "    --kv-half: cells of a byte a number; --kv-quarter: of half a byte, on llama-server and quorum;\n"
+    "    --host: another address than 127.0.0.1, which then asks for a key"), cmd_launch };
 
 typedef struct args {
     adv_launch_wish wish;
@@ -37,7 +38,7 @@ static int parse(int argc, char **argv, args *a)
         { "--model", &a->model }, { "-m", &a->model }, { "--machine", &a->machine }, { "--type", &a->wish.type }, { "--weights", &a->wish.weights },
         { "--host", &a->wish.host }, { "--key-file", &a->wish.key_file } };
     const struct { const char *name; int *to, max; } number[] = { { "--context", &a->wish.context, 1 << 24 }, { "--users", &a->wish.users, 1024 }, { "--port", &a->wish.port, 65535 } };
-    const struct { const char *name; bool *to; } flag[] = { { "--kv-half", &a->wish.kv8 }, { "--unit", &a->unit }, { "--json", &a->json } };
+    const struct { const char *name; bool *to; } flag[] = { { "--kv-half", &a->wish.kv8 }, { "--kv-quarter", &a->wish.kv4 }, { "--unit", &a->unit }, { "--json", &a->json } };
     for (int i = 1; i < argc; i++) {
         const char *v = NULL;
         bool done = false;

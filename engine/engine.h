@@ -44,6 +44,7 @@ void eng_gpu_ways(const struct ker_backend *, const struct ker_device *, struct 
 
 typedef struct eng_open_opts {
     int n_threads;                                    /* 0 = all cores */
+    double weights_gib;                               /* as eng_place has it, where the start bounds nothing and asks for no GPU; 0: no bound */
     bool vocab_only;                                  /* tokenizer only: a file without tensors is enough */
     bool ignore_memory;                               /* skip the "does it fit" check (tests) */
     bool unrun;                                       /* to look at it and its weights: nothing is loaded and no cache can be made of it */

@@ -113,6 +113,7 @@ typedef struct eng_energy {
     int window, n_near;                      /* 0: there are none; how many layers see no further                         */
     int n_sinks;                             /* layers with attention sinks: their bytes count to ATTN                    */
     uint64_t kv_numbers;                     /* numbers of K and V kept a token, in all layers                            */
+    int kv_heads, kv_width, kv_rank;         /* of a layer's cell: heads, numbers of each; latent cells: its rank, else 0 */
     uint64_t state_bytes;                    /* that recurrent layers remember: read and written for each token           */
     int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */
     int n_recurrent;                         /* of n_layer                                                                */
@@ -130,7 +131,10 @@ uint64_t eng_energy_active(const eng_energy *, int k);       /* parameters that 
 uint64_t eng_energy_bytes(const eng_energy *, int k);        /* of weights, read a token */
 uint64_t eng_energy_moved(const eng_energy *, int k);        /* and with the states, each read and written: what bounds tokens a second */
 uint64_t eng_energy_flops(const eng_energy *, int k, uint64_t cells);
-double eng_energy_kv_bytes(const eng_energy *, const char *kv_type);   /* a token; 0: no such type ("f32", "f16", "q8_0") */
+/* The types of cells, as kv.type names them; NULL: no more. */
+const char *eng_kv_type(int i);
+/* A token's cells in all layers, as this engine keeps them (ker_kv_head_bytes); 0: no such type. */
+double eng_energy_kv_bytes(const eng_energy *, const char *kv_type);
 uint64_t eng_energy_cells(const eng_energy *, const char *kv_type, uint64_t cells);        /* bytes of K and V read for a token that attends to so many */
 /* Bytes a second that this machine's threads read together, measured now (a third of a second, all cores). 0: no memory. */
 double eng_read_bandwidth(void);

@@ -54,7 +54,6 @@ judged judge_pair(const exam_sheet *, const exam_seat *a, const exam_seat *b);
 const char *verdict_name(enum verdict);                  /* for programs */
 
 /* ---- speed_say.c ---- */
-int speed_letters(const char *);
 /* In `most` letters: a longer one loses its middle, since names of one model's files differ at their ends. Malloc'ed. */
 char *speed_short(const char *, int most);
 

@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int speed_letters(const char *s)
-{
-    int n = 0;
-    for (; *s; s++) n += ((unsigned char)*s & 0xc0) != 0x80;
-    return n;
-}
-
 /* Bytes of the first n letters. */
 static size_t first(const char *s, int n)
 {
@@ -25,7 +18,7 @@ static size_t first(const char *s, int n)
 
 char *speed_short(const char *s, int most)
 {
-    int all = speed_letters(s), front = (most - 1) / 2;
+    int all = q_utf8_points(s), front = (most - 1) / 2;
     if (all <= most) return q_strdup(s);
     return q_printf("%.*s…%s", (int)first(s, front), s, s + first(s, all - (most - 1 - front)));
 }
@@ -34,9 +27,9 @@ char *speed_short(const char *s, int most)
 enum { LABEL = 30 };
 static int wide(const exam_speeds *s, int a)
 {
-    int w = speed_letters(s->axis[a]);
+    int w = q_utf8_points(s->axis[a]);
     for (int i = 0; i < s->n; i++) {
-        int one = speed_letters(s->point[i].at[a]);
+        int one = q_utf8_points(s->point[i].at[a]);
         w = one > w ? one : w;
     }
     return w > LABEL ? LABEL : w;

@@ -64,7 +64,7 @@ static void names(frame *f, int y)
 {
     int widest = 1, room = f->n_x > 1 ? WIDE / (f->n_x - 1) : WIDE;
     for (int i = 0; i < f->n_x; i++)
-        if (speed_letters(f->x[i]) > widest) widest = speed_letters(f->x[i]);
+        if (q_utf8_points(f->x[i]) > widest) widest = q_utf8_points(f->x[i]);
     if (widest > NAME) widest = NAME;
     for (int i = 0; i < f->n_x; i += (widest * LETTER + room - 1) / room) {
         char *words = speed_short(f->x[i], NAME);
@@ -123,7 +123,7 @@ void exam_speed_svg(const exam_speeds *s, q_buf *out)
     int lines = title(&f, 0, false), top = TOP + (lines > 1 ? LINE * (lines - 1) : 0), tall = top + 2 * (TALL + GAP), right = s->n_axis > 1 ? RIGHT : LEFT;
     for (int k = 0; k < f.n_curve && s->n_axis > 1; k++) {
         char *words = legend(&f, k);
-        if (40 + LETTER * speed_letters(words) > right) right = 40 + LETTER * speed_letters(words);
+        if (40 + LETTER * q_utf8_points(words) > right) right = 40 + LETTER * q_utf8_points(words);
         free(words);
     }
     int wide = LEFT + WIDE + right;

@@ -316,7 +316,13 @@ typedef struct ker_dev ker_dev;
 typedef struct ker_ctx ker_ctx;
 typedef struct ker_kv ker_kv;
 
-enum ker_kv_type { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0 };
+/* How cells keep their numbers. Q8_0: a byte each, blocks of 32 along a head's numbers (the last may be shorter) with a float scale
+ * each. Q4_0: four bits each, such blocks with a half-float scale: a number is its scale times a whole one of -8 to 7, and the one
+ * that is furthest from zero is -8 (ggml/src/ggml-quants.c, quantize_row_q4_0_ref). A block with an infinity, or one that is too
+ * large for its scale, is read as NaN; a NaN is kept as zero. */
+enum ker_kv_type { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0, KER_KV_Q4_0, KER_KV_TYPES };
+const char *ker_kv_name(enum ker_kv_type t);   /* "f16", "f32", "q8_0", "q4_0"; NULL: no such type */
+int ker_kv_find(const char *name);             /* one of ker_kv_type, or -1                        */
 
 /* ---- experts that lie or run elsewhere ---- */
 /* Experts that are not in memory all the time. Called by the context's thread inside `experts` and `moe_run`
@@ -483,11 +489,12 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *e
 int ker_cell_k(const ker_model *m);
 int ker_cell_v(const ker_model *m);        /* 0: V is the first ker_value_width numbers of K (KER_MIX_MLA) */
 int ker_value_width(const ker_model *m);
-/* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, for Q8_0 a float scale for each 32 numbers of
- * a cell's K and of its V behind them, filled up to 64 bytes. How they lie inside is the backend's. */
+/* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, the scales of their blocks behind them, filled up to
+ * 64 bytes. How they lie inside is the backend's. */
 int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
 /* Cells as they are saved, the same on every backend: for each layer and in it each KV head K [n][ker_cell_k], V [n][ker_cell_v]
- * in the type's numbers, for Q8_0 then the float scales of K and of V, [n][width / 32 rounded up] each. */
+ * in the type's numbers, then of a type of blocks the scales of K and of V, [n][width / 32 rounded up] each. A block of Q4_0 is 16
+ * bytes, number i below and number 16 + i above in byte i; behind a short one's last number it holds zeros. */
 int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
 /* Between that and a page in host memory that holds K [64][ker_cell_k] like V, or with `across` K and its scales transposed.
  * False: a number that is saved or loaded is none. */

@@ -197,35 +197,46 @@ int ker_cell_k(const ker_model *m) { return m->head_dim; }
 int ker_cell_v(const ker_model *m) { return latent_cells(m) ? 0 : m->head_dim; }
 int ker_value_width(const ker_model *m) { return latent_cells(m) ? m->latent.kv_rank : m->head_dim; }
 
-int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t)
+/* How each type keeps numbers: `bytes` for `of` of them, and `scale` bytes a block of 32. */
+static const struct kv_kind { const char *name; int bytes, of, scale; } kv_kinds[KER_KV_TYPES] = {
+    [KER_KV_F16] = { "f16", 2, 1, 0 }, [KER_KV_F32] = { "f32", 4, 1, 0 }, [KER_KV_Q8_0] = { "q8_0", 1, 1, 4 }, [KER_KV_Q4_0] = { "q4_0", 16, 32, 2 },
+};
+
+const char *ker_kv_name(enum ker_kv_type t) { return (unsigned)t < KER_KV_TYPES ? kv_kinds[t].name : NULL; }
+
+int ker_kv_find(const char *name)
 {
-    int k = ker_cell_k(m), v = ker_cell_v(m);
-    int64_t numbers = ((int64_t)k + v) * KER_PAGE, scales = ((int64_t)(k + 31) / 32 + (v + 31) / 32) * KER_PAGE;
-    int64_t n = t == KER_KV_F32 ? numbers * 4 : t == KER_KV_F16 ? numbers * 2 : numbers + scales * 4;
-    return (n + 63) & ~INT64_C(63);
+    for (int t = 0; t < KER_KV_TYPES; t++)
+        if (strcmp(kv_kinds[t].name, name) == 0) return t;
+    return -1;
 }
 
 /* What a page holds of a layer and KV head, one after another. */
-typedef struct cell_part { int width, size; bool across, real; } cell_part;     /* numbers a cell, bytes a number; across: [width][64] */
+typedef struct cell_part { int width, size; bool across, real; } cell_part;     /* pieces a cell, bytes a piece; across: [width][64] */
 
 static int cell_parts(const ker_model *m, enum ker_kv_type t, bool across, cell_part out[4])
 {
-    int size = t == KER_KV_F32 ? 4 : t == KER_KV_F16 ? 2 : 1;
+    const struct kv_kind *k = &kv_kinds[t];
     for (int i = 0; i < 2; i++) {
-        int width = i ? ker_cell_v(m) : ker_cell_k(m);
-        out[i] = (cell_part){ width, size, across && i == 0, size > 1 };
-        out[2 + i] = (cell_part){ (width + 31) / 32, 4, across && i == 0, true };
+        int width = i ? ker_cell_v(m) : ker_cell_k(m), blocks = (width + 31) / 32;
+        out[i] = (cell_part){ k->of > 1 ? blocks * k->bytes : width, k->of > 1 ? 1 : k->bytes, across && i == 0, !k->scale };
+        out[2 + i] = (cell_part){ blocks, k->scale, across && i == 0, true };
     }
-    return t == KER_KV_Q8_0 ? 4 : 2;
+    return k->scale ? 4 : 2;
 }
 
-int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells)
+/* Bytes of one cell of a layer and KV head. */
+static int64_t cell_bytes(const ker_model *m, enum ker_kv_type t)
 {
     cell_part p[4];
     int64_t one = 0;
     for (int i = 0, n = cell_parts(m, t, false, p); i < n; i++) one += (int64_t)p[i].width * p[i].size;
-    return one * n_cells * m->n_kv_head * ker_cell_layers(m);
+    return one;
 }
+
+int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t) { return (cell_bytes(m, t) * KER_PAGE + 63) & ~INT64_C(63); }
+
+int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells) { return cell_bytes(m, t) * n_cells * m->n_kv_head * ker_cell_layers(m); }
 
 int ker_cell_layers(const ker_model *m)
 {

@@ -112,9 +112,8 @@ static void as_json(const eng_energy *e, double bandwidth, const lab_bill *b, q_
         cJSON_AddNumberToObject(j, "flops_per_window_cell", (double)e->flops_near);
     }
     cJSON *kv = cJSON_AddObjectToObject(j, "kv_bytes_per_token");
-    static const char *const kinds[] = { "f32", "f16", "q8_0" };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        cJSON_AddNumberToObject(kv, kinds[i], eng_energy_kv_bytes(e, kinds[i]));
+    for (int i = 0; eng_kv_type(i); i++)
+        cJSON_AddNumberToObject(kv, eng_kv_type(i), eng_energy_kv_bytes(e, eng_kv_type(i)));
     cJSON *where = cJSON_AddObjectToObject(j, "parts");
     for (int i = 0; i < ENG_ENERGY_PARTS; i++) {
         cJSON *one = cJSON_AddObjectToObject(where, parts[i].key);
@@ -225,8 +224,8 @@ static void as_text(const eng_energy *e, double bandwidth, const lab_bill *b, q_
                   count_words(all - e->params[ENG_ENERGY_EXPERTS], w1), count_words(e->params[ENG_ENERGY_EXPERTS], w2), e->n_routed,
                   e->n_expert, count_words(of_expert(e), w3), e->n_used);
     }
-    q_buf_say(out, _("context: %s a token with kv.type f16, %s with q8_0\n\n"), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "f16"), w1),
-              q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q8_0"), w2));
+    q_buf_say(out, _("context: %s a token with kv.type f16, %s with q8_0, %s with q4_0\n\n"), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "f16"), w1),
+              q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q8_0"), w2), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q4_0"), w3));
     if (e->n_recurrent)
         q_buf_say(out, _("recurrent layers: %d of %d, which keep no cells but a state of %s, read and written for each token\n\n"), e->n_recurrent, e->n_layer,
                   q_bytes_words(e->state_bytes, w1));
@@ -276,7 +275,7 @@ int lab_costs_read(const char *path, bool measure, lab_costs *o, char *err)
     *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .flops_near = e.flops_near, .window = e.window,
                       .n_near = e.n_near, .n_sinks = e.n_sinks, .n_recurrent = e.n_recurrent, .state_bytes = e.state_bytes,
                       .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
-                      .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
+                      .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .kv_q4 = eng_energy_kv_bytes(&e, "q4_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
     memcpy(o->name, e.name, sizeof o->name);
     memcpy(o->type, e.type, sizeof o->type);
     uint64_t (*const of[3])(const eng_energy *, int) = { eng_energy_active, eng_energy_bytes, flops_of };

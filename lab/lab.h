@@ -116,7 +116,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_cell;                 /* operations more for each token of context */
     uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
     int window, n_near, n_sinks;         /* layers that see no further; layers with attention sinks */
-    double kv_f16, kv_q8;                /* bytes of cache a token of context */
+    double kv_f16, kv_q8, kv_q4;         /* bytes of cache a token of context */
     int n_recurrent; uint64_t state_bytes;               /* recurrent layers, and what all of them remember, read and written a token */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */

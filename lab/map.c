@@ -127,10 +127,7 @@ static void unbuild(map *m)
 /* ---- text ---- */
 static int cells(const char *s)          /* what is written here is one cell a code point, names are clean text */
 {
-    int n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-    return n;
+    return q_utf8_points(s);
 }
 
 /* s in lines of w cells at most, parted at blanks where there are some. */

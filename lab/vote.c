@@ -90,11 +90,8 @@ char *lab_vote_key(const char *answer)
     free(small);
     peel(key);
     even_out(key);
-    int characters = 0;
     bool lines = strchr(key, '\n') != NULL;
-    for (const char *p = key; *p; p++)
-        characters += ((unsigned char)*p & 0xC0) != 0x80;
-    if (!*key || lines || characters > SHORT) {
+    if (!*key || lines || q_utf8_points(key) > SHORT) {
         free(key);
         return NULL;
     }

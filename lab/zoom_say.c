@@ -9,18 +9,10 @@
 
 enum { NEWEST = 12 /* answers in a table of all conversations */, NARROWEST = 30, NARROW = 64, TOKEN = 16 };        /* cells; below NARROW some columns are left out */
 
-static int points(const char *s)
-{
-    int n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-    return n;
-}
-
 /* The last, or the first, so many characters of s; malloc'ed. */
 static char *end_of(const char *s, int most)
 {
-    for (int n = points(s); n > most; n--)
+    for (int n = q_utf8_points(s); n > most; n--)
         do
             s++;
         while (((unsigned char)*s & 0xC0) == 0x80);
@@ -126,8 +118,8 @@ static void words_said(const lab_zoom *z, int columns, q_buf *out)
             q_buf_say(out, t->weight > 0 ? " %8.1f %7.3f" : " %8.1f        ", t->chance, t->weight);      /* none is known: a server's */
         q_buf_puts(out, "  ");
         char *text = *t->text ? begin_of(t->text, room - side < TOKEN ? room - side : TOKEN) : q_printf(_("id %d"), t->id);
-        char *left = end_of(t->before, side), *right = begin_of(t->after, room - side - points(text));
-        q_buf_printf(out, "%*s%s[%s]%s\n", side - points(left), "", left, text, right);
+        char *left = end_of(t->before, side), *right = begin_of(t->after, room - side - q_utf8_points(text));
+        q_buf_printf(out, "%*s%s[%s]%s\n", side - q_utf8_points(left), "", left, text, right);
         free(left);
         free(right);
         free(text);

@@ -291,7 +291,7 @@ static prov_room context(prov *p)
     eng_drafts d = eng_session_drafts(l->s);
     int states = 0;
     uint64_t each, kept = eng_cache_states(eng_session_cache(l->s), &states, &each);
-    return (prov_room){ .states = kept, .n_states = states, .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched, .fetched_bytes = f.bytes,
+    return (prov_room){ .states = kept, .n_states = states, .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched, .fetched_bytes = f.bytes, .fetch_wait_ns = f.wait_ns,
                         .from_disk = eng_model_ondisk(eng_cache_model(eng_session_cache(l->s)), &(eng_ondisk){ 0 }),
                         .drafted = d.drafted, .drafts_said = d.accepted, .drafts_rest = d.resting };
 }
@@ -397,7 +397,7 @@ static int open_single(local *l, char *err)
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)
 {
     local *l = q_alloc(sizeof *l);
-    eng_open_opts eo = { .progress = o->progress, .user = o->user };
+    eng_open_opts eo = { .progress = o->progress, .user = o->user, .weights_gib = o->weights_gib };
     prov_init(&l->base, o->streams > 0 ? &at_once : &in_turn);
     pthread_mutex_init(&l->last.mu, NULL);
     pthread_mutex_init(&l->mu, NULL);

@@ -24,6 +24,7 @@ typedef struct prov_opts {
     void (*progress)(void *user, uint64_t done, uint64_t total);     /* may be NULL */
     int (*configure)(void *user, prov_config *c, char *err);         /* sets knobs before room for the context is made; may be NULL */
     void *user;
+    double weights_gib;                  /* of a model in this process: memory for its weights (eng_open_opts); 0: no bound but the start's */
     bool adapters;                       /* those that were named at the start (eng_adapters_choose) are loaded onto a model in this process */
     int streams;                         /* of a model in this process: so many requests are answered at once (PROV_PARALLEL), 1 to PROV_STREAMS, and
                                             share the cells of one context.length. 0: they take turns, and a context stays between them */
@@ -257,6 +258,7 @@ void prov_state_free(prov_state *);     /* contents, not the struct */
 typedef struct prov_room {
     int used, text, size;               /* tokens: evaluated or due; of the last text; at most */
     uint64_t asked, fetched, fetched_bytes;   /* experts so far, where they are brought (to a device, or from the disk): that ran, of them brought first, what that moved; else 0 */
+    uint64_t fetch_wait_ns;             /* how long answering stood still for them */
     bool from_disk;
     uint64_t drafted, drafts_said;      /* tokens of drafts so far (knob draft), and of them those that were said */
     bool drafts_rest;                   /* they do not pay now */

@@ -150,8 +150,7 @@ static void bar(q_buf *b, int64_t n, int64_t most)
 
 static void line(q_buf *b, const char *name, int width, int64_t n, int64_t most)
 {
-    int cells = 0;
-    for (const char *p = name; *p; p++) cells += ((unsigned char)*p & 0xC0) != 0x80;
+    int cells = q_utf8_points(name);
     q_buf_say(b, "  %s%*s", name, width > cells ? width - cells : 0, "");
     q_buf_puts(b, " ");
     bar(b, n, most);

@@ -694,7 +694,7 @@ __attribute__((unused)) static void cells_come_back(const spec *s)
     model *m = model_new(s);
     config *g = malloc(sizeof *g);
     config_make(g, m, &settings[0]);
-    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t++) {
+    for (int t = KER_KV_F16; t < KER_KV_TYPES; t++) {
         CHECK_INT(cells_run(m, g, t, NULL, first), 0);
         CHECK_INT(cells_run(m, g, t, first, again), 0);
         CHECK_MSG(!memcmp(first->page, again->page, sizeof first->page), "%s, cells of type %d: others are there after loading", s->name, t);
@@ -704,7 +704,7 @@ __attribute__((unused)) static void cells_come_back(const spec *s)
             while (written > 0 && first->page[p][written - 1] == 0xEE) written--;
             CHECK_MSG(written <= n && written > n - 8, "%s, cells of type %d: %lld bytes saved, %lld said", s->name, t, (long long)written, (long long)n);
         }
-        if (t == KER_KV_Q8_0) memset(first->page[0] + ker_cells_bytes(&m->m, t, KER_PAGE) - 4, 0xFF, 4);       /* a scale */
+        if (t >= KER_KV_Q8_0) memset(first->page[0] + ker_cells_bytes(&m->m, t, KER_PAGE) - 4, 0xFF, 4);       /* a scale */
         else memset(first->page[0] + 8, 0xFF, 4);
         CHECK_INT(cells_run(m, g, t, first, again), Q_FORMAT);
     }

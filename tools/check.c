@@ -140,14 +140,6 @@ static int lent_type(const checking *c, const cJSON *schema, const cJSON *v, con
     return last ? wrong_type(v, last, where, c->err) : Q_OK;
 }
 
-static double letters(const char *s)
-{
-    double n = 0;
-    for (; *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
-    return n;
-}
-
 /* ---- both ---- */
 static int check(const checking *c, const cJSON *schema, const cJSON *v, const char *where, int depth);
 
@@ -209,7 +201,7 @@ static int check(const checking *c, const cJSON *schema, const cJSON *v, const c
     if (rc == Q_OK && cJSON_IsString(v) && !q_utf8_valid(v->valuestring, strlen(v->valuestring)))
         rc = q_fail(c->err, Q_FORMAT, "%.100s is no valid UTF-8", where);
     if (rc == Q_OK && cJSON_IsString(v))
-        rc = bounds(schema, "minLength", "maxLength", c->unlooked ? letters(v->valuestring) : (double)strlen(v->valuestring), c->unlooked ? " letters long" : " bytes long", where, c->err);
+        rc = bounds(schema, "minLength", "maxLength", c->unlooked ? q_utf8_points(v->valuestring) : (double)strlen(v->valuestring), c->unlooked ? " letters long" : " bytes long", where, c->err);
     if (rc == Q_OK && cJSON_IsArray(v))
         rc = bounds(schema, "minItems", "maxItems", cJSON_GetArraySize(v), " long", where, c->err);
     if (rc == Q_OK && cJSON_IsArray(v) && items)

@@ -2,9 +2,7 @@
 #include "train/team.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/base.h"
 
@@ -53,16 +51,9 @@ static void *worker_main(void *user)
     return NULL;
 }
 
-static int cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n;
-}
-
 team *team_new(int n_threads)
 {
-    if (n_threads <= 0) n_threads = cores();
+    if (n_threads <= 0) n_threads = q_cores();
     if (n_threads > TEAM_MOST) n_threads = TEAM_MOST;
     team *t = calloc(1, sizeof *t);
     worker *w = calloc((size_t)n_threads, sizeof *w);

@@ -436,13 +436,15 @@ static int open_one(const char *path, bool look, bool part, gguf_file **out, cha
         return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(why));
     }
     struct stat st;
+    char words[32];
     int r = Q_OK;
     void *p = MAP_FAILED;
     if (fstat(fd, &st) != 0) r = q_fail(err, Q_IO, _("cannot read %s: %s"), path, strerror(errno));
     else if (!S_ISREG(st.st_mode)) r = q_fail(err, Q_IO, _("%s is not a file; give the path of a .gguf file"), path);
     else if (st.st_size == 0) r = q_fail(err, Q_FORMAT, _("%s is empty; fetch it again"), path);
     else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-        r = q_fail(err, Q_IO, _("cannot map %s into memory: %s"), path, strerror(errno));
+        r = errno == ENOMEM ? q_fail(err, Q_IO, _("%s (%s) is larger than the address space that this process may use: raise the limit (ulimit -v) or take a smaller file"), path, q_bytes_words((uint64_t)st.st_size, words))
+                            : q_fail(err, Q_IO, _("cannot map %s into memory: %s"), path, strerror(errno));
     close(fd);
     return r ? r : open_bytes(p, (size_t)st.st_size, &(gguf_file){.mapped = true, .look = look, .part = part}, path, out, err);
 }

@@ -2,11 +2,8 @@
 #include "engine/models.h"
 #include "kernels/kernels.h"
 
-#include <unistd.h>
-
 double eng_read_bandwidth(void)
 {
     uint64_t room = q_mem_available() / 4, want = 512u << 20;        /* far more than any cache holds */
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return ker_cpu_read_bandwidth(cores > 0 ? (int)cores : 1, NULL, (size_t)(room < want ? room : want));
+    return ker_cpu_read_bandwidth(q_cores(), NULL, (size_t)(room < want ? room : want));
 }

@@ -32,8 +32,7 @@ void brief_row(q_buf *out, const char *label, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vasprintf(&v, fmt, ap);
     va_end(ap);
-    int width = 0;                      /* of the label in characters: translations are not ASCII */
-    for (const char *c = label; *c; c++) width += ((unsigned char)*c & 0xc0) != 0x80;
+    int width = q_utf8_points(label);   /* translations are not ASCII */
     q_buf_say(out, "%s%*s%s\n", label, width < 14 ? 14 - width : 1, "", n < 0 ? "" : v);
     if (n >= 0) free(v);
 }

@@ -3,9 +3,9 @@
  * quorum could not run it: it says so. */
 #include "base/say.h"
 #include "engine/model/brief.h"
+#include "engine/model/energy.h"
 #include "engine/run/device.h"
 #include "engine/run/ondisk.h"
-#include "engine/models.h"
 #include "kernels/kernels.h"
 
 #include <cjson/cJSON.h>
@@ -86,6 +86,43 @@ static void less_json(const less *o, cJSON *j)
     cJSON_AddBoolToObject(w, "fits", o->p.fits);
 }
 
+/* ---- what a context takes ---- */
+static eng_energy cells_of(const brief *b)
+{
+    uint64_t recurrent = b->shape.n_recurrent < b->shape.n_layer ? b->shape.n_recurrent : b->shape.n_layer;
+    eng_energy e = { .n_recurrent = (int)(recurrent < 1 << 30 ? recurrent : 1 << 30) };      /* a file may say anything */
+    energy_shape(&e, b->shape.n_layer, energy_cells(b->shape.n_head, b->shape.n_kv, b->shape.head_dim, b->shape.kv_rank), 0, 0);
+    return e;
+}
+
+static uint64_t whole(double bytes) { return bytes < 1e18 ? (uint64_t)bytes : (uint64_t)1e18; }
+
+/* In every type of cell: a token's, and those of a long context, or of the longest that it was trained for. */
+static void cells_rows(const brief *b, q_buf *out)
+{
+    eng_energy e = cells_of(b);
+    uint64_t cells = b->shape.n_ctx && b->shape.n_ctx < 32768 ? b->shape.n_ctx : 32768;
+    q_buf each = { 0 }, all = { 0 };
+    char w[32];
+    if (eng_energy_kv_bytes(&e, "f16") <= 0) return;
+    for (int t = 0; eng_kv_type(t); t++) {
+        double bytes = eng_energy_kv_bytes(&e, eng_kv_type(t));
+        q_buf_printf(&each, "%s%s %s", t ? ", " : "", eng_kv_type(t), q_bytes_words(whole(bytes), w));
+        q_buf_printf(&all, "%s%s %s", t ? ", " : "", eng_kv_type(t), q_bytes_words(whole(bytes * (double)((cells + 63) / 64 * 64)), w));
+    }
+    brief_row(out, _("a token keeps"), "%s", each.p);
+    brief_row(out, _("a context"), _("of %llu tokens: %s (kv.type)"), (unsigned long long)cells, all.p);
+    q_buf_free(&each);
+    q_buf_free(&all);
+}
+
+static void cells_json(const brief *b, cJSON *j)
+{
+    eng_energy e = cells_of(b);
+    cJSON *o = cJSON_AddObjectToObject(j, "kv_bytes_per_token");
+    for (int t = 0; eng_kv_type(t); t++) cJSON_AddNumberToObject(o, eng_kv_type(t), eng_energy_kv_bytes(&e, eng_kv_type(t)));
+}
+
 static void as_text(const gguf_file *f, const brief *b, const less *few, q_buf *out)
 {
     char w1[32], w2[32], *all = brief_count(b->params), *active = brief_count(b->active);
@@ -115,6 +152,7 @@ static void as_text(const gguf_file *f, const brief *b, const less *few, q_buf *
             (unsigned long long)b->shape.n_used, (unsigned long long)b->shape.n_ff_exp);
     else if (b->shape.n_ff) brief_row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->shape.n_ff);
     if (b->shape.n_ctx) brief_row(out, _("context"), _("%llu tokens"), (unsigned long long)b->shape.n_ctx);
+    cells_rows(b, out);
     if (b->shape.n_vocab) brief_row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->shape.n_vocab, *b->pre ? b->pre : "-");
     brief_row(out, _("template"), "%s", b->template_note ? b->template_note : b->chat ? _("chat") : _("none"));
     if (b->params) brief_row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
@@ -162,6 +200,7 @@ static void as_json(const gguf_file *f, const brief *b, const less *few, q_buf *
         {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cJSON_AddNumberToObject(j, counts[i].key, (double)counts[i].v);
+    cells_json(b, j);
     put_number(j, "rope_theta", b->rope_theta);
     put_number(j, "norm_eps", b->norm_eps);
     cJSON_AddBoolToObject(j, "carved", b->carved);

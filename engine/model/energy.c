@@ -5,6 +5,7 @@
  * K and the latent for V. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
 #include "engine/run/arch.h"
+#include "kernels/kernels.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +67,8 @@ static int small(uint64_t v) { return v < 1 << 30 ? (int)v : 1 << 30; }
 
 energy_cell energy_cells(uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t kv_rank)
 {
-    return kv_rank ? (energy_cell){ head_dim, 2 * n_head * (head_dim + kv_rank) } : (energy_cell){ 2 * n_kv * head_dim, 4 * n_head * head_dim };
+    return (energy_cell){ .numbers = kv_rank ? head_dim : 2 * n_kv * head_dim, .flops = kv_rank ? 2 * n_head * (head_dim + kv_rank) : 4 * n_head * head_dim,
+                          .heads = kv_rank ? 1 : n_kv, .width = head_dim, .rank = kv_rank };
 }
 
 void energy_shape(eng_energy *e, uint64_t n_layer, energy_cell cell, uint64_t n_expert, uint64_t n_used)
@@ -77,6 +79,9 @@ void energy_shape(eng_energy *e, uint64_t n_layer, energy_cell cell, uint64_t n_
     uint64_t recurrent = (uint64_t)e->n_recurrent, cells = n_layer > recurrent ? n_layer - recurrent : 0;
     e->flops_cell = cells * cell.flops;
     e->kv_numbers = cells * cell.numbers;
+    e->kv_heads = small(cell.heads);
+    e->kv_width = small(cell.width);
+    e->kv_rank = small(cell.rank);
     e->flops[ENG_ENERGY_ATTN] += 7 * (e->state_bytes / 4);         /* a number of a state: decay 1, S^T k, update and S^T q 2 each */
     if (e->flops[ENG_ENERGY_HEAD] == 0) {      /* tied: the embedding is the head's matrix too */
         e->read[ENG_ENERGY_HEAD] += e->bytes[ENG_ENERGY_EMBED];
@@ -127,13 +132,13 @@ uint64_t eng_energy_flops(const eng_energy *e, int k, uint64_t cells)
     return sum(e->flops, experts(e, k)) + cells * e->flops_cell + near * e->flops_near;
 }
 
+const char *eng_kv_type(int i) { return ker_kv_name((enum ker_kv_type)i); }
+
 double eng_energy_kv_bytes(const eng_energy *e, const char *kv_type)
 {
-    static const struct { const char *name; double bytes; } kinds[] = { { "f32", 4 }, { "f16", 2 }, { "q8_0", 34.0 / 32 } };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].name, kv_type) == 0)
-            return (double)e->kv_numbers * kinds[i].bytes;
-    return 0;
+    int t = ker_kv_find(kv_type), layers = e->n_layer - e->n_recurrent;
+    ker_model m = { .n_kv_head = e->kv_heads, .head_dim = e->kv_width, .latent.kv_rank = e->kv_rank };
+    return t < 0 || layers <= 0 ? 0 : (double)ker_kv_head_bytes(&m, (enum ker_kv_type)t) * e->kv_heads * layers / KER_PAGE;
 }
 
 uint64_t eng_energy_cells(const eng_energy *e, const char *kv_type, uint64_t cells)

@@ -14,7 +14,7 @@ void energy_tensors(eng_energy *, const gguf_file *, uint64_t n_layer);
 bool energy_beside(const gguf_tensor *, uint64_t n_layer);
 /* What a layer keeps and computes of a cell: kv_rank 0: K and V heads of head_dim; else one latent of it and rotated numbers, head_dim
  * together, which is V too. */
-typedef struct energy_cell { uint64_t numbers, flops; } energy_cell;
+typedef struct energy_cell { uint64_t numbers, flops, heads, width, rank; } energy_cell;
 energy_cell energy_cells(uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t kv_rank);
 /* After the last tensor. */
 void energy_shape(eng_energy *, uint64_t n_layer, energy_cell cell, uint64_t n_expert, uint64_t n_used);

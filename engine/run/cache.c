@@ -4,6 +4,7 @@
 #include "engine/run/lora.h"
 #include "engine/run/next.h"
 #include "engine/run/ondisk.h"
+#include "engine/run/room.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -28,14 +29,14 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
 {
     int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
-    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = m->on.be->memory(m->on.dev);
+    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = room_beside(m);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
     uint64_t each_page = page + (c->v.draft == DRAFT_MTP && m->on.be == ker_cpu() ? next_page(m) : 0);      /* with those of the head that drafts */
     if (have > 0 && each_page * base > have) {
         char need[32], left[32];
         uint64_t each = have / each_page / (uint64_t)timelines, fits = each > 2 ? (each - 2) * KER_PAGE : 0;
-        return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free: set context.length to at most %llu or kv.type to q8_0"),
+        return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
                       context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)fits);
     }
     if (have > 0 && each_page * base + page * spare > have)
@@ -174,7 +175,7 @@ int cache_failed(const eng_cache *k, int rc, char *err)
 }
 
 /* The first part of a pass, over all rows, whose numbers were not finite. */
-static int not_finite(const ker_out *o, int n, char *err)
+static int not_finite(enum ker_kv_type kept, const ker_out *o, int n, char *err)
 {
     static const char *const parts[] = { [KER_PART_ATTN] = N_("the attention"), [KER_PART_ROUTE] = N_("the router"),
                                          [KER_PART_FFN] = N_("the feed-forward part") };
@@ -192,6 +193,9 @@ static int not_finite(const ker_out *o, int n, char *err)
         return q_fail(err, Q_FORMAT, first.part == KER_PART_EMBED
             ? _("what is computed is not a number any more, from the embedding on: the model's file is damaged, get another copy")
             : _("what is computed is not a number any more in the output head: the model's file is damaged (get another copy), or a knob goes too far (set it to default)"));
+    if (first.part == KER_PART_ATTN && kept == KER_KV_F16)
+        return q_fail(err, Q_FORMAT, _("what is computed is not a number any more in layer %d, the attention: kv.type f16 holds nothing above 65504 (set it to f32), the model's file is damaged (get another copy), or a knob goes too far (set it to default)"),
+                      first.layer);
     return q_fail(err, Q_FORMAT, _("what is computed is not a number any more in layer %d, %s: the model's file is damaged (get another copy), or a knob goes too far (set it to default)"),
                   first.layer, _(parts[first.part]));
 }
@@ -314,7 +318,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
         k->fetched.wait_ns += out->fetch_wait_ns;
     }
     if (!rc && out->n_bad)
-        rc = not_finite(out, n, why);
+        rc = not_finite(k->type, out, n, why);
     for (int i = 0, at = 0; i < n_seq; at += b->rows[i++])
         if (!keep)
             kv_discard(k->pool, &b->tried[i]);

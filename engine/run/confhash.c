@@ -187,7 +187,7 @@ int eng_config_from_json(eng_config *c, const char *json, char *err)
 /* ---- for the backend ---- */
 enum ker_kv_type config_kv_type(const eng_config *c)
 {
-    static const enum ker_kv_type types[] = { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0 };   /* the row's choices */
+    static const enum ker_kv_type types[] = { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0, KER_KV_Q4_0 };   /* the row's choices */
     return types[(int)c->v.kv];
 }
 

@@ -44,6 +44,9 @@ int eng_device_choose(const eng_place *w, char *err)
 int eng_device_index(void) { return chosen.index; }
 double device_weights_gib(void) { return chosen.weights; }
 
+/* The bound for m's weights: what was said at the start, or when it was opened. */
+static double bound(const eng_model *m) { return chosen.weights != 0 || chosen.must ? chosen.weights : m->opened.weights_gib; }
+
 static int plugin(const ker_backend **be, char *err)
 {
     static const ker_backend *cuda;                                /* opened by the first model; engine thread */
@@ -219,7 +222,8 @@ static double gib_up(uint64_t bytes) { return ceil((double)bytes / GIB * 1000) /
 /* Weights may take so much memory: routed experts beyond that are read when they are chosen. */
 static int keep_on_disk(const eng_model *m, device *d, char *err)
 {
-    uint64_t budget = chosen.weights < 0 ? ONDISK_LEAST : (uint64_t)(chosen.weights * GIB);
+    double gib = bound(m);
+    uint64_t budget = gib < 0 ? ONDISK_LEAST : (uint64_t)(gib * GIB);
     ondisk_plan p;
     char w1[32], w2[32];
     bool some = ondisk_plan_make(m, budget, &p, NULL);
@@ -229,7 +233,7 @@ static int keep_on_disk(const eng_model *m, device *d, char *err)
                       m->info.name, q_bytes_words(p.rest, w1));
     if (!p.fits)
         return q_fail(err, Q_NOMEM, _("--weights-ram %.3g is too little for %s: it needs at least %.3f (%s for what every token uses, %s for the experts of one)"),
-                      chosen.weights, m->info.name, gib_up(p.least), q_bytes_words(p.rest, w1), q_bytes_words(p.least - p.rest, w2));
+                      gib, m->info.name, gib_up(p.least), q_bytes_words(p.rest, w1), q_bytes_words(p.least - p.rest, w2));
     int rc = ondisk_new(m, budget, &d->ondisk, err);
     if (rc) return rc;
     ker_source s = ondisk_source(d->ondisk);
@@ -243,13 +247,13 @@ static int open_cpu(eng_model *m, device *d, char *err)
     d->be = ker_cpu();
     d->name = q_strdup("cpu");
     int rc = d->be->open(&m->ker, m->n_threads, NULL, &d->dev, err);
-    return rc || chosen.weights == 0 ? rc : keep_on_disk(m, d, err);
+    return rc || bound(m) == 0 ? rc : keep_on_disk(m, d, err);
 }
 
 int device_open(eng_model *m, device *d, char *err)
 {
     device_close(d);
-    if (!chosen.want) return open_cpu(m, d, err);
+    if (!chosen.want || bound(m) != 0) return open_cpu(m, d, err);
     int rc = open_gpu(m, d, err);
     if (!rc || chosen.must) return rc;
     return device_fall_back(m, d, rc, err);

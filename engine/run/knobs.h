@@ -84,13 +84,13 @@ X(context, NUM, INT, "context.length", "max_position_embeddings,n_ctx", "context
   16, 16777216, NULL, 16777216, first_context(m), true, \
   N_("tokens the cache holds; the cache is rebuilt")) \
 X(kv, NUM, CHOICE, "kv.type", "cache_type", "kv", ALLOCATION, K_CELLS, \
-  0, 0, "f16,f32,q8_0", 2, 0, true, \
+  0, 0, "f16,f32,q8_0,q4_0", 3, 0, true, \
   N_("number format of the cache; the cache is rebuilt")) \
 X(state_memory, NUM, INT, "state.memory", NULL, "state", SAMPLING, K_UNSAID | K_LOCAL, \
   0, 1048576, NULL, ker_state_floats(&m->ker) ? 1048576 : 0, ker_state_floats(&m->ker) ? 1024 : 0, true, \
   N_("MiB for states of recurrent layers: turns are returned to without reading them again")) \
 X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_LOCAL, \
-  0, 1024, NULL, 1024, m->own_threads, true, \
+  0, 1024, NULL, 1024, m->opened.threads, true, \
   N_("processor threads; 0 is one for each core; results never depend on it")) \
 X(draft, NUM, CHOICE, "draft", "speculative,speculation", "draft", SAMPLING, K_UNSAID, \
   0, 0, "off,ngram,mtp", m->next.there ? DRAFT_MTP : DRAFT_NGRAM, DRAFT_OFF, true, \

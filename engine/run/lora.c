@@ -3,6 +3,7 @@
  * adapter that is have the factor 1, adapters that are not named act not at all. */
 #include "engine/run/lora.h"
 #include "engine/run/model.h"
+#include "engine/run/room.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -181,7 +182,7 @@ int eng_model_adapter_add(eng_model *m, eng_adapter *a, const char *name, char *
     const eng_low *low = eng_adapter_lows(a, &n);
     int at = index_free(l);
     if (!rc)
-        rc = lora_fits(m, a, m->on.be->memory(m->on.dev), err);
+        rc = lora_fits(m, a, room_beside(m), err);
     if (!rc)
         rc = m->on.be->adapter_put(m->on.dev, at, low, n, err);
     if (rc) {

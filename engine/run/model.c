@@ -9,12 +9,12 @@
 #include "engine/run/ondisk.h"
 #include "engine/run/shape.h"
 #include "engine/run/weights.h"
+#include "engine/run/room.h"
 #include "engine/embed.h"
 #include "engine/file/keys.h"
 #include "engine/model/energy.h"
 
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,11 +113,7 @@ static uint64_t model_extra(const eng_model *m)
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
-    uint64_t weights = 0, have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
-    bool in_memory = q_in_memory(m->path);
-    for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
-        weights += gguf_tensor_at(m->file, i)->bytes;
-    if (m->on.ondisk) weights = ondisk_room(m->on.ondisk);
+    uint64_t weights = room_weights(m), have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
     uint64_t extra = model_extra(m);
     if (have == 0 || weights + extra <= have)
         return 0;
@@ -160,14 +156,6 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 }
 
 /* ---- open and free ---- */
-/* What this process may use, which a container or taskset may have narrowed. */
-int model_cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? n : 1;
-}
-
 /* How many tokens the weights know, against how many the vocabulary names. */
 static int check_vocabulary(eng_model *m, char *err)
 {
@@ -196,7 +184,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     int rc = check_vocabulary(m, err);
     if (rc)
         return rc;
-    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : model_cores();
+    m->n_threads = m->opened.threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : q_cores();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
@@ -206,6 +194,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
         rc = device_fall_back(m, &m->on, rc, err);
         if (!rc) rc = fill(m, o, err);
     }
+    if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);          /* the system may have given fewer */
     return rc;
 }
 
@@ -291,6 +280,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     m->path = q_strdup(path);
     m->lora = lora_new();
     m->vocab_only = o->vocab_only;
+    m->opened.weights_gib = o->weights_gib;
     int rc = o->vocab_only ? gguf_look(path, &m->file, err) : gguf_open(path, &m->file, err);
     if (!rc) {
         rc = o->vocab_only ? 0 : find_arch(m, err);
@@ -349,7 +339,7 @@ int eng_model_threads(const eng_model *m) { return m->n_threads; }
 
 void model_threads(eng_model *m, double asked)
 {
-    int n = asked > 0 ? (int)asked : model_cores();
+    int n = asked > 0 ? (int)asked : q_cores();
     if (n == m->asked_threads)
         return;
     m->asked_threads = n;

@@ -65,7 +65,7 @@ struct eng_model {
 
     device on;
     int n_threads;                     /* of the device now: model_threads sets it */
-    int own_threads;                   /* as it was opened with: what "default" means */
+    struct { int threads; double weights_gib; } opened;  /* as it was opened with: what "default" means; eng_open_opts' */
     int asked_threads;                 /* as it was last asked for; what the system refused is not tried again for each token */
     model_next next;
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
@@ -80,7 +80,6 @@ uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_
  * as can be. False: no routed experts that could stay on the disk, or the file does not run here. Any thread. */
 struct ondisk_plan;
 bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out);
-int model_cores(void);                 /* processors this process may use, at least 1 */
 /* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
 void model_threads(eng_model *, double asked);
 

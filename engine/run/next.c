@@ -4,6 +4,7 @@
 #include "engine/run/next.h"
 #include "engine/run/model.h"
 #include "engine/run/weights.h"
+#include "engine/run/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +141,7 @@ uint64_t next_page(const eng_model *m) { return (uint64_t)ker_kv_head_bytes(&m->
 
 int next_fits(const eng_model *m, int context, char *err)
 {
-    uint64_t have = q_mem_available(), need = next_page(m) * (uint64_t)pages(context);
+    uint64_t have = m->on.be == ker_cpu() ? room_beside(m) : q_mem_available(), need = next_page(m) * (uint64_t)pages(context);
     char w1[32], w2[32];
     return have == 0 || need <= have ? 0
          : q_fail(err, Q_NOMEM, _("the head that drafts needs %s for its own cells, but %s of memory are free: set context.length lower, or draft to ngram or off"),

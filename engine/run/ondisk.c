@@ -69,7 +69,10 @@ struct ondisk {
     eng_ondisk count;                  /* with what does not change */
     uint64_t unbilled;                 /* bytes read that no pass was told of yet */
     uint64_t lot;
-    bool no_guess;
+    float kept;
+    bool no_ahead, no_guess;
+    void (*tap)(void *user, int layer);
+    void *tap_user;
     char why[Q_ERRLEN];
 };
 
@@ -155,7 +158,7 @@ bool ondisk_plan_make(const eng_model *m, uint64_t budget, ondisk_plan *out, int
 
 /* ---- slots; all of this under the lock ---- */
 
-static float heat_of(const shelf *s, int e) { return s->heat[e] * powf(KEPT, (float)(s->pass - s->last[e])); }
+static float heat_of(const shelf *s, int e) { return s->heat[e] * powf(s->o->kept, (float)(s->pass - s->last[e])); }
 
 /* A slot whose jobs are out is nobody's to take, failed or not. */
 static bool busy(const slot *t) { return t->left > 0; }
@@ -211,6 +214,7 @@ static void bring(shelf *s, int e, int at, bool guessed)
 /* What of the pass is still to come is brought where there is room: the next ones even in place of later ones. */
 static void pump(shelf *s)
 {
+    if (s->o->no_ahead) return;
     int coming = 0, ahead = 2 * (s->n_slot / 4 > 0 ? s->n_slot / 4 : 1);
     for (int i = 0; i < s->n_wanted; i++) {
         int e = s->wanted[i];
@@ -310,6 +314,7 @@ static void source_hint(void *user, int layer, const int *ids, int n)
     for (int i = 0; i < s->n_slot; i++) settle_guess(s, &s->slot[i]);
     pump(s);
     pthread_mutex_unlock(&o->mu);
+    if (o->tap) o->tap(o->tap_user, layer);
 }
 
 static void source_guess(void *user, int layer, const int *ids, int n)
@@ -467,6 +472,7 @@ int ondisk_new(const eng_model *m, uint64_t budget, ondisk **out, char *err)
     o->n_layer = n_layer;
     o->n_expert = m->ker.n_expert;
     o->k = m->info.n_expert_used;
+    o->kept = KEPT;
     o->shelf = q_alloc(sizeof *o->shelf * (size_t)n_layer);
     o->room_bytes = (size_t)plan.slots;
     o->room = mmap(NULL, o->room_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -517,12 +523,21 @@ ker_source ondisk_source(ondisk *o)
 
 reader *ondisk_reader(ondisk *o) { return o->reader; }
 
-void ondisk_guessing(ondisk *o, bool on)
+void ondisk_ahead(ondisk *o, bool chosen, bool guessed)
 {
     pthread_mutex_lock(&o->mu);
-    o->no_guess = !on;
+    o->no_ahead = !chosen;
+    o->no_guess = !guessed;
     pthread_mutex_unlock(&o->mu);
 }
+
+void ondisk_tap(ondisk *o, void (*chosen)(void *user, int layer), void *user)
+{
+    o->tap_user = user;
+    o->tap = chosen;
+}
+
+void ondisk_keeps(ondisk *o, float share) { o->kept = share; }
 
 void ondisk_by_lot(ondisk *o, uint64_t seed)
 {

@@ -38,8 +38,15 @@ void ondisk_why(ondisk *, char *err);  /* the last read that failed: a sentence;
 
 void ondisk_tell(ondisk *, eng_ondisk *out);          /* any thread */
 uint64_t ondisk_room(const ondisk *);                 /* bytes of weights that lie in memory */
-void ondisk_guessing(ondisk *, bool on);              /* as it starts: on. Between passes; measurements */
+/* What is read before a pass asks for it: what its router chose, and what is guessed of the next layer's choice. As it starts: both.
+ * Between passes; measurements. */
+void ondisk_ahead(ondisk *, bool chosen, bool guessed);
+/* Told after each layer's choice, by the thread that made it; it may guess (ondisk_source). Before the first pass; measurements. */
+void ondisk_tap(ondisk *, void (*chosen)(void *user, int layer), void *user);
 reader *ondisk_reader(ondisk *);                      /* for reader_tap (tests) */
+/* What a choice counts for after each further pass over its layer, .5 to 1 (.5: hardly more than recency). Before the first pass;
+ * measurements. */
+void ondisk_keeps(ondisk *, float share);
 /* A victim by lot instead of by use, with this seed (0: by use again): tests, which find no number changed. */
 void ondisk_by_lot(ondisk *, uint64_t seed);
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = "QSTATE\r\n";
-enum { VERSION = 1, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 112, STATES_MOST = 4 };
+enum { VERSION = 2, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 112, STATES_MOST = 4 };
 
 typedef struct head {
     char magic[8];
@@ -37,7 +37,9 @@ typedef struct head {
 typedef struct provenance { uint64_t config, forced; } provenance;
 _Static_assert(sizeof(head) == 224 && sizeof(provenance) == 16, "no holes in what is written");
 
-static uint64_t head_hash(const head *h) { return q_hash64(h, offsetof(head, hash), VERSION); }
+static uint64_t head_hash(const head *h) { return q_hash64(h, offsetof(head, hash), 1); }
+/* The second version has cells of four bits; what has none is written as the first, which earlier programs read. */
+static uint32_t version_of(int kv) { return kv == KER_KV_Q4_0 ? 2 : 1; }
 
 /* A few hundred bytes at places all over the weights: a model of the same shape with other weights is another one. */
 static uint64_t weights_hash(const eng_model *m)
@@ -71,7 +73,7 @@ static uint64_t file_bytes(const head *h)
 static head head_of(const eng_session *s, size_t n_json, size_t n_note)
 {
     const eng_model *m = s->cache->m;
-    head h = { .version = VERSION, .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
+    head h = { .version = version_of(s->cache->type), .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
                .chain = s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : s->seed, .n_layer = ker_cell_layers(&m->ker),
                .n_kv_head = m->ker.n_kv_head, .head_dim = m->ker.head_dim, .kv = (int16_t)s->cache->type, .state_floats = (uint32_t)ker_state_floats(&m->ker), .n_vocab = m->ker.n_vocab,
                .n_tokens = s->n_tokens, .n_cells = s->line.n, .n_logits = step_logits_fit(s) ? m->ker.n_vocab : 0,
@@ -261,7 +263,7 @@ static bool within(const head *h, uint64_t bytes)
     if (recurrent != (h->state_floats > 0) || h->n_states > STATES_MOST || h->state_floats > 1u << 28)
         return false;
     if (h->n_layer < !recurrent || h->n_layer > WIDE || h->n_kv_head < 1 || h->n_kv_head > WIDE || h->head_dim < 1 || h->head_dim > WIDE || h->kv < KER_KV_F16 ||
-        h->kv > KER_KV_Q8_0 || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
+        h->kv >= KER_KV_TYPES || h->version != version_of(h->kv) || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
         (h->n_logits != 0 && (h->n_logits != h->n_vocab || h->n_cells != h->n_tokens)) || h->n_json > JSON_MOST || h->n_name > NAME_MOST ||
         h->n_note > ENG_STATE_NOTE || memchr(h->device, 0, sizeof h->device) == NULL)
         return false;
@@ -283,7 +285,7 @@ static int open_state(const char *path, reading *r, head *h, char *err)
         return rc;
     if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
         return q_fail(err, Q_FORMAT, _("%s is no saved state"), path);
-    if (h->version != VERSION || h->bytes != sizeof *h)
+    if (h->version < 1 || h->version > VERSION || h->bytes != sizeof *h)
         return q_fail(err, Q_FORMAT, _("%s was saved by another version of quorum (format %u, this one reads %d): save it again"), path, h->version, VERSION);
     return h->hash == head_hash(h) && within(h, (uint64_t)st.st_size) ? Q_OK : damaged(r, err);
 }

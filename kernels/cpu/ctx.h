@@ -112,7 +112,7 @@ struct ker_ctx {
     ker_batch b;                   /* of the running batch; arrays are the caller's */
     ker_kv *kv;
     bool open;
-    int state;                     /* 0, or Q_CANCEL once seen */
+    int state;                     /* 0, or why the batch has ended: Q_CANCEL, or what a source said */
 
     float *x;                      /* [max_rows][n_embd] the residual stream       */
     float *y;                      /* [max_rows][n_embd] normed, or a product      */

@@ -34,10 +34,10 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     for (int i = 0, cells = 0, recurrent = 0; i < m->n_layer; i++) d->order[i] = layer[i].mixer == KER_MIX_DELTA ? recurrent++ : cells++;
     d->v = vec_get();
     d->pairs_cap = m->n_expert > FFN_PAIRS ? m->n_expert : FFN_PAIRS;
-    d->pool = pool_new(n_threads);
+    d->pool = pool_new_most(n_threads);
     if (!d->pool) {
         dev_close(d);
-        return q_fail(err, Q_NOMEM, _("cannot start %d threads: use fewer (threads)"), n_threads);
+        return q_fail(err, Q_NOMEM, _("no memory for what threads compute with: close other programs and try again"));
     }
     *out = d;
     return Q_OK;

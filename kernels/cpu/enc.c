@@ -73,10 +73,10 @@ int ker_enc_open(const ker_enc_model *m, int n_threads, bool exact, ker_enc **ou
     e->exact = exact;
     e->layer = q_alloc(sizeof *e->layer * ((size_t)m->n_layer + 1));
     e->v = vec_get();
-    e->pool = pool_new(n_threads);
+    e->pool = pool_new_most(n_threads);
     if (!e->pool) {
         ker_enc_close(e);
-        return q_fail(err, Q_NOMEM, _("cannot start %d threads: use fewer (threads)"), n_threads);
+        return q_fail(err, Q_NOMEM, _("no memory for what threads compute with: close other programs and try again"));
     }
     *out = e;
     return Q_OK;

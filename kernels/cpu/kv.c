@@ -2,6 +2,7 @@
  * back in F32. One caller makes, frees and copies; between begin and end workers write and read cells of
  * their own rows. Allocates only in kv_new. It never looks at which row sees which cell (attn.c). */
 #include "kernels/cpu/kv.h"
+#include "kernels/cpu/kv_q4.h"
 #include "kernels/cpu/turn.h"
 
 #include <assert.h>
@@ -21,7 +22,7 @@ int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t)
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
-    if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
+    if (n_page < 1 || (unsigned)t >= KER_KV_TYPES) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
     *kv = (ker_kv){ .dev = d, .type = t, .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t), .page_bytes = kv_page_bytes(d, t) };
     if (!kv->page_bytes) kv->page_bytes = 64;      /* only recurrent layers: pages are names */
@@ -30,7 +31,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
     else {
         free(kv);
-        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0"), n_page * KER_PAGE);
+        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0 or q4_0"), n_page * KER_PAGE);
     }
     *out = kv;
     return Q_OK;
@@ -142,6 +143,8 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
             for (int i = 0; i < n; i++) kc[(d + i) * KER_PAGE + cell] = t[i];
         }
         if (vdim) ops->to_f16(v, kc + half + (int64_t)cell * vdim, vdim);
+    } else if (kv->type == KER_KV_Q4_0) {
+        q4_put(&kv->dev->m, p, cell, k, v);
     } else {
         int nb = q8_blocks(dim), nv = q8_blocks(vdim);
         int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * vdim;
@@ -169,6 +172,7 @@ const float *kv_page_k(const ker_kv *kv, const uint8_t *p, float *buf, const vec
         ops->f16((const uint16_t *)(const void *)p, buf, (int64_t)dim * KER_PAGE);
         return buf;
     }
+    if (kv->type == KER_KV_Q4_0) return q4_page_k(&kv->dev->m, p, buf, ops);
     const float *ks = (const float *)(const void *)(p + ((int64_t)dim + vdim) * KER_PAGE);
     for (int d = 0; d < dim; d++) ops->q8((const int8_t *)p + d * KER_PAGE, ks + d / Q8_BLOCK * KER_PAGE, buf + d * KER_PAGE, KER_PAGE);
     return buf;
@@ -178,6 +182,7 @@ const float *kv_page_v(const ker_kv *kv, const uint8_t *p, int n, float *buf, co
 {
     int dim = ker_cell_v(&kv->dev->m), pad = round16(dim);     /* V beside K is as wide as it */
     int64_t half = (int64_t)dim * KER_PAGE;
+    if (kv->type == KER_KV_Q4_0) return q4_page_v(&kv->dev->m, p, n, buf, ops);
     if (kv->type == KER_KV_F32) {
         const float *v = (const float *)(const void *)p + half;
         if (pad == dim) return v;

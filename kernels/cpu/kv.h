@@ -14,7 +14,7 @@ struct ker_kv {
     int n_state;
     uint8_t *data;                 /* [page][layer with cells][kv head]: K, V, then (Q8_0) the scales of K, of V:
                                       K [dim][64] (transposed), V [64][dim], scales [dim/32][64], [64][dim/32];
-                                      no V in latent cells */
+                                      no V in latent cells; Q4_0: kv_q4.h */
 };
 
 int kv_new(ker_dev *, enum ker_kv_type t, int n_page, ker_kv **out, char *err);

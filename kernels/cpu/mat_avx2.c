@@ -1,6 +1,6 @@
 /* kernels/cpu/mat_avx2: the products with AVX2 and FMA. Eight rows of the matrix are unpacked to bytes, interleaved
- * by four (lane = row), into the caller's scratch; up to four activation rows at a time run over them. One path for
- * any number of rows. No state; any thread; runs only where cpu.c found AVX2, FMA, F16C and BMI2.
+ * by four (lane = row), into the caller's scratch; up to four activation rows at a time run over them. Few rows go straight from the
+ * file's layout (mat_avx2_few.h). No state; any thread; runs only where cpu.c found AVX2, FMA, F16C and BMI2.
  *
  * Byte products go through maddubs, whose int16 sums of two must not saturate: weights with a minimum stay unsigned
  * (at most 31), all others are signed and meet |w| times a with w's sign. `flush` says how many such sums of two fit
@@ -414,26 +414,33 @@ ALL_R(run_q4_1, kernel32, 32, 8, 1)
 ALL_R(run_q45_0, kernel32, 32, 8, 0)       /* 8 * 2 * 16 * 127 = 32512 */
 ALL_R(run_byte, kernel32, 32, 1, 0)        /* 2 * 128 * 127 = 32512 */
 
-/* One row per block type: how it is unpacked and multiplied. */
+#include "kernels/cpu/mat_avx2_few.h"
+
+/* One row per block type: how it is unpacked and multiplied, and by which few rows are. */
 typedef struct way {
     int block, bytes;
     void (*unpack)(void *, const uint8_t *const [8], int64_t);
     kernel_fn *const *run;
+    few_fn *const *few;
 } way;
 static const way ways[KER_TYPE_LIMIT] = {
-    [KER_Q4_K] = { 256, 144, tile_q4k, run_q4k },     [KER_Q5_K] = { 256, 176, tile_q5k, run_q5k },
-    [KER_Q6_K] = { 256, 210, tile_q6k, run_q6k },     [KER_IQ4_XS] = { 256, 136, tile_iq4xs, run_iq4xs },
-    [KER_Q8_0] = { 32, 34, tile_q80, run_byte },      [KER_IQ4_NL] = { 32, 18, tile_iq4nl, run_byte },
-    [KER_Q4_0] = { 32, 18, tile_q40, run_q45_0 },     [KER_Q5_0] = { 32, 22, tile_q50, run_q45_0 },
-    [KER_Q4_1] = { 32, 20, tile_q41, run_q4_1 },      [KER_Q5_1] = { 32, 24, tile_q51, run_q5_1 },
-    [KER_Q2_K] = { 256, 84, tile_q2k, run_q2k },      [KER_Q3_K] = { 256, 110, tile_q3k, run_q6k },
-    [KER_MXFP4] = { 32, 17, tile_mxfp4, run_q45_0 },
+    [KER_Q4_K] = { 256, 144, tile_q4k, run_q4k, few_q4k },     [KER_Q5_K] = { 256, 176, tile_q5k, run_q5k, few_q5k },
+    [KER_Q6_K] = { 256, 210, tile_q6k, run_q6k, few_q6k },     [KER_IQ4_XS] = { 256, 136, tile_iq4xs, run_iq4xs, few_iq4xs },
+    [KER_Q8_0] = { 32, 34, tile_q80, run_byte, few_q80 },      [KER_IQ4_NL] = { 32, 18, tile_iq4nl, run_byte, few_iq4nl },
+    [KER_Q4_0] = { 32, 18, tile_q40, run_q45_0, few_q40 },     [KER_Q5_0] = { 32, 22, tile_q50, run_q45_0, few_q50 },
+    [KER_Q4_1] = { 32, 20, tile_q41, run_q4_1, few_q41 },      [KER_Q5_1] = { 32, 24, tile_q51, run_q5_1, few_q51 },
+    [KER_Q2_K] = { 256, 84, tile_q2k, run_q2k, few_q2k },      [KER_Q3_K] = { 256, 110, tile_q3k, run_q6k, few_q3k },
+    [KER_MXFP4] = { 32, 17, tile_mxfp4, run_q45_0, few_mxfp4 },
 };
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
                        int64_t y_stride, void *scratch)
 {
     const way *how = &ways[w->type];
+    if (n >= 1 && n <= FEW) {
+        how->few[n](w, act, act_stride, o0, o1, y, y_stride);
+        return;
+    }
     const int64_t tile_bytes = how->block == 256 ? (int64_t)sizeof(tile256) : (int64_t)sizeof(tile32);
     mat_q8 x = how->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
     for (int64_t c = 0; c < w->n_in; c += PANEL) {

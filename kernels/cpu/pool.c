@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -146,9 +145,8 @@ static void *pool_main(void *user)
 
 int pool_cores(void)
 {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > POOL_MAX_THREADS ? POOL_MAX_THREADS : n;
+    int n = q_cores();
+    return n > POOL_MAX_THREADS ? POOL_MAX_THREADS : n;
 }
 
 pool *pool_new(int n_threads)
@@ -172,6 +170,13 @@ pool *pool_new(int n_threads)
         }
         p->n_threads = i + 1;
     }
+    return p;
+}
+
+pool *pool_new_most(int n_threads)
+{
+    pool *p = pool_new(n_threads);
+    for (int n = (n_threads > 0 ? n_threads : pool_cores()) / 2; !p && n > 0; n /= 2) p = pool_new(n);
     return p;
 }
 

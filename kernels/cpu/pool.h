@@ -12,8 +12,9 @@ typedef void (*pool_fn)(void *arg, int task, int worker);   /* worker in [0, poo
 
 enum { POOL_MAX_THREADS = 256, POOL_MAX_TASKS = 1 << 20 };
 
-int pool_cores(void);                        /* processors this process may run on, 1..POOL_MAX_THREADS */
+int pool_cores(void);                        /* processors this process may keep busy (q_cores), 1..POOL_MAX_THREADS */
 pool *pool_new(int n_threads);               /* NULL if a thread could not be made; 0 = pool_cores()    */
+pool *pool_new_most(int n_threads);          /* likewise, but fewer where the system gives no more (a half, a quarter, ...; pool_threads tells); NULL: no memory */
 void pool_free(pool *);
 int pool_threads(const pool *);
 /* Runs fn for every task in [0, n_tasks), in no particular order; the one barrier is its return.

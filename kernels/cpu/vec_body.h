@@ -199,6 +199,19 @@ static void vec_q8s(const int8_t *src, float scale, float *dst, int n)
     for (; i < n; i++) dst[i] = scale * (float)src[i];
 }
 
+static void vec_q4(const uint8_t *src, const float *scale, float *lo, float *hi, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        int8_t a[16], b[16];
+        for (int j = 0; j < 16; j++) {
+            a[j] = (int8_t)((src[i + j] & 15) - 8);
+            b[j] = (int8_t)((src[i + j] >> 4) - 8);
+        }
+        v_store(lo + i, v_mul(v_load(scale + i), v_int8(a)));
+        v_store(hi + i, v_mul(v_load(scale + i), v_int8(b)));
+    }
+}
+
 static inline v16 v_cell(const void *p, bool half, int64_t at)
 {
     return half ? v_half((const uint16_t *)p + at) : v_load((const float *)p + at);
@@ -437,5 +450,5 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
     else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o, false);
 }
 
-#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
+#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }

@@ -10,7 +10,12 @@ template <int TYPE> static __device__ __forceinline__ float cell_at(const uint8_
     int64_t at = ((int64_t)which * KER_PAGE + cell) * dim + d;
     if constexpr (TYPE == KER_KV_F32) return ((const float *)(const void *)p)[at];
     else if constexpr (TYPE == KER_KV_F16) return __half2float(((const __half *)(const void *)p)[at]);
-    else {
+    else if constexpr (TYPE == KER_KV_Q4_0) {
+        int nb = q8_blocks(dim), b = d / Q8_BLOCK, i = d % Q8_BLOCK, block = (which * KER_PAGE + cell) * nb + b;
+        const __half *scale = (const __half *)(const void *)(p + 2 * (int64_t)KER_PAGE * nb * Q4_BYTES);
+        int two = p[block * Q4_BYTES + i % Q4_BYTES], four = i < Q4_BYTES ? two & 15 : two >> 4;
+        return __half2float(scale[block]) * (float)(four - 8);
+    } else {
         const float *scale = (const float *)(const void *)(p + 2 * (int64_t)KER_PAGE * dim);
         return scale[(which * KER_PAGE + cell) * q8_blocks(dim) + d / Q8_BLOCK] * (float)((const int8_t *)p)[at];
     }
@@ -102,5 +107,6 @@ void cu_attend(ker_ctx *c, int layer)
     if (att_mma(c, &j)) return;
     if (c->kv->type == KER_KV_F16) attend<KER_KV_F16>(c, j);
     else if (c->kv->type == KER_KV_F32) attend<KER_KV_F32>(c, j);
-    else attend<KER_KV_Q8_0>(c, j);
+    else if (c->kv->type == KER_KV_Q8_0) attend<KER_KV_Q8_0>(c, j);
+    else attend<KER_KV_Q4_0>(c, j);
 }

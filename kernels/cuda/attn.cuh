@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-static constexpr int ATT_WARPS = 4, ATT_THREADS = 32 * ATT_WARPS, Q8_BLOCK = 32;
+static constexpr int ATT_WARPS = 4, ATT_THREADS = 32 * ATT_WARPS, Q8_BLOCK = 32, Q4_BYTES = Q8_BLOCK / 2;
 #define WARP_ALL 0xffffffffu
 
 /* What of the model and the batch the kernels need; by value. */
@@ -95,17 +95,37 @@ static __device__ __forceinline__ int8_t q8_block(float x, float *scale)
     return q8_one(x, *scale > 0 ? 1.0f / *scale : 0.0f);
 }
 
-/* Where a cell's numbers are kept: in a page, or in shared memory. */
-typedef struct att_cell { void *k, *v; float *k_scale, *v_scale; } att_cell;
+/* A block of Q4_0 (kernels.h): the lane's number x (0 behind the end of a short block), as kernels/cpu/kv_q4.c has it. Writes its
+ * bytes, and gives the scale; one that is not finite says that some number was infinite, or too large. */
+static __device__ __forceinline__ __half q4_block(float x, uint8_t *bytes)
+{
+    int lane = threadIdx.x & 31;
+    float size = x == x ? fabsf(x) : 0.0f, top = gpu_fold(size, [](float a, float b) { return fmaxf(a, b); });
+    int first = __ffs((int)__ballot_sync(WARP_ALL, size == top)) - 1;
+    float most = __shfl_sync(WARP_ALL, x == x ? x : 0.0f, first);
+    __half kept = __float2half_rn(most / -8.0f);
+    float scale = __half2float(kept), r = rintf(x * (scale != 0.0f ? 1.0f / scale : 0.0f));
+    int four = 8 + (int)(r > 7.0f ? 7.0f : r < -8.0f ? -8.0f : r == r ? r : 0.0f), other = __shfl_xor_sync(WARP_ALL, four, Q4_BYTES);
+    if (lane < Q4_BYTES) bytes[lane] = (uint8_t)(four | other << 4);
+    return kept;
+}
+
+/* Where a cell's numbers are kept: in a page, or in shared memory; scales of Q8_0, or of Q4_0. */
+typedef struct att_cell { void *k, *v; float *k_scale, *v_scale; __half *k_half, *v_half; } att_cell;
 
 template <int TYPE> static __device__ __forceinline__ att_cell cell_in(uint8_t *page, int dim, int cell)
 {
-    int64_t one = TYPE == KER_KV_F32 ? 4 : TYPE == KER_KV_F16 ? 2 : 1, at = cell * dim * one, to_v = KER_PAGE * dim * one;
-    att_cell c = { page + at, page + to_v + at, NULL, NULL };
+    int64_t row = TYPE == KER_KV_F32 ? dim * 4 : TYPE == KER_KV_F16 ? dim * 2 : TYPE == KER_KV_Q8_0 ? dim : q8_blocks(dim) * Q4_BYTES, to_v = KER_PAGE * row;
+    att_cell c = { page + cell * row, page + to_v + cell * row, NULL, NULL, NULL, NULL };
     if constexpr (TYPE == KER_KV_Q8_0) {
         int nb = q8_blocks(dim);
         c.k_scale = (float *)(void *)(page + 2 * to_v) + cell * nb;
         c.v_scale = c.k_scale + KER_PAGE * nb;
+    }
+    if constexpr (TYPE == KER_KV_Q4_0) {
+        int nb = q8_blocks(dim);
+        c.k_half = (__half *)(void *)(page + 2 * to_v) + cell * nb;
+        c.v_half = c.k_half + KER_PAGE * nb;
     }
     return c;
 }
@@ -130,6 +150,19 @@ template <int TYPE> static __device__ __forceinline__ void cell_put(const att_ce
             int8_t x = q8_block(d < dim ? k[d] : 0.0f, &s);
             if (d < dim) ((int8_t *)c.k)[d] = x;
             if (!lane) c.k_scale[b] = ok ? s : NAN;
+        }
+    } else if constexpr (TYPE == KER_KV_Q4_0) {
+        for (int b = 0; b < q8_blocks(dim); b++) {
+            int d = b * Q8_BLOCK + lane;
+            __half s = q4_block(d < dim ? v[d] : 0.0f, (uint8_t *)c.v + b * Q4_BYTES);
+            bool good = finite(__half2float(s));
+            ok = ok && good;
+            if (!lane) c.v_half[b] = good ? s : __float2half_rn(0.0f);
+        }
+        for (int b = 0; b < q8_blocks(dim); b++) {
+            int d = b * Q8_BLOCK + lane;
+            __half s = q4_block(d < dim ? k[d] : 0.0f, (uint8_t *)c.k + b * Q4_BYTES);
+            if (!lane) c.k_half[b] = ok ? s : __float2half_rn(NAN);
         }
     } else {
         for (int d = lane; d < dim; d += 32) ok = ok && finite(TYPE == KER_KV_F16 ? __half2float(__float2half_rn(v[d])) : v[d]);

@@ -231,7 +231,7 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(co
     int lane = threadIdx.x & 31, cell = j.rows.cell[row], nb = DIM / 32;
     int64_t from = ((int64_t)row * j.n_kv + f.kv) * DIM;
     float *scale = (float *)(void *)(fresh + 2 * CU_FEW * P::ROW) + k * nb;
-    att_cell c = { fresh + k * P::ROW, fresh + (CU_FEW + k) * P::ROW, scale, scale + CU_FEW * nb };
+    att_cell c = { fresh + k * P::ROW, fresh + (CU_FEW + k) * P::ROW, scale, scale + CU_FEW * nb, NULL, NULL };
     lanes<DIM> key, value;
     turn<DIM> t;
     lanes_load<DIM>(&key, j.k + from);
@@ -736,7 +736,7 @@ template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
     else tiles<TYPE, DIM, 4>(c, j);
 }
 
-static bool fits(const ker_model *m, enum ker_kv_type t) { return (m->head_dim == 64 || m->head_dim == 128) && t != KER_KV_F32 && m->n_head / m->n_kv_head <= 64; }
+static bool fits(const ker_model *m, enum ker_kv_type t) { return (m->head_dim == 64 || m->head_dim == 128) && (t == KER_KV_F16 || t == KER_KV_Q8_0) && m->n_head / m->n_kv_head <= 64; }
 
 bool att_mma(ker_ctx *c, const att_job *j)
 {

@@ -72,7 +72,8 @@ struct ker_kv {
     int n_page;
     int64_t head_bytes, page_bytes;
     uint8_t *data;                 /* device, [page][layer][kv head]: K [64][dim], V [64][dim], then for Q8_0
-                                      the scales of K and of V, [64][ceil(dim / 32)] floats each */
+                                      the scales of K and of V, [64][ceil(dim / 32)] floats each; for Q4_0
+                                      [64][ceil(dim / 32)] blocks of 16 bytes and half-float scales alike */
 };
 
 /* ---- adapters on the device (adapter.cu) ---- */

@@ -7,7 +7,7 @@ int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t) { return ker_kv_head
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
-    if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
+    if (n_page < 1 || (unsigned)t >= KER_KV_TYPES) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = (ker_kv *)q_alloc(sizeof *kv);
     kv->dev = d;
     kv->type = t;
@@ -19,7 +19,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     if (cudaMalloc(&kv->data, bytes) != cudaSuccess) {
         cudaGetLastError();
         free(kv);
-        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0"), n_page * KER_PAGE);
+        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0 or q4_0"), n_page * KER_PAGE);
     }
     /* Cells that were never written are loaded beside others, with a weight of 0: they must be numbers. */
     if (!cu_ok(d, cudaMemsetAsync(kv->data, 0, bytes, d->st), "cache") || !cu_ok(d, cudaStreamSynchronize(d->st), "cache")) {

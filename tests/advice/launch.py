@@ -104,6 +104,11 @@ def facts():
     yield flags(g).get("--quantization") == "awq_marlin" and g["model"] == "Qwen/Qwen3-32B-AWQ", "4 bits: %s" % flags(g)
     h = launch("llama-server", "--model", "Qwen3-30B-A3B-Instruct-2507", "--machine", "4090", "--kv-half", "--users", "4", "--context", "16384")
     yield flags(h)["--cache-type-k"] == flags(h)["--cache-type-v"] == "q8_0" and flags(h)["--ctx-size"] == "65536" and h["kv"] == int(48 * 4 * 128 * 2 * 34 / 32) * 65536, "cells of a byte: %s" % flags(h)
+    q = launch("llama-server", "--model", "Qwen3-30B-A3B-Instruct-2507", "--machine", "4090", "--kv-quarter", "--users", "4", "--context", "16384")
+    yield flags(q)["--cache-type-k"] == flags(q)["--cache-type-v"] == "q4_0" and q["kv"] == int(48 * 4 * 128 * 2 * 18 / 32) * 65536, "cells of half a byte: %s" % flags(q)
+    for how, kind, bytes_of_32 in (("--kv-half", "q8_0", 36), ("--kv-quarter", "q4_0", 18)):
+        q = launch("quorum", "--model", "Qwen3-30B-A3B-Instruct-2507", "--machine", "cpu-64g", how, "--context", "4096")
+        yield "kv.type=" + kind in q["script"] and q["kv"] == 48 * 4 * 128 * 2 * bytes_of_32 // 32 * 4096, "our own cells: %s" % q["kv"]
     i = launch("quorum", "--model", "gpt-oss-20b", "--machine", "4090")
     yield flags(i)["--device"] == "cpu" and i["gpus"] == 0, "no GPU of ours computes gpt-oss: %s" % flags(i)
     for model, device in (("qwen35", "cpu"), ("qwen3moe", "auto")):
@@ -121,7 +126,8 @@ def facts():
 result("launch_knows_its_facts", [why for ok, why in facts() if not ok])
 
 # ---- what cannot be ----
-WRONG = [(("vllm", "--model", "Qwen3-32B", "--machine", "cpu-64g"), "wants a GPU"), (("vllm", "--model", "gpt-oss-20b", "--machine", "h100", "--type", "FP8"), "leave --type out"),
+WRONG = [(("vllm", "--model", "Qwen3-32B", "--machine", "h100", "--kv-quarter"), "no cells of half a byte"),
+         (("quorum", "--model", "Qwen3-8B", "--machine", "cpu-64g", "--kv-quarter", "--kv-half"), "leave one out"), (("vllm", "--model", "Qwen3-32B", "--machine", "cpu-64g"), "wants a GPU"), (("vllm", "--model", "gpt-oss-20b", "--machine", "h100", "--type", "FP8"), "leave --type out"),
          (("vllm", "--model", "Qwen3-32B", "--machine", "h100", "--type", "GPTQ"), "--weights"), (("vllm", "--model", "Qwen3-32B", "--machine", "h100", "--type", "Q4_K_M"), "BF16, FP8, AWQ or GPTQ"),
          (("vllm", "--model", "Qwen3-32B", "--machine", "h100", "--weights", "a/b"), "--type"), (("olama", "--model", "Qwen3-32B", "--machine", "h100"), "llama-server or quorum"),
          (("vllm", "--model", "Qwen3-32B", "--machine", "h100", "--context", "999999"), "--context 32768"), (("vllm", "--model", "Qwen3-32B", "--machine", "h100", "--host", "a b"), "--host wants"),

@@ -38,7 +38,7 @@ static bool open_model(void)
 }
 static void close_model(void) { eng_model_free(model); }
 
-static const char *const VALUES[] = {"8", "2", "0.5", "1,2,3,4", "0:1,1:2", "0:5=2.0,1:3=-1e3", "yarn", "linear", "none", "default", "f32", "q8_0", "on", "off",
+static const char *const VALUES[] = {"8", "2", "0.5", "1,2,3,4", "0:1,1:2", "0:5=2.0,1:3=-1e3", "yarn", "linear", "none", "default", "f32", "q8_0", "q4_0", "on", "off",
                                      "true", "auto", "1e15", "1e-12", "-0", "nan", "inf", "0x10", "END,\\n\\n,a\\,b", "  4 ", "4,", "Привет", "999999999999999999999",
                                      "1.5", "4096", "16", "0:0", "0:0=0", "x2", "х0.5", "0-1:4,2:3"};
 enum { N_VALUES = sizeof VALUES / sizeof *VALUES };

@@ -271,7 +271,7 @@ out:
 
 static int run(const char *p, size_t n)
 {
-    static const char *const kvs[] = { "f16", "q8_0", "f32" }, *const memories[] = { "0", "1", "512" };
+    static const char *const kvs[] = { "f16", "q8_0", "f32", "q4_0" }, *const memories[] = { "0", "1", "512" };
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (fd < 0 || write(fd, p, n) != (ssize_t)n) return FUZZ_BROKEN("cannot write a file in memory");
     char path[64], state[64];
@@ -293,7 +293,7 @@ static int run(const char *p, size_t n)
             err[0] = 0;
             rc = eng_model_open(path, &o, &m, err);
             if (rc) rc = one_sentence(err) && !m ? 0 : FUZZ_BROKEN("refused with \"%s\"", err);
-            else rc = talk(m, kvs[p[n / 2] & 1 ? 0 : p[n / 3] & 1 ? 1 : 2], memories[(unsigned char)p[n / 2] % 3], state);
+            else rc = talk(m, kvs[p[n / 2] & 1 ? 0 : (unsigned char)p[n / 3] % 4], memories[(unsigned char)p[n / 2] % 3], state);
         }
     }
     q_buf_free(&says);

@@ -77,7 +77,7 @@ static void seal(char *p, size_t n)
     uint64_t h = q_hash64(p, HEAD_HASH, 1);
     memcpy(p + HEAD_HASH, &h, sizeof h);
     int32_t layers = number(p, 56), heads = number(p, 60), dim = number(p, 64), kv = (int16_t)half(p, 68), n_tokens = number(p, 76), cells = number(p, 80), logits = number(p, 84);
-    if (layers < 1 || layers > 64 || heads < 1 || heads > 64 || dim < 1 || dim > 256 || kv < 0 || kv > 2 || n_tokens < 0 || n_tokens > 1 << 20 || cells < 0 || cells > 1 << 20) return;
+    if (layers < 1 || layers > 64 || heads < 1 || heads > 64 || dim < 1 || dim > 256 || kv < 0 || kv >= KER_KV_TYPES || n_tokens < 0 || n_tokens > 1 << 20 || cells < 0 || cells > 1 << 20) return;
     ker_model m = {.n_layer = layers, .n_kv_head = heads, .head_dim = dim};
     size_t at = 0, piece[5] = {HEAD, (uint32_t)number(p, 88), (uint32_t)number(p, 92), (uint32_t)number(p, 96), 4 * (size_t)n_tokens};
     h = 0;

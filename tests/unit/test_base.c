@@ -12,6 +12,8 @@
 static void utf8_rejects_what_unicode_forbids(void)
 {
     CHECK(q_utf8_valid("при\xC2\xA0\xF0\x9F\x98\x80", 12));
+    CHECK_INT(q_utf8_points(""), 0);
+    CHECK_INT(q_utf8_points("при\xC2\xA0\xF0\x9F\x98\x80!"), 6);
     CHECK(!q_utf8_valid("\xC0\x80", 2));
     CHECK(!q_utf8_valid("\xED\xA0\x80", 3));
     CHECK(!q_utf8_valid("\xF4\x90\x80\x80", 4));

@@ -111,7 +111,8 @@ static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::ve
         for (int i = 0; i < n; i++) w->page.back().push_back(order[(size_t)at]), table.push_back(order[(size_t)at++]);
     }
     int64_t cells = 2 * (int64_t)s.dim * KER_PAGE;
-    int64_t bytes = t == KER_KV_F32 ? cells * 4 : t == KER_KV_F16 ? cells * 2 : cells + 2 * (int64_t)blocks(s.dim) * KER_PAGE * 4;
+    int64_t n_block = 2 * (int64_t)blocks(s.dim) * KER_PAGE;
+    int64_t bytes = t == KER_KV_F32 ? cells * 4 : t == KER_KV_F16 ? cells * 2 : t == KER_KV_Q8_0 ? cells + n_block * 4 : n_block * (16 + 2);
     w->kv = {};
     w->kv.dev = &w->dev;
     w->kv.type = t;
@@ -162,7 +163,11 @@ static size_t cells_at(const world *w, int seq, int cell, int head)
     return (size_t)(w->page[(size_t)seq][(size_t)(cell / KER_PAGE)] * w->kv.page_bytes + ((int64_t)LAYER * w->s.n_kv + head) * w->kv.head_bytes);
 }
 
-static size_t scale_at(const world *w, int which, int cell) { return (size_t)(2 * KER_PAGE * w->s.dim + (which * KER_PAGE + cell % KER_PAGE) * blocks(w->s.dim) * 4); }
+static bool blocky(const world *w) { return w->kv.type == KER_KV_Q8_0 || w->kv.type == KER_KV_Q4_0; }
+/* Bytes of a cell's K or V, and of a scale. */
+static int row_bytes(const world *w) { return w->kv.type == KER_KV_F32 ? w->s.dim * 4 : w->kv.type == KER_KV_F16 ? w->s.dim * 2 : w->kv.type == KER_KV_Q8_0 ? w->s.dim : blocks(w->s.dim) * 16; }
+static int scale_bytes(const world *w) { return w->kv.type == KER_KV_Q4_0 ? 2 : 4; }
+static size_t scale_at(const world *w, int which, int cell) { return (size_t)(2 * KER_PAGE * row_bytes(w) + (which * KER_PAGE + cell % KER_PAGE) * blocks(w->s.dim) * scale_bytes(w)); }
 
 static double cell_get(const world *w, const std::vector<uint8_t> &mem, int seq, int cell, int head, int which, int d)
 {
@@ -170,6 +175,12 @@ static double cell_get(const world *w, const std::vector<uint8_t> &mem, int seq,
     size_t at = (size_t)((which * KER_PAGE + cell % KER_PAGE) * w->s.dim + d);
     if (w->kv.type == KER_KV_F32) return ((const float *)(const void *)p)[at];
     if (w->kv.type == KER_KV_F16) return ker_f16_to_f32(((const uint16_t *)(const void *)p)[at]);
+    if (w->kv.type == KER_KV_Q4_0) {
+        uint16_t bits;
+        memcpy(&bits, p + scale_at(w, which, cell) + d / 32 * 2, 2);
+        int two = p[(which * KER_PAGE + cell % KER_PAGE) * row_bytes(w) + d / 32 * 16 + d % 16];
+        return (double)ker_f16_to_f32(bits) * ((d % 32 < 16 ? two & 15 : two >> 4) - 8);
+    }
     float scale;
     memcpy(&scale, p + scale_at(w, which, cell) + d / 32 * 4, 4);
     return (double)scale * ((const int8_t *)p)[at];
@@ -180,9 +191,10 @@ static void check_cell(const world *w, const std::vector<uint8_t> &mem, const ro
 {
     for (int d = 0; d < w->s.dim; d++) {
         double got = cell_get(w, mem, r.seq, r.cell, head, which, d), x = want[(size_t)d], top = 0;
-        if (w->kv.type == KER_KV_Q8_0)
+        if (blocky(w))
             for (int i = d / 32 * 32; i < w->s.dim && i < d / 32 * 32 + 32; i++) top = fmax(top, fabs(want[(size_t)i]));
-        double near = w->kv.type == KER_KV_F32 ? 1e-5 * (1 + fabs(x)) : w->kv.type == KER_KV_F16 ? fabs(x) * 0x1p-10 + 1e-6 : top / 127 * 0.51 + 1e-6;
+        double near = w->kv.type == KER_KV_F32 ? 1e-5 * (1 + fabs(x)) : w->kv.type == KER_KV_F16 ? fabs(x) * 0x1p-10 + 1e-6 : w->kv.type == KER_KV_Q8_0 ? top / 127 * 0.51 + 1e-6 : top / 8 * 1.01 + 1e-6;
+        /* of four bits: half a step, but a whole one where the largest number's opposite would be 8 */
         CHECK_MSG(fabs(got - x) <= near, "%s: %c of cell %d, head %d, number %d: %g, not %g", w->s.name, which ? 'V' : 'K', r.cell, head, d, got, x);
         if (!(fabs(got - x) <= near)) return;
     }
@@ -190,12 +202,12 @@ static void check_cell(const world *w, const std::vector<uint8_t> &mem, const ro
 
 static void wipe_cell(const world *w, std::vector<uint8_t> &mem, const row &r)
 {
-    size_t one = w->kv.type == KER_KV_F32 ? 4 : w->kv.type == KER_KV_F16 ? 2 : 1, dim = (size_t)w->s.dim;
+    size_t one = (size_t)row_bytes(w);
     for (int h = 0; h < w->s.n_kv; h++)
         for (int which = 0; which < 2; which++) {
             size_t at = cells_at(w, r.seq, r.cell, h);
-            memset(&mem[at + (size_t)(which * KER_PAGE + r.cell % KER_PAGE) * dim * one], 0, dim * one);
-            if (w->kv.type == KER_KV_Q8_0) memset(&mem[at + scale_at(w, which, r.cell)], 0, (size_t)blocks(w->s.dim) * 4);
+            memset(&mem[at + (size_t)(which * KER_PAGE + r.cell % KER_PAGE) * one], 0, one);
+            if (blocky(w)) memset(&mem[at + scale_at(w, which, r.cell)], 0, (size_t)(blocks(w->s.dim) * scale_bytes(w)));
         }
 }
 
@@ -248,7 +260,7 @@ static std::vector<uint8_t> cells_now(const world *w) { return from_dev(w->kv.da
 /* Products of halves, where the tensor cores are: queries, weights and numbers of Q8_0 are rounded. */
 static double nearness(const world *w, size_t n)
 {
-    bool tensor = (w->s.dim == 64 || w->s.dim == 128) && w->kv.type != KER_KV_F32;
+    bool tensor = (w->s.dim == 64 || w->s.dim == 128) && (w->kv.type == KER_KV_F16 || w->kv.type == KER_KV_Q8_0);
     return !tensor || (w->kv.type == KER_KV_F16 && n <= CU_FEW) ? 1e-5 : 2e-3;
 }
 
@@ -353,6 +365,7 @@ static void every_width(enum ker_kv_type t)
 static void f16_cells() { every_width(KER_KV_F16); }
 static void f32_cells() { every_width(KER_KV_F32); }
 static void q8_0_cells() { every_width(KER_KV_Q8_0); }
+static void q4_0_cells() { every_width(KER_KV_Q4_0); }
 
 /* Cells as if a long text had been read. */
 static void fill(const world *w)
@@ -409,7 +422,7 @@ static void not_finite(const spec &s, enum ker_kv_type t, int n_rows)
 {
     for (poison_in = 0; poison_in < 3; poison_in++)
         for (float p : { NAN, INFINITY }) {
-            if (t == KER_KV_Q8_0 && poison_in && (p != p || poison_in == 1)) continue;   /* NaN is kept as zero, as on the CPU */
+            if (t >= KER_KV_Q8_0 && poison_in && (p != p || poison_in == 1)) continue;   /* NaN is kept as zero, as on the CPU */
             poison = p;
             world w = {};
             world_new(&w, s, t, { 2, 1 });
@@ -430,7 +443,7 @@ static void not_finite(const spec &s, enum ker_kv_type t, int n_rows)
 }
 static void bad_numbers_stay()
 {
-    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t++)
+    for (int t = KER_KV_F16; t < KER_KV_TYPES; t++)
         for (const spec &s : specs) {
             if (s.dim != 24 && s.dim != 64 && s.dim != 128) continue;
             not_finite(s, (enum ker_kv_type)t, 5);
@@ -445,6 +458,7 @@ int main()
     RUN(f16_cells);
     RUN(f32_cells);
     RUN(q8_0_cells);
+    RUN(q4_0_cells);
     RUN(long_rows);
     RUN(bad_numbers_stay);
     cudaStreamDestroy(st);

@@ -176,10 +176,12 @@ static void one_count_of_active(void)
 /* Two of six layers remember by a state, one of the four others sees no further than 8 cells. */
 static void test_cells_read(void)
 {
-    const eng_energy e = { .n_layer = 6, .n_recurrent = 2, .n_near = 1, .window = 8, .kv_numbers = 4 * 32 }, none = { .n_layer = 2, .n_recurrent = 2 };
+    const eng_energy e = { .n_layer = 6, .n_recurrent = 2, .n_near = 1, .window = 8, .kv_heads = 1, .kv_width = 16 }, none = { .n_layer = 2, .n_recurrent = 2 };
     CHECK_INT(eng_energy_cells(&e, "f16", 4), 4 * 4 * 32 * 2);
     CHECK_INT(eng_energy_cells(&e, "f16", 100), (3 * 100 + 8) * 32 * 2);
-    CHECK_INT(eng_energy_cells(&e, "q8_0", 100), (3 * 100 + 8) * 34);
+    CHECK_INT(eng_energy_cells(&e, "q8_0", 100), (3 * 100 + 8) * (32 + 2 * 4));      /* a scale for K's 16 numbers and one for V's */
+    CHECK_INT(eng_energy_cells(&e, "q4_0", 100), (3 * 100 + 8) * 2 * (16 + 2));
+    CHECK_INT(eng_energy_cells(&e, "q2_0", 100), 0);
     CHECK_INT(eng_energy_cells(&none, "f16", 100), 0);
 }
 

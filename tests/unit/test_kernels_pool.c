@@ -74,9 +74,55 @@ static void cancel_leaves_nothing_running(void)
     pool_free(p);
 }
 
+/* Some tasks take so long that the caller falls asleep over the others'; somebody else cancels now and then. What tasks write without
+ * an atomic is the caller's to read afterwards, and a job that says it was done is done. */
+typedef struct slow_job { int wrote[40]; int slow; } slow_job;
+typedef struct flips { atomic_int flag, stop; } flips;
+
+static void write_slowly(void *arg, int task, int worker)
+{
+    slow_job *j = arg;
+    j->wrote[task]++;
+    if (j->slow && task % j->slow == 0) nanosleep(&(struct timespec){ 0, 300000 }, NULL);
+}
+
+static void *flip(void *arg)
+{
+    flips *f = arg;
+    for (uint64_t x = 7; !atomic_load(&f->stop); x = q_mix64(x, 1)) {
+        nanosleep(&(struct timespec){ 0, (long)(50000 + x % 700000) }, NULL);
+        atomic_store(&f->flag, 1);
+        nanosleep(&(struct timespec){ 0, (long)(x % 100000) }, NULL);
+        atomic_store(&f->flag, 0);
+    }
+    return NULL;
+}
+
+static void the_caller_sleeps_and_is_woken(void)
+{
+    flips f = { 0 };
+    pthread_t other;
+    CHECK_INT(pthread_create(&other, NULL, flip, &f), 0);
+    uint64_t x = 3;
+    for (int threads = 2; threads <= 6; threads += 2) {
+        pool *p = pool_new(threads);
+        for (int round = 0; round < 200; round++) {
+            slow_job j = { .slow = round % 4 ? 0 : 1 + (int)((x = q_mix64(x, 2)) % 5) };
+            int n = (int)((x = q_mix64(x, 3)) % 40), ran = 0, twice = 0, rc = pool_run(p, n, write_slowly, &j, round % 2 ? &f.flag : NULL);
+            for (int i = 0; i < 40; i++) ran += j.wrote[i], twice += j.wrote[i] > 1 || (i >= n && j.wrote[i]);
+            CHECK_MSG(!twice && (rc == Q_CANCEL ? ran <= n : rc == 0 && ran == n), "%d threads, round %d: %d of %d ran, %d", threads, round, ran, n, rc);
+            CHECK(round % 2 || rc == 0);
+        }
+        pool_free(p);
+    }
+    atomic_store(&f.stop, 1);
+    pthread_join(other, NULL);
+}
+
 int main(void)
 {
     RUN(every_task_runs_once);
+    RUN(the_caller_sleeps_and_is_woken);
     RUN(cancel_leaves_nothing_running);
     return TEST_END();
 }

@@ -10,7 +10,7 @@ typedef struct turn { const char *name, *value, *with; } turn;         /* with: 
 static const turn turns[] = {
     { "experts.k", "1", NULL }, { "experts.k", "x2", NULL }, { "experts.k", "1:2,2:5", NULL }, { "experts.min_p", "1", NULL }, { "experts.ban", "1:0,1:1,2:3,2:4", NULL },
     { "experts.pin", "1:5,2:7", NULL }, { "experts.bias", "1:4=3,2:6=-2", NULL }, { "experts.temperature", "0.25", NULL }, { "attention.heads_off", "0:1,2:3", NULL },
-    { "lora.scale", "0.7", NULL }, { "norm.eps", "0.1", NULL }, { "rope.theta", "500", NULL }, { "kv.type", "q8_0", NULL }, { "kv.type", "f32", NULL }, { "ffn.width", "50%", NULL }, { "ffn.width", "7", NULL }, { "ffn.width", "0:24,1-2:3", NULL },
+    { "lora.scale", "0.7", NULL }, { "norm.eps", "0.1", NULL }, { "rope.theta", "500", NULL }, { "kv.type", "q8_0", NULL }, { "kv.type", "q4_0", NULL }, { "kv.type", "f32", NULL }, { "ffn.width", "50%", NULL }, { "ffn.width", "7", NULL }, { "ffn.width", "0:24,1-2:3", NULL },
     { "ffn.width", "50%:magnitude", NULL }, { "ffn.width", "1-2:3:magnitude", NULL },
     { "rope.scaling", "linear", "rope.factor 4" }, { "rope.scaling", "yarn", "rope.factor 4 rope.original_context 64" }, { "rope.factor", "3", "rope.scaling linear" },
     { "rope.factor", "8", "rope.scaling yarn rope.original_context 64" }, { "rope.original_context", "16", "rope.scaling yarn rope.factor 4" },

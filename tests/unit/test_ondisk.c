@@ -62,8 +62,9 @@ static const char *arch_now;
 
 static void golden_folder(const char *dir, const char *path)
 {
-    static const struct { int room, split; const char *threads; uint64_t lot; bool slow, guess; } way[] = {
-        { 0, 0, "2", 0, false, true }, { 0, 1, "1", 7, true, false }, { 4, 7, "3", 0, true, true }, { 8, 1, "2", 99, false, true }, { 15, 0, "2", 0, false, true },
+    static const struct { int room, split; const char *threads; uint64_t lot; bool slow, guess, ahead; } way[] = {
+        { 0, 0, "2", 0, false, true, true }, { 0, 1, "1", 7, true, false, true }, { 4, 7, "3", 0, true, true, true }, { 8, 1, "2", 99, false, true, true }, { 15, 0, "2", 0, false, true, true },
+        { 3, 0, "2", 0, false, false, false },
     };
     eng_model *plain = open_within(path, 0);
     golden_set g;
@@ -75,7 +76,7 @@ static void golden_folder(const char *dir, const char *path)
         CHECK(m && eng_model_ondisk(m, &before));
         if (!m) break;
         ondisk_by_lot(m->on.ondisk, way[w].lot);
-        ondisk_guessing(m->on.ondisk, way[w].guess);
+        ondisk_ahead(m->on.ondisk, way[w].ahead, way[w].guess);
         if (way[w].slow) reader_tap(ondisk_reader(m->on.ondisk), slow, (void *)(uintptr_t)(w + 1));
         for (int i = 0; i < g.n_case; i++) {
             golden_result want, got;

@@ -1,7 +1,8 @@
-/* Free memory as machines of several makes say it: folders that stand for their / are written and read. */
+/* Free memory, and how many processors are ours, as machines of several makes say it: folders that stand for their / are written and read. */
 #include "base/base.h"
 #include "tests/test.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,6 +35,7 @@ static void end(void)
 }
 
 static uint64_t kib(void) { return q_mem_available_in(root) / 1024; }
+static uint64_t all_kib(void) { return q_mem_total_in(root) / 1024; }
 
 static void without_groups(void)
 {
@@ -99,6 +101,105 @@ static void version_one(void)
     end();
 }
 
+/* Above memory.high nothing is refused, but everything waits: what lies below it is all that is of use. */
+static void what_is_throttled_is_not_free(void)
+{
+    begin();
+    put("/proc/self/cgroup", "0::/user.slice\n");
+    put("/sys/fs/cgroup/user.slice/memory.current", "1000000000\n");
+    put("/sys/fs/cgroup/user.slice/memory.high", "3000000000\n");
+    CHECK_INT(kib(), 2000000000 / 1024);                         /* no memory.max at all */
+    put("/sys/fs/cgroup/user.slice/memory.max", "max\n");
+    CHECK_INT(kib(), 2000000000 / 1024);
+    put("/sys/fs/cgroup/user.slice/memory.max", "2500000000\n");
+    CHECK_INT(kib(), 1500000000 / 1024);
+    put("/sys/fs/cgroup/user.slice/memory.high", "max\n");
+    CHECK_INT(kib(), 1500000000 / 1024);
+    end();
+}
+
+/* What there is in all: a container's own, whatever the machine around it has. */
+static void all_there_is(void)
+{
+    begin();
+    CHECK_INT(all_kib(), 16000000);
+    put("/proc/self/cgroup", "0::/box/inner\n");
+    put("/sys/fs/cgroup/box/inner/memory.max", "max\n");
+    CHECK_INT(all_kib(), 16000000);
+    put("/sys/fs/cgroup/box/memory.max", "4096000000\n");
+    CHECK_INT(all_kib(), 4000000);
+    put("/sys/fs/cgroup/box/inner/memory.high", "2048000000\n");
+    CHECK_INT(all_kib(), 2000000);
+    put("/sys/fs/cgroup/box/memory.max", "99999999999999\n");
+    put("/sys/fs/cgroup/box/inner/memory.high", "99999999999999\n");
+    CHECK_INT(all_kib(), 16000000);
+    end();
+    CHECK(q_mem_total_in("/nowhere/at/all") == UINT64_MAX);
+    CHECK(q_mem_total() >= q_mem_available());
+}
+
+static int cores(int may) { return q_cores_in(root, may); }
+
+/* A group's quota is what its threads may compute together, whatever the machine around it has. */
+static void processors_that_are_paid_for(void)
+{
+    begin();
+    CHECK_INT(cores(16), 16);
+    put("/proc/self/cgroup", "0::/\n");                          /* docker --cpus 2.0 */
+    put("/sys/fs/cgroup/cpu.max", "200000 100000\n");
+    CHECK_INT(cores(16), 2);
+    CHECK_INT(cores(1), 1);                                      /* and taskset */
+    static const struct { const char *max; int want; } v[] = {
+        { "max 100000", 16 }, { "max", 16 }, { "150000 100000", 2 }, { "149000 100000", 1 }, { "765000 100000", 8 }, { "50000 100000", 1 }, { "1000 1000000", 1 },
+        { "25000 10000", 3 }, { "9900000 100000", 16 }, { "0 100000", 16 }, { "-1 100000", 16 }, { "100000 0", 16 }, { "", 16 }, { "nonsense", 16 }, { "nan 100000", 16 },
+    };
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+        put("/sys/fs/cgroup/cpu.max", v[i].max);
+        CHECK_MSG(cores(16) == v[i].want, "cpu.max \"%s\": %d, expected %d", v[i].max, cores(16), v[i].want);
+    }
+    put("/proc/self/cgroup", "0::/user.slice/app.scope\n");      /* CPUQuota= of a service, and of the slice around it */
+    put("/sys/fs/cgroup/cpu.max", "max 100000\n");
+    put("/sys/fs/cgroup/user.slice/app.scope/cpu.max", "800000 100000\n");
+    CHECK_INT(cores(16), 8);
+    put("/sys/fs/cgroup/user.slice/cpu.max", "300000 100000\n");
+    CHECK_INT(cores(16), 3);
+    end();
+    CHECK_INT(q_cores_in("/nowhere/at/all", 7), 7);
+}
+
+static void processors_of_version_one(void)
+{
+    begin();
+    put("/proc/self/cgroup", "9:name=systemd:/\n5:cpuset:/cpu\n4:cpu,cpuacct:/docker/abc\n0::/\n");
+    put("/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_period_us", "100000\n");
+    put("/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us", "-1\n");
+    CHECK_INT(cores(16), 16);
+    put("/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us", "400000\n");
+    CHECK_INT(cores(16), 4);
+    put("/proc/self/cgroup", "4:cpuacct,cpu:/not/seen/from/here\n");         /* the container sees its own group as the root */
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "50000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n");
+    CHECK_INT(cores(16), 2);
+    put("/proc/self/cgroup", "5:cpuset:/\n4:cpuacct:/docker/abc\n");         /* nobody says where: the outermost */
+    CHECK_INT(cores(16), 2);
+    end();
+}
+
+/* taskset leaves what it leaves, and never more threads than that begin. */
+static void processors_that_are_allowed(void)
+{
+    cpu_set_t before, one;
+    CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+    CHECK(q_cores() >= 1 && q_cores() <= CPU_COUNT(&before));
+    int first = 0;
+    while (!CPU_ISSET(first, &before)) first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+    CHECK_INT(q_cores(), 1);
+    CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
+}
+
 /* What lies in memory is told from what lies on a disk. */
 static void tmpfs_is_memory(void)
 {
@@ -116,6 +217,11 @@ int main(void)
     RUN(page_cache_is_free);
     RUN(groups_lie_in_groups);
     RUN(version_one);
+    RUN(what_is_throttled_is_not_free);
+    RUN(all_there_is);
+    RUN(processors_that_are_paid_for);
+    RUN(processors_of_version_one);
+    RUN(processors_that_are_allowed);
     RUN(tmpfs_is_memory);
     return TEST_END();
 }

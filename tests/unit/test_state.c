@@ -127,10 +127,19 @@ static int entries(void)
     return n;
 }
 
+static int version_in(const char *name)
+{
+    uint8_t head[12] = { 0 };
+    FILE *f = fopen(in(name), "rb");
+    size_t got = f ? fread(head, 1, sizeof head, f) : 0;
+    if (f) fclose(f);
+    return got == sizeof head ? head[8] | head[9] << 8 | head[10] << 16 | head[11] << 24 : -1;
+}
+
 static void it_goes_on_as_if_nothing_had_been(void)
 {
-    static const char *const kinds[] = { "f16", "f32", "q8_0" };
-    for (int i = 0; i < 3; i++) {
+    static const char *const kinds[] = { "f16", "f32", "q8_0", "q4_0" };
+    for (int i = 0; i < 4; i++) {
         eng_model *m = model_of("qwen3moe"), *n = model_of("qwen3moe");
         eng_config *c = config_of(m, kinds[i], "3"), *d = config_of(n, kinds[i], "2");
         eng_session *s = session_of(m, c), *t = session_of(n, d);
@@ -139,6 +148,7 @@ static void it_goes_on_as_if_nothing_had_been(void)
         CHECK_MSG(eng_state_save(s, in("one"), "hello", 5, NULL, NULL, err) == 0, "%s", err);
         struct stat st;
         CHECK(stat(in("one"), &st) == 0 && (uint64_t)st.st_size == bytes && (st.st_mode & 0777) == 0600);
+        CHECK_INT(version_in("one"), strcmp(kinds[i], "q4_0") ? 1 : 2);      /* what programs before this type can read, they may */
         CHECK(mkfifo(in("pipe"), 0600) == 0 && eng_state_save(s, in("pipe"), "", 0, NULL, NULL, err) == Q_RANGE && strstr(err, "no ordinary file"));
         CHECK(stat(in("pipe"), &st) == 0 && S_ISFIFO(st.st_mode) && unlink(in("pipe")) == 0);
         CHECK_MSG(eng_state_load(t, in("one"), NULL, NULL, err) == 0, "%s", err);

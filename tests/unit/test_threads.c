@@ -68,6 +68,27 @@ static void refused_threads_are_not_there(void)
     eng_model_free(m);
 }
 
+/* Where a container allows no more threads a model opens all the same, with what there is: one, if need be. */
+static void refused_threads_are_done_without(void)
+{
+    atomic_store(&refuse, true);
+    eng_model *m = model(7);
+    atomic_store(&refuse, false);
+    if (!m)
+        return;
+    CHECK_INT(eng_model_threads(m), 1);
+    eng_config *c = eng_config_new(m);
+    eng_session *s = NULL;
+    CHECK_MSG(eng_session_new(m, c, &s, err) == 0 && s, "%s", err);
+    use(s, c, "7");
+    CHECK_INT(eng_model_threads(m), 1);      /* refused once: not tried for each token */
+    use(s, c, "3");
+    CHECK_INT(eng_model_threads(m), 3);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
 static void the_default_stays(void)
 {
     eng_model *m = model(2);
@@ -123,6 +144,7 @@ static void a_probe_leaves_what_is_asked(void)
 int main(void)
 {
     RUN(refused_threads_are_not_there);
+    RUN(refused_threads_are_done_without);
     RUN(the_default_stays);
     RUN(a_probe_leaves_what_is_asked);
     return TEST_END();

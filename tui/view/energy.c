@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = 76, FOOT_ROWS = 4, BYTES = 10, SHARE = 6 };     /* from SIDE columns on the two parts stand beside each other */
+enum { SIDE = 76, FOOT_ROWS = 5, BYTES = 10, SHARE = 6 };     /* from SIDE columns on the two parts stand beside each other */
 
 typedef struct pen { tui_app *app; tui_box b; int y; } pen;   /* rows above or below the box are left out */
 static bool seen_row(const pen *p) { return p->y > p->b.y && p->y < p->b.y + p->b.h; }
@@ -145,6 +145,7 @@ static void context(pen *p, const agt_energy *e)
     char a[32], b[32];
     words(p, q_printf(_("a token of context keeps")), S_DIM);
     words(p, q_printf(_("%s in f16, %s in q8_0"), q_bytes_words((uint64_t)e->kv_f16, a), q_bytes_words((uint64_t)e->kv_q8, b)), S_TEXT);
+    words(p, q_printf(_("%s in q4_0"), q_bytes_words((uint64_t)e->kv_q4, a)), S_TEXT);
     if (e->n_recurrent) {
         words(p, q_printf(ngettext("%d recurrent layer remembers", "%d recurrent layers remember", (unsigned long)e->n_recurrent), e->n_recurrent), S_DIM);
         words(p, q_printf(_("%s, read and written a token"), q_bytes_words(e->state_bytes, a)), S_TEXT);

@@ -132,13 +132,15 @@ static void configuration(const tui_app *app, q_buf *left, int level, int room)
     free(label);
 }
 
-/* How many experts lay where they ran, and what was read of the disk for the others. */
+/* How many experts lay where they ran; of those on the disk, how fast they came and how much of the time was waited for them. */
 static void experts(q_buf *out, const agt_status *st, int width)
 {
     char w[32];
-    if (width < 100 || !(st->experts.there > 0)) return;
-    if (!st->experts.disk) q_buf_printf(out, _("%.0f%% of experts on the GPU · "), 100 * st->experts.there);
-    else q_buf_printf(out, _("%.0f%% of experts in memory, %s/token read · "), 100 * st->experts.there, q_bytes_brief((uint64_t)st->experts.bytes, w));
+    double there = 100 * st->experts.there, waited = 100 * (st->experts.waited < 1 ? st->experts.waited : 1);
+    if (!(there > 0) || (width < 100 && !st->experts.disk)) return;
+    if (!st->experts.disk) q_buf_printf(out, _("%.0f%% of experts on the GPU · "), there);
+    else if (width < 120) q_buf_printf(out, _("%.0f%% here, disk %.0f%% · "), there, waited);
+    else q_buf_printf(out, _("%.0f%% of experts in memory, disk %s/s, waited for %.0f%% of the time · "), there, q_bytes_brief((uint64_t)st->experts.speed, w), waited);
 }
 
 void view_status(tui_app *app, tui_box b)

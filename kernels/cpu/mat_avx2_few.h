@@ -1,0 +1,247 @@
+/* kernels/cpu/mat_avx2_few: products for few activation rows (n <= 4) straight from the file's layout, with AVX2; included by mat_avx2.c.
+ * Eight rows of the matrix go together: each gives eight exact partial sums, which are folded so that lane = row, then one fused
+ * multiply-add a block. Weights stay unsigned for maddubs where they can, and what they are too large by is taken off by the sums
+ * of the activations; IQ4's and Q8_0's are signed and meet |w| times a with w's sign. */
+
+enum { FEW = 4 };                  /* up to this many rows */
+
+/* Sums of v0..v7's lanes, in this order. */
+INLINE __m256i fold4(const __m256i v[4])
+{
+    __m256i a = _mm256_add_epi32(_mm256_unpacklo_epi32(v[0], v[1]), _mm256_unpackhi_epi32(v[0], v[1]));
+    __m256i b = _mm256_add_epi32(_mm256_unpacklo_epi32(v[2], v[3]), _mm256_unpackhi_epi32(v[2], v[3]));
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+INLINE __m256i fold8(const __m256i v[8])
+{
+    __m256i a = fold4(v), b = fold4(v + 4);
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+#define ROW(r) ((const char *)act + (r) * act_stride)
+
+/* The eight rows from o, beyond the last one the last again; returns how many are stored. */
+INLINE int rows8(const mat *w, int64_t o, int64_t o1, const uint8_t *row[8])
+{
+    int live = o1 - o < 8 ? (int)(o1 - o) : 8;
+    UNROLL for (int i = 0; i < 8; i++) row[i] = w->data + (o + (i < live ? i : live - 1)) * w->row_bytes;
+    return live;
+}
+
+/* How far ahead to fetch, into the second cache: eight rows, behind the last ones what comes next; of very long rows, further on. */
+INLINE int64_t ahead(const mat *w, int64_t o, int64_t o1)
+{
+    if (w->row_bytes * 8 > 256 << 10) return 1024;
+    return o + 8 >= o1 && w->next ? (int64_t)((uintptr_t)w->next - (uintptr_t)(w->data + o * w->row_bytes)) : w->row_bytes * 8;
+}
+/* The lines, counted from the row's first byte, that begin within `bytes` at `at` of a row; p is the place there. */
+INLINE void fetch(const uint8_t *p, int64_t at, const int bytes)
+{
+    const int64_t skip = -at & 63;
+    UNROLL for (int i = 0; i + 64 <= bytes; i += 64)
+        _mm_prefetch((const char *)p + skip + i, _MM_HINT_T1);
+    if (bytes % 64 && skip < bytes % 64)
+        _mm_prefetch((const char *)p + skip + bytes / 64 * 64, _MM_HINT_T1);
+}
+
+/* ---- blocks of 256 ---- */
+
+/* Words of a scale for a vector of 32 elements: one of sub-block i, or of 2 i and 2 i + 1. */
+#define B2(i) 2 * (i), 2 * (i) + 1
+#define B16(i) B2(i), B2(i), B2(i), B2(i), B2(i), B2(i), B2(i), B2(i)
+static const uint8_t few_one[8][32] __attribute__((aligned(32))) = {
+    { B16(0), B16(0) }, { B16(1), B16(1) }, { B16(2), B16(2) }, { B16(3), B16(3) }, { B16(4), B16(4) }, { B16(5), B16(5) }, { B16(6), B16(6) }, { B16(7), B16(7) },
+};
+static const uint8_t few_two[4][32] __attribute__((aligned(32))) = { { B16(0), B16(1) }, { B16(2), B16(3) }, { B16(4), B16(5) }, { B16(6), B16(7) } };
+
+typedef struct few_scales { __m256i low, high; } few_scales;     /* words, the same in both lanes: sub-blocks 0 to 7, and 8 to 15 */
+INLINE few_scales few_both(__m256i words) { return (few_scales){ _mm256_permute4x64_epi64(words, 0x44), _mm256_permute4x64_epi64(words, 0xee) }; }
+INLINE __m256i few_scale(few_scales s, const int sub, const int i)   /* of the i-th 32 elements */
+{
+    return sub == 32 ? _mm256_shuffle_epi8(s.low, load32(few_one[i])) : _mm256_shuffle_epi8(i < 4 ? s.low : s.high, load32(few_two[i % 4]));
+}
+
+/* Scales and minima of Q4_K and Q5_K as words, out of a block's first sixteen bytes (types.c). */
+INLINE __m256i k_words(__m128i h)
+{
+    __m128i ab = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(h, 0xa5), _mm_setr_epi32(0, 2, 0, 2)), _mm_setr_epi32(0x3f3f3f3f, 0x30303030, 0x3f3f3f3f, 0x30303030));
+    __m128i c = _mm_and_si128(_mm_srlv_epi32(_mm_shuffle_epi32(h, 0xff), _mm_setr_epi32(0, 0, 0, 4)), _mm_setr_epi32(0, 0x0f0f0f0f, 0, 0x0f0f0f0f));
+    return _mm256_cvtepu8_epi16(_mm_or_si128(ab, c));
+}
+
+/* Sixteen scales of Q3_K out of the sixteen bytes from byte 94 of a block (unpack_few.c). */
+INLINE __m256i q3_words(__m128i x)
+{
+    __m128i low = _mm_shuffle_epi8(x, _mm_setr_epi8(2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5, 6, 7, 8, 9));
+    __m128i high = _mm_shuffle_epi8(x, _mm_setr_epi8(10, 11, 12, 13, 10, 11, 12, 13, 10, 11, 12, 13, 10, 11, 12, 13));
+    low = _mm_and_si128(_mm_srlv_epi32(low, _mm_setr_epi32(0, 0, 4, 4)), _mm_set1_epi8(15));
+    high = _mm_and_si128(_mm_srlv_epi32(high, _mm_setr_epi32(0, 2, 4, 6)), _mm_set1_epi8(3));
+    return _mm256_cvtepi8_epi16(_mm_sub_epi8(_mm_or_si128(low, _mm_slli_epi16(high, 4)), _mm_set1_epi8(32)));
+}
+
+/* IQ4_XS: eight scales of six bits, from the words that hold the upper two bits and the lower four. */
+INLINE __m256i iq4xs_words(const uint8_t *s)
+{
+    __m256i low = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(dword_bits(s + 4)), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)), _mm256_set1_epi32(15));
+    __m256i high = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(half_bits(s + 2)), _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14)), _mm256_set1_epi32(3));
+    __m256i sc = _mm256_sub_epi32(_mm256_or_si256(low, _mm256_slli_epi32(high, 4)), _mm256_set1_epi32(32));
+    return _mm256_permute4x64_epi64(_mm256_packs_epi32(sc, sc), 0xd8);
+}
+
+INLINE __m256i bits_at(__m256i v, const int from, const int to, const int mask)   /* of every byte, moved from bit `from` to bit `to` */
+{
+    v = from < to ? _mm256_slli_epi16(v, to - from) : from > to ? _mm256_srli_epi16(v, from - to) : v;
+    return _mm256_and_si256(v, _mm256_set1_epi8((char)mask));
+}
+
+/* The i-th 32 elements of a block as bytes. */
+INLINE __m256i few_bytes(const int type, const uint8_t *s, const int i)
+{
+    const int odd = i % 2, half = i / 4, f = i % 4;
+    if (type == KER_Q4_K)
+        return bits_at(load32(s + 16 + 32 * (i / 2)), 4 * odd, 0, 15);
+    if (type == KER_Q5_K)
+        return _mm256_or_si256(bits_at(load32(s + 48 + 32 * (i / 2)), 4 * odd, 0, 15), bits_at(load32(s + 16), i, 4, 16));
+    if (type == KER_Q6_K)
+        return _mm256_or_si256(bits_at(load32(s + 64 * half + 32 * odd), f / 2 * 4, 0, 15), bits_at(load32(s + 128 + 32 * half), 2 * f, 4, 0x30));
+    if (type == KER_Q2_K)
+        return bits_at(load32(s + 16 + 32 * half), 2 * f, 0, 3);
+    if (type == KER_Q3_K)
+        return _mm256_or_si256(bits_at(load32(s + 32 + 32 * half), 2 * f, 0, 3), bits_at(load32(s), i, 2, 4));
+    __m256i two = _mm256_broadcastsi128_si256(load16(s + 8 + 16 * i));     /* IQ4_XS: low nibbles, then high ones */
+    two = _mm256_and_si256(_mm256_srlv_epi32(two, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), _mm256_set1_epi8(15));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load16(iq4_values)), two);
+}
+
+#define IS_FEW_MIN(type) ((type) == KER_Q4_K || (type) == KER_Q5_K || (type) == KER_Q2_K)
+INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
+{
+    const int sub = type == KER_Q4_K || type == KER_Q5_K || type == KER_IQ4_XS ? 32 : 16, less = type == KER_Q6_K ? 5 : type == KER_Q3_K ? 2 : 0;   /* as shifts */
+    for (int64_t o = o0; o < o1; o += 8) {
+        const uint8_t *row[8];
+        const int live = rows8(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
+        __m256 acc[FEW];
+        EACH(r) acc[r] = _mm256_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
+            __m256i p[FEW][8], low[FEW][8];
+            for (int k = 0; k < 8; k++) {
+                const uint8_t *s = row[k] + at;
+                fetch(s + far, at, bytes);
+                __m256i words = type == KER_Q6_K ? _mm256_cvtepi8_epi16(load16(s + 192)) : type == KER_Q3_K ? q3_words(load16(s + 94)) : type == KER_IQ4_XS ? iq4xs_words(s) :
+                                type == KER_Q2_K ? _mm256_cvtepu8_epi16(_mm_and_si128(load16(s), _mm_set1_epi8(15))) : k_words(load16(s));
+                few_scales sc = few_both(words);
+                __m256i sum[FEW];
+                UNROLL for (int i = 0; i < 8; i++) {
+                    __m256i v = few_bytes(type, s, i), by = few_scale(sc, sub, i), mag = type == KER_IQ4_XS ? _mm256_abs_epi8(v) : v;
+                    EACH(r) {
+                        __m256i a = load32(ROW(r) + 256 * b + 32 * i);
+                        __m256i part = _mm256_madd_epi16(_mm256_maddubs_epi16(mag, type == KER_IQ4_XS ? _mm256_sign_epi8(a, v) : a), by);
+                        sum[r] = i ? _mm256_add_epi32(sum[r], part) : part;
+                        __asm__("" : "+x"(sum[r]));      /* added up here and now: gcc would keep all eight parts, in memory */
+                    }
+                }
+                EACH(r) {
+                    mat_q8 x = mat_q8_256(ROW(r), w->n_in);
+                    if (less)
+                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_slli_epi32(_mm256_madd_epi16(words, load32(x.sum16 + 16 * b)), less));
+                    if (type == KER_Q2_K)
+                        low[r][k] = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(load16(s), 4), _mm_set1_epi8(15))), load32(x.sum16 + 16 * b));
+                    else if (IS_FEW_MIN(type))   /* minima are the upper half of the words */
+                        low[r][k] = _mm256_castsi128_si256(_mm_madd_epi16(_mm256_extracti128_si256(words, 1), load16(x.sum32 + 8 * b)));
+                    p[r][k] = sum[r];
+                }
+            }
+            __m256i pairs = IS_FEW_MIN(type) ? dwords8(row, at + (type == KER_Q2_K ? 80 : 0)) : _mm256_setzero_si256();
+            __m256 d = IS_FEW_MIN(type) ? low_halves(pairs) : halves8(row, at + (type == KER_Q6_K ? 208 : type == KER_Q3_K ? 108 : 0)), m = high_halves(pairs);
+            EACH(r) {
+                __m256 da = _mm256_set1_ps(mat_q8_256(ROW(r), w->n_in).d[b]);
+                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(fold8(p[r])), acc[r]);
+                if (!IS_FEW_MIN(type)) continue;
+                __m256i four[4];
+                UNROLL for (int k = 0; k < 4 && type != KER_Q2_K; k++) four[k] = _mm256_inserti128_si256(low[r][k], _mm256_castsi256_si128(low[r][4 + k]), 1);
+                acc[r] = _mm256_fnmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(type == KER_Q2_K ? fold8(low[r]) : fold4(four)), acc[r]);
+            }
+        }
+        EACH(r) put_y(y + r * y_stride + o, live, acc[r]);
+    }
+}
+
+/* ---- blocks of 32 ---- */
+
+static const int8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0 };
+
+/* Bit i of a dword to bit 4 of byte i. */
+INLINE __m256i fifth_bits(const uint8_t *p)
+{
+    const __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
+    __m256i at = _mm256_shuffle_epi8(_mm256_set1_epi32(dword_bits(p)), _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+    return _mm256_and_si256(_mm256_cmpeq_epi8(_mm256_and_si256(at, bit), bit), _mm256_set1_epi8(16));
+}
+
+INLINE __m256i few_bytes_32(const int type, const uint8_t *s, const int bytes)
+{
+    if (type == KER_Q8_0) return load32(s + 2);
+    __m256i v = _mm256_broadcastsi128_si256(load16(s + bytes - 16));
+    v = _mm256_and_si256(_mm256_srlv_epi32(v, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), _mm256_set1_epi8(15));
+    if (type == KER_Q5_0 || type == KER_Q5_1) return _mm256_or_si256(v, fifth_bits(s + bytes - 20));
+    if (type == KER_IQ4_NL || type == KER_MXFP4) return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_values)), v);
+    return v;
+}
+
+INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
+{
+    const int is_signed = type == KER_Q8_0 || type == KER_IQ4_NL, has_min = type == KER_Q4_1 || type == KER_Q5_1;
+    const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_MXFP4 ? 12 : 0;
+    for (int64_t o = o0; o < o1; o += 8) {
+        const uint8_t *row[8];
+        const int live = rows8(w, o, o1, row);
+        const int64_t far = ahead(w, o, o1);
+        __m256 acc[FEW];
+        EACH(r) acc[r] = _mm256_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
+            __m256i p[FEW][8];
+            if (at % 64 < bytes)
+                UNROLL for (int i = 0; i < 8; i++)
+                    _mm_prefetch((const char *)row[i] + at + far, _MM_HINT_T1);
+            UNROLL for (int k = 0; k < 8; k++) {
+                __m256i v = few_bytes_32(type, row[k] + at, bytes), mag = is_signed ? _mm256_abs_epi8(v) : v;
+                EACH(r) {
+                    __m256i a = load32(ROW(r) + 32 * b);
+                    p[r][k] = _mm256_madd_epi16(_mm256_maddubs_epi16(mag, is_signed ? _mm256_sign_epi8(a, v) : a), _mm256_set1_epi16(1));
+                }
+            }
+            __m256i pairs = has_min ? dwords8(row, at) : _mm256_setzero_si256();
+            __m256 d = has_min ? low_halves(pairs) : type == KER_MXFP4 ? e8m0_halves(row, at) : halves8(row, at), m = high_halves(pairs);
+            EACH(r) {
+                mat_q8 x = mat_q8_32(ROW(r), w->n_in);
+                __m256 da = _mm256_set1_ps(x.d[b]);
+                __m256i isum = fold8(p[r]);
+                if (less) isum = _mm256_sub_epi32(isum, _mm256_set1_epi32(less * x.sum[b]));
+                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(isum), acc[r]);
+                if (has_min) acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(m, da), _mm256_set1_ps((float)x.sum[b]), acc[r]);
+            }
+        }
+        EACH(r) put_y(y + r * y_stride + o, live, acc[r]);
+    }
+}
+
+typedef void few_fn(const mat *w, const void *act, int64_t act_stride, int64_t o0, int64_t o1, float *y, int64_t y_stride);
+#define FEW_ROWS(name, dec, nr, type, bytes) static void name##_##nr(const mat *w, const void *a, int64_t as, int64_t o0, int64_t o1, float *y, int64_t ys) \
+    { dec(w, a, as, nr, o0, o1, y, ys, type, bytes); }
+#define FEW_TYPE(name, dec, type, bytes) FEW_ROWS(name, dec, 1, type, bytes) FEW_ROWS(name, dec, 2, type, bytes) \
+    FEW_ROWS(name, dec, 3, type, bytes) FEW_ROWS(name, dec, 4, type, bytes) \
+    static few_fn *const name[FEW + 1] = { NULL, name##_1, name##_2, name##_3, name##_4 };
+FEW_TYPE(few_q4k, dec_256, KER_Q4_K, 144)
+FEW_TYPE(few_q5k, dec_256, KER_Q5_K, 176)
+FEW_TYPE(few_q6k, dec_256, KER_Q6_K, 210)
+FEW_TYPE(few_q2k, dec_256, KER_Q2_K, 84)
+FEW_TYPE(few_q3k, dec_256, KER_Q3_K, 110)
+FEW_TYPE(few_iq4xs, dec_256, KER_IQ4_XS, 136)
+FEW_TYPE(few_q80, dec_32, KER_Q8_0, 34)
+FEW_TYPE(few_q40, dec_32, KER_Q4_0, 18)
+FEW_TYPE(few_q41, dec_32, KER_Q4_1, 20)
+FEW_TYPE(few_q50, dec_32, KER_Q5_0, 22)
+FEW_TYPE(few_q51, dec_32, KER_Q5_1, 24)
+FEW_TYPE(few_iq4nl, dec_32, KER_IQ4_NL, 18)
+FEW_TYPE(few_mxfp4, dec_32, KER_MXFP4, 17)

@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/pool.h"
 
-/* All of the pool's threads at once, for `seconds` (> 0), on the path that is in force (cpu_level). 0: no instruction of that path
+/* All of the pool's threads at once, for `seconds` (> 0) of their own time, on the path that is in force (cpu_level). 0: no instruction of that path
  * multiplies bytes, or none that is known here. */
 double peak_madds(pool *workers, double seconds);
 

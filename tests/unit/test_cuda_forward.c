@@ -71,9 +71,10 @@ static void agrees_with_the_reference(void)
 /* Quantised weights: integer sums are the CPU's, so that it agrees closer than either does with exact arithmetic. */
 static void agrees_with_the_cpu(void)
 {
-    /* Sums in another order make cells that round to other steps, the wider the fewer bits; and of blocks the CPU rounds queries too (q8.h).
-     * The same cells on both are held to 3e-2 below. */
-    static const double near[KER_KV_TYPES] = { [KER_KV_F16] = 3e-2, [KER_KV_F32] = 1e-4, [KER_KV_Q8_0] = 8e-2, [KER_KV_Q4_0] = .3 };
+    /* Sums in another order make cells that round to other steps; and of blocks the CPU rounds queries too (q8.h). So of those both are held to
+     * what F32 cells give: the GPU, which rounds cells alone, is no farther from that than the CPU. The same cells on both: below. */
+    static const double near[KER_KV_TYPES] = { [KER_KV_F16] = 3e-2, [KER_KV_F32] = 1e-4 };
+    static result exact;
     static const int with[] = { 4, 6, 7 };
     for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
         model *m = model_new(&specs[with[i]]);
@@ -83,6 +84,7 @@ static void agrees_with_the_cpu(void)
             backend = ker_cpu();
             ker_dev *d = dev_new(m, 2);
             CHECK_INT(run_model(d, m, g, true, kv, N_TOK, &want), 0);
+            if (!near[kv]) CHECK_INT(run_model(d, m, g, true, KER_KV_F32, N_TOK, &exact), 0);
             backend->close(d);
             backend = gpu;
             d = dev_new(m, 1);
@@ -90,9 +92,9 @@ static void agrees_with_the_cpu(void)
             for (int piece = 0; d && piece < 2; piece++) {
                 if (!all_of_it() && piece == (kv + (int)i) % 2) continue;
                 CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 8, &got), 0);
-                double bad = worst(&got, &want);
+                double bad = worst(&got, near[kv] ? &want : &exact), most = near[kv] ? near[kv] : 1.25 * worst(&want, &exact);
                 /* A number on the edge of two of a narrow cell's falls to either side: only F32 cells tell of the arithmetic. */
-                CHECK_MSG(bad < near[kv], "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
+                CHECK_MSG(bad < most, "%s, cells of type %d, piece %d: off by %.3g of the largest logit, at most %.3g", specs[with[i]].name, kv, piece, bad, most);
             }
             if (d) gpu->close(d);
         }

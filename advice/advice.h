@@ -19,6 +19,7 @@ typedef struct adv_machine {
     int cores;                           /* that may be used */
     char cpu[96], isa[32];               /* as it calls itself; of kernels/ */
     double ram_bandwidth;                /* bytes a second, read by all threads; 0 unknown */
+    double disk;                         /* bytes a second that experts are read with; 0 unknown */
     double madds;                        /* multiply-adds a second in prefill, all threads; 0 unknown */
     adv_gpu gpu[ADV_GPUS]; int n_gpu;
     bool measured;                       /* bandwidth and madds were; else from the table */
@@ -47,6 +48,7 @@ typedef struct adv_fit {
     enum adv_place place;
     uint64_t on_gpu, in_ram, on_disk;    /* how it is split */
     int context_max;                     /* the longest that still fits in this place; 0: none */
+    double weights_ram;                  /* ADV_DISK: GiB for --weights-ram; else 0 */
     double decode, prefill;              /* tokens a second foretold for one user; 0: nothing is known to foretell from */
     bool guess;                          /* from a table's bandwidth, not from a measurement */
 } adv_fit;

@@ -93,8 +93,11 @@ char *adv_why_words(const adv_choice *c, const adv_choice *best)
     case ADV_OLD: return q_printf(_("%s in %s: %s tokens/s, but of %s: newer ones of its size answer better as a rule"), c->variant->name, c->type, rate, c->known->released);
     case ADV_SLOW: return q_printf(_("%s in %s: %s tokens/s, below %d"), c->variant->name, c->type, rate, ADV_PACE);
     case ADV_BIG:
-        return c->fit.place == ADV_DISK ? q_printf(_("%s: even in %s it needs %.1f GiB; experts would be read from the disk as they are asked for"), c->variant->name, c->type, needs)
-                                        : q_printf(_("%s: needs %.1f GiB in %s, more than there is"), c->variant->name, needs, c->type);
+        return c->fit.place == ADV_DISK && c->fit.decode > 0
+                   ? q_printf(_("%s: even in %s it needs %.1f GiB; with --weights-ram %.1f experts are read from the disk when they are chosen, some %s tokens/s"), c->variant->name, c->type, needs, c->fit.weights_ram, rate)
+               : c->fit.place == ADV_DISK
+                   ? q_printf(_("%s: even in %s it needs %.1f GiB; with --weights-ram %.1f experts would be read from the disk as they are asked for"), c->variant->name, c->type, needs, c->fit.weights_ram)
+                   : q_printf(_("%s: needs %.1f GiB in %s, more than there is"), c->variant->name, needs, c->type);
     case ADV_ELSEWHERE: {
         char *servers = servers_of(c), *s = q_printf(_("%s runs elsewhere: quorum does not compute its architecture (%s); quorum launch %s --model %s --machine NAME writes how a server is started that does"),
                                                              c->variant->name, c->known->arch, servers, c->variant->name);
@@ -222,6 +225,7 @@ static cJSON *json_machine(const adv_machine *m)
     cJSON_AddNumberToObject(j, "ram_free", (double)m->ram_free);
     cJSON_AddNumberToObject(j, "ram_bandwidth", m->ram_bandwidth);
     cJSON_AddNumberToObject(j, "multiply_adds", m->madds);
+    cJSON_AddNumberToObject(j, "disk_bandwidth", m->disk);
     cJSON_AddNumberToObject(j, "cores", m->cores);
     cJSON_AddBoolToObject(j, "measured", m->measured);
     cJSON_AddStringToObject(j, "source", m->source);
@@ -240,7 +244,7 @@ static void json_fit(cJSON *j, const adv_fit *f)
 {
     const struct { const char *key; double v; } numbers[] = {
         {"weights", (double)f->weights}, {"kv", (double)f->kv}, {"kv_token", (double)f->kv_token}, {"state", (double)f->state}, {"on_gpu", (double)f->on_gpu},
-        {"in_ram", (double)f->in_ram}, {"on_disk", (double)f->on_disk}, {"context_max", f->context_max}, {"decode", f->decode}, {"prefill", f->prefill},
+        {"in_ram", (double)f->in_ram}, {"on_disk", (double)f->on_disk}, {"weights_ram", f->weights_ram}, {"context_max", f->context_max}, {"decode", f->decode}, {"prefill", f->prefill},
     };
     cJSON_AddStringToObject(j, "place", place_key[f->place]);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) cJSON_AddNumberToObject(j, numbers[i].key, numbers[i].v);
@@ -309,6 +313,8 @@ static void say_file(const adv_about *a, int width, q_buf *out)
     const adv_fit *f = &a->fit;
     wrap_take(out, q_printf(_("%s lies in %s here: %.1f GiB of weights, %.0f KiB of cells a token; some %s tokens/s, and %d tokens of context would fit."), a->name,
                             adv_place_words(f->place), (double)f->weights / gib, (double)f->kv_token / 1024, number(rate, f->decode), f->context_max), width);
+    if (f->place == ADV_DISK)
+        wrap_take(out, q_printf(_("It is larger than the memory that is free: --weights-ram %.1f (weights.ram) keeps what every token uses there and the experts that are chosen often; the others come from the disk."), f->weights_ram), width);
     if (!eng_runs(f->costs.arch))
         wrap_take(out, q_printf(_("But quorum does not compute its architecture (%s): it runs elsewhere, in llama-server for one."), f->costs.arch), width);
     if (a->measured > 0) wrap_take(out, q_printf(_("Its last answer ran at %s tokens/s."), number(rate, a->measured)), width);

@@ -75,8 +75,8 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         else if ((v = cli_opt(argc, argv, &i, "--set"))) good = a->sets.n < CLI_MAX_SETS && (a->sets.item[a->sets.n++] = v);
         else if ((v = cli_opt(argc, argv, &i, "--like"))) a->like = v;
         else if ((v = cli_opt(argc, argv, &i, "--layers"))) good = cli_int(v, 0, 100000, &a->layers);
-        else if ((v = cli_opt(argc, argv, &i, "--csv"))) a->csv = v;
-        else if ((v = cli_opt(argc, argv, &i, "--svg"))) a->svg = v;
+        else if ((v = cli_opt(argc, argv, &i, "--csv"))) good = *(a->csv = v) != '\0';
+        else if ((v = cli_opt(argc, argv, &i, "--svg"))) good = *(a->svg = v) != '\0';
         else if (strcmp(argv[i], "--json") == 0) a->json = true;
         else if (strcmp(argv[i], "--force") == 0) a->force = true;
         else good = false;
@@ -111,6 +111,7 @@ static const char *check(args *a)
     }
     if (a->n_axis == 2 && !strcmp(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
     if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
+    if (a->csv && a->svg && !strcmp(a->csv, a->svg)) return N_("--csv and --svg name the same file");
     if (a->like && !types) return N_("--like goes with --sweep type=T,T,...");
     if (a->like && a->n_model) return N_("--like and -m do not go together");
     if (a->n_model > 1 && a->n_axis == EXAM_AXES) return N_("several models are an axis of their own: with them only one --sweep");
@@ -316,6 +317,18 @@ static bool go(void *user, int done, int of)
 static double reads(void *user, eng_model *m) { return (void)user, cli_bench_reads(m); }
 
 /* ---- what is written ---- */
+/* What is named after the measurement must be good before it: `read` where the files that are measured are known. */
+static int may_put(const bench *b, bool read, char *err)
+{
+    const char *const path[] = { b->a->csv, b->a->svg }, *const like[] = { "speed.csv", "speed.svg" };
+    int rc = Q_OK;
+    for (int i = 0; i < 2 && rc == Q_OK; i++) {
+        if (path[i] && !read) rc = cli_may_put(path[i], b->a->force, like[i], err);
+        for (int f = 0; path[i] && read && f < b->n_file && rc == Q_OK; f++) rc = q_no_input(path[i], b->file[f].path, err);
+    }
+    return rc;
+}
+
 static int put(const bench *b, const char *path, void (*say)(const exam_speeds *, q_buf *), const char *like, char *err)
 {
     q_buf out = { 0 };
@@ -354,10 +367,10 @@ int cli_bench_sweep(const cli_command *as, int argc, char **argv)
     if (wrong) status = cli_usage(as, _(wrong));
     if (status) goto out;
     struct sigaction was;
-    int rc = a.csv ? cli_may_put(a.csv, a.force, err) : Q_OK;
-    if (rc == Q_OK && a.svg) rc = cli_may_put(a.svg, a.force, err);
+    int rc = may_put(&b, false, err);
     cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
     if (rc == Q_OK) rc = open_all(&b, err);
+    if (rc == Q_OK) rc = may_put(&b, true, err);
     if (rc == Q_OK) {
         points(&b);
         b.s.prompt = a.prompt, b.s.tokens = a.tokens, b.s.rounds = a.rounds;

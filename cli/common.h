@@ -45,8 +45,8 @@ bool cli_go(void *user);                 /* false once one came; user is not loo
 struct cJSON;
 struct cJSON *cli_event(const char *name);
 void cli_say_event(struct cJSON * /* deleted */);
-/* What can be known of that before work begins: it is not there, or force; its folder can be written to. */
-int cli_may_put(const char *path, bool force, char *err);
+/* What can be known of that before work begins: no folder and no device; it is not there, or force; its folder can be written to. like: see below. */
+int cli_may_put(const char *path, bool force, const char *like, char *err);
 /* A picture into a file: one that is there is written over only by force; never over a folder, a device or a pipe. like: what to give instead. */
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err);
 

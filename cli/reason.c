@@ -361,7 +361,7 @@ static int look_ahead(const args *a, char *err)
         free(what);
         what = NULL;
     }
-    return rc || !a->html ? rc : cli_may_put(a->html, a->force, err);
+    return rc || !a->html ? rc : cli_may_put(a->html, a->force, "report.html", err);
 }
 
 static int report(run *r, char *err)

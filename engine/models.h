@@ -23,6 +23,9 @@ typedef struct eng_found {
  * place that is too large to be looked through. [any] */
 int eng_find(eng_found **out, int *n, char *err);
 void eng_found_free(eng_found *, int n);
+/* Bytes a second that reads of `each` bytes take from the file, past the system's cache, as --weights-ram makes them; 0: it cannot be read. A
+ * fraction of a second. [any] */
+double eng_disk_speed(const char *path, size_t each);
 /* What -m and /model take: a path, part of a name (letter case ignored), or NULL for the default. *path malloc'ed.
  * Q_NOTFOUND: none, with what to do; Q_RANGE: several fit, err lists them. */
 int eng_find_model(const char *m, char **path, char *err);

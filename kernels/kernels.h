@@ -496,10 +496,12 @@ int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
  * in the type's numbers, then of a type of blocks the scales of K and of V, [n][width / 32 rounded up] each. A block of Q4_0 is 16
  * bytes, number i below and number 16 + i above in byte i; behind a short one's last number it holds zeros. */
 int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
-/* Between that and a page in host memory that holds K [64][ker_cell_k] like V, or with `across` K and its scales transposed.
+/* Between that and a page in host memory that holds K [64][ker_cell_k] like V, or with `across` K and its scales transposed, where
+ * cells of blocks lie by fours (ker_cells_fours) K as [k / 4][64][4], V as [64 / 4][v][4] (of Q4_0 bytes) and all scales transposed.
  * False: a number that is saved or loaded is none. */
 bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells);
 bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells);
+bool ker_cells_fours(const ker_model *m);  /* V is kept, and K and V are multiples of 16 wide */
 /* Layers that have cells: those with attention. Without `layer`: all. */
 int ker_cell_layers(const ker_model *m);
 /* Of a state, in all layers: for each recurrent layer the convolution's inputs [conv - 1][channels], oldest first, then each value

@@ -212,15 +212,20 @@ int ker_kv_find(const char *name)
 }
 
 /* What a page holds of a layer and KV head, one after another. */
-typedef struct cell_part { int width, size; bool across, real; } cell_part;     /* pieces a cell, bytes a piece; across: [width][64] */
+enum cell_lie { LIE_CELLS /* [64][width] */, LIE_ACROSS /* [width][64] */, LIE_FOURS_K /* [width/4][64][4] */, LIE_FOURS_V /* [64/4][width][4] */ };
+typedef struct cell_part { int width, size; enum cell_lie lie; bool real; } cell_part;     /* pieces a cell, bytes a piece */
+
+bool ker_cells_fours(const ker_model *m) { return ker_cell_v(m) && ker_cell_k(m) % 16 == 0 && ker_cell_v(m) % 16 == 0; }
 
 static int cell_parts(const ker_model *m, enum ker_kv_type t, bool across, cell_part out[4])
 {
     const struct kv_kind *k = &kv_kinds[t];
+    bool fours = across && k->scale && ker_cells_fours(m);
     for (int i = 0; i < 2; i++) {
         int width = i ? ker_cell_v(m) : ker_cell_k(m), blocks = (width + 31) / 32;
-        out[i] = (cell_part){ k->of > 1 ? blocks * k->bytes : width, k->of > 1 ? 1 : k->bytes, across && i == 0, !k->scale };
-        out[2 + i] = (cell_part){ blocks, k->scale, across && i == 0, true };
+        enum cell_lie lie = across && i == 0 ? LIE_ACROSS : LIE_CELLS;
+        out[i] = (cell_part){ k->of > 1 ? blocks * k->bytes : width, k->of > 1 ? 1 : k->bytes, fours ? i ? LIE_FOURS_V : LIE_FOURS_K : lie, !k->scale };
+        out[2 + i] = (cell_part){ blocks, k->scale, fours ? LIE_ACROSS : lie, true };
     }
     return k->scale ? 4 : 2;
 }
@@ -278,16 +283,23 @@ static void cell_one(uint8_t *to, const uint8_t *from, int size)
     else *to = *from;
 }
 
+static size_t cell_place(const cell_part *p, size_t d, size_t c)
+{
+    if (p->lie == LIE_FOURS_K) return (d / 4 * KER_PAGE + c) * 4 + d % 4;
+    if (p->lie == LIE_FOURS_V) return (c / 4 * (size_t)p->width + d) * 4 + c % 4;
+    return d * KER_PAGE + c;
+}
+
 static void cell_move(const cell_part *p, uint8_t *page, uint8_t *cells, int n, bool load)
 {
     size_t row = (size_t)p->width * (size_t)p->size;
-    if (!p->across) {
+    if (p->lie == LIE_CELLS) {
         memcpy(load ? page : cells, load ? cells : page, row * (size_t)n);
         return;
     }
     for (int d = 0; d < p->width; d++)
         for (int c = 0; c < n; c++) {
-            uint8_t *in = page + ((size_t)d * KER_PAGE + (size_t)c) * (size_t)p->size, *at = cells + (size_t)c * row + (size_t)d * (size_t)p->size;
+            uint8_t *in = page + cell_place(p, (size_t)d, (size_t)c) * (size_t)p->size, *at = cells + (size_t)c * row + (size_t)d * (size_t)p->size;
             cell_one(load ? in : at, load ? at : in, p->size);
         }
 }

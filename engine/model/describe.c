@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct by_type { uint64_t tensors, bytes; } by_type;
 
@@ -52,17 +53,22 @@ static const uint64_t WORTH_IT = 1u << 28;     /* routed experts of fewer bytes:
 
 typedef struct less { double gib, disk, token, speed; ondisk_plan p; } less;
 
+double eng_disk_speed(const char *path, size_t each)
+{
+    struct stat st;
+    char ignored[Q_ERRLEN];
+    if (stat(path, &st) != 0 || st.st_size <= 0) return 0;
+    return reader_speed(&(reader_file){ path, (uint64_t)st.st_size }, LOOKS, each < 4 << 20 ? each : 4 << 20, ignored);
+}
+
 /* What --weights-ram comes to, or would with half of the experts in memory; experts are taken to be chosen evenly. False: nothing to say. */
 static bool with_less(gguf_file *f, const brief *b, less *o)
 {
     double asked = device_weights_gib();
-    char ignored[Q_ERRLEN];
     if ((b->problem && !b->full) || !model_ondisk(f, asked, &o->p) || (asked == 0 && o->p.experts < WORTH_IT)) return false;
     o->gib = asked > 0 ? asked : (double)(o->p.rest + o->p.slots) / (1024.0 * 1024 * 1024);
     o->token = (double)o->p.token * (1 - o->p.share);
-    reader_file file = { gguf_part_path(f, 0), gguf_part_bytes(f, 0) };
-    size_t each = (size_t)(o->p.expert / 3 < 4 << 20 ? o->p.expert / 3 + 1 : 4 << 20);
-    o->disk = reader_speed(&file, LOOKS, each, ignored);
+    o->disk = eng_disk_speed(gguf_part_path(f, 0), (size_t)(o->p.expert / 3 + 1));
     o->speed = o->token > 0 ? o->disk / o->token : 0;
     return true;
 }

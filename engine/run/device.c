@@ -223,7 +223,7 @@ static double gib_up(uint64_t bytes) { return ceil((double)bytes / GIB * 1000) /
 static int keep_on_disk(const eng_model *m, device *d, char *err)
 {
     double gib = bound(m);
-    uint64_t budget = gib < 0 ? ONDISK_LEAST : (uint64_t)(gib * GIB);
+    uint64_t budget = gib < 0 ? ONDISK_LEAST : (uint64_t)(gib * GIB) + 1;       /* never ONDISK_LEAST by rounding */
     ondisk_plan p;
     char w1[32], w2[32];
     bool some = ondisk_plan_make(m, budget, &p, NULL);

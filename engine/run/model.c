@@ -225,7 +225,7 @@ bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out)
     m->file = f;
     bool some = !gguf_problem(f) && !find_arch(m, ignored) && !shape_read(m, ignored);
     some = some && ondisk_plan_make(m, ONDISK_LEAST, out, NULL);
-    uint64_t budget = gib > 0 ? (uint64_t)(gib * 1024 * 1024 * 1024) : out->rest + out->experts / 2;
+    uint64_t budget = gib > 0 ? (uint64_t)(gib * 1024 * 1024 * 1024) + 1 : out->rest + out->experts / 2;
     if (some && gib >= 0) ondisk_plan_make(m, budget, out, NULL);
     m->file = NULL;                                                /* the caller's */
     eng_model_free(m);

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/parts.h"
 #include "kernels/cpu/prod.h"
+#include "kernels/cpu/q8.h"
 
 enum {
     ATT_SEGMENT = 8,               /* pages of a segment: part of the arithmetic         */
@@ -131,7 +132,8 @@ static int att_queries(const ker_model *m)
 int64_t attn_floats(const ker_model *m)
 {
     int pad = round16(ker_value_width(m)), page = round16(ker_cell_k(m)) + (ker_cell_v(m) ? 0 : pad);
-    return (int64_t)page * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4) + 64;
+    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 5 : 0;
+    return (int64_t)page * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4 + whole) + 64;
 }
 
 static float *att_part(const ker_ctx *c, int row, int head, int seg)
@@ -150,7 +152,68 @@ typedef struct att_span {
     float *page, *s, *top, *sum, *shrink;
     const float *const *q;
     float *const *out;
+    const q8_ops *whole;           /* cells by fours: they and queries are multiplied as whole numbers; else NULL */
+    q8_rows rows;                  /* the queries as such                              */
+    float *page_top, *page_sum, *factor, *gap;         /* of a page alone; what it counts; room for [2][n_q] */
 } att_span;
+
+/* Joins queries [i, i + n) over one page, whose maximum and sum stand alone, to what came before it: shrink and factor follow. */
+static void join_page(const att_span *a, const vec_ops *ops, int i, int n)
+{
+    for (int k = 0; k < n; k++) {
+        float was = a->top[i + k], now = a->page_top[i + k], most = now > was ? now : was;
+        a->gap[k] = was - most;
+        a->gap[n + k] = now - most;
+        a->top[i + k] = most;
+    }
+    ops->exp(a->gap, 0, a->gap, 2 * n);
+    for (int k = 0; k < n; k++) {
+        a->shrink[i + k] = a->gap[k];
+        a->factor[i + k] = a->gap[n + k];
+        a->sum[i + k] = fmaf(a->page_sum[i + k], a->gap[n + k], a->sum[i + k] * a->gap[k]);
+    }
+}
+
+/* Scores of one page for rows [first, stop) of the block, into s. Returns K in F32 where that was needed. */
+static const float *page_scores(const att_span *a, const uint8_t *p, const uint8_t *next, int first, int stop)
+{
+    const ker_kv *kv = a->j->c->kv;
+    const vec_ops *ops = a->j->c->dev->v;
+    int dim = ker_cell_k(&kv->dev->m), i = first * a->group, n = (stop - first) * a->group;
+    float *s = a->s + i * KER_PAGE;
+    if (a->whole) {
+        kv_q8 at = kv_whole(kv, p, a->page, ops);
+        q8_rows rows = q8_rows_from(&a->rows, i, dim);
+        a->whole->scores(at.k, at.k_scale, (const int8_t *)next, dim, &rows, n, s);
+        return NULL;
+    }
+    if (a->direct) {
+        ops->scores_f16((const uint16_t *)(const void *)p, (const uint16_t *)(const void *)next, dim, a->q + i, n, s);
+        return NULL;
+    }
+    const float *keys = kv_page_k(kv, p, a->page, ops);
+    ops->scores(keys, dim, a->q + i, n, s);
+    return keys;
+}
+
+/* Sums of V of one page's first `seen` cells for queries [i, i + n); v: it in F32 where that is needed. */
+static void page_values(const att_span *a, const uint8_t *p, const uint8_t *next, const float *v, int seen, int i, int n)
+{
+    const ker_kv *kv = a->j->c->kv;
+    const vec_ops *ops = a->j->c->dev->v;
+    int dim = ker_cell_k(&kv->dev->m);
+    int64_t half = (int64_t)dim * KER_PAGE;
+    const float *w = a->s + i * KER_PAGE;
+    if (a->whole) {
+        kv_q8 at = kv_whole(kv, kv->type == KER_KV_Q4_0 ? NULL : p, a->page, ops);
+        join_page(a, ops, i, n);
+        a->whole->values(at.v, at.v_scale, kv->type == KER_KV_Q4_0 ? at.v : kv_q8_page(kv, next).v, dim, seen, w, a->shrink + i, a->factor + i, a->out + i, n);
+    } else if (a->direct) {
+        ops->values_f16((const uint16_t *)(const void *)p + half, (const uint16_t *)(const void *)next + half, dim, seen, w, a->shrink + i, a->out + i, n);
+    } else {
+        ops->values(v, round16(ker_value_width(&kv->dev->m)), seen, w, a->shrink + i, a->out + i, n);
+    }
+}
 
 static void attend_segment(const att_span *a, int seg)
 {
@@ -158,8 +221,9 @@ static void attend_segment(const att_span *a, int seg)
     const ker_model *m = &c->dev->m;
     const vec_ops *ops = c->dev->v;
     const int32_t *cell = c->b.cell + a->blk->row;
-    int dim = ker_cell_k(m), width = ker_value_width(m), pad = round16(width), group = a->group, layer = a->j->layer, row = a->blk->row;
+    int width = ker_value_width(m), group = a->group, layer = a->j->layer, row = a->blk->row;
     int last_page = cell[a->end - 1] / KER_PAGE, from_page = first_cell(c, layer, row + a->begin) / KER_PAGE;
+    bool as_it_lies = a->direct || a->whole;
     if (from_page < seg * ATT_SEGMENT) from_page = seg * ATT_SEGMENT;
     for (int pg = from_page; pg <= last_page && pg < (seg + 1) * ATT_SEGMENT; pg++) {
         int first = a->begin, stop = a->end, at = pg * KER_PAGE;
@@ -169,15 +233,11 @@ static void attend_segment(const att_span *a, int seg)
         const uint8_t *p = kv_head(c->kv, a->seq->page[pg], layer, a->head);
         /* Pages lie apart: the processor would not guess the next. */
         const uint8_t *next = pg < last_page ? kv_head(c->kv, a->seq->page[pg + 1], layer, a->head) : p;
-        for (int64_t i = 0; !a->direct && next != p && i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-        const uint16_t *half = (const uint16_t *)(const void *)p, *half_next = (const uint16_t *)(const void *)next;
-        float *s = a->s + first * group * KER_PAGE;
-        if (a->direct) ops->scores_f16(half, half_next, dim, a->q + first * group, (stop - first) * group, s);
-        const float *keys = a->direct ? NULL : kv_page_k(c->kv, p, a->page, ops);
-        if (!a->direct) ops->scores(keys, dim, a->q + first * group, (stop - first) * group, s);
+        for (int64_t i = 0; !as_it_lies && next != p && i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+        const float *keys = page_scores(a, p, next, first, stop);
         int in_page = cell[stop - 1] + 1 - at < KER_PAGE ? cell[stop - 1] + 1 - at : KER_PAGE;
         if (a->turned) kv_turned(keys, width, in_page, a->turned);
-        const float *v = a->direct ? NULL : a->turned ? a->turned : kv_page_v(c->kv, p, in_page, a->page, ops);
+        const float *v = as_it_lies ? NULL : a->turned ? a->turned : kv_page_v(c->kv, p, in_page, a->page, ops);
         for (int r = first; r < stop; ) {          /* rows that see the page to its end go together */
             int seen = cell[r] + 1 - at, end = r;
             if (seen > KER_PAGE) seen = KER_PAGE;
@@ -185,12 +245,11 @@ static void attend_segment(const att_span *a, int seg)
                 int before = first_cell(c, layer, row + end) - at;
                 for (int i = end * group; i < (end + 1) * group; i++) {
                     for (int k = 0; k < before; k++) a->s[i * KER_PAGE + k] = -INFINITY;
-                    a->shrink[i] = ops->softmax(a->s + i * KER_PAGE, seen, &a->top[i], &a->sum[i]);
+                    if (a->whole) a->page_top[i] = -INFINITY, a->page_sum[i] = 0;
+                    a->shrink[i] = ops->softmax(a->s + i * KER_PAGE, seen, a->whole ? &a->page_top[i] : &a->top[i], a->whole ? &a->page_sum[i] : &a->sum[i]);
                 }
             }
-            int i = r * group, n = (end - r) * group;
-            if (a->direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, half_next + (int64_t)dim * KER_PAGE, dim, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
-            else ops->values(v, pad, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
+            page_values(a, p, next, v, seen, r * group, (end - r) * group);
             r = end;
         }
     }
@@ -228,13 +287,19 @@ static void attend_task(void *arg, int task, int worker)
         all[i].acc = total + (int64_t)i * pad;
     }
     bool direct = c->kv->type == KER_KV_F16 && !latent && pad == dim && n_q <= ops->few;
+    const q8_ops *whole = c->kv->fours ? q8_get() : NULL;
+    float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *gap = factor + most, *scales = gap + 2 * most;
+    int32_t *low = (int32_t *)(void *)(scales + (int64_t)most * q8_blocks(dim));
+    q8_rows rows = { (int8_t *)(low + (int64_t)most * q8_blocks(dim)), scales, low };
+    for (int i = 0; i < n_q && whole; i++) q8_row_put(whole, &rows, i, q[i], dim);
     for (int seg = c->att.n_seg > 1 ? only : first_seg; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
         for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
         int begin = 0, end = blk->n;               /* the rows that have cells in this segment */
         while (c->b.cell[blk->row + begin] < seg * ATT_CELLS) begin++;
         while (end > begin && first_cell(c, j->layer, blk->row + end - 1) >= (seg + 1) * ATT_CELLS) end--;
-        att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out };
+        att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out,
+                       whole, rows, page_top, page_sum, factor, gap };
         if (begin < end) attend_segment(&a, seg);
         for (int i = begin * group; i < end * group; i++) {
             int row = blk->row + i / group;

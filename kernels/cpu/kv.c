@@ -3,6 +3,7 @@
  * their own rows. Allocates only in kv_new. It never looks at which row sees which cell (attn.c). */
 #include "kernels/cpu/kv.h"
 #include "kernels/cpu/kv_q4.h"
+#include "kernels/cpu/q8.h"
 #include "kernels/cpu/turn.h"
 
 #include <assert.h>
@@ -10,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-
-enum { Q8_BLOCK = 32 };
-
-static int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
 
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t)
 {
@@ -24,7 +21,8 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
     if (n_page < 1 || (unsigned)t >= KER_KV_TYPES) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
-    *kv = (ker_kv){ .dev = d, .type = t, .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t), .page_bytes = kv_page_bytes(d, t) };
+    *kv = (ker_kv){ .dev = d, .type = t, .fours = (t == KER_KV_Q8_0 || t == KER_KV_Q4_0) && ker_cells_fours(&d->m), .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t),
+                    .page_bytes = kv_page_bytes(d, t) };
     if (!kv->page_bytes) kv->page_bytes = 64;      /* only recurrent layers: pages are names */
     /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
     kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -126,12 +124,47 @@ static float q8_scale(const float *x, int n)
     return top / 127;
 }
 
+kv_q8 kv_q8_page(const ker_kv *kv, const uint8_t *p)
+{
+    int dim = ker_cell_k(&kv->dev->m);
+    const int8_t *k = (const int8_t *)p, *v = k + (int64_t)dim * KER_PAGE;
+    const float *ks = (const float *)(const void *)(v + (int64_t)dim * KER_PAGE);
+    return (kv_q8){ k, v, ks, ks + (int64_t)q8_blocks(dim) * KER_PAGE };
+}
+
+kv_q8 kv_whole(const ker_kv *kv, const uint8_t *p, float *room, const vec_ops *ops)
+{
+    if (kv->type != KER_KV_Q4_0) return kv_q8_page(kv, p);
+    if (p) q4_whole(&kv->dev->m, p, room, ops);
+    return kv_q8_page(kv, (const uint8_t *)room);
+}
+
+static void put_fours(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v)
+{
+    int dim = ker_cell_k(&kv->dev->m);
+    kv_q8 at = kv_q8_page(kv, p);
+    int8_t *kc = (int8_t *)p, *vc = kc + (at.v - at.k), x[Q8_BLOCK];
+    float *ks = (float *)(void *)(p + ((const uint8_t *)at.k_scale - p)), *vs = ks + (at.v_scale - at.k_scale);
+    const q8_ops *ops = q8_get();
+    for (int b = 0, first = 0; first < dim; b++, first += Q8_BLOCK) {
+        int n = dim - first < Q8_BLOCK ? dim - first : Q8_BLOCK;
+        ks[b * KER_PAGE + cell] = ops->block(k + first, n, x);
+        for (int i = 0; i < n; i += 4) memcpy(kc + q8_at_k(first + i, cell), x + i, 4);
+        vs[b * KER_PAGE + cell] = ops->block(v + first, n, x);
+        for (int i = 0; i < n; i++) vc[q8_at_v(dim, first + i, cell)] = x[i];
+    }
+}
+
 void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops)
 {
     assert(cell >= 0 && cell < KER_PAGE);
     int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
     int64_t half = (int64_t)dim * KER_PAGE;
-    if (kv->type == KER_KV_F32) {
+    if (kv->type == KER_KV_Q4_0) {
+        q4_put(&kv->dev->m, p, cell, k, v);
+    } else if (kv->fours) {
+        put_fours(kv, p, cell, k, v);
+    } else if (kv->type == KER_KV_F32) {
         float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * vdim;
         for (int d = 0; d < dim; d++) kc[d * KER_PAGE + cell] = k[d];
         if (vdim) memcpy(vc, v, sizeof(float) * (size_t)vdim);
@@ -143,8 +176,6 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
             for (int i = 0; i < n; i++) kc[(d + i) * KER_PAGE + cell] = t[i];
         }
         if (vdim) ops->to_f16(v, kc + half + (int64_t)cell * vdim, vdim);
-    } else if (kv->type == KER_KV_Q4_0) {
-        q4_put(&kv->dev->m, p, cell, k, v);
     } else {
         int nb = q8_blocks(dim), nv = q8_blocks(vdim);
         int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * vdim;
@@ -167,6 +198,7 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
 const float *kv_page_k(const ker_kv *kv, const uint8_t *p, float *buf, const vec_ops *ops)
 {
     int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
+    assert(!kv->fours);
     if (kv->type == KER_KV_F32) return (const float *)(const void *)p;
     if (kv->type == KER_KV_F16) {
         ops->f16((const uint16_t *)(const void *)p, buf, (int64_t)dim * KER_PAGE);

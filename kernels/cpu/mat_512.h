@@ -25,63 +25,71 @@ static void mul_q4k(ARGS)
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 0)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 144, 0, tile_q4k, NULL, run_min256);
+    static const rows_of f = { 256, 144, 32, 0, NIBBLES, tile_q4k, NULL, run_q4k };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q5k(ARGS)
 {
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 1)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 176, 0, tile_q5k, NULL, run_min256);
+    static const rows_of f = { 256, 176, 32, 0, BYTES, tile_q5k, NULL, run_q5k };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q6k(ARGS)
 {
 #define CALL(nr) dec_q6k(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 210, 32, tile_q6k, NULL, run_q6k);
+    static const rows_of f = { 256, 210, 16, 32, NIBBLES_AND_PAIRS, tile_q6k, NULL, run_q6k };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_iq4xs(ARGS)
 {
 #define CALL(nr) dec_iq4xs(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 136, 128, tile_iq4xs, NULL, run_iq4xs);
+    static const rows_of f = { 256, 136, 32, 128, BYTES, tile_iq4xs, NULL, run_iq4xs };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q2k(ARGS)
 {
 #define CALL(nr) dec_q2k(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 84, 0, tile_q2k, NULL, run_min16);
+    static const rows_of f = { 256, 84, 16, 0, BYTES, tile_q2k, NULL, run_q2k };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q3k(ARGS)
 {
 #define CALL(nr) dec_q3k(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 110, 4, tile_q3k, NULL, run_q6k);
+    static const rows_of f = { 256, 110, 16, 4, BYTES, tile_q3k, NULL, run_q3k };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q80(ARGS)
 {
 #define CALL(nr) dec_q80(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 32, 34, 128, NULL, tile_q80, run_less32);
+    static const rows_of f = { 32, 34, 32, 128, BYTES, NULL, tile_q80, run_less32 };
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
-#define NIBBLES(name, type, bytes, less, tile, run) static void name(ARGS) { \
+#define BY_NIBBLES(name, type, bytes, less, tile, run) static void name(ARGS) { \
+    static const rows_of f = { 32, bytes, 32, less, BYTES, NULL, tile, run }; \
     switch (n) { \
     case 1: dec_nibbles(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
     case 2: dec_nibbles(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
     case 3: dec_nibbles(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
     case 4: dec_nibbles(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
-    default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 32, bytes, less, NULL, tile, run); } }
-NIBBLES(mul_q40, KER_Q4_0, 18, 8, tile_q40, run_less32)
-NIBBLES(mul_q41, KER_Q4_1, 20, 0, tile_q41, run_min32)
-NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_less32)
-NIBBLES(mul_q51, KER_Q5_1, 24, 0, tile_q51, run_min32)
-NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, 128, tile_iq4nl, run_less32)
-NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_less32)
+    default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); } }
+BY_NIBBLES(mul_q40, KER_Q4_0, 18, 8, tile_q40, run_less32)
+BY_NIBBLES(mul_q41, KER_Q4_1, 20, 0, tile_q41, run_min32)
+BY_NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_less32)
+BY_NIBBLES(mul_q51, KER_Q5_1, 24, 0, tile_q51, run_min32)
+BY_NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, 128, tile_iq4nl, run_less32)
+BY_NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_less32)
 static void mul_f32(ARGS) { mul_float(KER_F32, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_f16(ARGS) { mul_float(KER_F16, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, y, y_stride); }

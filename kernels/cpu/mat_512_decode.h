@@ -426,6 +426,7 @@ INLINE void mxfp4_group(const uint8_t *const row[16], int64_t at, int64_t far, c
             acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d[k], _mm512_set1_ps(da[k])), _mm512_cvtepi32_ps(u[r][k]), acc[r]);
     }
 }
+#include "kernels/cpu/mat_512_nibbles.h"
 #endif
 
 /* The 32-blocks of 16 bytes of nibbles: four rows a vector, low nibbles against the first 16 activations. */
@@ -447,6 +448,8 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
 #ifdef PERMUTE_BYTES
         for (; type == KER_MXFP4 && at + 68 <= w->row_bytes; b += 4, at += 68)
             mxfp4_group(row, at, far, act, act_stride, nr, w->n_in, b, acc);
+        for (; type != KER_MXFP4 && at + 4 * bytes <= w->row_bytes; b += 4, at += 4 * bytes)
+            nibble_group(type, bytes, row, at, far, act, act_stride, nr, w->n_in, b, acc);
 #endif
         for (; at < w->row_bytes; b++, at += bytes) {
             __m512i a[4][2], c[4], p[4][4];

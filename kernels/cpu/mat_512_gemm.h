@@ -4,22 +4,31 @@
  * activation rows at a time run over each tile: a broadcast of four int8 meets 64 weights. Sums carry over column
  * panels through y itself. Bits equal the decode path's: the same exact block sums, the same fused steps. */
 
-enum { PANEL = 2048, GROUP = 4 /* tiles in scratch */ };       /* MAX_R: rows at a time, of the including file */
+enum { PANEL = 2048, GROUP = 4 /* tiles in scratch */, LESS_BYTES = PANEL / 16 * 4 };       /* MAX_R: rows at a time, of the including file */
 
-/* One 256-block of a tile. value = byte - less; words: pairs of minima (types with a minimum) or, to take `less`
- * out, of scales; sub-blocks of 16 or 32 fill all or half of the arrays. */
+/* How a block's weights lie in a tile. Packed ones are taken apart in the kernel, once for all of its rows: that costs no
+ * multiplier, and their tiles take less to write and less of the cache. */
+enum form {
+    BYTES,                             /* w[i]: elements 4i .. 4i + 3                              */
+    NIBBLES,                           /* w[8p + k]: of sub-blocks of 32 2p low, 2p + 1 high       */
+    NIBBLES_AND_PAIRS                  /* w[16f + 8h + k]: of half f low nibbles of quarter h, high of 2 + h; w[32 + 8f + k]: their pairs of
+                                          higher bits, of quarter 0 lowest                         */
+};
+
+/* One 256-block of a tile. value = byte - less; words: pairs of minima, of types that have some; sub-blocks of 16 or 32 fill all or
+ * half of the arrays. w last: its length depends on the form. */
 typedef struct tile256 {
-    uint8_t w[64][16][4];
-    int32_t sc[16][16];
-    int32_t words[8][16];
     float d[16], m[16];
+    int32_t words[8][16];
+    int32_t sc[16][16];
+    uint8_t w[64][16][4];
 } tile256;
 typedef struct tile32 {
     uint8_t w[8][16][4];
     float d[16], m[16];
 } tile32;
-_Static_assert(sizeof(tile256) * (PANEL / 256) * GROUP <= MAT_SCRATCH, "tiles fit the scratch");
-_Static_assert(sizeof(tile32) * (PANEL / 32) * GROUP <= MAT_SCRATCH, "tiles fit the scratch");
+_Static_assert(sizeof(tile256) * (PANEL / 256) * GROUP + MAX_R * LESS_BYTES <= MAT_SCRATCH, "tiles fit the scratch");
+_Static_assert(sizeof(tile32) * (PANEL / 32) * GROUP + MAX_R * LESS_BYTES <= MAT_SCRATCH, "tiles fit the scratch");
 
 /* v[i] dword k -> v[k] dword i */
 INLINE void transpose16(__m512i v[16])
@@ -86,11 +95,13 @@ static void tile_q45k(tile256 *t, const uint8_t *const row[16], int64_t at, cons
         transpose16(v);
         UNROLL for (int k = 0; k < 16; k++) {
             int sub = 4 * h + 2 * (k / 8), kk = k % 8;
-            __m512i lo = _mm512_and_si512(v[k], nib), hi = _mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib);
-            if (five) {                              /* bit `sub` to bit 4 */
-                lo = _mm512_ternarylogic_epi32(lo, _mm512_rolv_epi32(fifth[kk], _mm512_set1_epi32((36 - sub) & 31)), bit4, 0xf8);
-                hi = _mm512_ternarylogic_epi32(hi, _mm512_rolv_epi32(fifth[kk], _mm512_set1_epi32((35 - sub) & 31)), bit4, 0xf8);
+            if (!five) {
+                put(t->w[16 * h + k], v[k]);
+                continue;
             }
+            __m512i lo = _mm512_and_si512(v[k], nib), hi = _mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib);
+            lo = _mm512_ternarylogic_epi32(lo, _mm512_rolv_epi32(fifth[kk], _mm512_set1_epi32((36 - sub) & 31)), bit4, 0xf8);   /* bit `sub` to bit 4 */
+            hi = _mm512_ternarylogic_epi32(hi, _mm512_rolv_epi32(fifth[kk], _mm512_set1_epi32((35 - sub) & 31)), bit4, 0xf8);
             put(t->w[8 * sub + kk], lo);
             put(t->w[8 * sub + 8 + kk], hi);
         }
@@ -99,7 +110,7 @@ static void tile_q45k(tile256 *t, const uint8_t *const row[16], int64_t at, cons
 static void tile_q4k(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_q45k(t, row, at, 0); }
 static void tile_q5k(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_q45k(t, row, at, 1); }
 
-/* Sixteen scales of a byte, and pairs of them: s[j / 4] holds numbers j of every row. */
+/* Sixteen scales of a byte: s[j / 4] holds numbers j of every row. */
 INLINE void put_signed_scales(tile256 *t, const __m512i s[4])
 {
     UNROLL for (int j = 0; j < 16; j += 2) {
@@ -107,52 +118,39 @@ INLINE void put_signed_scales(tile256 *t, const __m512i s[4])
         __m512i b = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(16 - 8 * (j % 4))), 24);
         put(t->sc[j], a);
         put(t->sc[j + 1], b);
-        put(t->words[j / 2], _mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16)));
     }
 }
 
 static void tile_q6k(tile256 *t, const uint8_t *const row[16], int64_t at)
 {
-    const __m512i nib = _mm512_set1_epi8(15), two = _mm512_set1_epi8(0x30);
-    __m512i h[4], s[4], hi[16];
+    __m512i h[4], s[4];
     UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + at + 192, row[4 + g] + at + 192, row[8 + g] + at + 192, row[12 + g] + at + 192);
     transpose4(h, s);
     put_signed_scales(t, s);
     _mm512_storeu_ps(t->d, halves16(row, at + 208));
-    UNROLL for (int i = 0; i < 16; i++)
-        hi[i] = load64(row[i] + at + 128);
-    transpose16(hi);
-    UNROLL for (int f = 0; f < 2; f++) {
+    for (int f = 0; f < 3; f++) {                    /* low nibbles of both halves, then all pairs */
         __m512i v[16];
         UNROLL for (int i = 0; i < 16; i++)
             v[i] = load64(row[i] + at + 64 * f);
         transpose16(v);
-        UNROLL for (int k = 0; k < 8; k++) {
-            __m512i x = hi[8 * f + k];
-            put(t->w[32 * f + k], _mm512_ternarylogic_epi32(_mm512_and_si512(v[k], nib), _mm512_slli_epi32(x, 4), two, 0xf8));
-            put(t->w[32 * f + 8 + k], _mm512_ternarylogic_epi32(_mm512_and_si512(v[8 + k], nib), _mm512_slli_epi32(x, 2), two, 0xf8));
-            put(t->w[32 * f + 16 + k], _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib), x, two, 0xf8));
-            put(t->w[32 * f + 24 + k], _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_srli_epi16(v[8 + k], 4), nib), _mm512_srli_epi32(x, 2), two, 0xf8));
-        }
+        UNROLL for (int k = 0; k < 16; k++)
+            put(t->w[16 * f + k], v[k]);
     }
 }
 
 static void tile_iq4xs(tile256 *t, const uint8_t *const row[16], int64_t at)
 {
     const __m512i nib = _mm512_set1_epi8(15), table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
-    __m512i h[4], s[4], sc[8];
+    __m512i h[4], s[4];
     UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + at, row[4 + g] + at, row[8 + g] + at, row[12 + g] + at);
     transpose4(h, s);                                /* d and high scale bits, low scale bits */
     UNROLL for (int j = 0; j < 8; j++) {
         __m512i lo = _mm512_and_si512(_mm512_srli_epi32(s[1], (unsigned)(4 * j)), _mm512_set1_epi32(15));
         __m512i hi = _mm512_and_si512(_mm512_srli_epi32(s[0], (unsigned)(16 + 2 * j)), _mm512_set1_epi32(3));
-        sc[j] = _mm512_sub_epi32(_mm512_or_si512(lo, _mm512_slli_epi32(hi, 4)), _mm512_set1_epi32(32));
-        put(t->sc[j], sc[j]);
+        put(t->sc[j], _mm512_sub_epi32(_mm512_or_si512(lo, _mm512_slli_epi32(hi, 4)), _mm512_set1_epi32(32)));
     }
-    UNROLL for (int j = 0; j < 4; j++)
-        put(t->words[j], _mm512_mask_blend_epi16(0xaaaaaaaa, sc[2 * j], _mm512_slli_epi32(sc[2 * j + 1], 16)));
     _mm512_storeu_ps(t->d, low_halves(s[0]));
     UNROLL for (int f = 0; f < 2; f++) {                    /* four sub-blocks of 16 bytes: low nibbles first */
         __m512i v[16];
@@ -270,33 +268,40 @@ static void tile_mxfp4(tile32 *t, const uint8_t *const row[16], int64_t at) { ti
 
 /* ---- the products of one tile with nr activation rows ---- */
 
-/* Bytes to come, in equal shares. Rows of the next group lie together; of a wide matrix's only this panel's part
- * would be wanted, but they are fetched whole where that is no more than a group's. */
-typedef struct fetcher { const char *p, *end; int64_t share; } fetcher;
-static fetcher fetcher_of(const mat *w, int64_t o, int64_t panel_end, int64_t times)
+/* Bytes to come, a piece of each of some rows, in equal shares. */
+typedef struct fetcher {
+    const char *p, *end;               /* of the row at hand                                       */
+    int64_t wide, apart;               /* a row's piece; from one row to the next                  */
+    int64_t rows, lines;               /* left; of a share                                         */
+} fetcher;
+static fetcher fetcher_of(const uint8_t *at, int64_t wide, int64_t apart, int64_t rows, int64_t times)
 {
-    int64_t rows = w->n_out - o < 16 * GROUP ? w->n_out - o : 16 * GROUP;
-    fetcher f = { 0 };
-    if (rows <= 0 || panel_end < w->row_bytes || w->n_in > PANEL)
-        return f;
-    f.p = (const char *)w->data + o * w->row_bytes;
-    f.end = f.p + rows * w->row_bytes;
-    f.share = (rows * w->row_bytes / times + 64) & ~(int64_t)63;
+    if (wide == apart) {
+        wide *= rows;
+        rows = rows > 0;
+    }
+    fetcher f = { (const char *)at, (const char *)at + wide, wide, apart, rows, rows * wide / 64 / times + 1 };
     return f;
 }
 INLINE void fetch_some(fetcher *f)
 {
-    const char *stop = f->end - f->p < f->share ? f->end : f->p + f->share;
-    for (; f->p < stop; f->p += 64)
+    for (int64_t i = 0; i < f->lines && f->rows > 0; i++, f->p += 64) {
         _mm_prefetch(f->p, _MM_HINT_T1);
+        if (f->end - f->p > 64) continue;
+        f->p = f->end - f->wide + f->apart - 64;
+        f->end += f->apart;
+        f->rows--;
+    }
 }
 
 typedef struct panel {             /* the same for every tile and row of one panel */
     int64_t stride, y_stride;      /* bytes; floats */
     int64_t d_at, sum16_at, sum32_at;   /* offsets in a prepared row, of this panel's first block */
+    int64_t tile;                  /* bytes of a block of a tile */
+    const int32_t *less;           /* [row][LESS_BYTES / 4], of types without minima: what a sub-block's dot product begins with, since the
+                                      bytes are too large: less times the sum of its activations */
     int n_block;
     int first;                     /* y holds nothing yet */
-    int less;                      /* what the bytes are too large by */
     fetcher *next;                 /* what to bring into the second cache meanwhile */
 } panel;
 
@@ -304,41 +309,75 @@ INLINE __m512i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm512_
 
 #define UNROLL_R(r) UNROLL for (int r = 0; r < nr; r++)
 
-/* sub: 16 or 32; has_min: the words are minima, else scales by which p->less is taken out. */
-INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
-                      const int sub, const int has_min)
+/* Weights of the sixteen rows: elements 32 at + 4k .. + 3 of the step that begins at element `from` of the block. A step is as many
+ * elements as the form packs together. */
+INLINE __m512i weights(const tile256 *t, int64_t from, int at, int k, const int form)
 {
+    const __m512i nib = _mm512_set1_epi8(15), pair = _mm512_set1_epi8(0x30);
+    const char *w = (const char *)t->w;
+    if (form == BYTES) return load64(w + 16 * from + 64 * k);
+    int high = form == NIBBLES ? at : at / 2;        /* nibbles of the byte */
+    __m512i v = load64(w + 8 * from + 64 * (form == NIBBLES ? k : 8 * (at % 2) + k));
+    v = _mm512_and_si512(high ? _mm512_srli_epi16(v, 4) : v, nib);
+    if (form == NIBBLES) return v;
+    __m512i x = load64(w + 32 * 64 + 4 * from + 64 * k);
+    x = at < 2 ? _mm512_slli_epi32(x, 4 - 2 * (unsigned)at) : at > 2 ? _mm512_srli_epi32(x, 2) : x;
+    return _mm512_ternarylogic_epi32(v, x, pair, 0xf8);      /* v | (x & pair) */
+}
+
+/* sub: 16 or 32; has_min: the words are minima, else the dot products begin with p->less. Rows are reached by pointers of their
+ * own, which the compiler must not derive from one another: it would keep none in a register. */
+INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
+                      const int sub, const int has_min, const int form)
+{
+    const int step = form == BYTES ? 32 : form == NIBBLES ? 64 : 128;
+    const char *less = (const char *)p->less, *q[MAX_R];
     __m512 acc[MAX_R];
-    UNROLL_R(r) acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
-    for (int b = 0; b < p->n_block; b++, t++) {
+    UNROLL_R(r) {
+        acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
+        q[r] = act + r * p->stride;
+        __asm__("" : "+r"(q[r]));
+    }
+    int64_t s_at = sub == 16 ? p->sum16_at : p->sum32_at, d_at = p->d_at;      /* from a row's pointer, which moves on faster */
+    for (int b = 0; b < p->n_block; b++) {
         __m512i sum[MAX_R];
-        const char *q = act + 256 * b;
         fetch_some(p->next);
         UNROLL_R(r) sum[r] = _mm512_setzero_si512();
-        for (int j = 0; j < 256 / sub; j++) {
-            __m512i dot[MAX_R];
-            UNROLL_R(r) dot[r] = _mm512_setzero_si512();
-            UNROLL for (int k = 0; k < sub / 4; k++) {
-                __m512i w = _mm512_loadu_si512(t->w[j * (sub / 4) + k]);
-                UNROLL_R(r) dot[r] = dpb_gemm(dot[r], w, four(q + r * p->stride + j * sub + 4 * k));
+        for (int64_t from = 0; from < 256; from += step)
+            UNROLL for (int at = 0; at < step / 32; at++) {
+                __asm__("" : "+r"(t));               /* else packed bytes stay in registers for their other part */
+                UNROLL for (int h = 0; h < 32 / sub; h++) {
+                    const int j = at * (32 / sub) + h;       /* of the step */
+                    __m512i dot[MAX_R];
+                    UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + r * LESS_BYTES + 4 * j);
+                    UNROLL for (int k = 0; k < sub / 4; k++) {
+                        __m512i w = weights(t, from, at, h * (sub / 4) + k, form);
+                        UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q[r] + from + j * sub + 4 * k);
+                    }
+                    __m512i sc = load64((const char *)t->sc + 64 / sub * from + 64 * j);
+                    UNROLL_R(r) {
+                        sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
+                        __asm__("" : "+v"(sum[r]));  /* else all of a step's products are kept and added at its end */
+                    }
+                }
+                if (at == step / 32 - 1) less += step / sub * 4;
             }
-            __m512i sc = _mm512_loadu_si512(t->sc[j]);
-            UNROLL_R(r) sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
-        }
-        const char *s = act + (sub == 16 ? p->sum16_at : p->sum32_at) + b * (512 / sub);
         __m512 d = _mm512_loadu_ps(t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
         UNROLL_R(r) {
             __m512i other = _mm512_setzero_si512();
-            UNROLL for (int j = 0; j < 128 / sub; j++)
-                other = dpw(other, _mm512_loadu_si512(t->words[j]), four(s + r * p->stride + 4 * j));
+            if (has_min) UNROLL for (int j = 0; j < 128 / sub; j++)
+                other = dpw(other, _mm512_loadu_si512(t->words[j]), four(q[r] + s_at + 4 * j));
             float one;
-            memcpy(&one, act + p->d_at + 4 * b + r * p->stride, 4);
+            memcpy(&one, q[r] + d_at, 4);
             __m512 da = _mm512_set1_ps(one);
-            __m512i isum = has_min ? sum[r] : _mm512_sub_epi32(sum[r], _mm512_mullo_epi32(other, _mm512_set1_epi32(p->less)));
-            acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(isum), acc[r]);
+            acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(sum[r]), acc[r]);
             if (has_min)
                 acc[r] = _mm512_fnmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(other), acc[r]);
+            q[r] += 256;
         }
+        t = (const tile256 *)(const void *)((const char *)t + p->tile);
+        s_at += 512 / sub - 256;
+        d_at += 4 - 256;
     }
     UNROLL_R(r) _mm512_mask_storeu_ps(y + r * p->y_stride, live, acc[r]);
 }
@@ -349,12 +388,12 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
     UNROLL_R(r) acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
     for (int b = 0; b < p->n_block; b++, t++) {
         __m512i dot[MAX_R];
-        const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b;
+        const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b, *less = (const char *)(p->less + b);
         fetch_some(p->next);
-        UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : _mm512_mullo_epi32(_mm512_set1_epi32(-p->less), four(s + r * p->stride));
+        UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + r * LESS_BYTES);
         UNROLL for (int k = 0; k < 8; k++) {
             __m512i w = _mm512_loadu_si512(t->w[k]);
-            UNROLL_R(r) dot[r] = dpb_gemm(dot[r], w, four(q + r * p->stride + 4 * k));
+            UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q + r * p->stride + 4 * k);
         }
         __m512 d = _mm512_loadu_ps(t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
         UNROLL_R(r) {
@@ -370,70 +409,99 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
 }
 
 typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, __mmask16 live);
-#define K256(name, nr, sub, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel256(t, a, p, y, l, nr, sub, has_min); }
-#define K32(name, nr, sub, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+#define K256(name, nr, sub, has_min, form) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+    { kernel256(t, a, p, y, l, nr, sub, has_min, form); }
+#define K32(name, nr, sub, has_min, form) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
     { kernel32(t, a, p, y, l, nr, has_min); }
-#define UP_TO_6(K, name, sub, has_min) K(name, 1, sub, has_min) K(name, 2, sub, has_min) K(name, 3, sub, has_min) \
-    K(name, 4, sub, has_min) K(name, 5, sub, has_min) K(name, 6, sub, has_min)
+#define UP_TO_6(K, name, ...) K(name, 1, __VA_ARGS__) K(name, 2, __VA_ARGS__) K(name, 3, __VA_ARGS__) \
+    K(name, 4, __VA_ARGS__) K(name, 5, __VA_ARGS__) K(name, 6, __VA_ARGS__)
 #define LIST_6(name) NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
-#if MAX_R == 12
-#define ALL_R(K, name, sub, has_min) UP_TO_6(K, name, sub, has_min) K(name, 7, sub, has_min) K(name, 8, sub, has_min) \
-    K(name, 9, sub, has_min) K(name, 10, sub, has_min) K(name, 11, sub, has_min) K(name, 12, sub, has_min) \
-    static kernel_fn *const name[MAX_R + 1] = { LIST_6(name), name##_7, name##_8, name##_9, name##_10, name##_11, name##_12 };
+#if MAX_R >= 8
+#define ALL_R(K, name, ...) UP_TO_6(K, name, __VA_ARGS__) K(name, 7, __VA_ARGS__) K(name, 8, __VA_ARGS__) K(name, 9, __VA_ARGS__) K(name, 10, __VA_ARGS__) K(name, 11, __VA_ARGS__) \
+    static kernel_fn *const name[MAX_R + 1] = { LIST_6(name), name##_7, name##_8, name##_9, name##_10, name##_11 };
 #else
-#define ALL_R(K, name, sub, has_min) UP_TO_6(K, name, sub, has_min) \
+#define ALL_R(K, name, ...) UP_TO_6(K, name, __VA_ARGS__) \
     static kernel_fn *const name[MAX_R + 1] = { LIST_6(name) };
 #endif
-ALL_R(K256, run_min256, 32, 1)
-ALL_R(K256, run_min16, 16, 1)
-ALL_R(K256, run_q6k, 16, 0)
-ALL_R(K256, run_iq4xs, 32, 0)
-ALL_R(K32, run_less32, 32, 0)
-ALL_R(K32, run_min32, 32, 1)
+ALL_R(K256, run_q4k, 32, 1, NIBBLES)
+ALL_R(K256, run_q5k, 32, 1, BYTES)
+ALL_R(K256, run_q2k, 16, 1, BYTES)
+ALL_R(K256, run_q3k, 16, 0, BYTES)      /* and others of bytes, a scale for sixteen */
+ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS)
+ALL_R(K256, run_iq4xs, 32, 0, BYTES)
+ALL_R(K32, run_less32, 32, 0, BYTES)
+ALL_R(K32, run_min32, 32, 1, BYTES)
 
 /* ---- panels, groups of tiles, groups of rows ---- */
 
-static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
-                 int64_t y_stride, void *scratch, int block, int bytes, int less,
-                 void (*unpack256)(tile256 *, const uint8_t *const [16], int64_t),
-                 void (*unpack32)(tile32 *, const uint8_t *const [16], int64_t), kernel_fn *const run[MAX_R + 1])
+typedef struct rows_of {               /* a type's way through tiles */
+    int block, bytes;                  /* elements; bytes in the file */
+    int sub, less;                     /* elements of a sub-block; what the bytes in a tile are too large by */
+    enum form form;
+    void (*unpack256)(tile256 *, const uint8_t *const [16], int64_t);
+    void (*unpack32)(tile32 *, const uint8_t *const [16], int64_t);
+    kernel_fn *const *run;
+} rows_of;
+
+/* What the dot products of nr rows begin with; a0: the rows' places of this panel. */
+static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, int64_t n, int32_t *to)
 {
-    const int64_t tile_bytes = block == 256 ? (int64_t)sizeof(tile256) : (int64_t)sizeof(tile32);
+    const __m512i less = _mm512_set1_epi32(-f->less);
+    for (int r = 0; r < nr; r++, a0 += p->stride, to += LESS_BYTES / 4)
+        for (int64_t j = 0; j < n; j += 16) {
+            __mmask16 live = n - j < 16 ? (__mmask16)((1u << (n - j)) - 1) : (__mmask16)0xffff;
+            const char *s = a0 + (f->sub == 16 ? p->sum16_at : p->sum32_at);
+            __m512i sum = f->block == 32 ? _mm512_maskz_loadu_epi32(live, s + 4 * j) : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(live, s + 2 * j));
+            put(to + j, _mm512_mullo_epi32(sum, less));
+        }
+}
+
+/* What is read behind the group of rows from g of columns [c, c + PANEL): the same rows' next columns, else what follows. */
+static fetcher following(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
+{
+    const int64_t all = PANEL / f->block * f->bytes, wide = w->row_bytes < all ? w->row_bytes : all, at = c / f->block * f->bytes;
+    int64_t rows = o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP;
+    if (g + rows < o1) return fetcher_of(w->data + (g + rows) * w->row_bytes + at, wide, w->row_bytes, o1 - g - rows < 16 * GROUP ? o1 - g - rows : 16 * GROUP, times);
+    if (c + PANEL < w->n_in) return fetcher_of(w->data + g * w->row_bytes + at + all, w->row_bytes - at - all < all ? w->row_bytes - at - all : all, w->row_bytes, rows, times);
+    if (w->next) return fetcher_of(w->next, wide, w->row_bytes, rows, times);
+    return fetcher_of(w->data + o1 * w->row_bytes, wide, w->row_bytes, w->n_out - o1 < rows ? w->n_out - o1 : rows, times);
+}
+
+static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch, const rows_of *f)
+{
+    static const int pieces[] = { [BYTES] = 64, [NIBBLES] = 32, [NIBBLES_AND_PAIRS] = 48 };
+    const int64_t tile_bytes = f->block == 256 ? (int64_t)offsetof(tile256, w) + pieces[f->form] * 64 : (int64_t)sizeof(tile32);
     const int parts = (n + MAX_R - 1) / MAX_R;
-    mat_q8 x = block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
+    mat_q8 x = f->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
+    int32_t *less = (int32_t *)(void *)((char *)scratch + GROUP * (f->block == 256 ? sizeof(tile256) * (PANEL / 256) : sizeof(tile32) * (PANEL / 32)));
     for (int64_t c = 0; c < w->n_in; c += PANEL) {
-        const int64_t b0 = c / block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
-        panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / block), .first = c == 0, .less = less };
+        const int64_t b0 = c / f->block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
+        panel p = { .stride = act_stride, .y_stride = y_stride, .tile = tile_bytes, .less = less, .n_block = (int)(cols / f->block), .first = c == 0 };
         const char *a0 = (const char *)act + c;      /* all offsets from here */
         p.d_at = (const char *)(x.d + b0) - a0;
-        p.sum16_at = block == 256 ? (const char *)(x.sum16 + 16 * b0) - a0 : 0;
-        p.sum32_at = block == 256 ? (const char *)(x.sum32 + 8 * b0) - a0 : (const char *)(x.sum + b0) - a0;
+        p.sum16_at = f->block == 256 ? (const char *)(x.sum16 + 16 * b0) - a0 : 0;
+        p.sum32_at = f->block == 256 ? (const char *)(x.sum32 + 8 * b0) - a0 : (const char *)(x.sum + b0) - a0;
         for (int64_t g = o0; g < o1; g += 16 * GROUP) {
             int n_tile = (int)((o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP) + 15) / 16;
             __mmask16 live[GROUP];
-            /* The next group's bytes come into the second cache with each block multiplied. */
-            fetcher next = fetcher_of(w, g + 16 * GROUP, (b0 + p.n_block) * bytes, (int64_t)parts * n_tile * p.n_block);
+            fetcher next = following(w, f, g, o1, c, (int64_t)parts * n_tile * p.n_block);
             p.next = &next;
             for (int t = 0; t < n_tile; t++) {
                 const uint8_t *row[16];
                 char *to = (char *)scratch + t * p.n_block * tile_bytes;
                 live[t] = rows16(w, g + 16 * t, o1, row);
                 for (int b = 0; b < p.n_block; b++, to += tile_bytes) {
-                    if (t + 1 < n_tile)
-                        UNROLL for (int i = 0; i < 16; i++)
-                            fetch(row[i] + 16 * w->row_bytes + (b0 + b) * bytes, (b0 + b) * bytes, bytes);
-                    if (block == 256)
-                        unpack256((tile256 *)(void *)to, row, (b0 + b) * bytes);
+                    if (f->block == 256)
+                        f->unpack256((tile256 *)(void *)to, row, (b0 + b) * f->bytes);
                     else
-                        unpack32((tile32 *)(void *)to, row, (b0 + b) * bytes);
+                        f->unpack32((tile32 *)(void *)to, row, (b0 + b) * f->bytes);
                 }
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
+                if (f->less) put_less(f, &p, a0 + r * act_stride, nr, cols / f->sub, less);
                 for (int t = 0; t < n_tile; t++)
-                    run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p,
-                            y + r * y_stride + g + 16 * t, live[t]);
+                    f->run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p, y + r * y_stride + g + 16 * t, live[t]);
                 r += nr;
             }
         }

@@ -9,11 +9,6 @@
 
 enum { GRID_LESS = 64 };
 
-#define TIMES_2(x, i) x(i), x((i) + 1)
-#define TIMES_8(x, i) TIMES_2(x, i), TIMES_2(x, (i) + 2), TIMES_2(x, (i) + 4), TIMES_2(x, (i) + 6)
-#define TIMES_64(x, i) TIMES_8(x, i), TIMES_8(x, (i) + 8), TIMES_8(x, (i) + 16), TIMES_8(x, (i) + 24), \
-                       TIMES_8(x, (i) + 32), TIMES_8(x, (i) + 40), TIMES_8(x, (i) + 48), TIMES_8(x, (i) + 56)
-
 /* Seven signs and the eighth, which makes the number of minuses even. */
 #define ODD_ONES(v) (0x6996 >> (((v) ^ (v) >> 4) & 15) & 1)
 #define EIGHT_SIGNS(v) ((v) | ODD_ONES(v) << 7)

@@ -16,10 +16,7 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, cons
         }
     }
     for (int j = 0; j < 16; j++)
-        for (int i = 0; i < 16; i++) {
-            t->sc[j][i] = one[i][j];
-            if (j % 2 == 0) t->words[j / 2][i] = (int32_t)((uint32_t)(uint16_t)one[i][j] | (uint32_t)(uint16_t)one[i][j + 1] << 16);
-        }
+        for (int i = 0; i < 16; i++) t->sc[j][i] = one[i][j];
     _mm512_storeu_ps(t->d, grid_d(type, row, at));
     for (int k = 0; k < 4; k++) {
         transpose16(v[k]);
@@ -29,13 +26,14 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, cons
 
 #define GRID_TYPE(name, type) \
     static void tile_##name(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_grid(t, row, at, type); } \
-    static void mul_##name(ARGS) { switch (n) { \
+    static void mul_##name(ARGS) { \
+    static const rows_of f = { 256, GRID_BYTES(type), 16, GRID_TERNARY(type) ? 1 : GRID_LESS, BYTES, tile_##name, NULL, run_q3k }; \
+    switch (n) { \
     case 1: dec_grid(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
     case 2: dec_grid(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
     case 3: dec_grid(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
     case 4: dec_grid(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
-    default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, GRID_BYTES(type), GRID_TERNARY(type) ? 1 : GRID_LESS, \
-                  tile_##name, NULL, run_q6k); } }
+    default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); } }
 GRID_TYPE(iq2xxs, KER_IQ2_XXS)
 GRID_TYPE(iq2xs, KER_IQ2_XS)
 GRID_TYPE(iq2s, KER_IQ2_S)

@@ -19,7 +19,12 @@ static inline __attribute__((always_inline)) __m512i dpb_small(__m512i acc, __m5
 {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)));
 }
-#define dpb_gemm dpb
+static inline __attribute__((always_inline)) __m512i dpb_four(__m512i acc, __m512i u, const void *s)
+{
+    int32_t v;
+    memcpy(&v, s, sizeof v);
+    return dpb(acc, u, _mm512_set1_epi32(v));
+}
 static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b)
 {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));

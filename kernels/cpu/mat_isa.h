@@ -27,10 +27,19 @@ enum { MAT_SCRATCH = 256 << 10 };
  * zero (127 / amax would overflow); one that holds a NaN or an infinity gets d = NaN, so that it is seen. */
 int64_t mat_act_bytes(int type, int64_t n_in);
 
-/* Views of a prepared row. */
+/* Views of a prepared row. Inline: a call within a kernel's loop costs it all its registers. */
 typedef struct mat_q8 { const int8_t *q; const float *d; const int32_t *sum; const int16_t *sum16, *sum32; } mat_q8;
-mat_q8 mat_q8_32(const void *act, int64_t n_in);
-mat_q8 mat_q8_256(const void *act, int64_t n_in);
+static inline __attribute__((always_inline)) mat_q8 mat_q8_32(const void *act, int64_t n_in)
+{
+    const void *d = (const char *)act + ((n_in + 63) & ~(int64_t)63), *sum = (const char *)d + n_in / 32 * 4;
+    return (mat_q8){ .q = act, .d = d, .sum = sum };
+}
+static inline __attribute__((always_inline)) mat_q8 mat_q8_256(const void *act, int64_t n_in)
+{
+    const void *d = (const char *)act + n_in, *sums = (const char *)d + n_in / 256 * 4;
+    const int16_t *sum16 = sums;
+    return (mat_q8){ .q = act, .d = d, .sum16 = sum16, .sum32 = sum16 + n_in / 16 };
+}
 
 /* The terms that block k of row o adds to a product, before they are added: acc = fmaf(scale[t], y[t], acc) for t in
  * rising order gives mat_mul's bits. Types whose blocks have two at most; slow: for rows that are added up elsewhere. */

@@ -20,19 +20,6 @@ int64_t mat_act_bytes(int type, int64_t n_in)
     return 0;
 }
 
-mat_q8 mat_q8_32(const void *act, int64_t n_in)
-{
-    const void *d = (const char *)act + up64(n_in), *sum = (const char *)d + n_in / 32 * 4;
-    return (mat_q8){ .q = act, .d = d, .sum = sum };
-}
-
-mat_q8 mat_q8_256(const void *act, int64_t n_in)
-{
-    const void *d = (const char *)act + n_in, *sums = (const char *)d + n_in / 256 * 4;
-    const int16_t *sum16 = sums;
-    return (mat_q8){ .q = act, .d = d, .sum16 = sum16, .sum32 = sum16 + n_in / 16 };
-}
-
 /* One block to int8; returns its scale. */
 static float quantise(const float *x, int block, int8_t *q)
 {

@@ -6,7 +6,7 @@ ARM_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g1 $(WARN) -Wno-missing-field-initial
 ARM_SRC   := $(filter-out base/sha256.c %_avx2.c %_avx512.c %_vnni.c,$(wildcard base/*.c kernels/*.c kernels/cpu/*.c))
 ARM_OBJ   := $(ARM_SRC:%.c=$(ARM_BUILD)/%.o)
 # Tests of base and kernels alone that take seconds when emulated; test-arm draws more shapes, on more processors.
-ARM_TESTS := $(addprefix $(ARM_BUILD)/tests/test_,mat paths glu delta_step kernels_pool edges)
+ARM_TESTS := $(addprefix $(ARM_BUILD)/tests/test_,mat paths glu q8 delta_step kernels_pool edges)
 .PRECIOUS: $(ARM_BUILD)/%.o
 
 $(ARM_BUILD)/%.o: %.c | $(BUILD)/prefix.h

@@ -195,6 +195,36 @@ static void test_numbers_of_a_fit(void)
     CHECK_INT(f.kv, 5ll * 4096 * 147456);
 }
 
+/* Larger than the memory: what --weights-ram keeps, and a speed that the disk bounds; without a disk's speed there is none. */
+static void test_experts_on_the_disk(void)
+{
+    const eng_known *row;
+    const eng_variant *v;
+    adv_machine m;
+    double last = 0;
+    CHECK_INT(eng_catalog_find("30b-a3b", &row, &v, err), Q_OK);
+    CHECK_INT(adv_machine_find("cpu-64g", &m, err), Q_OK);
+    for (int gib = 10; gib <= 16; gib += 3) {
+        adv_fit f, slow, none;
+        m.ram_free = (uint64_t)gib << 30;
+        m.disk = 2e9;
+        CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q4_K_M"}, &m, &f, err), Q_OK);
+        CHECK(f.place == ADV_DISK && f.guess && f.weights_ram > 2 && f.weights_ram < gib);
+        CHECK(f.decode > last);                            /* more memory is faster */
+        last = f.decode;
+        m.disk = 1e9;
+        CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q4_K_M"}, &m, &slow, err), Q_OK);
+        CHECK(slow.decode < f.decode && 2 * slow.decode > f.decode);
+        m.disk = 0;
+        CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q4_K_M"}, &m, &none, err), Q_OK);
+        CHECK(none.decode == 0 && none.weights_ram == f.weights_ram);
+    }
+    m.ram_free = 64ull << 30;
+    adv_fit all;
+    CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q4_K_M"}, &m, &all, err), Q_OK);
+    CHECK(all.place == ADV_RAM && all.weights_ram == 0 && all.decode > last);
+}
+
 /* What counts for how much, and who goes first where both run. */
 static void test_a_mixture_counts_for_what_it_reads(void)
 {
@@ -225,5 +255,6 @@ int main(void)
     RUN(test_what_runs_elsewhere_is_not_recommended);
     RUN(test_where_models_lie);
     RUN(test_numbers_of_a_fit);
+    RUN(test_experts_on_the_disk);
     return TEST_END();
 }

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "kernels/cpu/mat.h"
+#include "kernels/cpu/q8.h"
 #include "kernels/cpu/vec.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
@@ -139,13 +140,14 @@ static void halves_in(void) { memset(last(2), 0x3c, (size_t)n * 2), ops->f16(las
 static void bytes_in(void) { ops->q8(last(1), y, z, n); }
 static void bytes_by_one(void) { ops->q8s(last(1), 0.5F, z, n); }
 static void fours_in(void) { ops->q4(last(1), x, y, z, n / 16 * 16); }
+static void fours_whole(void) { ops->fours(last(1), (const int8_t *)x, (int8_t *)y, (int8_t *)z, n / 64 * 64); }
 
 static void float_work_touches_what_it_is_given(void)
 {
     static const struct { const char *name; void (*run)(void); } each[] = {
         { "norm", fold_norm }, { "layernorm", fold_layernorm }, { "unit", fold_unit }, { "glu 0", glu_0 }, { "glu 1", glu_1 }, { "glu 2", glu_2 },
         { "gelu", each_gelu }, { "add", each_add }, { "axpy", each_axpy }, { "exp", each_exp }, { "gate", each_gate }, { "finite", all_finite },
-        { "read", the_largest }, { "conv", conv }, { "to_f16", halves_out }, { "f16", halves_in }, { "q8", bytes_in }, { "q8s", bytes_by_one }, { "q4", fours_in },
+        { "read", the_largest }, { "conv", conv }, { "to_f16", halves_out }, { "f16", halves_in }, { "q8", bytes_in }, { "q8s", bytes_by_one }, { "q4", fours_in }, { "fours", fours_whole },
     };
     for (int i = 0; i < ARRAYS; i++) array[i] = room_of(LONGEST * sizeof(float));
     heed(fault);
@@ -168,8 +170,48 @@ static void float_work_touches_what_it_is_given(void)
     for (int i = 0; i < ARRAYS; i++) room_free(&array[i]);
 }
 
+/* ---- cells of bytes ---- */
+
+enum { CELLS_K, CELLS_V, SCALES_K, SCALES_V, ROWS, ROW_SCALES, ROW_SUMS, QUERY, SCORES, SUMS, SHRINKS, FACTORS, CELL_ROOMS, CELL_QUERIES = 9 };
+static room cell_room[CELL_ROOMS];
+static void *cell_at[CELL_ROOMS];
+static float *cell_sum[CELL_QUERIES];
+
+static void cells_pass(const q8_ops *o, int dim, int n_q, int n_cells)
+{
+    q8_rows rows = { cell_at[ROWS], cell_at[ROW_SCALES], cell_at[ROW_SUMS] };
+    for (int i = 0; i < n_q; i++) q8_row_put(o, &rows, i, (float *)cell_at[QUERY] + i * dim, dim), cell_sum[i] = (float *)cell_at[SUMS] + i * dim;
+    o->scores(cell_at[CELLS_K], cell_at[SCALES_K], cell_at[CELLS_K], dim, &rows, n_q, cell_at[SCORES]);
+    o->values(cell_at[CELLS_V], cell_at[SCALES_V], cell_at[CELLS_V], dim, n_cells, cell_at[SCORES], cell_at[SHRINKS], cell_at[FACTORS], cell_sum, n_q);
+}
+
+static void cells_of_bytes_touch_what_they_are_given(void)
+{
+    static const int widths[] = { 16, 32, 80, 128 };
+    for (int i = 0; i < CELL_ROOMS; i++) cell_room[i] = room_of(128 * Q8_CELLS * sizeof(float));
+    heed(fault);
+    for (volatile int path = 0; ker_cpu_path(path); path++)
+        for (volatile int way = 0; way < 2 * 4 * CELL_QUERIES; way++) {
+            volatile int end = way % 2, dim = widths[way / 2 % 4], n_q = way / 8 + 1, n_cells = 1 + (int)(rnd() % Q8_CELLS);
+            size_t cells = (size_t)dim * Q8_CELLS, scales = (size_t)q8_blocks(dim) * Q8_CELLS * 4, rows = (size_t)n_q, blocks = (size_t)q8_blocks(dim) * 4;
+            const size_t bytes[CELL_ROOMS] = { cells, cells, scales, scales, rows * (size_t)dim, rows * blocks, rows * blocks, rows * (size_t)dim * 4,
+                                               rows * Q8_CELLS * 4, rows * (size_t)dim * 4, rows * 4, rows * 4 };
+            CHECK_INT(ker_cpu_force(ker_cpu_path(path)), 0);
+            for (int i = 0; i < CELL_ROOMS; i++) {
+                cell_at[i] = place(&cell_room[i], bytes[i], end);
+                for (size_t k = 0; k < bytes[i]; k += 4) *(float *)(void *)((char *)cell_at[i] + k) = (float)(rnd() % 1001) / 1000;
+            }
+            if (!sigsetjmp(back, 1)) cells_pass(q8_get(), dim, n_q, n_cells);
+            else CHECK_MSG(0, "cells of %d on %s, %d queries against the %s: touches what it was not given", dim, ker_cpu_path(path), n_q, end ? "end" : "beginning");
+        }
+    ker_cpu_force(NULL);
+    heed(SIG_DFL);
+    for (int i = 0; i < CELL_ROOMS; i++) room_free(&cell_room[i]);
+}
+
 int main(void)
 {
+    RUN(cells_of_bytes_touch_what_they_are_given);
     RUN(float_work_touches_what_it_is_given);
     RUN(products_touch_what_they_are_given);
     return TEST_END();

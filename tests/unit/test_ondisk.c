@@ -5,8 +5,11 @@
 #include "tests/golden.h"
 #include "tests/test.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static const double GIB = 1024.0 * 1024 * 1024;
@@ -41,6 +44,24 @@ static uint64_t budget_of(const char *path, int sixteenths)
     for (int i = 0; some && i < gguf_n_tensors(m->file); i++) all += gguf_tensor_at(m->file, i)->bytes;
     eng_model_free(m);
     return !some || !sixteenths || p.least + 1 >= all ? LEAST : p.least + 1 + (all - p.least - 2) * (uint64_t)sixteenths / 16;
+}
+
+/* How the file system reads: as it does; no more than so many bytes at a time; with O_DIRECT none but the first page. */
+static atomic_int at_most;
+static atomic_bool refuses;
+
+ssize_t pread(int fd, void *to, size_t n, off_t at)
+{
+    ssize_t (*real)(int, void *, size_t, off_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "pread");
+    int most = atomic_load(&at_most);
+    bool direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
+    if (direct && ((uintptr_t)to % READER_ALIGN || n % READER_ALIGN || at % READER_ALIGN || (at && atomic_load(&refuses)))) {
+        errno = EINVAL;                                /* whatever this disk's own blocks are */
+        return -1;
+    }
+    ssize_t got = real(fd, to, n, at);
+    return most && got > most ? most : got;
 }
 
 static int slow(void *user, const read_job *j)
@@ -259,6 +280,51 @@ static void sessions_of_a_model_share_what_was_read(void)
     eng_model_free(m);
 }
 
+/* Two timelines in one pass, each under settings of its own that change between tokens: few experts, all of them, banned, pinned and lighter ones. */
+static void settings_change_between_tokens(void)
+{
+    static const struct { const char *name, *value; } set[] = {
+        { "experts.k", "1" }, { "experts.k", "all" }, { "experts.ban", "0:1,1:3" }, { "experts.pin", "0:5" }, { "experts.k", "default" }, { "experts.min_p", "0.5" }, { "experts.ban", "none" }, { "experts.pin", "none" },
+    };
+    enum { N_SET = sizeof set / sizeof *set, STEPS = 24 };
+    eng_model *of[2] = { open_within(model_path, 0), open_within(model_path, LEAST) };
+    eng_cache *cache[2] = { NULL };
+    eng_session *s[2][2] = { { NULL } };
+    eng_config *c[2][2] = { { NULL } };
+    static eng_out out[2];
+    if (!of[0] || !of[1]) return;
+    size_t bytes = sizeof(float) * (size_t)eng_model_info(of[0])->n_vocab;
+    for (int i = 0; i < 2; i++) {
+        c[i][0] = eng_config_new(of[i]);
+        c[i][1] = eng_config_new(of[i]);
+        CHECK_INT(eng_cache_new(of[i], c[i][0], 2, &cache[i], err), 0);
+        for (int k = 0; k < 2; k++) CHECK_INT(eng_cache_session(cache[i], c[i][k], &s[i][k], err), 0);
+    }
+    for (int t = 0; t < STEPS; t++) {
+        for (int i = 0; i < 2; i++) {
+            const char *name = set[t % N_SET].name, *value = set[t % N_SET].value;
+            char all[16];
+            snprintf(all, sizeof all, "%d", of[i]->ker.n_expert);
+            int rc = eng_config_set(c[i][t & 1], name, !strcmp(value, "all") ? all : value, err);
+            CHECK_MSG(rc == 0, "%s=%s: %s", name, value, err);
+            eng_row rows[2];
+            for (int k = 0; k < 2; k++) rows[k] = (eng_row){ .session = s[i][k], .token = text[(t + 5 * k) % TEXT], .want = ENG_WANT_LOGITS, .config = c[i][k] };
+            rc = eng_cache_step(cache[i], rows, 2, true, &out[i], err);
+            CHECK_MSG(rc == 0, "step %d: %s", t, err);
+            if (rc) return;
+        }
+        for (int k = 0; k < 2; k++) CHECK_MSG(memcmp(out[0].logits[k], out[1].logits[k], bytes) == 0, "step %d, timeline %d", t, k);
+    }
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++) {
+            eng_session_free(s[i][k]);
+            eng_config_free(c[i][k]);
+        }
+        eng_cache_free(cache[i]);
+        eng_model_free(of[i]);
+    }
+}
+
 /* Passes of several threads at once, with reads that fail and passes that are cancelled: what is given is always the expert's. */
 typedef struct passes { eng_model *m; const eng_model *plain; uint64_t seed; int bad, done, failed; } passes;
 
@@ -415,6 +481,19 @@ static void reads_bytes_at_odd_places(void)
     free(path);
 }
 
+/* What comes in pieces that end anywhere, or not at all past the cache, is read all the same. */
+static void reads_what_comes_in_pieces(void)
+{
+    static const int most[4] = { 1000, 1, 5000, 0 };
+    for (int way = 0; way < 4; way++) {
+        atomic_store(&at_most, most[way]);
+        atomic_store(&refuses, way == 3);
+        reads_bytes_at_odd_places();
+    }
+    atomic_store(&at_most, 0);
+    atomic_store(&refuses, false);
+}
+
 static void urgent_reads_come_first(void)
 {
     static const int id[] = { 0, 1, 2, 3, 4 };
@@ -486,8 +565,10 @@ int main(void)
     RUN(a_cancel_does_not_wait_for_a_read);
     RUN(a_file_that_changes_is_not_read_on);
     RUN(sessions_of_a_model_share_what_was_read);
+    RUN(settings_change_between_tokens);
     RUN(passes_of_several_threads_get_what_they_ask_for);
     RUN(reads_bytes_at_odd_places);
+    RUN(reads_what_comes_in_pieces);
     RUN(urgent_reads_come_first);
     RUN(too_little_names_the_least);
     remove(model_path);

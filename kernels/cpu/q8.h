@@ -1,0 +1,49 @@
+/* kernels/cpu/q8: attention over one page of Q8_0 cells in whole numbers. Queries become int8 with a scale for each block of 32
+ * numbers, as the cells are; what a cell weighs times its scale becomes 14 bits relative to the page's largest, as two parts of 7
+ * bits. Sums of products are exact in 32 bits, and the few float operations around them are the same in every set of instructions,
+ * so all give the same bits. Four numbers that are multiplied together lie together, so that one instruction (vpdpbusd, sdot) sums
+ * them and no sum is folded across lanes: a page holds K [dim / 4][64 cells][4], V [64 / 4 cells][dim][4], scales of K, then of V,
+ * [blocks of dim][64 cells] each; dim a multiple of 16. Pure functions: no state, no allocation, any thread. */
+#ifndef QUORUM_CPU_Q8_H
+#define QUORUM_CPU_Q8_H
+
+#include <stdint.h>
+
+enum { Q8_BLOCK = 32, Q8_CELLS = 64 /* VEC_CELLS */, Q8_PART = 7, Q8_MOST = (1 << 2 * Q8_PART) - 1 };
+
+static inline int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
+/* Where cell c's number d lies in K, and in V. */
+static inline int64_t q8_at_k(int d, int c) { return ((int64_t)(d / 4) * Q8_CELLS + c) * 4 + d % 4; }
+static inline int64_t q8_at_v(int dim, int d, int c) { return ((int64_t)(c / 4) * dim + d) * 4 + c % 4; }
+
+typedef struct q8_rows {               /* queries, as `rows` writes them                          */
+    int8_t *q;                         /* [n][dim]                                                */
+    float *scale;                      /* [n][blocks]                                             */
+    int32_t *low;                      /* [n][blocks] 128 times the sum of the block's numbers    */
+} q8_rows;
+
+typedef struct q8_ops {
+    /* n numbers, at most Q8_BLOCK, to whole ones from -127 to 127, nearest even, NaN to 0: returns the scale, the largest / 127. */
+    float (*block)(const float *x, int n, int8_t *to);
+    /* s[i][c] = the sum over blocks b, rising, by fmaf from 0: (scale of K * scale of q) * (float)(the whole sum). next: the page
+     * that is read after this one, asked for on the way and never read. */
+    void (*scores)(const int8_t *k, const float *scale, const int8_t *next, int dim, const q8_rows *q, int n_q, float *s);
+    /* For each block: top = the largest scale of cells [0, n_cells), r[c] = scale[c] * (Q8_MOST / top), or 0 where top is below 1e-30;
+     * u[i][c] = p[i][c] * r[c] as a whole number, nearest even, 0 where that is none or negative;
+     * acc[i][d] = fmaf(factor[i] * (top / Q8_MOST), (float)(sum of u[i][c] * v[c][d]), acc[i][d] * shrink[i]).
+     * p: [n_q][64], 0 to 1, 0 from n_cells on. next: V of the page that is read after this one. */
+    void (*values)(const int8_t *v, const float *scale, const int8_t *next, int dim, int n_cells, const float *p, const float *shrink,
+                   const float *factor, float *const *acc, int n_q);
+} q8_ops;
+
+const q8_ops *q8_get(void);            /* that cpu_level() (cpu.h) allows */
+extern const q8_ops q8_scalar, q8_avx2, q8_vnni, q8_dotprod;
+
+/* Query i of rows: its numbers, scales and sums. Where x holds NaN or infinity, the scale of that block is NaN. */
+void q8_row_put(const q8_ops *ops, const q8_rows *rows, int i, const float *x, int dim);
+static inline q8_rows q8_rows_from(const q8_rows *r, int i, int dim)
+{
+    return (q8_rows){ r->q + (int64_t)i * dim, r->scale + (int64_t)i * q8_blocks(dim), r->low + (int64_t)i * q8_blocks(dim) };
+}
+
+#endif

@@ -180,7 +180,9 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     q_say(stdout, _("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
 }
 
+#define OF_A_SWEEP N_("--like, --layers, --csv, --svg and --force go with --sweep: --sweep k=1,2,4,8, or --like 30b-a3b --sweep type=Q4_K_M,Q8_0")
 static const cli_takes takes[] = {
+    { "--like", OF_A_SWEEP }, { "--layers", OF_A_SWEEP }, { "--csv", OF_A_SWEEP }, { "--svg", OF_A_SWEEP }, { "--force", OF_A_SWEEP },
     { "-m", N_("-m takes a file or a part of a model's name") }, { "-p", N_("-p takes a number of tokens of a prompt, 1 to 1048576") },
     { "-n", N_("-n takes a number of tokens to be made, 1 to 1048576") }, { "-r", N_("-r takes how often each is measured, 1 to 1000") },
 };

@@ -106,6 +106,7 @@ static const char *check(args *a)
         types |= is(&a->axis[i], "type");
         for (int v = 0; is(&a->axis[i], "context") && v < a->axis[i].n; v++)
             if (cells_of(a->axis[i].value[v]) < 0) return N_("context takes numbers of tokens, as 0,2048 or 0,2k");
+        if (is(&a->axis[i], "weights.ram")) return N_("memory for weights is chosen when a model is opened: bench with --weights-ram GIB, once for each");
         if (is(&a->axis[i], "model")) return N_("several models are several -m, not --sweep model=");
     }
     if (a->n_axis == 2 && !strcmp(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
@@ -259,13 +260,23 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
     q_buf_free(&kv);
 }
 
+static bool over(const args *a, const char *name)
+{
+    for (int i = 0; i < a->n_axis; i++)
+        if (is(&a->axis[i], name)) return true;
+    return false;
+}
+
 static void name_all(bench *b)
 {
     for (int i = 0; i < b->n_file; i++) {
         const eng_info *info = eng_model_info(b->file[i].m);
         bool cpu = !strcmp(eng_model_device(b->file[i].m), "cpu");
         q_buf_puts(&b->title, i ? "\n" : "");
-        q_buf_say(&b->title, "%s (%s, %s), %s", info->name, info->arch, info->quant, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
+        q_buf_say(&b->title, "%s (%s, %s), ", info->name, info->arch, info->quant);
+        int threads = eng_model_threads(b->file[i].m);
+        if (cpu && !over(b->a, "threads")) q_buf_say(&b->title, ngettext("%d thread, ", "%d threads, ", (unsigned long)threads), threads);
+        q_buf_puts(&b->title, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
     }
     b->s.title = b->title.p;
 }

@@ -56,5 +56,7 @@ const char *verdict_name(enum verdict);                  /* for programs */
 /* ---- speed_say.c ---- */
 /* In `most` letters: a longer one loses its middle, since names of one model's files differ at their ends. Malloc'ed. */
 char *speed_short(const char *, int most);
+/* How it was measured, a sentence without a newline: rounds, tokens. */
+void speed_terms(const exam_speeds *, q_buf *out);
 
 #endif

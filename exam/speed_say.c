@@ -44,18 +44,18 @@ static void label(const exam_speeds *s, const char *const at[EXAM_AXES], q_buf *
     }
 }
 
-/* Four digits, and whole where it has more. */
-static const char *number(double v, char *out, size_t size)
+/* Whole from a thousand on, one place for tens and hundreds, two or three for less: a model read from a disk makes less than one token a second. */
+static const char *number(double v, char out[32])
 {
-    snprintf(out, size, v < 9999.5 ? "%.4g" : "%.0f", v);
+    snprintf(out, 32, "%.*f", v < .9995 ? 3 : v < 9.995 ? 2 : v < 999.95, v);
     return out;
 }
 
 static void spread(const exam_spread *x, q_buf *out)
 {
-    char low[32], high[32], range[72] = "";
-    if (x->n > 1) snprintf(range, sizeof range, "%s-%s", number(x->low, low, sizeof low), number(x->high, high, sizeof high));
-    q_buf_say(out, " %8.1f %-13s", x->median, range);
+    char low[32], high[32], range[72] = "", median[32];
+    if (x->n > 1) snprintf(range, sizeof range, "%s-%s", number(x->low, low), number(x->high, high));
+    q_buf_say(out, " %8s %-13s", number(x->median, median), range);
 }
 
 static void table(const exam_speeds *s, q_buf *out)
@@ -92,8 +92,16 @@ static void plot(const exam_speeds *s, q_buf *out)
         q_buf_putc(out, ' ');
         int low = (int)(p->decode.low / most * SPAN), at = (int)(p->decode.median / most * SPAN), high = (int)(p->decode.high / most * SPAN);
         for (int x = 0; x < (high > at ? high : at); x++) q_buf_puts(out, x < low ? "█" : x < at ? "▓" : "░");
-        q_buf_say(out, " %.1f\n", p->decode.median);
+        char w[32];
+        q_buf_say(out, " %s\n", number(p->decode.median, w));
     }
+}
+
+void speed_terms(const exam_speeds *s, q_buf *out)
+{
+    int n = s->n && !s->point[0].refused ? s->point[0].decode.n : s->done;
+    q_buf_say(out, ngettext("median and range of %d round, all points in turn; %d tokens read at once, %d made one after the other",
+                            "median and range of %d rounds, all points in turn; %d tokens read at once, %d made one after the other", (unsigned long)n), n, s->prompt, s->tokens);
 }
 
 void exam_speed_say(const exam_speeds *s, q_buf *out)
@@ -107,9 +115,9 @@ void exam_speed_say(const exam_speeds *s, q_buf *out)
             label(s, s->point[i].at, out);
             q_buf_say(out, _(" is left out: %s\n"), s->point[i].refused);
         }
-    int n = s->n && !s->point[0].refused ? s->point[0].decode.n : s->done;
-    q_buf_say(out, ngettext("median and range of %d round, all points in turn; %d tokens read at once, %d made one after the other\n",
-                            "median and range of %d rounds, all points in turn; %d tokens read at once, %d made one after the other\n", (unsigned long)n), n, s->prompt, s->tokens);
+    speed_terms(s, out);
+    q_buf_putc(out, '\n');
+    if (s->done > 1) q_buf_say(out, _("bars: █ to the slowest round, ▓ to the median, ░ to the fastest\n"));
     if (s->bandwidth > 0) q_buf_say(out, _("of roof: bytes read a second, of %s/s that this machine reads at best; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
     else if (s->reads) q_buf_say(out, _("no share of the roofline: decode read faster than any measurement of it; measure again on a quieter machine\n"));
 }

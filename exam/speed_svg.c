@@ -28,12 +28,12 @@ static void text(frame *f, double x, double y, const char *anchor, const char *w
     q_buf_puts(f->out, "</text>\n");
 }
 
-/* The next of 1, 2, 5 and ten times those: the axis ends there. */
+/* The axis ends at the next of these steps, whose quarters are short numbers: what is highest takes three quarters of it or more. */
 static double rounded_up(double v)
 {
     double ten = pow(10, floor(log10(v)));
-    static const double steps[] = { 1, 2, 5, 10 };
-    for (int i = 0; i < 4; i++)
+    static const double steps[] = { 1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10 };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         if (steps[i] * ten >= v) return steps[i] * ten;
     return v;
 }
@@ -112,6 +112,19 @@ static int title(frame *f, int y, bool put)
     return lines;
 }
 
+/* Letters of the longest line of the title, `least` or more. */
+static int longest(const char *title, int least)
+{
+    for (const char *at = title; at && *at;) {
+        size_t n = strcspn(at, "\n");
+        char *one = q_strndup(at, n);
+        if (q_utf8_points(one) > least) least = q_utf8_points(one);
+        free(one);
+        at += n + (at[n] == '\n');
+    }
+    return least;
+}
+
 void exam_speed_svg(const exam_speeds *s, q_buf *out)
 {
     frame f = { .s = s, .out = out };
@@ -120,19 +133,24 @@ void exam_speed_svg(const exam_speeds *s, q_buf *out)
         index_of(f.x, &f.n_x, s->point[i].at[0]);
         index_of(f.curve, &f.n_curve, s->n_axis > 1 ? s->point[i].at[1] : "");
     }
-    int lines = title(&f, 0, false), top = TOP + (lines > 1 ? LINE * (lines - 1) : 0), tall = top + 2 * (TALL + GAP), right = s->n_axis > 1 ? RIGHT : LEFT;
+    int lines = title(&f, 0, false), top = TOP + (lines > 1 ? LINE * (lines - 1) : 0), tall = top + 2 * (TALL + GAP) + LINE, right = s->n_axis > 1 ? RIGHT : LEFT;
     for (int k = 0; k < f.n_curve && s->n_axis > 1; k++) {
         char *words = legend(&f, k);
         if (40 + LETTER * q_utf8_points(words) > right) right = 40 + LETTER * q_utf8_points(words);
         free(words);
     }
-    int wide = LEFT + WIDE + right;
+    q_buf terms = { 0 };
+    speed_terms(s, &terms);
+    int wide = LEFT + WIDE + right, said = 2 * LEFT + LETTER * longest(s->title, q_utf8_points(terms.p));
+    if (said > wide) wide = said;
     q_buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n"
                  "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", wide, tall, wide, tall);
     title(&f, 24, true);
     panel(&f, true, top);
     panel(&f, false, top + TALL + GAP);
-    text(&f, LEFT + WIDE / 2.0, tall - 8, "middle", s->axis[0]);
+    text(&f, LEFT + WIDE / 2.0, tall - 8 - LINE, "middle", s->axis[0]);
+    text(&f, LEFT, tall - 8, "start", terms.p);
+    q_buf_free(&terms);
     for (int k = 0; k < f.n_curve && s->n_axis > 1; k++) {
         char *words = legend(&f, k);
         q_buf_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"10\" height=\"10\" fill=\"%s\"/>", LEFT + WIDE + 16, top + 18 * k, colours[k % COLOURS]);

@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "engine/adapter.h"
+#include "engine/models.h"
 #include "exam/exam.h"
 #include "kernels/kernels.h"
 
@@ -47,6 +48,7 @@ typedef struct bench {
     eng_cost cost;
     uint64_t added;                    /* of its bytes: adapters' */
     double bandwidth, load_s;
+    double madds, peak;                /* multiply-adds of one token's products with the layers' weights; of bytes, that the threads do a second. 0: not told */
     eng_fetched fetched, prompt;       /* experts of the last run's decode and prefill, where they are brought to a device or from the disk */
 } bench;
 
@@ -59,6 +61,26 @@ static double measure(void *user)
     double best = cli_bench_reads(r->m);
     r->b->bandwidth = best > r->b->bandwidth ? best : r->b->bandwidth;
     return r->b->bandwidth;
+}
+
+/* The layers' products of one token, where weights are of few bits and so multiplied as bytes; 0 elsewhere, and on a GPU. */
+static double products(const eng_model *m, const eng_config *c)
+{
+    char ignored[Q_ERRLEN];
+    const eng_info *info = eng_model_info(m);
+    eng_energy e;
+    bool bytes = !strcmp(eng_model_device(m), "cpu") && info->quant[0] != 'F' && strncmp(info->quant, "BF", 2) != 0;
+    if (!bytes || eng_energy_read(info->path, &e, ignored) < 0) return 0;
+    uint64_t all = eng_model_cost(m, c).params, ends = e.params[ENG_ENERGY_EMBED] + e.params[ENG_ENERGY_HEAD];
+    return all > ends ? (double)(all - ends) : 0;
+}
+
+static double peak(void *user)
+{
+    const reading *r = user;
+    double now = ker_cpu_peak(eng_model_threads(r->m), .1);
+    r->b->peak = now > r->b->peak ? now : r->b->peak;
+    return r->b->peak;
 }
 
 static eng_fetched since(eng_fetched now, eng_fetched then)
@@ -111,7 +133,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
         }
         eng_session_free(s);
         if (!rc)                       /* in turn with the runs, so that both see the same neighbours */
-            if (!strcmp(eng_model_device(m), "cpu")) measure(&(reading){ m, b });      /* of memory that a GPU does not read */
+            if (!strcmp(eng_model_device(m), "cpu")) measure(&(reading){ m, b }), peak(&(reading){ m, b });      /* of memory that a GPU does not read */
     }
     free(tokens);
     return rc;
@@ -140,6 +162,8 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
                "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
         if (b->added)
             q_say(stdout, "\"adapter_bytes_per_token\":%llu,", (unsigned long long)b->added);
+        if (b->madds > 0 && b->peak > 0)
+            q_say(stdout, "\"prefill_madds_per_s\":%.0f,\"integer_peak_madds_per_s\":%.0f,", b->prefill * b->madds, b->peak);
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
         if (b->fetched.asked)
@@ -158,7 +182,11 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
         q_say(stdout, _("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
     else
         q_say(stdout, _("%s (%s, %s), %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_device(m), b->load_s);
-    q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
+    if (b->madds > 0 && b->peak > 0)
+        q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)   %.0f GMAC/s of products, %.0f%% of the integer peak, %.0f\n"), b->prefill, n_prompt,
+              b->prefill * b->madds / 1e9, 100 * b->prefill * b->madds / b->peak, b->peak / 1e9);
+    else
+        q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
     if (b->added)
         q_say(stdout, _("adapters %s of what a token reads, at most\n"), q_bytes_words(b->added, w1));
     if (disk && b->fetched.asked)
@@ -236,6 +264,8 @@ int cmd_bench(int argc, char **argv)
         b.added = added(m, c);
         b.load_s = eng_model_info(m)->load_s;
         double decode = b.decode * (double)(b.cost.bytes_layers + b.cost.bytes_head), layers = b.layers * (double)b.cost.bytes_layers;
+        b.madds = products(m, c);
+        if (b.madds > 0) b.peak = ker_roofline(b.prefill * b.madds, 6, peak, &(reading){ m, &b });
         if (!strcmp(eng_model_device(m), "cpu")) b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });
         report(&b, n_prompt, n_decode, json, m);
     }

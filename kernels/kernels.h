@@ -612,6 +612,9 @@ const char *ker_cpu_path(int i);               /* the paths that this processor 
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
 /* Multiply-adds a second of products with Q4_K weights and many rows, n_threads together, measured for `seconds`. 0: no memory. */
 double ker_cpu_madds(int n_threads, double seconds);
+/* Multiply-adds of bytes a second that n_threads do together at most, over registers alone, on the path in force: what products are a share of.
+ * Measured for `seconds` (> 0). 0: the path multiplies no bytes, or none that is known. Benchmarks only. */
+double ker_cpu_peak(int n_threads, double seconds);
 /* A roofline is an upper bound or it is none: the best of 2 to `tries` measurements, or 0 where all stay below the
  * rate that was reached. */
 double ker_roofline(double reached, int tries, double (*measure)(void *user), void *user);

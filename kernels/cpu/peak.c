@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/kernels.h"
 
 #include <time.h>
 
@@ -75,4 +76,12 @@ double peak_madds(pool *workers, double seconds)
     pool_run(workers, pool_threads(workers), peak_task, &j, NULL);
     for (int i = 0; i < pool_threads(workers); i++) sum += j.rate[i];
     return sum;
+}
+
+double ker_cpu_peak(int n_threads, double seconds)
+{
+    pool *workers = pool_new(n_threads < 1 ? 1 : n_threads);
+    double rate = workers ? peak_madds(workers, seconds) : 0;
+    pool_free(workers);
+    return rate;
 }

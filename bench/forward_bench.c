@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "engine/file/gguf.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/kernels.h"
 
 static const struct { const char *name; enum ker_role role; } names[] = {
@@ -73,7 +74,7 @@ static void forward(ker_ctx *c, ker_kv *kv, const ker_model *m, const ker_batch 
     die(k->end(c, out));
 }
 
-static void show(const char *what, int n)
+static double show(const char *what, int n)
 {
     int64_t all = 0;
     for (int i = 0; i < PARTS; i++) all += spent[i];
@@ -81,6 +82,7 @@ static void show(const char *what, int n)
     for (int i = 0; i < PARTS; i++) if (spent[i]) printf("  %s %.3f", part_name[i], (double)spent[i] / 1e6 / n);
     printf("\n");
     memset(spent, 0, sizeof spent);
+    return n * 1e9 / (double)all;
 }
 
 int main(int argc, char **argv)
@@ -118,7 +120,7 @@ int main(int argc, char **argv)
     ker_ctx *c;
     ker_kv *kv;
     die(b->open(&m, threads, NULL, &d, err));
-    double moved = 0;                              /* bytes of weights per token of decode */
+    double moved = 0, madds = 0;                   /* of a token: bytes of weights in decode; multiply-adds of the layers' products in prefill */
     for (int i = 0; i < gguf_n_tensors(file); i++) {
         const gguf_tensor *t = gguf_tensor_at(file, i);
         int l = -1, role = -1, at = 0;
@@ -134,6 +136,7 @@ int main(int argc, char **argv)
         die(b->weight(d, l, (enum ker_role)role, &w, err));
         bool routed = role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS || role == KER_W_DOWN_EXPS;
         if (role != KER_W_EMBD || !gguf_tensor_find(file, "output.weight")) moved += (double)t->bytes * (routed ? (double)used / m.n_expert : 1);
+        if (l >= 0 && t->ne[1] > 1) madds += (double)(t->ne[0] * t->ne[1]) * (routed ? used : 1);
     }
     die(b->ready(d, err));
     int rows = prompt < 512 ? prompt : 512, cells = prompt + decode;
@@ -148,13 +151,19 @@ int main(int argc, char **argv)
     for (int i = 0; i <= cells / KER_PAGE; i++) page[i] = i;
     ker_seq seq = { .page = page, .n_page = cells / KER_PAGE + 1 };
     ker_out out;
+    pool *threads_of = pool_new(threads);
     printf("%s %s, %.1f MB a token\n", arch, ker_cpu_features(), moved / 1e6);
     for (int round = 0; round < 2; round++) {      /* the first round faults the pages in */
         for (int t = 0; t < prompt; t += rows) {
             ker_batch batch = { .n = prompt - t < rows ? prompt - t : rows, .token = tok + t, .pos = pos + t, .cell = pos + t, .seqs = &seq, .n_seq = 1 };
             forward(c, kv, &m, &batch, &out);
         }
-        show("prefill", prompt);
+        double rate = show("prefill", prompt) * madds, peak = 0;
+        for (int i = 0; i < 4; i++) {              /* the best of some, as a bound wants */
+            double now = peak_madds(threads_of, .1);
+            peak = now > peak ? now : peak;
+        }
+        if (peak > rate) printf("         %.1f GMAC/s of products, %.1f%% of the integer peak of %.1f\n", rate / 1e9, 100 * rate / peak, peak / 1e9);
         int64_t t0 = now_ns();
         for (int t = prompt; t < cells; t++) {
             ker_batch batch = { .n = 1, .token = tok + t, .pos = pos + t, .cell = pos + t, .seqs = &seq, .n_seq = 1, .phase = 1 };
@@ -166,6 +175,7 @@ int main(int argc, char **argv)
     }
     double bw = ker_cpu_read_bandwidth(threads, NULL, (size_t)1 << 30);
     printf("read bandwidth %.2f GB/s\n", bw / 1e9);
+    pool_free(threads_of);
     b->kv_free(kv);
     b->ctx_free(c);
     b->close(d);

@@ -497,7 +497,7 @@ int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
  * bytes, number i below and number 16 + i above in byte i; behind a short one's last number it holds zeros. */
 int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
 /* Between that and a page in host memory that holds K [64][ker_cell_k] like V, or with `across` K and its scales transposed, where
- * Q8_0 cells lie by fours (ker_cells_fours) K as [k / 4][64][4], V as [64 / 4][v][4] and all scales transposed.
+ * cells of blocks lie by fours (ker_cells_fours) K as [k / 4][64][4], V as [64 / 4][v][4] (of Q4_0 bytes) and all scales transposed.
  * False: a number that is saved or loaded is none. */
 bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells);
 bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells);

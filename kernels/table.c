@@ -220,12 +220,12 @@ bool ker_cells_fours(const ker_model *m) { return ker_cell_v(m) && ker_cell_k(m)
 static int cell_parts(const ker_model *m, enum ker_kv_type t, bool across, cell_part out[4])
 {
     const struct kv_kind *k = &kv_kinds[t];
-    bool fours = across && t == KER_KV_Q8_0 && ker_cells_fours(m);
+    bool fours = across && k->scale && ker_cells_fours(m);
     for (int i = 0; i < 2; i++) {
         int width = i ? ker_cell_v(m) : ker_cell_k(m), blocks = (width + 31) / 32;
-        enum cell_lie lie = fours ? i ? LIE_FOURS_V : LIE_FOURS_K : across && i == 0 ? LIE_ACROSS : LIE_CELLS;
-        out[i] = (cell_part){ k->of > 1 ? blocks * k->bytes : width, k->of > 1 ? 1 : k->bytes, lie, !k->scale };
-        out[2 + i] = (cell_part){ blocks, k->scale, fours || (across && i == 0) ? LIE_ACROSS : LIE_CELLS, true };
+        enum cell_lie lie = across && i == 0 ? LIE_ACROSS : LIE_CELLS;
+        out[i] = (cell_part){ k->of > 1 ? blocks * k->bytes : width, k->of > 1 ? 1 : k->bytes, fours ? i ? LIE_FOURS_V : LIE_FOURS_K : lie, !k->scale };
+        out[2 + i] = (cell_part){ blocks, k->scale, fours ? LIE_ACROSS : lie, true };
     }
     return k->scale ? 4 : 2;
 }

@@ -13,7 +13,7 @@
 
 enum { PIECE = 4 << 20 };              /* of one call of the system: a stop waits for no more */
 
-typedef struct source { char *path; int fd; bool direct; struct stat was; } source;
+typedef struct source { char *path; int fd, direct /* with O_DIRECT; -1: not known there */; struct stat was; } source;
 typedef struct queue { read_job *first, *last; } queue;
 
 struct reader {
@@ -59,30 +59,38 @@ static int source_open(source *s, const reader_file *f, char *err)
 {
     void *page = NULL;
     s->path = q_strdup(f->path);
-    s->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_DIRECT);
-    if (s->fd >= 0 && posix_memalign(&page, READER_ALIGN, READER_ALIGN) == 0 && pread(s->fd, page, READER_ALIGN, 0) > 0) s->direct = true;
+    s->direct = open(f->path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    bool known = s->direct >= 0 && posix_memalign(&page, READER_ALIGN, READER_ALIGN) == 0 && pread(s->direct, page, READER_ALIGN, 0) > 0;
     free(page);
-    if (!s->direct) {
-        if (s->fd >= 0) close(s->fd);
-        s->fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (!known && s->direct >= 0) {
+        close(s->direct);
+        s->direct = -1;
     }
+    s->fd = open(f->path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 || fstat(s->fd, &s->was) != 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), f->path, strerror(errno));
     if ((uint64_t)s->was.st_size == f->bytes) return Q_OK;
     return q_fail(err, Q_IO, _("%s was changed while it was opened: open the model again"), f->path);
 }
 
+/* O_DIRECT goes from block to block: where a read ends between two, as those over a network may, or is refused only now, the rest is read as usual. */
 static int source_read(const source *s, const read_job *j, char *err)
 {
+    int fd = s->direct >= 0 ? s->direct : s->fd;
     uint64_t from = j->at / READER_ALIGN * READER_ALIGN, end = j->at + j->bytes;
     size_t all = (size_t)((end + READER_ALIGN - 1) / READER_ALIGN * READER_ALIGN - from), got = 0;
     while (from + got < end) {
-        ssize_t n = pread(s->fd, j->to + got, all - got < PIECE ? all - got : PIECE, (off_t)(from + got));
+        ssize_t n = pread(fd, j->to + got, all - got < PIECE ? all - got : PIECE, (off_t)(from + got));
         if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EINVAL && fd != s->fd) {
+            fd = s->fd;
+            continue;
+        }
         if (n < 0) return q_fail(err, Q_IO, _("cannot read experts from %s: %s; look after the disk, then ask again"), s->path, strerror(errno));
         if (n == 0) return q_fail(err, Q_IO, _("%s was cut short while it was in use: bring it back whole and open the model again"), s->path);
         got += (size_t)n;
+        if (got % READER_ALIGN) fd = s->fd;
     }
-    if (!s->direct) posix_fadvise(s->fd, (off_t)from, (off_t)all, POSIX_FADV_DONTNEED);
+    if (fd == s->fd) posix_fadvise(s->fd, (off_t)from, (off_t)all, POSIX_FADV_DONTNEED);
     struct stat now;
     if (fstat(s->fd, &now) != 0) return q_fail(err, Q_IO, _("cannot read experts from %s: %s; look after the disk, then ask again"), s->path, strerror(errno));
     if (now.st_size == s->was.st_size && now.st_mtim.tv_sec == s->was.st_mtim.tv_sec && now.st_mtim.tv_nsec == s->was.st_mtim.tv_nsec) return Q_OK;
@@ -123,7 +131,7 @@ int reader_new(const reader_file *files, int n, int n_threads, reader_done *done
     r->thread = q_alloc(sizeof *r->thread * (size_t)n_threads);
     r->done = done;
     r->user = user;
-    for (int i = 0; i < n; i++) r->file[i].fd = -1;
+    for (int i = 0; i < n; i++) r->file[i].fd = r->file[i].direct = -1;
     for (; r->n_file < n && !rc; r->n_file++) rc = source_open(&r->file[r->n_file], &files[r->n_file], err);
     sigset_t all, before;
     sigfillset(&all);
@@ -146,6 +154,7 @@ void reader_free(reader *r)
     for (int i = 0; i < r->n_thread; i++) pthread_join(r->thread[i], NULL);
     for (int i = 0; i < r->n_file; i++) {
         if (r->file[i].fd >= 0) close(r->file[i].fd);
+        if (r->file[i].direct >= 0) close(r->file[i].direct);
         free(r->file[i].path);
     }
     pthread_cond_destroy(&r->more);
@@ -158,7 +167,7 @@ void reader_free(reader *r)
 bool reader_direct(const reader *r)
 {
     for (int i = 0; i < r->n_file; i++)
-        if (!r->file[i].direct) return false;
+        if (r->file[i].direct < 0) return false;
     return true;
 }
 

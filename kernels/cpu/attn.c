@@ -182,9 +182,9 @@ static const float *page_scores(const att_span *a, const uint8_t *p, const uint8
     int dim = ker_cell_k(&kv->dev->m), i = first * a->group, n = (stop - first) * a->group;
     float *s = a->s + i * KER_PAGE;
     if (a->whole) {
-        kv_q8 at = kv_q8_page(kv, p);
+        kv_q8 at = kv_whole(kv, p, a->page, ops);
         q8_rows rows = q8_rows_from(&a->rows, i, dim);
-        a->whole->scores(at.k, at.k_scale, kv_q8_page(kv, next).k, dim, &rows, n, s);
+        a->whole->scores(at.k, at.k_scale, (const int8_t *)next, dim, &rows, n, s);
         return NULL;
     }
     if (a->direct) {
@@ -205,9 +205,9 @@ static void page_values(const att_span *a, const uint8_t *p, const uint8_t *next
     int64_t half = (int64_t)dim * KER_PAGE;
     const float *w = a->s + i * KER_PAGE;
     if (a->whole) {
-        kv_q8 at = kv_q8_page(kv, p);
+        kv_q8 at = kv_whole(kv, kv->type == KER_KV_Q4_0 ? NULL : p, a->page, ops);
         join_page(a, ops, i, n);
-        a->whole->values(at.v, at.v_scale, kv_q8_page(kv, next).v, dim, seen, w, a->shrink + i, a->factor + i, a->out + i, n);
+        a->whole->values(at.v, at.v_scale, kv->type == KER_KV_Q4_0 ? at.v : kv_q8_page(kv, next).v, dim, seen, w, a->shrink + i, a->factor + i, a->out + i, n);
     } else if (a->direct) {
         ops->values_f16((const uint16_t *)(const void *)p + half, (const uint16_t *)(const void *)next + half, dim, seen, w, a->shrink + i, a->out + i, n);
     } else {

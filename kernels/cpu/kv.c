@@ -21,7 +21,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
     if (n_page < 1 || (unsigned)t >= KER_KV_TYPES) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
-    *kv = (ker_kv){ .dev = d, .type = t, .fours = t == KER_KV_Q8_0 && ker_cells_fours(&d->m), .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t),
+    *kv = (ker_kv){ .dev = d, .type = t, .fours = (t == KER_KV_Q8_0 || t == KER_KV_Q4_0) && ker_cells_fours(&d->m), .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t),
                     .page_bytes = kv_page_bytes(d, t) };
     if (!kv->page_bytes) kv->page_bytes = 64;      /* only recurrent layers: pages are names */
     /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
@@ -132,6 +132,13 @@ kv_q8 kv_q8_page(const ker_kv *kv, const uint8_t *p)
     return (kv_q8){ k, v, ks, ks + (int64_t)q8_blocks(dim) * KER_PAGE };
 }
 
+kv_q8 kv_whole(const ker_kv *kv, const uint8_t *p, float *room, const vec_ops *ops)
+{
+    if (kv->type != KER_KV_Q4_0) return kv_q8_page(kv, p);
+    if (p) q4_whole(&kv->dev->m, p, room, ops);
+    return kv_q8_page(kv, (const uint8_t *)room);
+}
+
 static void put_fours(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v)
 {
     int dim = ker_cell_k(&kv->dev->m);
@@ -153,7 +160,9 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
     assert(cell >= 0 && cell < KER_PAGE);
     int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
     int64_t half = (int64_t)dim * KER_PAGE;
-    if (kv->fours) {
+    if (kv->type == KER_KV_Q4_0) {
+        q4_put(&kv->dev->m, p, cell, k, v);
+    } else if (kv->fours) {
         put_fours(kv, p, cell, k, v);
     } else if (kv->type == KER_KV_F32) {
         float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * vdim;
@@ -167,8 +176,6 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
             for (int i = 0; i < n; i++) kc[(d + i) * KER_PAGE + cell] = t[i];
         }
         if (vdim) ops->to_f16(v, kc + half + (int64_t)cell * vdim, vdim);
-    } else if (kv->type == KER_KV_Q4_0) {
-        q4_put(&kv->dev->m, p, cell, k, v);
     } else {
         int nb = q8_blocks(dim), nv = q8_blocks(vdim);
         int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * vdim;

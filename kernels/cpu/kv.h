@@ -8,7 +8,7 @@
 struct ker_kv {
     const ker_dev *dev;
     enum ker_kv_type type;
-    bool fours;                    /* Q8_0 cells that lie by fours (ker_cells_fours), multiplied as they lie (q8.h) */
+    bool fours;                    /* cells of blocks that lie by fours (ker_cells_fours), multiplied as whole numbers (q8.h) */
     int n_page;
     int64_t head_bytes, page_bytes;
     float **state;                 /* [n_state] slots by number - 1, ker_state_floats each; NULL: free */
@@ -38,6 +38,9 @@ uint8_t *kv_head(const ker_kv *, int page, int layer, int head);   /* head_bytes
 /* Writes one cell's K and V (NULL in latent cells) of one head; p from kv_head. */
 void kv_put(const ker_kv *, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops);
 kv_q8 kv_q8_page(const ker_kv *, const uint8_t *p);
+/* Of cells by fours: where the whole numbers of a page are, which are taken apart into room first where the type is Q4_0: as many floats
+ * as K has in F32. p NULL: what lies in the room already. */
+kv_q8 kv_whole(const ker_kv *, const uint8_t *p, float *room, const vec_ops *ops);
 /* Not of cells by fours: K of a page in F32, [dim][64]: the page itself, or decoded into buf. */
 const float *kv_page_k(const ker_kv *, const uint8_t *p, float *buf, const vec_ops *ops);
 /* The first n cells of V in F32, [n][dim rounded up to 16]. Not of latent cells, which keep none (ker_cell_v). */

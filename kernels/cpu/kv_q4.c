@@ -38,16 +38,60 @@ static uint16_t block_put(const float *x, int n, uint8_t out[BYTES])
     return half;
 }
 
+/* Byte i of a cell's blocks in K, and in V: all bytes of a cell. */
+static int64_t at_k(bool fours, int i, int cell) { return fours ? ((int64_t)(i / 4) * KER_PAGE + cell) * 4 + i % 4 : (int64_t)i * KER_PAGE + cell; }
+static int64_t at_v(bool fours, int all, int i, int cell) { return fours ? ((int64_t)(cell / 4) * all + i) * 4 + cell % 4 : (int64_t)cell * all + i; }
+
 void q4_put(const ker_model *m, uint8_t *p, int cell, const float *k, const float *v)
 {
     q4_page at = parts(m);
-    uint16_t *ks = (uint16_t *)(void *)(p + at.k_scale), *vs = (uint16_t *)(void *)(p + at.v_scale) + (int64_t)cell * at.nv;
-    uint8_t one[BYTES], *vc = p + at.v + (int64_t)cell * at.nv * BYTES;
+    bool fours = ker_cells_fours(m);
+    uint16_t *ks = (uint16_t *)(void *)(p + at.k_scale), *vs = (uint16_t *)(void *)(p + at.v_scale);
+    uint8_t one[BYTES];
     for (int b = 0; b < at.nk; b++) {
         ks[b * KER_PAGE + cell] = block_put(k + b * BLOCK, least(BLOCK, ker_cell_k(m) - b * BLOCK), one);
-        for (int i = 0; i < BYTES; i++) p[(b * BYTES + i) * KER_PAGE + cell] = one[i];
+        for (int i = 0; i < BYTES; i++) p[at_k(fours, b * BYTES + i, cell)] = one[i];
     }
-    for (int b = 0; b < at.nv; b++) vs[b] = block_put(v + b * BLOCK, least(BLOCK, ker_cell_v(m) - b * BLOCK), vc + b * BYTES);
+    for (int b = 0; b < at.nv; b++) {
+        vs[fours ? b * KER_PAGE + cell : cell * at.nv + b] = block_put(v + b * BLOCK, least(BLOCK, ker_cell_v(m) - b * BLOCK), one);
+        for (int i = 0; i < BYTES; i++) p[at.v + at_v(fours, at.nv * BYTES, b * BYTES + i, cell)] = one[i];
+    }
+}
+
+/* The scales of a block of all cells without their signs, which go to `turn`: of each cell four times -1 or 0. */
+static void turn_of(const uint8_t *scales, int8_t turn[4 * KER_PAGE], float *out, const vec_ops *ops)
+{
+    uint16_t plain[KER_PAGE];
+    memcpy(plain, scales, sizeof plain);
+    for (int c = 0; c < KER_PAGE; c++) {
+        memset(turn + 4 * c, plain[c] >> 15 ? -1 : 0, 4);
+        plain[c] &= 0x7FFF;
+    }
+    ops->f16(plain, out, KER_PAGE);
+}
+
+void q4_whole(const ker_model *m, const uint8_t *p, float *room, const vec_ops *ops)
+{
+    enum { GROUP = 4 * KER_PAGE /* bytes: four numbers of K of all cells */, FOUR = 4 * BYTES /* half a block of V of four cells */ };
+    q4_page at = parts(m);
+    int dim = ker_cell_k(m);
+    int8_t *k = (int8_t *)room, *v = k + (int64_t)dim * KER_PAGE, behind[GROUP], turn[GROUP], four[FOUR];
+    float *k_scale = (float *)(void *)(v + (int64_t)dim * KER_PAGE), *v_scale = k_scale + (int64_t)at.nk * KER_PAGE;
+    for (int b = 0; b < at.nk; b++) {
+        bool high = b * BLOCK + BYTES < dim;       /* the last block may be half a one */
+        turn_of(p + at.k_scale + (int64_t)b * KER_PAGE * 2, turn, k_scale + b * KER_PAGE, ops);
+        for (int g = 0; g < BYTES / 4; g++) {
+            int8_t *lo = k + (int64_t)(b * BLOCK / 4 + g) * GROUP;
+            ops->fours(p + (int64_t)(b * BYTES / 4 + g) * GROUP, turn, lo, high ? lo + BYTES / 4 * GROUP : behind, GROUP);
+        }
+        turn_of(p + at.v_scale + (int64_t)b * KER_PAGE * 2, turn, v_scale + b * KER_PAGE, ops);
+        for (int c = 0; c < KER_PAGE / 4; c++) {
+            int8_t *lo = v + ((int64_t)c * dim + b * BLOCK) * 4;
+            for (int i = 0; i < 4; i++) four[i] = turn[4 * (4 * c + i)];
+            for (int i = 4; i < FOUR; i += 4) memcpy(four + i, four, 4);
+            ops->fours(p + at.v + ((int64_t)c * at.nv + b) * FOUR, four, lo, high ? lo + FOUR : behind, FOUR);
+        }
+    }
 }
 
 const float *q4_page_k(const ker_model *m, const uint8_t *p, float *buf, const vec_ops *ops)

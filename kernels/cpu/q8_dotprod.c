@@ -113,6 +113,24 @@ static void dot_values(const int8_t *v, const float *scale, const int8_t *next, 
     }
 }
 
-static float dot_block(const float *x, int n, int8_t *to) { return q8_scalar.block(x, n, to); }
+/* Not vmaxq_f32, which makes a NaN of either. */
+static float dot_block(const float *x, int n, int8_t *to)
+{
+    float32x4_t m = vdupq_n_f32(0);
+    float lane[4], top = 0;
+    for (int i = 0; i < n; i += 4) {
+        float32x4_t a = vabsq_f32(vld1q_f32(x + i));
+        m = vbslq_f32(vcgtq_f32(a, m), a, m);
+    }
+    vst1q_f32(lane, m);
+    for (int i = 0; i < 4; i++) top = lane[i] > top ? lane[i] : top;
+    float scale = top / 127, inv = scale > 0 ? 1 / scale : 0;
+    for (int i = 0; i < n; i += 8) {               /* NaN becomes 0 */
+        int32x4_t a = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + i), inv)), b = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + i + 4), inv));
+        int16x8_t w = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b));
+        vst1_s8(to + i, vmovn_s16(vmaxq_s16(vminq_s16(w, vdupq_n_s16(127)), vdupq_n_s16(-127))));
+    }
+    return scale;
+}
 
 const q8_ops q8_dotprod = { dot_block, dot_scores, dot_values };

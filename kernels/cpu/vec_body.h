@@ -212,6 +212,17 @@ static void vec_q4(const uint8_t *src, const float *scale, float *lo, float *hi,
     }
 }
 
+typedef uint8_t v_bytes __attribute__((vector_size(64), aligned(1), may_alias));       /* compilers split it where a set has less */
+
+static void vec_fours(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n)
+{
+    for (int i = 0; i < n; i += 64) {
+        v_bytes x = *(const v_bytes *)(const void *)(src + i), t = *(const v_bytes *)(const void *)(turn + i);
+        *(v_bytes *)(void *)(lo + i) = (((x & 15) - 8) ^ t) - t;
+        *(v_bytes *)(void *)(hi + i) = (((x >> 4) - 8) ^ t) - t;
+    }
+}
+
 static inline v16 v_cell(const void *p, bool half, int64_t at)
 {
     return half ? v_half((const uint16_t *)p + at) : v_load((const float *)p + at);
@@ -450,5 +461,5 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
     else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o, false);
 }
 
-#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, \
+#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, vec_fours, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }

@@ -29,6 +29,27 @@ static void put_all(const ker_model *m)
     for (int i = 0; i < KER_PAGE; i++) q4_put(m, page, i * 29 % KER_PAGE, k[i * 29 % KER_PAGE], v[i * 29 % KER_PAGE]);
 }
 
+/* K and V of n cells in floats, K [width][64] and V [64][width filled up to 16]; by fours from the whole numbers. */
+static void read_all(const ker_model *m, int n, const vec_ops *ops)
+{
+    static _Alignas(64) float room[WIDEST * KER_PAGE];
+    int dim = m->head_dim, nb = (dim + 31) / 32;
+    if (!ker_cells_fours(m)) {
+        q4_page_k(m, page, got_k, ops);
+        if (ker_cell_v(m)) q4_page_v(m, page, n, got_v, ops);
+        return;
+    }
+    q4_whole(m, page, room, ops);
+    const int8_t *whole_k = (const int8_t *)room, *whole_v = whole_k + dim * KER_PAGE;
+    const float *k_scale = (const float *)(const void *)(whole_v + dim * KER_PAGE), *v_scale = k_scale + nb * KER_PAGE;
+    for (int c = 0; c < n; c++)
+        for (int d = 0; d < dim; d++) {
+            CHECK(!signbit(k_scale[d / 32 * KER_PAGE + c]) && !signbit(v_scale[d / 32 * KER_PAGE + c]));
+            got_k[d * KER_PAGE + c] = k_scale[d / 32 * KER_PAGE + c] * (float)whole_k[(d / 4 * KER_PAGE + c) * 4 + d % 4];
+            got_v[c * dim + d] = v_scale[d / 32 * KER_PAGE + c] * (float)whole_v[(c / 4 * dim + d) * 4 + c % 4];
+        }
+}
+
 /* Of a block: the number furthest from zero, which has the scale's -8. */
 static float furthest(const float *x, int width, int d)
 {
@@ -53,8 +74,7 @@ static void what_is_read_is_what_the_formula_keeps(void)
         double near = 0;
         numbers(w + 1);
         put_all(&m);
-        q4_page_k(&m, page, got_k, &vec_scalar);
-        q4_page_v(&m, page, KER_PAGE, got_v, &vec_scalar);
+        read_all(&m, KER_PAGE, &vec_scalar);
         for (int c = 0; c < KER_PAGE; c++)
             for (int d = 0; d < n; d++) {
                 double step = fabs((double)furthest(k[c], n, d)) / 8;
@@ -77,12 +97,12 @@ static void every_set_reads_the_same(void)
             CHECK_INT(ker_cpu_force(ker_cpu_path(i)), 0);
             int n = 1 + (int)(w * 13 + (size_t)i) % KER_PAGE;
             memset(got_v, 0xFF, sizeof got_v);
-            const float *a = q4_page_k(&m, page, got_k, vec_get()), *b = q4_page_v(&m, page, KER_PAGE, got_v, vec_get());
-            if (!i) memcpy(first_k, a, sizeof first_k), memcpy(first_v, b, sizeof first_v);
-            CHECK_MSG(!memcmp(first_k, a, sizeof(float) * (size_t)widths[w] * KER_PAGE) && !memcmp(first_v, b, sizeof(float) * (size_t)((widths[w] + 15) & ~15) * KER_PAGE),
+            read_all(&m, KER_PAGE, vec_get());
+            if (!i) memcpy(first_k, got_k, sizeof first_k), memcpy(first_v, got_v, sizeof first_v);
+            CHECK_MSG(!memcmp(first_k, got_k, sizeof(float) * (size_t)widths[w] * KER_PAGE) && !memcmp(first_v, got_v, sizeof(float) * (size_t)((widths[w] + 15) & ~15) * KER_PAGE),
                       "width %d: %s reads other numbers", widths[w], ker_cpu_path(i));
             memset(got_v, 0xFF, sizeof got_v);
-            q4_page_v(&m, page, n, got_v, vec_get());
+            read_all(&m, n, vec_get());
             CHECK(!memcmp(first_v, got_v, sizeof(float) * (size_t)((widths[w] + 15) & ~15) * (size_t)n));
         }
         ker_cpu_force(NULL);
@@ -95,8 +115,7 @@ static void whole_steps_come_back(void)
     for (int i = 0; i < 32; i++) k[0][i] = .5f * (float)(i % 16 - 8), v[0][i] = -k[0][i];
     memset(page, 0, sizeof page);
     q4_put(&m, page, 5, k[0], v[0]);
-    q4_page_k(&m, page, got_k, &vec_scalar);
-    q4_page_v(&m, page, 6, got_v, &vec_scalar);
+    read_all(&m, 6, &vec_scalar);
     for (int i = 0; i < 32; i++) CHECK(got_k[i * KER_PAGE + 5] == k[0][i] && got_v[5 * 32 + i] == v[0][i]);
 }
 
@@ -130,8 +149,7 @@ static void numbers_that_are_none(void)
         k[0][33] = v[0][34] = odd[i].x;
         memset(page, 0, sizeof page);
         q4_put(&m, page, 0, k[0], v[0]);
-        q4_page_k(&m, page, got_k, &vec_scalar);
-        q4_page_v(&m, page, 1, got_v, &vec_scalar);
+        read_all(&m, 1, &vec_scalar);
         for (int d = 0; d < 80; d++) {
             bool block = d / 32 == 1 && !odd[i].zero;
             CHECK_MSG(isnan(got_k[d * KER_PAGE]) == block && isnan(got_v[d]) == block, "%g: number %d is %g and %g", (double)odd[i].x, d, (double)got_k[d * KER_PAGE], (double)got_v[d]);
@@ -143,7 +161,7 @@ static void numbers_that_are_none(void)
     memset(k, 0, sizeof k);
     k[0][3] = 1e-9f;                               /* a scale that a half float has not got */
     q4_put(&m, page, 0, k[0], k[0]);
-    q4_page_k(&m, page, got_k, &vec_scalar);
+    read_all(&m, 1, &vec_scalar);
     for (int d = 0; d < 80; d++) CHECK(got_k[d * KER_PAGE] == 0);
 }
 

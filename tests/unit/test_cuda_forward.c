@@ -71,6 +71,9 @@ static void agrees_with_the_reference(void)
 /* Quantised weights: integer sums are the CPU's, so that it agrees closer than either does with exact arithmetic. */
 static void agrees_with_the_cpu(void)
 {
+    /* Sums in another order make cells that round to other steps, the wider the fewer bits; and of blocks the CPU rounds queries too (q8.h).
+     * The same cells on both are held to 3e-2 below. */
+    static const double near[KER_KV_TYPES] = { [KER_KV_F16] = 3e-2, [KER_KV_F32] = 1e-4, [KER_KV_Q8_0] = 8e-2, [KER_KV_Q4_0] = .3 };
     static const int with[] = { 4, 6, 7 };
     for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
         model *m = model_new(&specs[with[i]]);
@@ -89,7 +92,7 @@ static void agrees_with_the_cpu(void)
                 CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 8, &got), 0);
                 double bad = worst(&got, &want);
                 /* A number on the edge of two of a narrow cell's falls to either side: only F32 cells tell of the arithmetic. */
-                CHECK_MSG(bad < (kv == KER_KV_F32 ? 1e-4 : 3e-2), "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
+                CHECK_MSG(bad < near[kv], "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
             }
             if (d) gpu->close(d);
         }

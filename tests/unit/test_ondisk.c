@@ -5,8 +5,11 @@
 #include "tests/golden.h"
 #include "tests/test.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static const double GIB = 1024.0 * 1024 * 1024;
@@ -41,6 +44,24 @@ static uint64_t budget_of(const char *path, int sixteenths)
     for (int i = 0; some && i < gguf_n_tensors(m->file); i++) all += gguf_tensor_at(m->file, i)->bytes;
     eng_model_free(m);
     return !some || !sixteenths || p.least + 1 >= all ? LEAST : p.least + 1 + (all - p.least - 2) * (uint64_t)sixteenths / 16;
+}
+
+/* How the file system reads: as it does; no more than so many bytes at a time; with O_DIRECT none but the first page. */
+static atomic_int at_most;
+static atomic_bool refuses;
+
+ssize_t pread(int fd, void *to, size_t n, off_t at)
+{
+    ssize_t (*real)(int, void *, size_t, off_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "pread");
+    int most = atomic_load(&at_most);
+    bool direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
+    if (direct && ((uintptr_t)to % READER_ALIGN || n % READER_ALIGN || at % READER_ALIGN || (at && atomic_load(&refuses)))) {
+        errno = EINVAL;                                /* whatever this disk's own blocks are */
+        return -1;
+    }
+    ssize_t got = real(fd, to, n, at);
+    return most && got > most ? most : got;
 }
 
 static int slow(void *user, const read_job *j)
@@ -460,6 +481,19 @@ static void reads_bytes_at_odd_places(void)
     free(path);
 }
 
+/* What comes in pieces that end anywhere, or not at all past the cache, is read all the same. */
+static void reads_what_comes_in_pieces(void)
+{
+    static const int most[4] = { 1000, 1, 5000, 0 };
+    for (int way = 0; way < 4; way++) {
+        atomic_store(&at_most, most[way]);
+        atomic_store(&refuses, way == 3);
+        reads_bytes_at_odd_places();
+    }
+    atomic_store(&at_most, 0);
+    atomic_store(&refuses, false);
+}
+
 static void urgent_reads_come_first(void)
 {
     static const int id[] = { 0, 1, 2, 3, 4 };
@@ -534,6 +568,7 @@ int main(void)
     RUN(settings_change_between_tokens);
     RUN(passes_of_several_threads_get_what_they_ask_for);
     RUN(reads_bytes_at_odd_places);
+    RUN(reads_what_comes_in_pieces);
     RUN(urgent_reads_come_first);
     RUN(too_little_names_the_least);
     remove(model_path);

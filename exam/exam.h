@@ -184,7 +184,7 @@ typedef struct exam_speeds {
     exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
     int prompt, tokens, rounds;          /* read at once; made one after the other */
     double bandwidth;                    /* bytes a second that this machine reads, an upper bound of every decode; 0: none was found */
-    bool (*go)(void *user, int done, int of);            /* asked before each measurement: false ends it; the rounds before it stand */
+    bool (*go)(void *user, int done, int of);            /* asked before each measurement and in it: false ends it; the rounds before it stand */
     double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth, the best so far; NULL: not asked for */
     void *user;
     int done;                            /* rounds that all points have                                          */

@@ -26,9 +26,29 @@ exam_spread exam_spread_of(double *v, int n)
 
 typedef struct measured { eng_session *base; double *prefill, *decode; int n; } measured;
 
-/* One measurement of a point: prompt tokens read behind its context, then made one after the other. */
-static int once(const exam_speeds *s, const exam_fast *p, measured *x, int round, char *err)
+/* Reading a long context takes minutes: who measures is asked between its pieces, too. */
+typedef struct asking { const exam_speeds *s; eng_session *what; int done, of; } asking;
+
+static bool goes_on(const asking *a) { return !a->s->go || a->s->go(a->s->user, a->done, a->of); }
+
+static void piece(void *user, int done, int total)
 {
+    const asking *a = user;
+    if (!goes_on(a)) eng_session_cancel(a->what);
+}
+
+static int read_to(asking *a, eng_session *what, const int32_t *t, int n, char *err)
+{
+    a->what = what;
+    int rc = eng_session_sync(what, t, n, ENG_CONTINUE, piece, a, err);
+    eng_session_uncancel(what);
+    return rc;
+}
+
+/* One measurement of a point: prompt tokens read behind its context, then made one after the other. Q_CANCEL: go said so. */
+static int once(asking *a, const exam_fast *p, measured *x, int round, char *err)
+{
+    const exam_speeds *s = a->s;
     int n = p->context + s->prompt + s->tokens, vocab = eng_model_info(p->m)->n_vocab;
     int32_t *t = q_alloc(sizeof *t * (size_t)n);
     eng_session *f = NULL;
@@ -37,14 +57,14 @@ static int once(const exam_speeds *s, const exam_fast *p, measured *x, int round
     int rc = Q_OK;
     if (!x->base) {                      /* its context, and weights into memory; threads are up afterwards */
         rc = eng_session_new(p->m, p->c, &x->base, err);
-        if (rc == Q_OK && p->context) rc = eng_session_sync(x->base, t, p->context, ENG_CONTINUE, NULL, NULL, err);
+        if (rc == Q_OK && p->context) rc = read_to(a, x->base, t, p->context, err);
     }
     if (rc == Q_OK) rc = eng_session_fork(x->base, &f, err);
     if (rc == Q_OK) {
         eng_session_speed_reset(f);
-        rc = eng_session_sync(f, t, p->context + s->prompt, ENG_CONTINUE, NULL, NULL, err);
+        rc = read_to(a, f, t, p->context + s->prompt, err);
     }
-    for (int i = 0; i < s->tokens && rc == Q_OK; i++) rc = eng_session_push(f, t[p->context + s->prompt + i], err);
+    for (int i = 0; i < s->tokens && rc == Q_OK; i++) rc = goes_on(a) ? eng_session_push(f, t[p->context + s->prompt + i], err) : q_fail(err, Q_CANCEL, "stopped");
     if (rc == Q_OK && round >= 0) {
         eng_speed v = eng_session_speed(f);
         x->prefill[x->n] = v.prefill_s > 0 ? v.prefill_tokens / v.prefill_s : 0;
@@ -84,7 +104,8 @@ static int rounds(exam_speeds *s, measured *x, char *err)
             if (p->refused) continue;
             if (s->go && !s->go(s->user, done, of)) return q_fail(err, Q_CANCEL, "stopped");
             char why[Q_ERRLEN];
-            int got = once(s, p, &x[i], r, why);
+            int got = once(&(asking){ .s = s, .done = done, .of = of }, p, &x[i], r, why);
+            if (got == Q_CANCEL) return q_fail(err, Q_CANCEL, "stopped");
             if (got != Q_OK) {
                 p->refused = q_strdup(why);
                 eng_session_free(x[i].base);

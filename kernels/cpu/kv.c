@@ -139,6 +139,15 @@ kv_q8 kv_whole(const ker_kv *kv, const uint8_t *p, float *room, const vec_ops *o
     return kv_q8_page(kv, (const uint8_t *)room);
 }
 
+/* A block's scale where it holds what is no number: rounding makes zeros of that, so the scale is what is seen of it: of K NaN, as scores are
+ * then; of V infinite, since weights times a scale that is none count as nothing. */
+static float seen(const float *x, int n, float scale, float none)
+{
+    bool all = true;
+    for (int i = 0; i < n; i++) all &= x[i] == x[i];
+    return all ? scale : none;
+}
+
 static void put_fours(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v)
 {
     int dim = ker_cell_k(&kv->dev->m);
@@ -148,9 +157,9 @@ static void put_fours(const ker_kv *kv, uint8_t *p, int cell, const float *k, co
     const q8_ops *ops = q8_get();
     for (int b = 0, first = 0; first < dim; b++, first += Q8_BLOCK) {
         int n = dim - first < Q8_BLOCK ? dim - first : Q8_BLOCK;
-        ks[b * KER_PAGE + cell] = ops->block(k + first, n, x);
+        ks[b * KER_PAGE + cell] = seen(k + first, n, ops->block(k + first, n, x), NAN);
         for (int i = 0; i < n; i += 4) memcpy(kc + q8_at_k(first + i, cell), x + i, 4);
-        vs[b * KER_PAGE + cell] = ops->block(v + first, n, x);
+        vs[b * KER_PAGE + cell] = seen(v + first, n, ops->block(v + first, n, x), INFINITY);
         for (int i = 0; i < n; i++) vc[q8_at_v(dim, first + i, cell)] = x[i];
     }
 }
@@ -184,13 +193,13 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
             int d0 = b * Q8_BLOCK, n = dim - d0 < Q8_BLOCK ? dim - d0 : Q8_BLOCK;
             float s = q8_scale(k + d0, n), inv = s > 0 ? 1 / s : 0;
             for (int d = d0; d < d0 + n; d++) kc[d * KER_PAGE + cell] = q8_one(k[d], inv);
-            ks[b * KER_PAGE + cell] = s;
+            ks[b * KER_PAGE + cell] = seen(k + d0, n, s, NAN);
         }
         for (int b = 0; b < nv; b++) {
             int d0 = b * Q8_BLOCK, n = vdim - d0 < Q8_BLOCK ? vdim - d0 : Q8_BLOCK;
             float s = q8_scale(v + d0, n), inv = s > 0 ? 1 / s : 0;
             for (int d = d0; d < d0 + n; d++) vc[d] = q8_one(v[d], inv);
-            vs[b] = s;
+            vs[b] = seen(v + d0, n, s, INFINITY);
         }
     }
 }

@@ -27,15 +27,19 @@ static uint8_t four(float x, float inv)
     return (uint8_t)(8 + (int)(r > 7 ? 7 : r < -8 ? -8 : r == r ? r : 0));
 }
 
-/* x[n] as a block; its scale. */
-static uint16_t block_put(const float *x, int n, uint8_t out[BYTES])
+enum { HALF_NAN = 0x7E00, HALF_INFINITE = 0x7C00 };
+
+/* x[n] as a block; its scale, `none` where x holds what is no number. */
+static uint16_t block_put(const float *x, int n, uint16_t none, uint8_t out[BYTES])
 {
     float most = 0;
+    bool all = true;
+    for (int i = 0; i < n; i++) all &= x[i] == x[i];
     for (int i = 0; i < n; i++) most = fabsf(x[i]) > fabsf(most) ? x[i] : most;
     uint16_t half = ker_f32_to_f16(most / -8);
     float scale = ker_f16_to_f32(half), inv = scale != 0 ? 1 / scale : 0;      /* by the scale that is kept */
     for (int i = 0; i < BYTES; i++) out[i] = (uint8_t)((i < n ? four(x[i], inv) : 8) | (i + BYTES < n ? four(x[i + BYTES], inv) : 8) << 4);
-    return half;
+    return all ? half : none;
 }
 
 /* Byte i of a cell's blocks in K, and in V: all bytes of a cell. */
@@ -49,11 +53,11 @@ void q4_put(const ker_model *m, uint8_t *p, int cell, const float *k, const floa
     uint16_t *ks = (uint16_t *)(void *)(p + at.k_scale), *vs = (uint16_t *)(void *)(p + at.v_scale);
     uint8_t one[BYTES];
     for (int b = 0; b < at.nk; b++) {
-        ks[b * KER_PAGE + cell] = block_put(k + b * BLOCK, least(BLOCK, ker_cell_k(m) - b * BLOCK), one);
+        ks[b * KER_PAGE + cell] = block_put(k + b * BLOCK, least(BLOCK, ker_cell_k(m) - b * BLOCK), HALF_NAN, one);
         for (int i = 0; i < BYTES; i++) p[at_k(fours, b * BYTES + i, cell)] = one[i];
     }
     for (int b = 0; b < at.nv; b++) {
-        vs[fours ? b * KER_PAGE + cell : cell * at.nv + b] = block_put(v + b * BLOCK, least(BLOCK, ker_cell_v(m) - b * BLOCK), one);
+        vs[fours ? b * KER_PAGE + cell : cell * at.nv + b] = block_put(v + b * BLOCK, least(BLOCK, ker_cell_v(m) - b * BLOCK), HALF_INFINITE, one);
         for (int i = 0; i < BYTES; i++) p[at.v + at_v(fours, at.nv * BYTES, b * BYTES + i, cell)] = one[i];
     }
 }

@@ -182,6 +182,8 @@ static void cells_pass(const q8_ops *o, int dim, int n_q, int n_cells)
     q8_rows rows = { cell_at[ROWS], cell_at[ROW_SCALES], cell_at[ROW_SUMS] };
     for (int i = 0; i < n_q; i++) q8_row_put(o, &rows, i, (float *)cell_at[QUERY] + i * dim, dim), cell_sum[i] = (float *)cell_at[SUMS] + i * dim;
     o->scores(cell_at[CELLS_K], cell_at[SCALES_K], cell_at[CELLS_K], dim, &rows, n_q, cell_at[SCORES]);
+    for (int i = 0; i < n_q * Q8_CELLS; i++)               /* weights of cells, as values() is promised them */
+        ((float *)cell_at[SCORES])[i] = i % Q8_CELLS < n_cells ? (float)(rnd() % 1001) / 1000 : 0;
     o->values(cell_at[CELLS_V], cell_at[SCALES_V], cell_at[CELLS_V], dim, n_cells, cell_at[SCORES], cell_at[SHRINKS], cell_at[FACTORS], cell_sum, n_q);
 }
 

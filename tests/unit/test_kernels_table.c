@@ -474,6 +474,8 @@ static void begin_says_what_is_wrong(void)
 
 typedef struct seen { ker_bad bad[N_TOK]; int n_bad; } seen;
 
+static enum ker_kv_type cells = KER_KV_F32;
+
 static seen look(const model *m, const ker_backend *b, int n)
 {
     seen s = { .n_bad = -1 };
@@ -490,7 +492,7 @@ static seen look(const model *m, const ker_backend *b, int n)
     ker_batch batch = { .n = n, .token = tokens, .pos = cell, .cell = cell, .want = want_all, .seqs = &seq, .n_seq = 1 };
     ker_out o;
     CHECK_INT(b->ctx_new(d, N_TOK, m->m.n_expert, NULL, &c, err), 0);
-    CHECK_INT(b->kv_new(d, KER_KV_F32, 2, &kv, err), 0);
+    CHECK_INT(b->kv_new(d, cells, 2, &kv, err), 0);
     CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
     CHECK_INT(forward(c, kv, m, &batch, &o), 0);
     s.n_bad = o.n_bad;
@@ -543,7 +545,9 @@ static void not_finite_is_told_where_it_began(void)
                         memcpy(old, w->f, sizeof(float) * (size_t)n);
                     }
                     for (int64_t i = 0; i < n; i += step) w->f[i] = poison[k];
+                    cells = (enum ker_kv_type)(tried / 2 % KER_KV_TYPES);      /* also those whose rounding makes whole numbers of anything */
                     seen got_bad = look(m, tables[tried % 2], 9);
+                    cells = KER_KV_F32;
                     /* The infinite numbers of a norm, of Q or K may also end as NaN in the same part. */
                     bool dense_norm = r == KER_W_FFN_NORM && m->layer[l].moe;
                     enum ker_part part = dense_norm ? KER_PART_ROUTE : part_of(r);
@@ -574,6 +578,7 @@ static void only_the_rows_that_see_it_are_bad(void)
         CHECK_INT(ker_cpu_force(ker_cpu_path(k / E)), 0);
         float *x = &m->w[0][KER_W_EMBD].f[tokens[at] * E + k % E], keep = *x;
         *x = poison[k % 3];
+        cells = (enum ker_kv_type)(k / 3 % KER_KV_TYPES);
         seen s = look(m, ker_cpu(), k % E % 16 ? at + 1 : 9);
         int n = k % E % 16 ? at + 1 : 9;
         CHECK_INT(s.n_bad, n - at);
@@ -583,6 +588,7 @@ static void only_the_rows_that_see_it_are_bad(void)
             CHECK_MSG(s.bad[i].part == KER_PART_ATTN && s.bad[i].layer == 0, "row %d: layer %d, part %d", i, s.bad[i].layer, s.bad[i].part);
         *x = keep;
     }
+    cells = KER_KV_F32;
     ker_cpu_force(NULL);
     model_free(m);
 }

@@ -1,5 +1,6 @@
 /* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts, --weights-ram, --lora. Taken out of the arguments
  * before the subcommand reads them, and QUORUM_CPU; start-up code. */
+#include "base/say.h"
 #include "cli/common.h"
 #include "engine/adapter.h"
 #include "kernels/kernels.h"
@@ -50,7 +51,9 @@ static void weights_kept(char out[WEIGHTS])
     *out = 0;
     if (path && access(path, F_OK) == 0 && q_read_file(path, &text, (size_t)1 << 20, ignored) == Q_OK && text.len) ini_parse_string(text.p, weights_row, out);
     double gib = strtod(out, &end);
-    if (*end || !(gib > 0 && gib <= 1e6)) *out = 0;
+    bool number = end != out && !*end && gib >= 0 && gib <= 1e6;
+    if (*out && !number) q_say(stderr, _("quorum: weights.ram in config.ini is a number of GiB from 0 to 1000000, not \"%s\": it is skipped\n"), out);
+    if (!number || gib == 0) *out = 0;
     q_buf_free(&text);
     free(path);
 }

@@ -31,14 +31,16 @@ int64_t mat_act_bytes(int type, int64_t n_in);
 typedef struct mat_q8 { const int8_t *q; const float *d; const int32_t *sum; const int16_t *sum16, *sum32; } mat_q8;
 static inline __attribute__((always_inline)) mat_q8 mat_q8_32(const void *act, int64_t n_in)
 {
-    const void *d = (const char *)act + ((n_in + 63) & ~(int64_t)63), *sum = (const char *)d + n_in / 32 * 4;
-    return (mat_q8){ .q = act, .d = d, .sum = sum };
+    const int8_t *q = (const int8_t *)act, *d = q + ((n_in + 63) & ~(int64_t)63);
+    mat_q8 v = { q, (const float *)(const void *)d, (const int32_t *)(const void *)(d + n_in / 32 * 4), NULL, NULL };
+    return v;
 }
 static inline __attribute__((always_inline)) mat_q8 mat_q8_256(const void *act, int64_t n_in)
 {
-    const void *d = (const char *)act + n_in, *sums = (const char *)d + n_in / 256 * 4;
-    const int16_t *sum16 = sums;
-    return (mat_q8){ .q = act, .d = d, .sum16 = sum16, .sum32 = sum16 + n_in / 16 };
+    const int8_t *q = (const int8_t *)act, *d = q + n_in;
+    const int16_t *sum16 = (const int16_t *)(const void *)(d + n_in / 256 * 4);
+    mat_q8 v = { q, (const float *)(const void *)d, NULL, sum16, sum16 + n_in / 16 };
+    return v;
 }
 
 /* The terms that block k of row o adds to a product, before they are added: acc = fmaf(scale[t], y[t], acc) for t in

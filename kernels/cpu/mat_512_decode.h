@@ -3,6 +3,8 @@
  * matrix go together: one transposed reduction gives sixteen exact block sums, lane = row, then one fused
  * multiply-add a block. Weights are read once, so memory is the limit; the next sixteen rows are prefetched. */
 
+#include "kernels/cpu/mat_fetch.h"
+
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")   /* every loop over an array of vectors: unrolled, they stay in registers */
 
@@ -85,23 +87,6 @@ INLINE __mmask16 rows16(const mat *w, int64_t o, int64_t o1, const uint8_t *row[
     return (__mmask16)((1u << have) - 1);
 }
 
-/* How far ahead of the sixteen rows from o to fetch, into the second cache: the next sixteen, behind the last ones what comes next; of
- * very long rows, further on. */
-INLINE int64_t ahead(const mat *w, int64_t o, int64_t o1)
-{
-    if (w->row_bytes * 16 > 512 << 10) return 1024;
-    return o + 16 >= o1 && w->next ? (int64_t)((uintptr_t)w->next - (uintptr_t)(w->data + o * w->row_bytes)) : w->row_bytes * 16;
-}
-/* The lines, counted from the row's first byte, that begin within `bytes` at `at` of a row; p is the place there. None is asked for twice. */
-INLINE void fetch(const uint8_t *p, int64_t at, const int bytes)
-{
-    const int64_t skip = -at & 63;
-    UNROLL for (int i = 0; i + 64 <= bytes; i += 64)
-        _mm_prefetch((const char *)p + skip + i, _MM_HINT_T1);
-    if (bytes % 64 && skip < bytes % 64)
-        _mm_prefetch((const char *)p + skip + bytes / 64 * 64, _MM_HINT_T1);
-}
-
 #define EACH(r) UNROLL for (int r = 0; r < nr; r++)
 #define ROW(r) ((const char *)act + (r) * act_stride)
 
@@ -148,7 +133,7 @@ INLINE void dec_k45(const mat *w, const void *act, int64_t act_stride, const int
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 16);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
@@ -225,7 +210,7 @@ INLINE void dec_q6k(const mat *w, const void *act, int64_t act_stride, const int
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 16);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 210) {
@@ -277,7 +262,7 @@ INLINE void dec_iq4xs(const mat *w, const void *act, int64_t act_stride, const i
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 16);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 136) {
@@ -325,7 +310,7 @@ INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 16);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 34) {
@@ -441,7 +426,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 16);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         int64_t b = 0, at = 0;

@@ -322,7 +322,7 @@ INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const in
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
         __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 16);
         __m512 acc[4];
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {

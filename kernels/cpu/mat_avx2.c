@@ -6,6 +6,7 @@
  * (at most 31), all others are signed and meet |w| times a with w's sign. `flush` says how many such sums of two fit
  * an int16: flush * 2 * max|w| * 127 <= 32767. */
 #include "kernels/cpu/mat_isa.h"
+#include "kernels/cpu/mat_fetch.h"
 
 #include <immintrin.h>
 #include <string.h>

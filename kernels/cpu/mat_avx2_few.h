@@ -28,21 +28,6 @@ INLINE int rows8(const mat *w, int64_t o, int64_t o1, const uint8_t *row[8])
     return live;
 }
 
-/* How far ahead to fetch, into the second cache: eight rows, behind the last ones what comes next; of very long rows, further on. */
-INLINE int64_t ahead(const mat *w, int64_t o, int64_t o1)
-{
-    if (w->row_bytes * 8 > 256 << 10) return 1024;
-    return o + 8 >= o1 && w->next ? (int64_t)((uintptr_t)w->next - (uintptr_t)(w->data + o * w->row_bytes)) : w->row_bytes * 8;
-}
-/* The lines, counted from the row's first byte, that begin within `bytes` at `at` of a row; p is the place there. */
-INLINE void fetch(const uint8_t *p, int64_t at, const int bytes)
-{
-    const int64_t skip = -at & 63;
-    UNROLL for (int i = 0; i + 64 <= bytes; i += 64)
-        _mm_prefetch((const char *)p + skip + i, _MM_HINT_T1);
-    if (bytes % 64 && skip < bytes % 64)
-        _mm_prefetch((const char *)p + skip + bytes / 64 * 64, _MM_HINT_T1);
-}
 
 /* ---- blocks of 256 ---- */
 
@@ -120,7 +105,7 @@ INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 8);
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
@@ -196,7 +181,7 @@ INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int 
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
-        const int64_t far = ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 8);
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {

@@ -349,7 +349,7 @@ static void test_speed_words(void)
     exam_speeds s = { .title = "one (a), here\nanother (b), here", .axis = { "k", "model" }, .n_axis = 2, .point = p, .n = 3, .rounds = 3 };
     q_buf text = { 0 }, svg = { 0 };
     exam_speed_say(&s, &text);
-    CHECK_MSG(strstr(text.p, " 61445.9 57740-80123 ") && strstr(text.p, "  1800.5 950.2-12346 ") && strstr(text.p, "      9.5 9.25-10.12 "), "%s", text.p);
+    CHECK_MSG(strstr(text.p, "  61446 57740-80123 ") && strstr(text.p, "   1800 950.2-12346 ") && strstr(text.p, "   9.50 9.25-10.1 "), "%s", text.p);
     CHECK_MSG(strstr(text.p, "\n8  Qwen3-Coder-30…uct-Q4_K_M.gguf  ") && strstr(text.p, "\n8  Qwen3-Coder-30…truct-Q8_0.gguf  ") && strstr(text.p, "\n8  модель с длинн…м, обычная.gguf  "), "%s", text.p);
     exam_speed_svg(&s, &svg);
     CHECK(strstr(svg.p, ">one (a), here</text>") && strstr(svg.p, ">another (b), here</text>") && strstr(svg.p, ">model Qwen3-Coder-30…uct-Q4_K_M.gguf</text>"));

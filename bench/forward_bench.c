@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "engine/file/gguf.h"
-#include "kernels/cpu/peak.h"
 #include "kernels/kernels.h"
 
 static const struct { const char *name; enum ker_role role; } names[] = {
@@ -151,7 +150,6 @@ int main(int argc, char **argv)
     for (int i = 0; i <= cells / KER_PAGE; i++) page[i] = i;
     ker_seq seq = { .page = page, .n_page = cells / KER_PAGE + 1 };
     ker_out out;
-    pool *threads_of = pool_new(threads);
     printf("%s %s, %.1f MB a token\n", arch, ker_cpu_features(), moved / 1e6);
     for (int round = 0; round < 2; round++) {      /* the first round faults the pages in */
         for (int t = 0; t < prompt; t += rows) {
@@ -160,7 +158,7 @@ int main(int argc, char **argv)
         }
         double rate = show("prefill", prompt) * madds, peak = 0;
         for (int i = 0; i < 4; i++) {              /* the best of some, as a bound wants */
-            double now = peak_madds(threads_of, .1);
+            double now = ker_cpu_peak(threads, .1);
             peak = now > peak ? now : peak;
         }
         if (peak > rate) printf("         %.1f GMAC/s of products, %.1f%% of the integer peak of %.1f\n", rate / 1e9, 100 * rate / peak, peak / 1e9);
@@ -175,7 +173,6 @@ int main(int argc, char **argv)
     }
     double bw = ker_cpu_read_bandwidth(threads, NULL, (size_t)1 << 30);
     printf("read bandwidth %.2f GB/s\n", bw / 1e9);
-    pool_free(threads_of);
     b->kv_free(kv);
     b->ctx_free(c);
     b->close(d);

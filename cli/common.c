@@ -261,17 +261,22 @@ static int server_row(void *user, const char *section, const char *name, const c
     return 1;
 }
 
-int cli_servers(prov_servers **out, char *err)
+int cli_config_rows(cli_row *row, void *user, char *err)
 {
     char *path = q_user_path(Q_DIR_CONFIG, "config.ini");
     q_buf text = { 0 };
     int rc = Q_OK;
-    *out = prov_servers_new();
     if (path && access(path, F_OK) == 0) rc = q_read_file(path, &text, (size_t)1 << 20, err);
-    if (rc == Q_OK && text.len) ini_parse_string(text.p, server_row, *out);
+    if (rc == Q_OK && text.len) ini_parse_string(text.p, row, user);
     q_buf_free(&text);
     free(path);
     return rc;
+}
+
+int cli_servers(prov_servers **out, char *err)
+{
+    *out = prov_servers_new();
+    return cli_config_rows(server_row, *out, err);
 }
 
 static volatile sig_atomic_t interrupted;

@@ -34,6 +34,9 @@ int cli_embedder(const char *m, int threads, struct eng_embedder **, char *err);
 /* The same as rag takes it; lives as long as the embedder. */
 struct rag_embedder;
 void cli_lend(struct eng_embedder *, struct rag_embedder *out);
+/* Each line "name = value" of the person's config.ini, in which others may be broken; no such file is no lines. cli_row returns 1. */
+typedef int cli_row(void *user, const char *section, const char *name, const char *value);
+int cli_config_rows(cli_row *, void *user, char *err);
 /* The [server.NAME] sections of the person's config.ini, for "@NAME/MODEL". A line that cannot be used is said on standard error. */
 struct prov_servers;
 int cli_servers(struct prov_servers **, char *err);

@@ -6,7 +6,6 @@
 #include "kernels/kernels.h"
 #include "teach/teach.h"
 
-#include <ini.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,16 +45,13 @@ static int weights_row(void *user, const char *section, const char *name, const 
 /* weights.ram of config.ini for a subcommand; a conversation reads it itself, with what was set there. "": none, or nothing that is a bound. */
 static void weights_kept(char out[WEIGHTS])
 {
-    char *path = q_user_path(Q_DIR_CONFIG, "config.ini"), ignored[Q_ERRLEN], *end;
-    q_buf text = { 0 };
+    char ignored[Q_ERRLEN], *end;
     *out = 0;
-    if (path && access(path, F_OK) == 0 && q_read_file(path, &text, (size_t)1 << 20, ignored) == Q_OK && text.len) ini_parse_string(text.p, weights_row, out);
+    cli_config_rows(weights_row, out, ignored);
     double gib = strtod(out, &end);
     bool number = end != out && !*end && gib >= 0 && gib <= 1e6;
     if (*out && !number) q_say(stderr, _("quorum: weights.ram in config.ini is a number of GiB from 0 to 1000000, not \"%s\": it is skipped\n"), out);
     if (!number || gib == 0) *out = 0;
-    q_buf_free(&text);
-    free(path);
 }
 
 /* Under --weights-ram auto means the CPU, which alone reads experts from the disk. */

@@ -111,19 +111,6 @@ uint8_t *kv_head(const ker_kv *kv, int page, int layer, int head)
     return kv->data + page * kv->page_bytes + ((int64_t)kv->dev->order[layer] * kv->dev->m.n_kv_head + head) * kv->head_bytes;
 }
 
-static int8_t q8_one(float x, float inv)
-{
-    float r = rintf(x * inv);
-    return (int8_t)(r > 127 ? 127 : r < -127 ? -127 : r == r ? r : 0);
-}
-
-static float q8_scale(const float *x, int n)
-{
-    float top = 0;
-    for (int i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
-    return top / 127;
-}
-
 kv_q8 kv_q8_page(const ker_kv *kv, const uint8_t *p)
 {
     int dim = ker_cell_k(&kv->dev->m);
@@ -139,12 +126,13 @@ kv_q8 kv_whole(const ker_kv *kv, const uint8_t *p, float *room, const vec_ops *o
     return kv_q8_page(kv, (const uint8_t *)room);
 }
 
-/* A block's scale where it holds what is no number: rounding makes zeros of that, so the scale is what is seen of it: of K NaN, as scores are
- * then; of V infinite, since weights times a scale that is none count as nothing. */
-static float seen(const float *x, int n, float scale, float none)
+/* A block as whole numbers; its scale. Where it holds what is no number, rounding makes zeros of that, so the scale (`none`) is what is seen of
+ * it: of K NaN, as scores are then; of V infinite, since weights times a scale that is none count as nothing. */
+static float block_put(const q8_ops *ops, const float *x, int n, float none, int8_t *to)
 {
     bool all = true;
     for (int i = 0; i < n; i++) all &= x[i] == x[i];
+    float scale = ops->block(x, n, to);
     return all ? scale : none;
 }
 
@@ -157,9 +145,9 @@ static void put_fours(const ker_kv *kv, uint8_t *p, int cell, const float *k, co
     const q8_ops *ops = q8_get();
     for (int b = 0, first = 0; first < dim; b++, first += Q8_BLOCK) {
         int n = dim - first < Q8_BLOCK ? dim - first : Q8_BLOCK;
-        ks[b * KER_PAGE + cell] = seen(k + first, n, ops->block(k + first, n, x), NAN);
+        ks[b * KER_PAGE + cell] = block_put(ops, k + first, n, NAN, x);
         for (int i = 0; i < n; i += 4) memcpy(kc + q8_at_k(first + i, cell), x + i, 4);
-        vs[b * KER_PAGE + cell] = seen(v + first, n, ops->block(v + first, n, x), INFINITY);
+        vs[b * KER_PAGE + cell] = block_put(ops, v + first, n, INFINITY, x);
         for (int i = 0; i < n; i++) vc[q8_at_v(dim, first + i, cell)] = x[i];
     }
 }
@@ -191,15 +179,13 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
         float *ks = (float *)(void *)(p + half + (int64_t)vdim * KER_PAGE), *vs = ks + (int64_t)nb * KER_PAGE + (int64_t)cell * nv;
         for (int b = 0; b < nb; b++) {
             int d0 = b * Q8_BLOCK, n = dim - d0 < Q8_BLOCK ? dim - d0 : Q8_BLOCK;
-            float s = q8_scale(k + d0, n), inv = s > 0 ? 1 / s : 0;
-            for (int d = d0; d < d0 + n; d++) kc[d * KER_PAGE + cell] = q8_one(k[d], inv);
-            ks[b * KER_PAGE + cell] = seen(k + d0, n, s, NAN);
+            int8_t x[Q8_BLOCK];
+            ks[b * KER_PAGE + cell] = block_put(&q8_scalar, k + d0, n, NAN, x);
+            for (int i = 0; i < n; i++) kc[(d0 + i) * KER_PAGE + cell] = x[i];
         }
         for (int b = 0; b < nv; b++) {
             int d0 = b * Q8_BLOCK, n = vdim - d0 < Q8_BLOCK ? vdim - d0 : Q8_BLOCK;
-            float s = q8_scale(v + d0, n), inv = s > 0 ? 1 / s : 0;
-            for (int d = d0; d < d0 + n; d++) vc[d] = q8_one(v[d], inv);
-            vs[b] = seen(v + d0, n, s, INFINITY);
+            vs[b] = block_put(&q8_scalar, v + d0, n, INFINITY, vc + d0);
         }
     }
 }

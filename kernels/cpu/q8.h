@@ -23,7 +23,8 @@ typedef struct q8_rows {               /* queries, as `rows` writes them        
 } q8_rows;
 
 typedef struct q8_ops {
-    /* n numbers, at most Q8_BLOCK, to whole ones from -127 to 127, nearest even, NaN to 0: returns the scale, the largest / 127. */
+    /* n numbers, 16 or 32 (of q8_scalar any number up to Q8_BLOCK), to whole ones from -127 to 127, nearest even, NaN to 0: returns the
+     * scale, the largest / 127. */
     float (*block)(const float *x, int n, int8_t *to);
     /* s[i][c] = the sum over blocks b, rising, by fmaf from 0: (scale of K * scale of q) * (float)(the whole sum). next: the page
      * that is read after this one, asked for on the way and never read. */

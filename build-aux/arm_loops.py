@@ -80,7 +80,7 @@ def straight(code, rounds):
     return n + len(code) - (outer[1] - outer[0] + 1)
 
 
-# type, elements of a block and of a sub-block, has minima, names: rows_, tiles_, pack_ here; run_ and tile_ in AVX2
+# type, elements of a block and of a sub-block, has minima, names: rows_ and pack_, tiles_ here; run_, few_ and tile_ in AVX2
 TYPES = [("Q2_K", 256, 16, "q2_k", "16_min", "q2k", "q2k"), ("Q3_K", 256, 16, "q3_k", "16", "q6k", "q3k"), ("Q4_K", 256, 32, "q4_k", "32_min", "q4k", "q4k"),
          ("Q5_K", 256, 32, "q5_k", "32_min", "q5k", "q5k"), ("Q6_K", 256, 16, "q6_k", "16", "q6k", "q6k"), ("IQ4_XS", 256, 32, "iq4_xs", "32", "iq4xs", "iq4xs"),
          ("Q4_0", 32, 32, "q4_0", "small", "q45_0", "q40"), ("Q4_1", 32, 32, "q4_1", "small_min", "q4_1", "q41"), ("Q5_0", 32, 32, "q5_0", "small", "q45_0", "q50"),
@@ -103,11 +103,11 @@ def main():
         n16 = elems // 16                               # sixteens of a block
         cell = [say(block(arm["neon"]["rows_%s_1" % rows], "sadalp$", 4 * n16, 4) , 4 / per),
                 say(block(arm["dotprod"]["rows_%s_1" % rows], "sdot$", 4 * n16, 4), 4 / per)]
-        # AVX2: eight rows by four bytes a product
+        # AVX2: one row as it lies in memory, 32 bytes a product, or eight rows by four bytes; both come eight rows of the matrix at a time
         parts = straight(x86["tile_" + tile], elems // sub) if x86 else None
-        one = block(x86["run_%s_1" % run], "vpmaddubsw$", elems // 4, elems // sub) if x86 else None
+        one = block(x86["few_%s_1" % tile], "vpmaddubsw$", elems // 4, elems // sub) if x86 else None
         four = block(x86["run_%s_4" % run], "vpmaddubsw$", elems, elems // sub) if x86 else None
-        cell += [say(one + parts if one else None, 8 / per)]
+        cell += [say(one, 8 / per)]
         cell += [say(block(arm["dotprod"]["tiles_%s_4" % tiles], "sdot$", 2 * elems, elems // sub), 32 / per),
                  say(block(arm["i8mm"]["tiles_%s_4" % tiles], "smmla$", elems, elems // sub), 32 / per), say(four, 32 / per)]
         cell += [say(straight(arm[f]["pack_" + rows], elems // sub), 8 / per) for f in ("dotprod", "i8mm")] + [say(parts, 8 / per)]

@@ -131,7 +131,7 @@ int main(int argc, char **argv)
         else if (sscanf(name, "blk.%d.%n", &l, &at) == 1)
             for (size_t j = 0; j < sizeof names / sizeof *names; j++) if (!strcmp(name + at, names[j].name)) role = (int)names[j].role;
         if (role < 0) continue;
-        ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes };
+        ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes, 0 };
         die(b->weight(d, l, (enum ker_role)role, &w, err));
         bool routed = role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS || role == KER_W_DOWN_EXPS;
         if (role != KER_W_EMBD || !gguf_tensor_find(file, "output.weight")) moved += (double)t->bytes * (routed ? (double)used / m.n_expert : 1);
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
     die(b->kv_new(d, KER_KV_F16, cells / KER_PAGE + 1, &kv, err));
     float freq[256];
     for (int i = 0; i < m.rope_dim / 2; i++) freq[i] = powf(10000, -2.0f * (float)i / (float)m.rope_dim);
-    ker_config g = { 1e-5f, freq, 1, 1 / sqrtf((float)m.head_dim), k, NULL, NULL, 1, 0, NULL, NULL };
+    ker_config g = { .norm_eps = 1e-5f, .rope_freq = freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m.head_dim), .k = k, .router_temperature = 1 };
     die(b->cfg_put(c, 0, &g, err));
     int32_t *pos = q_alloc(sizeof *pos * (size_t)(cells + 64)), *tok = q_alloc(sizeof *tok * (size_t)(cells + 64)), *page = q_alloc(sizeof *page * (size_t)(cells / KER_PAGE + 1));
     for (int i = 0; i < cells; i++) { pos[i] = i; tok[i] = (int32_t)((unsigned)i * 2654435761u % (unsigned)m.n_vocab); }

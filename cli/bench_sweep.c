@@ -259,7 +259,8 @@ static int room(bench *b, const opened *f, eng_config *c, int context, const cha
         q_buf kv = { 0 };
         const char *type = eng_config_get(c, "kv.type", &kv);
         uint64_t needs = eng_energy_cells(&f->cost, type, (uint64_t)n), has = q_mem_available();
-        if (needs > has) q_fail(err, rc, _("context=%s needs %s for its cells, %s of memory are free: about %.0f tokens fit"), said, q_bytes_words(needs, w1), q_bytes_words(has, w2), (double)n * (double)has / (double)needs);
+        if (needs <= has) q_fail(err, rc, _("context=%s does not fit: %s"), said, err);
+        else q_fail(err, rc, _("context=%s needs %s for its cells, %s of memory are free: about %.0f tokens fit"), said, q_bytes_words(needs, w1), q_bytes_words(has, w2), (double)n * (double)has / (double)needs);
         q_buf_free(&kv);
     }
     eng_session_free(tried);

@@ -95,9 +95,12 @@ static void mul_f16(ARGS) { mul_float(KER_F16, w, act, act_stride, n, o0, o1, y,
 static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, y, y_stride); }
 
 #ifdef PERMUTE_BYTES
+#include "kernels/cpu/mat_512_nvfp4.h"
 #include "kernels/cpu/mat_512_tiles.h"
+#define NVFP4_TABLE [KER_NVFP4] = mul_nvfp4,
 #else
 #define GRID_TABLE                 /* by AVX2 */
+#define NVFP4_TABLE
 #endif
 
 /* ---- activations ---- */
@@ -138,5 +141,5 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
     .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q8_0] = mul_q80, [KER_Q4_0] = mul_q40, \
              [KER_Q4_1] = mul_q41, [KER_Q5_0] = mul_q50, [KER_Q5_1] = mul_q51, [KER_Q4_K] = mul_q4k, [KER_Q5_K] = mul_q5k, \
              [KER_Q6_K] = mul_q6k, [KER_IQ4_NL] = mul_iq4nl, [KER_IQ4_XS] = mul_iq4xs, \
-             GRID_TABLE \
+             GRID_TABLE NVFP4_TABLE \
              [KER_Q2_K] = mul_q2k, [KER_Q3_K] = mul_q3k, [KER_MXFP4] = mul_mxfp4 }, .act_q8 = act_q8 }

@@ -382,27 +382,31 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
     UNROLL_R(r) _mm512_mask_storeu_ps(y + r * p->y_stride, live, acc[r]);
 }
 
-INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr, const int has_min)
+/* sub 16: a block is two dot products, d the float of the first, m of the second (NVFP4). */
+INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr, const int sub, const int has_min)
 {
+    const int parts = 32 / sub;
     __m512 acc[MAX_R];
     UNROLL_R(r) acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
     for (int b = 0; b < p->n_block; b++, t++) {
-        __m512i dot[MAX_R];
-        const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b, *less = (const char *)(p->less + b);
+        const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b, *less = (const char *)(p->less + parts * b);
         fetch_some(p->next);
-        UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + r * LESS_BYTES);
-        UNROLL for (int k = 0; k < 8; k++) {
-            __m512i w = _mm512_loadu_si512(t->w[k]);
-            UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q + r * p->stride + 4 * k);
-        }
-        __m512 d = _mm512_loadu_ps(t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
-        UNROLL_R(r) {
-            float one;
-            memcpy(&one, act + p->d_at + 4 * b + r * p->stride, 4);
-            __m512 da = _mm512_set1_ps(one);
-            acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(dot[r]), acc[r]);
-            if (has_min)
-                acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(four(s + r * p->stride)), acc[r]);
+        UNROLL for (int h = 0; h < parts; h++) {
+            __m512i dot[MAX_R];
+            UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + 4 * h + r * LESS_BYTES);
+            UNROLL for (int k = h * sub / 4; k < (h + 1) * sub / 4; k++) {
+                __m512i w = _mm512_loadu_si512(t->w[k]);
+                UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q + r * p->stride + 4 * k);
+            }
+            __m512 d = _mm512_loadu_ps(h ? t->m : t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
+            UNROLL_R(r) {
+                float one;
+                memcpy(&one, act + p->d_at + 4 * b + r * p->stride, 4);
+                __m512 da = _mm512_set1_ps(one);
+                acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(dot[r]), acc[r]);
+                if (has_min)
+                    acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(four(s + r * p->stride)), acc[r]);
+            }
         }
     }
     UNROLL_R(r) _mm512_mask_storeu_ps(y + r * p->y_stride, live, acc[r]);
@@ -412,7 +416,7 @@ typedef void kernel_fn(const void *tile, const char *act, const panel *p, float 
 #define K256(name, nr, sub, has_min, form) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
     { kernel256(t, a, p, y, l, nr, sub, has_min, form); }
 #define K32(name, nr, sub, has_min, form) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel32(t, a, p, y, l, nr, has_min); }
+    { kernel32(t, a, p, y, l, nr, sub, has_min); }
 #define UP_TO_6(K, name, ...) K(name, 1, __VA_ARGS__) K(name, 2, __VA_ARGS__) K(name, 3, __VA_ARGS__) \
     K(name, 4, __VA_ARGS__) K(name, 5, __VA_ARGS__) K(name, 6, __VA_ARGS__)
 #define LIST_6(name) NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
@@ -431,6 +435,9 @@ ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS)
 ALL_R(K256, run_iq4xs, 32, 0, BYTES)
 ALL_R(K32, run_less32, 32, 0, BYTES)
 ALL_R(K32, run_min32, 32, 1, BYTES)
+#ifdef PERMUTE_BYTES
+ALL_R(K32, run_two16, 16, 0, BYTES)
+#endif
 
 /* ---- panels, groups of tiles, groups of rows ---- */
 
@@ -443,17 +450,30 @@ typedef struct rows_of {               /* a type's way through tiles */
     kernel_fn *const *run;
 } rows_of;
 
+/* Four sums of sixteen activations, of rows that keep those of 32 only. */
+INLINE __m128i sums_of_16(const char *q)
+{
+    __m512i s = dpb(_mm512_setzero_si512(), _mm512_set1_epi8(1), load64(q));
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+    return _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s));
+}
+
 /* What the dot products of nr rows begin with; a0: the rows' places of this panel. */
 static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, int64_t n, int32_t *to)
 {
     const __m512i less = _mm512_set1_epi32(-f->less);
-    for (int r = 0; r < nr; r++, a0 += p->stride, to += LESS_BYTES / 4)
-        for (int64_t j = 0; j < n; j += 16) {
+    const int count = f->block == 32 && f->sub == 16;        /* such sums are not kept */
+    for (int r = 0; r < nr; r++, a0 += p->stride, to += LESS_BYTES / 4) {
+        for (int64_t j = 0; count && j < n; j += 4)
+            _mm_storeu_si128((__m128i *)(void *)(to + j), _mm_mullo_epi32(sums_of_16(a0 + 16 * j), _mm512_castsi512_si128(less)));
+        for (int64_t j = 0; !count && j < n; j += 16) {
             __mmask16 live = n - j < 16 ? (__mmask16)((1u << (n - j)) - 1) : (__mmask16)0xffff;
             const char *s = a0 + (f->sub == 16 ? p->sum16_at : p->sum32_at);
             __m512i sum = f->block == 32 ? _mm512_maskz_loadu_epi32(live, s + 4 * j) : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(live, s + 2 * j));
             put(to + j, _mm512_mullo_epi32(sum, less));
         }
+    }
 }
 
 /* What is read behind the group of rows from g of columns [c, c + PANEL): the same rows' next columns, else what follows. */

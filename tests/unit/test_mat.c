@@ -32,6 +32,7 @@ static void fill_row(int type, uint8_t *p, int64_t n)
         float d = rndf() * 0.02f;
         ker_type_scale(type, p, d, rndf() * 0.02f);
         if (type == KER_MXFP4 && rnd() % 16 == 0) p[0] = (uint8_t)(rnd() % 3);   /* scales that are subnormal, and the first that is not */
+        if (type == KER_NVFP4 && rnd() % 8 == 0) p[rnd() % 4] = rnd() & 1 ? 0x7f : 0x87;          /* no number; subnormal, with the bit that does not count */
     }
 }
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Prints kernels/grids.c from the codebooks of the gguf package (pip install gguf): build-aux/grids.py > kernels/grids.c.
+"""Prints kernels/grids.def from the codebooks of the gguf package (pip install gguf): build-aux/grids.py > kernels/grids.def.
 A row of a grid is the package's own packing: eight numbers of two bits (grid_map has three values), or four of three bits that
-stand in four bits each; the low bytes of all rows come first, then the high ones. kernels/grids.h says what the numbers mean."""
+stand in four bits each. kernels/grids.h says what the numbers mean, kernels/grids.c makes the tables."""
 import sys
 
 from gguf import quants
 
-GRIDS = [("iq2_xxs", quants.IQ2_XXS), ("iq2_xs", quants.IQ2_XS), ("iq2_s", quants.IQ2_S), ("iq1", quants.IQ1_S),
-         ("iq3_xxs", quants.IQ3_XXS), ("iq3_s", quants.IQ3_S)]
-HEAD = """/* kernels/grids: see grids.h. Made by build-aux/grids.py from gguf/quants.py of the gguf package 0.19 (MIT licence), which has them
- * from ggml/src/ggml-common.h: data, not to be edited by hand. */
-#include "kernels/grids.h"
+GRIDS = [("IQ2_XXS", quants.IQ2_XXS), ("IQ2_XS", quants.IQ2_XS), ("IQ2_S", quants.IQ2_S), ("IQ1", quants.IQ1_S),
+         ("IQ3_XXS", quants.IQ3_XXS), ("IQ3_S", quants.IQ3_S)]
+HEAD = """/* kernels/grids: the rows of the codebooks, as grids.h describes them: GRID_name(R) gives R(row) for each. Made by build-aux/grids.py
+ * from gguf/quants.py of the gguf package 0.19 (MIT licence), which has them from ggml/src/ggml-common.h: data, not to be edited
+ * by hand. */
 """
 
 
@@ -20,13 +20,9 @@ def main():
         raw = bytes.fromhex(kind.grid_hex.decode())
         rows = [raw[i] | raw[i + 1] << 8 for i in range(0, len(raw), 2)]
         assert len(rows) == kind.grid_shape[0]
-        print(f"\nconst uint8_t ker_grid_{name}[2][{len(rows)}] __attribute__((aligned(64))) = {{")
-        for half in range(2):
-            print("    {")
-            for i in range(0, len(rows), 24):
-                print("        " + " ".join(f"{v >> 8 * half & 255}," for v in rows[i:i + 24]))
-            print("    },")
-        print("};")
+        print(f"\n#define GRID_{name}(R) \\")
+        for i in range(0, len(rows), 16):
+            print("    " + " ".join(f"R({v})" for v in rows[i:i + 16]) + (" \\" if i + 16 < len(rows) else ""))
 
 
 if __name__ == "__main__":

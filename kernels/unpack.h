@@ -1,5 +1,5 @@
 /* kernels/unpack: one quantised block taken apart into integers and its two float scales. Shared by the
- * scalar decoder (types.c) and the products (cpu/mat_scalar.c, cpu/mat_any_avx2.c); the vector paths are tested against
+ * scalar decoder (types.c) and the products (cpu/mat_scalar.c); the vector paths are tested against
  * it. Private to kernels/; pure functions, any thread. Formats: ggml/src/ggml-common.h, checked against the
  * gguf Python package (tests/golden/types). */
 #ifndef QUORUM_UNPACK_H

@@ -24,11 +24,15 @@ typedef struct tile256 {
     int32_t words[8][8];           /* pairs of sub-minima: of sub-blocks of 16, or of 32 in the first 4 */
     float d[8], m[8];
 } tile256;
+typedef struct tile64 {
+    uint8_t w[16][8][4];
+    float d[4][8];                 /* of sixteens */
+} tile64;
 typedef struct tile32 {
     uint8_t w[8][8][4];
     float d[8], m[8];
 } tile32;
-_Static_assert(sizeof(tile256) * (PANEL / 256) <= MAT_SCRATCH && sizeof(tile32) * (PANEL / 32) <= MAT_SCRATCH, "a tile fits");
+_Static_assert(sizeof(tile256) * (PANEL / 256) <= MAT_SCRATCH && sizeof(tile64) * (PANEL / 64) <= MAT_SCRATCH && sizeof(tile32) * (PANEL / 32) <= MAT_SCRATCH, "a tile fits");
 
 static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
 static const int8_t e2m1[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
@@ -297,6 +301,34 @@ static void tile_q51(void *t, const uint8_t *const row[8], int64_t at) { tile_ni
 static void tile_iq4nl(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_IQ4_NL); }
 static void tile_mxfp4(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_MXFP4); }
 
+/* ---- unpacking: one 64-block of eight rows ---- */
+
+/* Halves of the four unsigned E4M3 of a block (bias 7; unpack_few.c) of eight rows, exactly: as half floats they are 2^-7 times that,
+ * subnormal or not. */
+INLINE void ue4m3_halves(const uint8_t *const row[8], int64_t at, __m256 d[4])
+{
+    const __m256i v8 = dwords8(row, at), none = _mm256_set1_epi8(0x7f);
+    const __m256i v = _mm256_andnot_si256(_mm256_cmpeq_epi8(v8, none), _mm256_and_si256(v8, none));
+    __m256i even = _mm256_slli_epi16(_mm256_and_si256(v, _mm256_set1_epi16(0xff)), 7), odd = _mm256_slli_epi16(_mm256_srli_epi16(v, 8), 7);
+    d[0] = low_halves(even), d[1] = low_halves(odd), d[2] = high_halves(even), d[3] = high_halves(odd);
+    UNROLL for (int j = 0; j < 4; j++) d[j] = _mm256_mul_ps(d[j], _mm256_set1_ps(128));
+}
+
+static void tile_nvfp4(void *to, const uint8_t *const row[8], int64_t at)
+{
+    tile64 *t = to;
+    const __m256i table = _mm256_broadcastsi128_si256(load16(e2m1));
+    __m256i v[8];
+    __m256 d[4];
+    columns32(row, at + 4, v);
+    UNROLL for (int k = 0; k < 8; k++) {             /* eight bytes a sixteen: low nibbles, then high ones */
+        put(t->w[4 * (k / 2) + k % 2], _mm256_shuffle_epi8(table, low_nibbles(v[k])));
+        put(t->w[4 * (k / 2) + 2 + k % 2], _mm256_shuffle_epi8(table, high_nibbles(v[k])));
+    }
+    ue4m3_halves(row, at, d);
+    UNROLL for (int j = 0; j < 4; j++) _mm256_storeu_ps(t->d[j], d[j]);
+}
+
 /* ---- the products of one tile with nr activation rows ---- */
 
 typedef struct panel {             /* the same for every tile and row of one panel */
@@ -398,6 +430,24 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
     EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
 }
 
+INLINE void kernel64(const tile64 *t, const char *act, const panel *p, float *y, int live, const int nr, const int sub,
+                     const int flush, const int has_min)
+{
+    __m256 acc[MAX_R];
+    EACH(r) acc[r] = p->first ? _mm256_setzero_ps() : get_y(y + r * p->y_stride, live);
+    for (int b = 0; b < p->n_block; b++, t++)
+        UNROLL for (int j = 0; j < 64 / sub; j++) {
+            __m256i dot16[MAX_R];
+            __m256 d = _mm256_loadu_ps(t->d[j]);
+            steps(t->w + j * flush, act + 64 * b + j * sub, p->stride, nr, flush, !has_min, dot16);
+            EACH(r) {
+                __m256 da = scale(act + p->d_at + 8 * b + j / 2 * 4 + r * p->stride);
+                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(_mm256_madd_epi16(dot16[r], _mm256_set1_epi16(1))), acc[r]);
+            }
+        }
+    EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
+}
+
 typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, int live);
 #define ONE(name, kernel, nr, sub, flush, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, int l) \
     { kernel(t, a, p, y, l, nr, sub, flush, has_min); }
@@ -410,12 +460,17 @@ ALL_R(run_q5k, kernel256, 32, 4, 1)        /* 4 * 2 * 31 * 127 = 31496 */
 ALL_R(run_q6k, kernel256, 16, 4, 0)        /* 4 * 2 * 32 * 127 = 32512 */
 ALL_R(run_q2k, kernel256, 16, 4, 1)
 ALL_R(run_iq4xs, kernel256, 32, 1, 0)
+ALL_R(run_grid32, kernel256, 32, 2, 0)     /* 2 * 2 * 62 * 127 = 31496 */
+ALL_R(run_grid16, kernel256, 16, 2, 0)
+ALL_R(run_small, kernel256, 32, 8, 0)      /* 8 * 2 * 15 * 127 = 30480 */
+ALL_R(run_nvfp4, kernel64, 16, 4, 0)       /* 4 * 2 * 12 * 127 = 12192 */
 ALL_R(run_q5_1, kernel32, 32, 4, 1)
 ALL_R(run_q4_1, kernel32, 32, 8, 1)
 ALL_R(run_q45_0, kernel32, 32, 8, 0)       /* 8 * 2 * 16 * 127 = 32512 */
 ALL_R(run_byte, kernel32, 32, 1, 0)        /* 2 * 128 * 127 = 32512 */
 
 #include "kernels/cpu/mat_avx2_few.h"
+#include "kernels/cpu/mat_avx2_grid.h"
 
 /* One row per block type: how it is unpacked and multiplied, and by which few rows are. */
 typedef struct way {
@@ -431,7 +486,12 @@ static const way ways[KER_TYPE_LIMIT] = {
     [KER_Q4_0] = { 32, 18, tile_q40, run_q45_0, few_q40 },     [KER_Q5_0] = { 32, 22, tile_q50, run_q45_0, few_q50 },
     [KER_Q4_1] = { 32, 20, tile_q41, run_q4_1, few_q41 },      [KER_Q5_1] = { 32, 24, tile_q51, run_q5_1, few_q51 },
     [KER_Q2_K] = { 256, 84, tile_q2k, run_q2k, few_q2k },      [KER_Q3_K] = { 256, 110, tile_q3k, run_q6k, few_q3k },
-    [KER_MXFP4] = { 32, 17, tile_mxfp4, run_q45_0, few_mxfp4 },
+    [KER_MXFP4] = { 32, 17, tile_mxfp4, run_q45_0, few_mxfp4 }, [KER_NVFP4] = { 64, 36, tile_nvfp4, run_nvfp4, few_nvfp4 },
+    [KER_IQ2_XXS] = { 256, 66, tile_iq2xxs, run_grid32, few_iq2xxs }, [KER_IQ2_XS] = { 256, 74, tile_iq2xs, run_grid16, few_iq2xs },
+    [KER_IQ2_S] = { 256, 82, tile_iq2s, run_grid16, few_iq2s }, [KER_IQ3_XXS] = { 256, 98, tile_iq3xxs, run_grid32, few_iq3xxs },
+    [KER_IQ3_S] = { 256, 110, tile_iq3s, run_small, few_iq3s }, [KER_IQ1_S] = { 256, 50, tile_iq1s, run_small, few_iq1s },
+    [KER_IQ1_M] = { 256, 56, tile_iq1m, run_q6k, few_iq1m },   [KER_TQ1_0] = { 256, 54, tile_tq1, run_small, few_tq1 },
+    [KER_TQ2_0] = { 256, 66, tile_tq2, run_small, few_tq2 },
 };
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
@@ -442,14 +502,14 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
         how->few[n](w, act, act_stride, o0, o1, y, y_stride);
         return;
     }
-    const int64_t tile_bytes = how->block == 256 ? (int64_t)sizeof(tile256) : (int64_t)sizeof(tile32);
+    const int64_t tile_bytes = how->block == 256 ? (int64_t)sizeof(tile256) : how->block == 64 ? (int64_t)sizeof(tile64) : (int64_t)sizeof(tile32);
     mat_q8 x = how->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
     for (int64_t c = 0; c < w->n_in; c += PANEL) {
         const int64_t b0 = c / how->block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
         const char *a0 = (const char *)act + c;      /* all offsets from here */
         panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / how->block), .first = c == 0 };
-        p.d_at = (const char *)(x.d + b0) - a0;
-        p.sums_at = how->block == 32 ? (const char *)(x.sum + b0) - a0
+        p.d_at = (const char *)(x.d + (how->block == 256 ? b0 : c / 32)) - a0;
+        p.sums_at = how->block < 256 ? (const char *)(x.sum + c / 32) - a0
                   : ker_type_get(w->type)->sub == 16 ? (const char *)(x.sum16 + 16 * b0) - a0 : (const char *)(x.sum32 + 8 * b0) - a0;
         for (int64_t o = o0; o < o1; o += 8) {
             const uint8_t *row[8];
@@ -589,12 +649,11 @@ const mat_isa *mat_isa_avx2(void)
 {
     static const mat_isa isa = {
         .name = "avx2",
-        .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q4_0] = mul_blocks,
-                 [KER_Q4_1] = mul_blocks, [KER_Q5_0] = mul_blocks, [KER_Q5_1] = mul_blocks, [KER_Q8_0] = mul_blocks,
-                 [KER_Q4_K] = mul_blocks, [KER_Q5_K] = mul_blocks, [KER_Q6_K] = mul_blocks, [KER_IQ4_NL] = mul_blocks,
-                 [KER_IQ4_XS] = mul_blocks, [KER_Q2_K] = mul_blocks, [KER_Q3_K] = mul_blocks, [KER_MXFP4] = mul_blocks, [KER_IQ2_XXS] = mat_any_avx2, [KER_IQ2_XS] = mat_any_avx2,
-                 [KER_IQ2_S] = mat_any_avx2, [KER_IQ3_XXS] = mat_any_avx2, [KER_IQ3_S] = mat_any_avx2, [KER_IQ1_S] = mat_any_avx2,
-                 [KER_IQ1_M] = mat_any_avx2, [KER_TQ1_0] = mat_any_avx2, [KER_TQ2_0] = mat_any_avx2, [KER_NVFP4] = mat_any_avx2 },
+        .mul = {
+#define KER_BLOCK(id, name, ...) [KER_##name] = mul_blocks,
+#include "kernels/types.def"
+            [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16,
+        },
         .act_q8 = act_q8,
     };
     return &isa;

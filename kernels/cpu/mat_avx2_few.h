@@ -211,6 +211,49 @@ INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int 
     }
 }
 
+/* ---- blocks of 64 ---- */
+
+/* NVFP4: lanes are sixteens 0 and 2, or 1 and 3; 12 too large for maddubs, as MXFP4. */
+INLINE void dec_64(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
+{
+    const __m256i table = _mm256_broadcastsi128_si256(load16(e2m1_plus_12));
+    (void)type;
+    for (int64_t o = o0; o < o1; o += 8) {
+        const uint8_t *row[8];
+        const int live = rows8(w, o, o1, row);
+        const int64_t far = fetch_ahead(w, o, o1, 8);
+        __m256 acc[FEW];
+        EACH(r) acc[r] = _mm256_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
+            __m256i p[FEW][2][8], a[FEW][2], less[FEW][2];
+            __m256 d[4];
+            EACH(r) UNROLL for (int h = 0; h < 2; h++) {
+                a[r][h] = two16(ROW(r) + 64 * b + 16 * h, ROW(r) + 64 * b + 32 + 16 * h);
+                less[r][h] = _mm256_maddubs_epi16(_mm256_set1_epi8(12), a[r][h]);
+            }
+            UNROLL for (int k = 0; k < 8; k++) {
+                fetch(row[k] + at + far, at, bytes);
+                __m256i v = load32(row[k] + at + 4), lo = low_nibbles(v), hi = high_nibbles(v);
+                __m256i u[2] = { _mm256_shuffle_epi8(table, _mm256_unpacklo_epi64(lo, hi)), _mm256_shuffle_epi8(table, _mm256_unpackhi_epi64(lo, hi)) };
+                EACH(r) UNROLL for (int h = 0; h < 2; h++)
+                    p[r][h][k] = _mm256_madd_epi16(_mm256_sub_epi16(_mm256_maddubs_epi16(u[h], a[r][h]), less[r][h]), _mm256_set1_epi16(1));
+            }
+            ue4m3_halves(row, at, d);
+            EACH(r) {
+                mat_q8 x = mat_q8_32(ROW(r), w->n_in);
+                __m256i sum[4];
+                UNROLL for (int h = 0; h < 2; h++) {
+                    __m256i s = fold4(p[r][h]), t = fold4(p[r][h] + 4);
+                    sum[h] = _mm256_permute2x128_si256(s, t, 0x20), sum[2 + h] = _mm256_permute2x128_si256(s, t, 0x31);
+                }
+                UNROLL for (int j = 0; j < 4; j++)
+                    acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d[j], _mm256_set1_ps(x.d[2 * b + j / 2])), _mm256_cvtepi32_ps(sum[j]), acc[r]);
+            }
+        }
+        EACH(r) put_y(y + r * y_stride + o, live, acc[r]);
+    }
+}
+
 typedef void few_fn(const mat *w, const void *act, int64_t act_stride, int64_t o0, int64_t o1, float *y, int64_t y_stride);
 #define FEW_ROWS(name, dec, nr, type, bytes) static void name##_##nr(const mat *w, const void *a, int64_t as, int64_t o0, int64_t o1, float *y, int64_t ys) \
     { dec(w, a, as, nr, o0, o1, y, ys, type, bytes); }
@@ -230,3 +273,4 @@ FEW_TYPE(few_q50, dec_32, KER_Q5_0, 22)
 FEW_TYPE(few_q51, dec_32, KER_Q5_1, 24)
 FEW_TYPE(few_iq4nl, dec_32, KER_IQ4_NL, 18)
 FEW_TYPE(few_mxfp4, dec_32, KER_MXFP4, 17)
+FEW_TYPE(few_nvfp4, dec_64, KER_NVFP4, 36)

@@ -73,6 +73,5 @@ const mat_isa *mat_isa_vnni(void);
 const mat_isa *mat_isa_neon(void);         /* aarch64 only, as the next two */
 const mat_isa *mat_isa_dotprod(void);
 const mat_isa *mat_isa_i8mm(void);
-mat_mul_fn mat_any_avx2;                   /* any type of 256-blocks without minima, and NVFP4; scratch holds unpacked blocks */
 
 #endif

@@ -70,7 +70,7 @@ static void table(const exam_speeds *s, q_buf *out)
         spread(&p->prefill, out);
         spread(&p->decode, out);
         q_buf_say(out, " %9s", q_bytes_words(p->weights + p->cells, w));
-        double share = exam_speed_share(s, p);
+        double share = exam_speed_share(p);
         if (isfinite(share)) q_buf_say(out, " %8.0f%%", 100 * share);
         q_buf_putc(out, '\n');
     }
@@ -118,8 +118,7 @@ void exam_speed_say(const exam_speeds *s, q_buf *out)
     speed_terms(s, out);
     q_buf_putc(out, '\n');
     if (s->done > 1) q_buf_say(out, _("bars: █ to the slowest round, ▓ to the median, ░ to the fastest\n"));
-    if (s->bandwidth > 0) q_buf_say(out, _("of roof: bytes read a second, of %s/s that this machine reads at best; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
-    else if (s->reads) q_buf_say(out, _("no share of the roofline: decode read faster than any measurement of it; measure again on a quieter machine\n"));
+    if (s->bandwidth > 0) q_buf_say(out, _("of roof: bytes decode read a second, of what the machine read right before or after it (%s/s at best), the median of the rounds; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
 }
 
 /* ---- CSV, JSON ---- */
@@ -144,7 +143,7 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
         } else {
             q_buf_printf(out, "%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%d,%llu,%llu,", p->prefill.median, p->prefill.low, p->prefill.high, p->decode.median, p->decode.low, p->decode.high,
                          p->decode.n, (unsigned long long)p->weights, (unsigned long long)p->cells);
-            double share = exam_speed_share(s, p);
+            double share = exam_speed_share(p);
             if (isfinite(share)) q_buf_printf(out, "%.4f", share);
             q_buf_putc(out, ',');
         }
@@ -183,8 +182,11 @@ cJSON *exam_speed_json(const exam_speeds *s)
         cJSON_AddNumberToObject(one, "rounds", p->decode.n);
         cJSON_AddNumberToObject(one, "weight_bytes", (double)p->weights);
         cJSON_AddNumberToObject(one, "cell_bytes", (double)p->cells);
-        double share = exam_speed_share(s, p);
-        if (isfinite(share)) cJSON_AddNumberToObject(one, "roofline_share", share);
+        double share = exam_speed_share(p);
+        if (!isfinite(share)) continue;
+        cJSON_AddNumberToObject(one, "roofline_share", share);
+        cJSON_AddNumberToObject(one, "roofline_share_low", p->share.low);
+        cJSON_AddNumberToObject(one, "roofline_share_high", p->share.high);
     }
     return o;
 }

@@ -34,13 +34,16 @@ typedef struct q8_ops {
     void (*scores)(q8_cells k, q8_cells next, int dim, const q8_rows *q, int n_q, float *s);
     /* For each block: top = the largest scale of cells [0, n_cells), r[c] = scale[c] * (Q8_SCALE / top) as a whole number, nearest even,
      * from 0 to Q8_SCALE, or 0 where top is below 1e-30 or the product is NaN or c is n_cells or more;
-     * u[i][c] = (((w[i][c] * r[c] + 2^14) >> 15) + 64) >> 7, from 0 to Q8_MOST;
+     * u[i][c] = (((w[i][c] * r[c] + 2^14) >> 15) + q8_up[c]) >> 7, from 0 to Q8_MOST;
      * acc[i][d] = fmaf(factor[i] * (top / Q8_MOST), (float)(sum of u[i][c] * v[c][d]), acc[i][d] * shrink[i]).
      * w: [n_q][64] as `weigh` (vec.h) makes them. next: V of the page that is read after this one. */
     void (*values)(q8_cells v, q8_cells next, int dim, int n_cells, const int16_t *w, const float *shrink, const float *factor,
                    float *const *acc, int n_q);
 } q8_ops;
 
+/* What is added before the last seven bits go, from 1 to 127, by cell: the reversed bits of its number, times two and one more. So of many
+ * cells that count less than one each, as many are counted as their sum asks for; rounding to nearest would leave out all of them. */
+extern const int16_t q8_up[Q8_CELLS];
 const q8_ops *q8_get(void);            /* that cpu_level() (cpu.h) allows */
 extern const q8_ops q8_scalar, q8_avx2, q8_vnni, q8_dotprod;
 

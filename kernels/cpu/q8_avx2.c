@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) void values_tile(const values_job *
     for (int i = 0; i < n_q; i++)
         for (int c = 0; c < Q8_CELLS; c += 16) {
             __m256i x = _mm256_mulhrs_epi16(_mm256_loadu_si256((const void *)(w + i * Q8_CELLS + c)), _mm256_loadu_si256((const void *)(o->r + c)));
-            _mm256_storeu_si256((void *)(u[i] + c), _mm256_srli_epi16(_mm256_add_epi16(x, _mm256_set1_epi16(64)), 7));
+            _mm256_storeu_si256((void *)(u[i] + c), _mm256_srli_epi16(_mm256_add_epi16(x, _mm256_loadu_si256((const void *)(q8_up + c))), 7));
         }
     for (int d = o->first; d < o->first + o->n; d += 8) {
         __m256i a[4][2];

@@ -89,7 +89,7 @@ static void weights_of(const int16_t *w, const int16_t *r, int8_t *u)
         uint8x8_t x[2];
         for (int j = 0; j < 2; j++) {
             int16x8_t y = vqrdmulhq_s16(vld1q_s16(w + c + 8 * j), vld1q_s16(r + c + 8 * j));
-            x[j] = vmovn_u16(vreinterpretq_u16_s16(vrshrq_n_s16(y, 7)));
+            x[j] = vmovn_u16(vreinterpretq_u16_s16(vshrq_n_s16(vaddq_s16(y, vld1q_s16(q8_up + c + 8 * j)), 7)));
         }
         vst1q_s8(u + c, vreinterpretq_s8_u8(veorq_u8(vcombine_u8(x[0], x[1]), vdupq_n_u8(0x80))));
     }

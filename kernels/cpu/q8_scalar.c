@@ -47,7 +47,7 @@ static void scalar_values(q8_cells v, q8_cells next, int dim, int n_cells, const
             int32_t sum[Q8_BLOCK] = { 0 };
             int first = b * Q8_BLOCK, n = dim - first < Q8_BLOCK ? dim - first : Q8_BLOCK;
             for (int c = 0; c < n_cells; c++) {
-                int32_t u = (((w[i * Q8_CELLS + c] * r[c] + (1 << 14)) >> 15) + 64) >> 7;
+                int32_t u = (((w[i * Q8_CELLS + c] * r[c] + (1 << 14)) >> 15) + q8_up[c]) >> 7;
                 for (int d = 0; d < n; d++) sum[d] += u * v.x[q8_at_v(dim, first + d, c)];
             }
             float g = factor[i] * unit;

@@ -86,7 +86,7 @@ static inline __attribute__((always_inline)) void values_tile(const values_job *
     _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
         _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++) {
             __m512i x = _mm512_mulhrs_epi16(_mm512_loadu_si512(w + i * Q8_CELLS + 32 * j), o->r[j]);
-            _mm256_storeu_si256((void *)(u[i] + 32 * j), _mm512_cvtepi16_epi8(_mm512_srli_epi16(_mm512_add_epi16(x, _mm512_set1_epi16(64)), 7)));
+            _mm256_storeu_si256((void *)(u[i] + 32 * j), _mm512_cvtepi16_epi8(_mm512_srli_epi16(_mm512_add_epi16(x, _mm512_loadu_si512(q8_up + 32 * j)), 7)));
         }
         _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_setzero_si512();
     }

@@ -62,39 +62,24 @@ void q4_put(const ker_model *m, uint8_t *p, int cell, const float *k, const floa
     }
 }
 
-/* The scales of a block of all cells without their signs, which go to `turn`: of each cell four times -1 or 0. */
-static void turn_of(const uint8_t *scales, int8_t turn[4 * KER_PAGE], float *out, const vec_ops *ops)
-{
-    uint16_t plain[KER_PAGE];
-    memcpy(plain, scales, sizeof plain);
-    for (int c = 0; c < KER_PAGE; c++) {
-        memset(turn + 4 * c, plain[c] >> 15 ? -1 : 0, 4);
-        plain[c] &= 0x7FFF;
-    }
-    ops->f16(plain, out, KER_PAGE);
-}
-
 void q4_whole(const ker_model *m, const uint8_t *p, float *room, const vec_ops *ops)
 {
     enum { GROUP = 4 * KER_PAGE /* bytes: four numbers of K of all cells */, FOUR = 4 * BYTES /* half a block of V of four cells */ };
     q4_page at = parts(m);
     int dim = ker_cell_k(m);
-    int8_t *k = (int8_t *)room, *v = k + (int64_t)dim * KER_PAGE, behind[GROUP], turn[GROUP], four[FOUR];
+    int8_t *k = (int8_t *)room, *v = k + (int64_t)dim * KER_PAGE, behind[GROUP], turn[KER_PAGE];
     float *k_scale = (float *)(void *)(v + (int64_t)dim * KER_PAGE), *v_scale = k_scale + (int64_t)at.nk * KER_PAGE;
+    const uint16_t *ks = (const uint16_t *)(const void *)(p + at.k_scale), *vs = (const uint16_t *)(const void *)(p + at.v_scale);
     for (int b = 0; b < at.nk; b++) {
         bool high = b * BLOCK + BYTES < dim;       /* the last block may be half a one */
-        turn_of(p + at.k_scale + (int64_t)b * KER_PAGE * 2, turn, k_scale + b * KER_PAGE, ops);
-        for (int g = 0; g < BYTES / 4; g++) {
-            int8_t *lo = k + (int64_t)(b * BLOCK / 4 + g) * GROUP;
-            ops->fours(p + (int64_t)(b * BYTES / 4 + g) * GROUP, turn, lo, high ? lo + BYTES / 4 * GROUP : behind, GROUP);
-        }
-        turn_of(p + at.v_scale + (int64_t)b * KER_PAGE * 2, turn, v_scale + b * KER_PAGE, ops);
-        for (int c = 0; c < KER_PAGE / 4; c++) {
-            int8_t *lo = v + ((int64_t)c * dim + b * BLOCK) * 4;
-            for (int i = 0; i < 4; i++) four[i] = turn[4 * (4 * c + i)];
-            for (int i = 4; i < FOUR; i += 4) memcpy(four + i, four, 4);
-            ops->fours(p + at.v + ((int64_t)c * at.nv + b) * FOUR, four, lo, high ? lo + FOUR : behind, FOUR);
-        }
+        int8_t *lo = k + (int64_t)b * BLOCK * KER_PAGE, *first = v + (int64_t)b * BLOCK * 4;
+        ops->signs(ks + b * KER_PAGE, turn, k_scale + b * KER_PAGE, KER_PAGE);
+        for (int g = 0; g < BYTES / 4; g++)
+            ops->fours(p + (int64_t)(b * BYTES / 4 + g) * GROUP, turn, lo + g * GROUP, high ? lo + (BYTES / 4 + g) * GROUP : behind, GROUP);
+        ops->signs(vs + b * KER_PAGE, turn, v_scale + b * KER_PAGE, KER_PAGE);
+        if (high) ops->fours_each(p + at.v + (int64_t)b * FOUR, (int64_t)at.nv * FOUR, turn, first, first + FOUR, (int64_t)dim * 4, KER_PAGE / 4);
+        else for (int c = 0; c < KER_PAGE / 4; c++)
+            ops->fours_each(p + at.v + ((int64_t)c * at.nv + b) * FOUR, 0, turn + 4 * c, first + (int64_t)c * dim * 4, behind, 0, 1);
     }
 }
 

@@ -1,7 +1,7 @@
 /* kernels/cpu/q8: attention over one page of Q8_0 cells in whole numbers. Queries become int8 with a scale for each block of 32
- * numbers, as the cells are; what a cell weighs comes as 15 bits (vec.h, weigh), its scale becomes 15 bits relative to the largest of its
- * block in the page, and the product of both one byte, about as fine as the cells' own numbers (SPEED.md has what more bits change). Sums of
- * products are exact in 32 bits and the few float operations around them are the same in every set of instructions, so all give the same bits. Four numbers that are multiplied together lie together, so that one instruction (vpdpbusd, sdot) sums
+ * numbers, as the cells are; what a cell weighs comes as 15 bits (vec.h, weigh), its scale becomes 14 bits relative to the largest of its
+ * block in the page, and the product of both 14 bits (SPEED.md: one byte was measurably worse). Sums of products are exact in 32 bits, however a
+ * set takes the 14 bits apart, and the few float operations around them are the same in every set of instructions, so all give the same bits. Four numbers that are multiplied together lie together, so that one instruction (vpdpbusd, sdot) sums
  * them and no sum is folded across lanes: a page holds K [dim / 4][64 cells][4], V [64 / 4 cells][dim][4], scales of K, then of V,
  * [blocks of dim][64 cells] each; dim a multiple of 16. Pure functions: no state, no allocation, any thread. */
 #ifndef QUORUM_CPU_Q8_H
@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { Q8_BLOCK = 32, Q8_CELLS = 64 /* VEC_CELLS */, Q8_MOST = 255, Q8_SCALE = Q8_MOST << 7 };
+enum { Q8_BLOCK = 32, Q8_CELLS = 64 /* VEC_CELLS */, Q8_MOST = (1 << 14) - 1 };
 
 static inline int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
 /* Where cell c's number d lies in K, and in V. */
@@ -32,9 +32,9 @@ typedef struct q8_ops {
      * that is read after this one, asked for on the way and never read: in the order in which it lies, which is what memory gives
      * fastest. */
     void (*scores)(q8_cells k, q8_cells next, int dim, const q8_rows *q, int n_q, float *s);
-    /* For each block: top = the largest scale of cells [0, n_cells), r[c] = scale[c] * (Q8_SCALE / top) as a whole number, nearest even,
-     * from 0 to Q8_SCALE, or 0 where top is below 1e-30 or the product is NaN or c is n_cells or more;
-     * u[i][c] = (((w[i][c] * r[c] + 2^14) >> 15) + 64) >> 7, from 0 to Q8_MOST;
+    /* For each block: top = the largest scale of cells [0, n_cells), r[c] = scale[c] * (Q8_MOST / top) as a whole number, nearest even,
+     * from 0 to Q8_MOST, or 0 where top is below 1e-30 or the product is NaN or c is n_cells or more;
+     * u[i][c] = (w[i][c] * r[c] + 2^14) >> 15;
      * acc[i][d] = fmaf(factor[i] * (top / Q8_MOST), (float)(sum of u[i][c] * v[c][d]), acc[i][d] * shrink[i]).
      * w: [n_q][64] as `weigh` (vec.h) makes them. next: V of the page that is read after this one. */
     void (*values)(q8_cells v, q8_cells next, int dim, int n_cells, const int16_t *w, const float *shrink, const float *factor,

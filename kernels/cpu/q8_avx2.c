@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) void values_tile(const values_job *
     for (int i = 0; i < n_q; i++)
         for (int c = 0; c < Q8_CELLS; c += 16) {
             __m256i x = _mm256_mulhrs_epi16(_mm256_loadu_si256((const void *)(w + i * Q8_CELLS + c)), _mm256_loadu_si256((const void *)(o->r + c)));
-            _mm256_storeu_si256((void *)(u[i] + c), _mm256_srli_epi16(_mm256_add_epi16(x, _mm256_set1_epi16(64)), 7));
+            _mm256_storeu_si256((void *)(u[i] + c), x);
         }
     for (int d = o->first; d < o->first + o->n; d += 8) {
         __m256i a[4][2];
@@ -117,11 +117,11 @@ static inline __attribute__((always_inline)) void values_tile(const values_job *
 /* The scales of a block of cells as whole numbers relative to their largest. */
 static void scales_of(values_job *o, const float *scale)
 {
-    const __m256i zero = _mm256_setzero_si256(), most = _mm256_set1_epi32(Q8_SCALE);
+    const __m256i zero = _mm256_setzero_si256(), most = _mm256_set1_epi32(Q8_MOST);
     float r[Q8_CELLS] = { 0 }, top = 0;
     memcpy(r, scale, sizeof *r * (size_t)o->n_cells);
     for (int c = 0; c < o->n_cells; c++) top = r[c] > top ? r[c] : top;
-    __m256 inv = _mm256_set1_ps(top > 1e-30f ? Q8_SCALE / top : 0);
+    __m256 inv = _mm256_set1_ps(top > 1e-30f ? Q8_MOST / top : 0);
     for (int c = 0; c < Q8_CELLS; c += 16) {
         __m256i x = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(r + c), inv)), y = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(r + c + 8), inv));
         x = _mm256_min_epi32(_mm256_max_epi32(x, zero), most), y = _mm256_min_epi32(_mm256_max_epi32(y, zero), most);

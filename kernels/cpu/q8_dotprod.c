@@ -50,48 +50,43 @@ static void dot_scores(q8_cells k, q8_cells next, int dim, const q8_rows *q, int
     for (; i < n_q; i++, next = k) { q8_rows r = q8_rows_from(q, i, dim); scores_tile(k, next, dim, &r, 1, s + i * Q8_CELLS); }
 }
 
-/* n_q queries, 16 numbers from d on. u: weights less 128, as sdot's bytes are signed; base: 128 times the sums of the cells' numbers. */
-static inline __attribute__((always_inline)) void values_tile(const int8_t *v, const int8_t *next, int dim, int n_cells, int8_t (*u)[Q8_CELLS], const int32_t *base,
+enum { PART = 7 };                     /* bits of one of two parts: sdot's bytes are signed */
+
+/* n_q queries, 16 numbers from d on. */
+static inline __attribute__((always_inline)) void values_tile(const int8_t *v, const int8_t *next, int dim, int n_cells, int8_t (*part)[2][Q8_CELLS],
                                                               const float *shrink, const float *factor, float unit, float *const *acc, int n_q, int d)
 {
-    int32x4_t a[4][4];
-    _Pragma("GCC unroll 4") for (int i = 0; i < n_q; i++)
-        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[i][j] = vld1q_s32(base + 4 * j);
+    int32x4_t a[2][2][4];
+    _Pragma("GCC unroll 2") for (int i = 0; i < n_q; i++)
+        _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[i][0][j] = a[i][1][j] = vdupq_n_s32(0);
     for (int c = 0; c < n_cells; c += 4) {
         const int8_t *x = v + q8_at_v(dim, d, c);
         int8x16_t cell[4] = { vld1q_s8(x), vld1q_s8(x + 16), vld1q_s8(x + 32), vld1q_s8(x + 48) };
         __builtin_prefetch(next + q8_at_v(dim, d, c), 0, 2);
-        _Pragma("GCC unroll 4") for (int i = 0; i < n_q; i++) {
-            int8x16_t w = four(u[i] + c);
-            _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[i][j] = vdotq_s32(a[i][j], cell[j], w);
-        }
+        _Pragma("GCC unroll 2") for (int i = 0; i < n_q; i++)
+            _Pragma("GCC unroll 2") for (int h = 0; h < 2; h++) {
+                int8x16_t w = four(part[i][h] + c);
+                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[i][h][j] = vdotq_s32(a[i][h][j], cell[j], w);
+            }
     }
-    _Pragma("GCC unroll 4") for (int i = 0; i < n_q; i++) {
+    _Pragma("GCC unroll 2") for (int i = 0; i < n_q; i++) {
         float32x4_t g = vdupq_n_f32(factor[i] * unit), less = vdupq_n_f32(shrink[i]);
         _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
             float *to = acc[i] + d + 4 * j;
-            vst1q_f32(to, vfmaq_f32(vmulq_f32(vld1q_f32(to), less), g, vcvtq_f32_s32(a[i][j])));
+            float32x4_t sum = vcvtq_f32_s32(vaddq_s32(vshlq_n_s32(a[i][0][j], PART), a[i][1][j]));
+            vst1q_f32(to, vfmaq_f32(vmulq_f32(vld1q_f32(to), less), g, sum));
         }
     }
 }
 
-static void base_of(const int8_t *v, int dim, int n_cells, int d, int32_t *base)
+static void parts_of(const int16_t *w, const int16_t *r, int8_t (*part)[Q8_CELLS])
 {
-    int32x4_t a[4] = { vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0) };
-    for (int c = 0; c < n_cells; c += 4)
-        for (int j = 0; j < 4; j++) a[j] = vdotq_s32(a[j], vld1q_s8(v + q8_at_v(dim, d, c) + 16 * j), vdupq_n_s8(1));
-    for (int j = 0; j < 4; j++) vst1q_s32(base + 4 * j, vshlq_n_s32(a[j], 7));
-}
-
-static void weights_of(const int16_t *w, const int16_t *r, int8_t *u)
-{
+    const int16x8_t low = vdupq_n_s16((1 << PART) - 1);
     for (int c = 0; c < Q8_CELLS; c += 16) {
-        uint8x8_t x[2];
-        for (int j = 0; j < 2; j++) {
-            int16x8_t y = vqrdmulhq_s16(vld1q_s16(w + c + 8 * j), vld1q_s16(r + c + 8 * j));
-            x[j] = vmovn_u16(vreinterpretq_u16_s16(vrshrq_n_s16(y, 7)));
-        }
-        vst1q_s8(u + c, vreinterpretq_s8_u8(veorq_u8(vcombine_u8(x[0], x[1]), vdupq_n_u8(0x80))));
+        int16x8_t u[2];
+        for (int j = 0; j < 2; j++) u[j] = vqrdmulhq_s16(vld1q_s16(w + c + 8 * j), vld1q_s16(r + c + 8 * j));
+        vst1q_s8(part[0] + c, vcombine_s8(vmovn_s16(vshrq_n_s16(u[0], PART)), vmovn_s16(vshrq_n_s16(u[1], PART))));
+        vst1q_s8(part[1] + c, vcombine_s8(vmovn_s16(vandq_s16(u[0], low)), vmovn_s16(vandq_s16(u[1], low))));
     }
 }
 
@@ -101,10 +96,10 @@ static float scales_of(const float *scale, int n_cells, int16_t *whole)
     float r[Q8_CELLS] = { 0 }, top = 0;
     memcpy(r, scale, sizeof *r * (size_t)n_cells);
     for (int c = 0; c < n_cells; c++) top = r[c] > top ? r[c] : top;
-    float inv = top > 1e-30f ? Q8_SCALE / top : 0;
+    float inv = top > 1e-30f ? Q8_MOST / top : 0;
     for (int c = 0; c < Q8_CELLS; c += 8) {        /* NaN becomes 0 */
         int16x4_t x = vqmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(r + c), inv))), y = vqmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(r + c + 4), inv)));
-        vst1q_s16(whole + c, vminq_s16(vmaxq_s16(vcombine_s16(x, y), vdupq_n_s16(0)), vdupq_n_s16(Q8_SCALE)));
+        vst1q_s16(whole + c, vminq_s16(vmaxq_s16(vcombine_s16(x, y), vdupq_n_s16(0)), vdupq_n_s16(Q8_MOST)));
     }
     return top / Q8_MOST;
 }
@@ -115,18 +110,16 @@ static void dot_values(q8_cells v, q8_cells next, int dim, int n_cells, const in
     for (int b = 0, first = 0; first < dim; b++, first += Q8_BLOCK) {
         q8_cells then = next;
         int16_t r[Q8_CELLS];
-        int32_t base[Q8_BLOCK];
         int last = dim - first < Q8_BLOCK ? dim : first + Q8_BLOCK;
         for (int c = 0; c < Q8_CELLS; c += 16) __builtin_prefetch(next.scale + b * Q8_CELLS + c, 0, 2);
         float unit = scales_of(v.scale + b * Q8_CELLS, n_cells, r);
-        for (int d = first; d < last; d += 16) base_of(v.x, dim, n_cells, d, base + d - first);
         for (int i = 0, n; i < n_q; i += n, then = v) {
-            int8_t u[4][Q8_CELLS];
-            n = n_q - i < 4 ? 1 : 4;
-            for (int j = 0; j < n; j++) weights_of(w + (i + j) * Q8_CELLS, r, u[j]);
+            int8_t part[2][2][Q8_CELLS];
+            n = n_q - i < 2 ? 1 : 2;
+            for (int j = 0; j < n; j++) parts_of(w + (i + j) * Q8_CELLS, r, part[j]);
             for (int d = first; d < last; d += 16) {
-                if (n == 4) values_tile(v.x, then.x, dim, n_cells, u, base + d - first, shrink + i, factor + i, unit, acc + i, 4, d);
-                else values_tile(v.x, then.x, dim, n_cells, u, base + d - first, shrink + i, factor + i, unit, acc + i, 1, d);
+                if (n == 2) values_tile(v.x, then.x, dim, n_cells, part, shrink + i, factor + i, unit, acc + i, 2, d);
+                else values_tile(v.x, then.x, dim, n_cells, part, shrink + i, factor + i, unit, acc + i, 1, d);
             }
         }
     }

@@ -38,16 +38,16 @@ static void scalar_values(q8_cells v, q8_cells next, int dim, int n_cells, const
         float top = 0;
         int32_t r[Q8_CELLS];
         for (int c = 0; c < n_cells; c++) top = of[c] > top ? of[c] : top;
-        float inv = top > 1e-30f ? Q8_SCALE / top : 0, unit = top / Q8_MOST;
+        float inv = top > 1e-30f ? Q8_MOST / top : 0, unit = top / Q8_MOST;
         for (int c = 0; c < n_cells; c++) {
             float x = rintf(of[c] * inv);
-            r[c] = x > Q8_SCALE ? Q8_SCALE : x > 0 ? (int32_t)x : 0;
+            r[c] = x > Q8_MOST ? Q8_MOST : x > 0 ? (int32_t)x : 0;
         }
         for (int i = 0; i < n_q; i++) {
             int32_t sum[Q8_BLOCK] = { 0 };
             int first = b * Q8_BLOCK, n = dim - first < Q8_BLOCK ? dim - first : Q8_BLOCK;
             for (int c = 0; c < n_cells; c++) {
-                int32_t u = (((w[i * Q8_CELLS + c] * r[c] + (1 << 14)) >> 15) + 64) >> 7;
+                int32_t u = (w[i * Q8_CELLS + c] * r[c] + (1 << 14)) >> 15;
                 for (int d = 0; d < n; d++) sum[d] += u * v.x[q8_at_v(dim, first + d, c)];
             }
             float g = factor[i] * unit;

@@ -75,31 +75,37 @@ static void vnni_scores(q8_cells k, q8_cells next, int dim, const q8_rows *q, in
 /* What a tile of V sums, beside its constants: a block of numbers from `first` on, relative to `unit`; r: the cells' scales. */
 typedef struct values_job { q8_cells v; int dim, n_cells, first; float unit; __m512i r[2]; } values_job;
 
-/* n_q queries, 16 * wide numbers. */
+/* n_q queries, 16 * wide numbers. The upper parts of all cells' weights are multiplied first, the sums moved up by eight bits, and the lower
+ * parts added. */
 static inline __attribute__((always_inline)) void values_tile(const values_job *o, q8_cells next, const int16_t *w, const float *shrink, const float *factor,
                                                               float *const *acc, int n_q, int wide)
 {
-    const int8_t *at = o->v.x + q8_at_v(o->dim, o->first, 0);
-    uint8_t u[8][Q8_CELLS];
+    uint8_t part[2][8][Q8_CELLS];
     __m512i a[8][2];
     int64_t line = (int64_t)o->first * Q8_CELLS;
     _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
         _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++) {
-            __m512i x = _mm512_mulhrs_epi16(_mm512_loadu_si512(w + i * Q8_CELLS + 32 * j), o->r[j]);
-            _mm256_storeu_si256((void *)(u[i] + 32 * j), _mm512_cvtepi16_epi8(_mm512_srli_epi16(_mm512_add_epi16(x, _mm512_set1_epi16(64)), 7)));
+            __m512i u = _mm512_mulhrs_epi16(_mm512_loadu_si512(w + i * Q8_CELLS + 32 * j), o->r[j]);
+            _mm256_storeu_si256((void *)(part[0][i] + 32 * j), _mm512_cvtepi16_epi8(_mm512_srli_epi16(u, 8)));
+            _mm256_storeu_si256((void *)(part[1][i] + 32 * j), _mm512_cvtepi16_epi8(u));
         }
         _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_setzero_si512();
     }
-    for (int c = 0; c < o->n_cells; c += 4, at += 4 * o->dim) {
-        __m512i x[2];
-        _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) {
-            x[j] = _mm512_loadu_si512(at + 64 * j);
-            ask(next.x, line), line += 64;
+    _Pragma("GCC unroll 2") for (int h = 0; h < 2; h++) {
+        const int8_t *at = o->v.x + q8_at_v(o->dim, o->first, 0);
+        for (int c = 0; c < o->n_cells; c += 4, at += 4 * o->dim) {
+            __m512i x[2];
+            _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) {
+                x[j] = _mm512_loadu_si512(at + 64 * j);
+                if ((j + c / 4 * wide) % 2 == h) ask(next.x, line + (c / 4 * wide + j) * 64);      /* evenly over both */
+            }
+            _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
+                __m512i f = four(part[h][i] + c);
+                _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_dpbusd_epi32(a[i][j], f, x[j]);
+            }
         }
-        _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
-            __m512i f = four(u[i] + c);
-            _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_dpbusd_epi32(a[i][j], f, x[j]);
-        }
+        _Pragma("GCC unroll 8") for (int i = 0; i < n_q && !h; i++)
+            _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_slli_epi32(a[i][j], 8);
     }
     _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
         __m512 g = _mm512_set1_ps(factor[i] * o->unit), less = _mm512_set1_ps(shrink[i]);
@@ -121,10 +127,10 @@ static void scales_of(values_job *o, const float *scale)
         most = _mm512_max_ps(r[j], most);
     }
     float top = _mm512_reduce_max_ps(most);
-    __m512 inv = _mm512_set1_ps(top > 1e-30f ? Q8_SCALE / top : 0);
+    __m512 inv = _mm512_set1_ps(top > 1e-30f ? Q8_MOST / top : 0);
     for (int j = 0; j < 4; j++) {
         __m512i x = _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(r[j], inv)), _mm512_setzero_si512());
-        whole[j] = _mm512_cvtepi32_epi16(_mm512_min_epi32(x, _mm512_set1_epi32(Q8_SCALE)));
+        whole[j] = _mm512_cvtepi32_epi16(_mm512_min_epi32(x, _mm512_set1_epi32(Q8_MOST)));
     }
     o->unit = top / Q8_MOST;
     for (int j = 0; j < 2; j++) o->r[j] = _mm512_inserti64x4(_mm512_castsi256_si512(whole[2 * j]), whole[2 * j + 1], 1);

@@ -212,14 +212,45 @@ static void vec_q4(const uint8_t *src, const float *scale, float *lo, float *hi,
     }
 }
 
-typedef uint8_t v_bytes __attribute__((vector_size(64), aligned(1), may_alias));       /* compilers split it where a set has less */
+/* Compilers split these where a set has less. */
+typedef uint8_t v_bytes __attribute__((vector_size(64), aligned(1), may_alias));
+typedef int32_t v_ints __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int8_t v_turns __attribute__((vector_size(16), aligned(1), may_alias));
+typedef uint16_t v_halves __attribute__((vector_size(32), aligned(2), may_alias));
+typedef int16_t v_signs __attribute__((vector_size(32), aligned(2), may_alias));
+
+static inline void fours_put(v_bytes x, v_bytes t, int8_t *lo, int8_t *hi)
+{
+    *(v_bytes *)(void *)lo = (((x & 15) - 8) ^ t) - t;
+    *(v_bytes *)(void *)hi = (((x >> 4) - 8) ^ t) - t;
+}
 
 static void vec_fours(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n)
 {
     for (int i = 0; i < n; i += 64) {
-        v_bytes x = *(const v_bytes *)(const void *)(src + i), t = *(const v_bytes *)(const void *)(turn + i);
-        *(v_bytes *)(void *)(lo + i) = (((x & 15) - 8) ^ t) - t;
-        *(v_bytes *)(void *)(hi + i) = (((x >> 4) - 8) ^ t) - t;
+        v_ints t = __builtin_convertvector(*(const v_turns *)(const void *)(turn + i / 4), v_ints);
+        fours_put(*(const v_bytes *)(const void *)(src + i), (v_bytes)t, lo + i, hi + i);
+    }
+}
+
+static void vec_fours_each(const uint8_t *src, int64_t src_apart, const int8_t *turn, int8_t *lo, int8_t *hi, int64_t to_apart, int n)
+{
+    for (int g = 0; g < n; g++) {
+        int32_t four;
+        memcpy(&four, turn + 4 * g, 4);
+        v_ints t = (v_ints){ 0 } + four;
+        fours_put(*(const v_bytes *)(const void *)(src + g * src_apart), (v_bytes)t, lo + g * to_apart, hi + g * to_apart);
+    }
+}
+
+static void vec_signs(const uint16_t *src, int8_t *turn, float *size, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        v_halves x = *(const v_halves *)(const void *)(src + i), plain = x & 0x7FFF;
+        *(v_turns *)(void *)(turn + i) = __builtin_convertvector((v_signs)x >> 15, v_turns);
+        uint16_t half[16];
+        memcpy(half, &plain, sizeof half);
+        v_store(size + i, v_half(half));
     }
 }
 
@@ -229,11 +260,12 @@ static inline v16 v_cell(const void *p, bool half, int64_t at)
 }
 
 /* A tile is n_q queries by `wide` times 16 cells (of K) or numbers (of V); both are constants where the body is inlined, so that the
- * sums stay in registers. Of F16 cells a tile asks for the lines of the next page that lie where it reads this one's: so memory
- * works while the sums are made, and not in a burst between two pages. */
-static inline __attribute__((always_inline)) void ask_next(const void *next, bool half, int64_t at, int j)
+ * sums stay in registers. Of F16 cells a step of a tile asks for as much of the next page as it reads of this one, in the order in which
+ * it lies: so memory works while the sums are made, and not in a burst between two pages. step: of this size, from the page's beginning. */
+static inline __attribute__((always_inline)) void ask_next(const void *next, bool half, int64_t step, int wide)
 {
-    if (half && (j % 2 == 0)) __builtin_prefetch((const uint16_t *)next + at, 0, 2);
+    if (half && (wide > 1 || step % 2 == 0))       /* a line holds two times 16 */
+        for (int j = 0; j < wide; j += 2) __builtin_prefetch((const uint16_t *)next + step * 16 * wide + 16 * j, 0, 2);
 }
 
 static inline __attribute__((always_inline)) void scores_tile(const void *k, const void *next, bool half, int dim, const float *const *q, int n_q, int wide, float *s)
@@ -248,10 +280,8 @@ static inline __attribute__((always_inline)) void scores_tile(const void *k, con
             int64_t at = (int64_t)d * VEC_CELLS + c;
             v16 x[4];
             V_UNROLL
-            for (int j = 0; j < wide; j++) {
-                x[j] = v_cell(k, half, at + 16 * j);
-                ask_next(next, half, at + 16 * j, j + c / 16);
-            }
+            for (int j = 0; j < wide; j++) x[j] = v_cell(k, half, at + 16 * j);
+            ask_next(next, half, (int64_t)(c / 16 / wide) * dim + d, wide);
             V_UNROLL_8
             for (int i = 0; i < n_q; i++) {
                 v16 f = v_set(q[i][d]);
@@ -363,10 +393,8 @@ static inline __attribute__((always_inline)) void values_tile(const void *v, con
         int64_t at = c * dim + d;
         v16 x[4];
         V_UNROLL
-        for (int j = 0; j < wide; j++) {
-            x[j] = v_cell(v, half, at + j * 16);
-            ask_next(next, half, at + j * 16, j + d / 16);
-        }
+        for (int j = 0; j < wide; j++) x[j] = v_cell(v, half, at + j * 16);
+        ask_next(next, half, (int64_t)(d / 16) * (VEC_CELLS / wide) + c, wide);
         V_UNROLL_8
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
@@ -509,5 +537,5 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
     else delta_step(from, to, dim, 1, q, k, v, n_v, g, beta, o, false);
 }
 
-#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, vec_fours, \
+#define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, vec_fours, vec_fours_each, vec_signs, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_weigh, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }

@@ -141,13 +141,20 @@ static void bytes_in(void) { ops->q8(last(1), y, z, n); }
 static void bytes_by_one(void) { ops->q8s(last(1), 0.5F, z, n); }
 static void fours_in(void) { ops->q4(last(1), x, y, z, n / 16 * 16); }
 static void fours_whole(void) { ops->fours(last(1), (const int8_t *)x, (int8_t *)y, (int8_t *)z, n / 64 * 64); }
+static void fours_apart(void)
+{
+    int groups = n / 64;                           /* of the last bytes and turns that there are */
+    ops->fours_each((const uint8_t *)last(1) + n % 64, 64, (const int8_t *)x + 4 * n - 4 * groups, (int8_t *)y, (int8_t *)z + 4 * n - 64 * groups, 64, groups);
+}
+static void signs_apart(void) { ops->signs(last(2), (int8_t *)y, z, n / 16 * 16); }
 
 static void float_work_touches_what_it_is_given(void)
 {
     static const struct { const char *name; void (*run)(void); } each[] = {
         { "norm", fold_norm }, { "layernorm", fold_layernorm }, { "unit", fold_unit }, { "glu 0", glu_0 }, { "glu 1", glu_1 }, { "glu 2", glu_2 },
         { "gelu", each_gelu }, { "add", each_add }, { "axpy", each_axpy }, { "exp", each_exp }, { "gate", each_gate }, { "finite", all_finite },
-        { "read", the_largest }, { "conv", conv }, { "to_f16", halves_out }, { "f16", halves_in }, { "q8", bytes_in }, { "q8s", bytes_by_one }, { "q4", fours_in }, { "fours", fours_whole },
+        { "read", the_largest }, { "conv", conv }, { "to_f16", halves_out }, { "f16", halves_in }, { "q8", bytes_in }, { "q8s", bytes_by_one }, { "q4", fours_in }, { "fours", fours_whole }, { "fours_each", fours_apart },
+        { "signs", signs_apart },
     };
     for (int i = 0; i < ARRAYS; i++) array[i] = room_of(LONGEST * sizeof(float));
     heed(fault);

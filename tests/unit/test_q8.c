@@ -78,7 +78,7 @@ static void sums_are_near(void)
                 for (int c = 0; c < n_cells; c++) top = fmax(top, (double)vs[d / Q8_BLOCK * Q8_CELLS + c]);
                 for (int c = 0; c < n_cells; c++) {
                     want += weight[i * Q8_CELLS + c] / (double)VEC_WEIGHT * (double)vs[d / Q8_BLOCK * Q8_CELLS + c] * v[q8_at_v(dim, d, c)];
-                    may += top / Q8_MOST * .51 * abs(v[q8_at_v(dim, d, c)]) * (double)factor[i];      /* the scale and the product are rounded, too */
+                    may += top / Q8_MOST * 1.01 * abs(v[q8_at_v(dim, d, c)]) * (double)factor[i];     /* the scale and the product are rounded, too */
                 }
                 want = was + want * (double)factor[i];
                 CHECK_MSG(fabs((double)acc[0][i][d] - want) <= may, "value %g, expected %g within %g, width %d", acc[0][i][d], want, may, dim);

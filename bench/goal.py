@@ -68,8 +68,8 @@ def number(r, name): return float(r[name]) if r.get(name) else None
 
 def shares(r):
     """Of the roofline, median, least and most, from a row of a sweep."""
-    b = number(r, 'read_bandwidth')
-    return b and [number(r, k) * (number(r, 'weight_bytes') + number(r, 'cell_bytes')) / b for k in ('decode', 'decode_low', 'decode_high')]
+    v = [number(r, 'roofline_share' + x) for x in ('', '_low', '_high')]
+    return None if None in v else v
 
 
 def of_row(r, v, form): return v and ('%s (%s to %s)' if int(r['rounds']) > 1 else '%s%.0s%.0s') % tuple(form(x) for x in v)

@@ -176,8 +176,10 @@ typedef struct exam_fast {               /* one point */
     int context;                         /* tokens that are in the cache before what is measured */
     double madds;                        /* multiply-adds of bytes that one token's products with the layers' weights are; 0: not told */
     uint64_t weights, cells;             /* bytes read for a token: of weights; of the context's K and V, in the middle of what is measured */
-    exam_spread prefill, decode;         /* tokens a second; filled by exam_speed, as threads: how many it ran with */
-    int threads;
+    exam_spread prefill, decode;         /* tokens a second; filled by exam_speed, and so is what follows */
+    exam_spread share;                   /* of what decode read a second, in each round, of what the machine read beside it: the faster of a reading
+                                            before and one after, and never less than decode itself, which read it; n 0: not measured */
+    int threads;                         /* that it ran with */
     char *refused;                       /* why it is not measured, malloc'ed; NULL: it is. exam_speed_free */
 } exam_fast;
 typedef struct exam_speeds {
@@ -187,11 +189,11 @@ typedef struct exam_speeds {
     exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
     int prompt, tokens, rounds;          /* read at once; made one after the other */
     bool made_up;                        /* contexts are not read but filled with made-up numbers, where the model has cells alone */
-    double bandwidth;                    /* bytes a second that this machine reads, an upper bound of every decode; 0: none was found */
+    double bandwidth;                    /* bytes a second that this machine read at best, in any round; 0: not measured */
     double peak;                         /* multiply-adds of bytes a second that its registers do, an upper bound of every prefill; 0: none was found */
     bool (*go)(void *user, int done, int of);            /* asked before each measurement and in it: false ends it; the rounds before it stand */
     void (*slow)(void *user, double seconds);            /* contexts take at least so long to be read, all together; told once, where that is minutes; may be NULL */
-    double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth; NULL: not asked for */
+    double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth, now; NULL: not asked for */
     double (*peaks)(void *user, struct eng_model *);     /* and the peak */
     void *user;
     int done;                            /* rounds that all points have                                          */
@@ -199,7 +201,7 @@ typedef struct exam_speeds {
 /* A point that cannot be measured is refused with its reason and the others go on. Q_CANCEL: go said so. The models' thread. */
 int exam_speed(exam_speeds *, char *err);
 void exam_speed_free(exam_speeds *);     /* reasons of points; the points are the caller's */
-double exam_speed_share(const exam_speeds *, const exam_fast *);         /* decode of what the bandwidth allows; NAN: not known */
+double exam_speed_share(const exam_fast *);             /* decode of what the bandwidth allows, the median of the rounds; NAN: not known */
 double exam_speed_peak(const exam_speeds *, const exam_fast *);          /* prefill of what the peak allows; NAN: not known */
 void exam_any_ids(int32_t *tokens, int n, int n_vocab, uint64_t salt);      /* that differ by the salt */
 exam_spread exam_spread_of(double *v /* sorted in place */, int n);

@@ -24,7 +24,7 @@ exam_spread exam_spread_of(double *v, int n)
     return (exam_spread){ n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2, v[0], v[n - 1], n };
 }
 
-typedef struct measured { eng_session *base; double *prefill, *decode; int n; } measured;
+typedef struct measured { eng_session *base; double *prefill, *decode, *share; int n, n_share; } measured;
 
 /* Reading a long context takes minutes: who measures is asked between its pieces, too. */
 typedef struct asking { const exam_speeds *s; eng_session *what; int done, of; } asking;
@@ -106,38 +106,40 @@ static int once(asking *a, exam_fast *p, measured *x, int round, char *err)
     return rc;
 }
 
-double exam_speed_share(const exam_speeds *s, const exam_fast *p)
-{
-    double bytes = (double)(p->weights + p->cells);
-    return s->bandwidth > 0 && p->decode.n && bytes > 0 ? p->decode.median * bytes / s->bandwidth : (double)NAN;
-}
+double exam_speed_share(const exam_fast *p) { return p->share.n ? p->share.median : (double)NAN; }
 
 double exam_speed_peak(const exam_speeds *s, const exam_fast *p)
 {
     return s->peak > 0 && p->prefill.n && p->madds > 0 ? p->prefill.median * p->madds / s->peak : (double)NAN;
 }
 
-/* The best of what was measured bounds every point; what stays below one is no bound, and six more tries are made. */
+/* The best of what was measured bounds every prefill; what stays below one is no bound, and six more tries are made. */
 static void bound(exam_speeds *s)
 {
-    double read = 0, multiplied = 0;
+    double multiplied = 0;
     struct eng_model *m = NULL;
     for (int i = 0; i < s->n; i++) {
         const exam_fast *p = &s->point[i];
         if (!p->decode.n) continue;
         m = p->m;
-        read = fmax(read, p->decode.high * (double)(p->weights + p->cells));
         multiplied = fmax(multiplied, p->prefill.high * p->madds);
     }
-    for (int i = 0; i < 6 && m && s->reads && s->bandwidth < read; i++) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, m));
     for (int i = 0; i < 6 && m && s->peaks && multiplied > 0 && s->peak < multiplied; i++) s->peak = fmax(s->peak, s->peaks(s->user, m));
-    if (s->bandwidth < read) s->bandwidth = 0;
     if (s->peak < multiplied) s->peak = 0;
+}
+
+/* Memory's speed changes from minute to minute, so what bounds a round is what was read right before and after it. */
+static void share_of(exam_speeds *s, const exam_fast *p, measured *x, double before, double after)
+{
+    double bytes = (double)(p->weights + p->cells), reached = x->decode[x->n - 1] * bytes, beside = fmax(fmax(before, after), reached);
+    if (beside > 0 && bytes > 0) x->share[x->n_share++] = reached / beside;
+    s->bandwidth = fmax(s->bandwidth, beside);
 }
 
 static int rounds(exam_speeds *s, measured *x, char *err)
 {
     int rc = Q_OK, of = (s->rounds + 1) * s->n, done = 0;
+    double before = 0, after;
     for (int r = -1; r < s->rounds && rc == Q_OK; r++) {     /* the first is not measured */
         for (int i = 0; i < s->n && rc == Q_OK; i++, done++) {
             exam_fast *p = &s->point[i];
@@ -151,9 +153,13 @@ static int rounds(exam_speeds *s, measured *x, char *err)
                 eng_session_free(x[i].base);
                 x[i].base = NULL;
                 x[i].n = 0;
-            } else if (r >= 0) {         /* in turn with what they bound */
-                if (s->reads) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, p->m));
-                if (s->peaks && p->madds > 0) s->peak = fmax(s->peak, s->peaks(s->user, p->m));
+            } else {                     /* in turn with what they bound */
+                if (s->reads && (r >= 0 || i == s->n - 1)) {
+                    after = s->reads(s->user, p->m);
+                    if (r >= 0) share_of(s, p, &x[i], before, after);
+                    before = after;
+                }
+                if (s->peaks && r >= 0 && p->madds > 0) s->peak = fmax(s->peak, s->peaks(s->user, p->m));
             }
         }
         s->done = r + 1;
@@ -167,14 +173,16 @@ int exam_speed(exam_speeds *s, char *err)
     s->done = 0;
     s->bandwidth = s->peak = 0;
     for (int i = 0; i < s->n; i++)
-        x[i] = (measured){ NULL, q_alloc(sizeof(double) * (size_t)s->rounds), q_alloc(sizeof(double) * (size_t)s->rounds), 0 };
+        x[i] = (measured){ NULL, q_alloc(sizeof(double) * (size_t)s->rounds), q_alloc(sizeof(double) * (size_t)s->rounds), q_alloc(sizeof(double) * (size_t)s->rounds), 0, 0 };
     int rc = rounds(s, x, err);
     for (int i = 0; i < s->n; i++) {
         s->point[i].prefill = exam_spread_of(x[i].prefill, x[i].n);
         s->point[i].decode = exam_spread_of(x[i].decode, x[i].n);
+        s->point[i].share = exam_spread_of(x[i].share, x[i].n ? x[i].n_share : 0);
         eng_session_free(x[i].base);
         free(x[i].prefill);
         free(x[i].decode);
+        free(x[i].share);
     }
     free(x);
     bound(s);

@@ -91,7 +91,7 @@ static void table(const exam_speeds *s, q_buf *out)
         if (peaks) percent(exam_speed_peak(s, p), out);
         spread(&p->decode, out);
         q_buf_say(out, " %10s", q_bytes_words(p->weights + p->cells, w));
-        if (s->bandwidth > 0) percent(exam_speed_share(s, p), out);
+        if (s->bandwidth > 0) percent(exam_speed_share(p), out);
         q_buf_putc(out, '\n');
     }
 }
@@ -164,8 +164,7 @@ void exam_speed_say(const exam_speeds *s, q_buf *out)
     q_buf_putc(&under, '\n');
     if (s->done > 1) q_buf_say(&under, _("bars: █ to the slowest round, ▓ to the median, ░ to the fastest\n"));
     if (shows_peak(s)) q_buf_say(&under, _("of peak: multiply-adds of products with the layers' weights, of %.0f G a second that these processors do at best\n"), s->peak / 1e9);
-    if (s->bandwidth > 0) q_buf_say(&under, _("of roof: bytes read a second, of %s/s that this machine reads at best; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
-    else if (s->reads) q_buf_say(&under, _("no share of the roofline: decode read faster than any measurement of it; measure again on a quieter machine\n"));
+    if (s->bandwidth > 0) q_buf_say(&under, _("of roof: bytes decode read a second, of what the machine read right before or after it (%s/s at best), the median of the rounds; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
     lines(under.p, out);
     q_buf_free(&under);
 }
@@ -177,7 +176,7 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
         q_say_csv(out, s->axis[a]);
         q_buf_putc(out, ',');
     }
-    q_buf_puts(out, "prompt_tokens,context_tokens,prefill,prefill_low,prefill_high,decode,decode_low,decode_high,rounds,weight_bytes,cell_bytes,roofline_share,"
+    q_buf_puts(out, "prompt_tokens,context_tokens,prefill,prefill_low,prefill_high,decode,decode_low,decode_high,rounds,weight_bytes,cell_bytes,roofline_share,roofline_share_low,roofline_share_high,"
                     "machine,threads_used,read_bandwidth,integer_peak,integer_peak_share,made_up_context,refused\n");
     for (int i = 0; i < s->n; i++) {
         const exam_fast *p = &s->point[i];
@@ -188,14 +187,14 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
         }
         q_buf_printf(out, "%d,%d,", s->prompt, p->context);
         if (p->refused) {
-            q_buf_puts(out, ",,,,,,,,,,,,,,,,");
+            q_buf_puts(out, ",,,,,,,,,,,,,,,,,,");
             q_say_csv(out, p->refused);
         } else {
             q_buf_printf(out, "%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%d,%llu,%llu,", p->prefill.median, p->prefill.low, p->prefill.high, p->decode.median, p->decode.low, p->decode.high,
                          p->decode.n, (unsigned long long)p->weights, (unsigned long long)p->cells);
-            double share = exam_speed_share(s, p);
-            if (isfinite(share)) q_buf_printf(out, "%.4f", share);
-            q_buf_putc(out, ',');
+            double share = exam_speed_share(p);
+            if (isfinite(share)) q_buf_printf(out, "%.4f,%.4f,%.4f,", share, p->share.low, p->share.high);
+            else q_buf_puts(out, ",,,");
             q_say_csv(out, s->machine ? s->machine : "");
             q_buf_printf(out, ",%d,", p->threads);
             if (s->bandwidth > 0) q_buf_printf(out, "%.0f", s->bandwidth);
@@ -244,9 +243,12 @@ cJSON *exam_speed_json(const exam_speeds *s)
         cJSON_AddNumberToObject(one, "rounds", p->decode.n);
         cJSON_AddNumberToObject(one, "weight_bytes", (double)p->weights);
         cJSON_AddNumberToObject(one, "cell_bytes", (double)p->cells);
-        double share = exam_speed_share(s, p);
-        if (isfinite(share)) cJSON_AddNumberToObject(one, "roofline_share", share);
         if (isfinite(exam_speed_peak(s, p))) cJSON_AddNumberToObject(one, "integer_peak_share", exam_speed_peak(s, p));
+        double share = exam_speed_share(p);
+        if (!isfinite(share)) continue;
+        cJSON_AddNumberToObject(one, "roofline_share", share);
+        cJSON_AddNumberToObject(one, "roofline_share_low", p->share.low);
+        cJSON_AddNumberToObject(one, "roofline_share_high", p->share.high);
     }
     return o;
 }

@@ -332,14 +332,12 @@ static void test_spread(void)
     CHECK(a.median == 3 && a.low == 1 && a.high == 5 && a.n == 3);
     CHECK(b.median == 3 && b.low == 1 && b.high == 8 && b.n == 4);
     CHECK(none.n == 0);
-    const exam_fast p = { .weights = 75, .cells = 25, .decode = a }, not = { .weights = 75 };
-    const exam_speeds s = { .bandwidth = 600 }, unknown = { .bandwidth = 0 };
-    CHECK(fabs(exam_speed_share(&s, &p) - .5) < 1e-12);          /* 3 a second of 100 bytes, of 600 */
-    CHECK(isnan(exam_speed_share(&s, &not)) && isnan(exam_speed_share(&unknown, &p)));
+    const exam_fast p = { .weights = 75, .cells = 25, .decode = a, .share = { .5, .4, .6, 3 } }, not = { .weights = 75, .decode = a };
+    CHECK(exam_speed_share(&p) == .5 && isnan(exam_speed_share(&not)));
     const exam_fast fast = { .madds = 50, .prefill = a }, floats = { .prefill = a };
-    const exam_speeds bound = { .peak = 300 };
+    const exam_speeds bound = { .peak = 300 }, unknown = { .peak = 0 };
     CHECK(fabs(exam_speed_peak(&bound, &fast) - .5) < 1e-12);    /* 3 a second of 50 multiply-adds, of 300 */
-    CHECK(isnan(exam_speed_peak(&bound, &floats)) && isnan(exam_speed_peak(&s, &fast)));
+    CHECK(isnan(exam_speed_peak(&bound, &floats)) && isnan(exam_speed_peak(&unknown, &fast)));
 }
 
 /* Numbers stand whole, names that differ at their ends stay apart, every model's line is there. */

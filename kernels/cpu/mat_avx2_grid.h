@@ -246,15 +246,19 @@ INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const in
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
-            __m256i p[FEW][8];
+            __m256i p[FEW][8], all[8];
+            grid_block blocks[8];
+            for (int k = 0; k < 8; k++) {            /* apart: what is stored here is read some rows later */
+                fetch(row[k] + at + far, at, bytes);
+                all[k] = grid_prepare(type, row[k] + at, &blocks[k]);
+            }
             for (int k = 0; k < 8; k++) {
                 const uint8_t *s = row[k] + at;
-                grid_block g;
-                fetch(s + far, at, bytes);
-                __m256i words = grid_prepare(type, s, &g), sum[FEW];
+                const grid_block *g = &blocks[k];
+                __m256i words = all[k], sum[FEW];
                 few_scales sc = few_both(words);
                 UNROLL for (int i = 0; i < 8; i++) {
-                    __m256i v = grid_bytes(type, s, &g, i), sign = HAS_MINUS(type) ? grid_signs(type, s, &g, i) : v, by = few_scale(sc, GRID_SUB(type), i);
+                    __m256i v = grid_bytes(type, s, g, i), sign = HAS_MINUS(type) ? grid_signs(type, s, g, i) : v, by = few_scale(sc, GRID_SUB(type), i);
                     EACH(r) {
                         __m256i a = load32(ROW(r) + 256 * b + 32 * i), part = _mm256_maddubs_epi16(v, HAS_MINUS(type) ? _mm256_sign_epi8(a, sign) : a);
                         if (IS_TERNARY(type))                        /* eight sums of two of at most 2 * 127: words */

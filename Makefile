@@ -298,7 +298,7 @@ bench-mat: $(BUILD)/bench/mat_bench
 bench-disk: $(BUILD)/bench/disk_bench
 	$(BUILD)/bench/disk_bench $(A)
 
-# How fast attention reads the cells of long contexts, by their type: make bench-attn A="THREADS ROWS CONTEXT..."
+# How fast attention reads the cells of long contexts, by their type: make bench-attn A="q8_0 f16 THREADS ROWS CONTEXT..."
 .PHONY: bench-attn
 bench-attn: $(BUILD)/bench/attn_bench
 	$(BUILD)/bench/attn_bench $(A)

@@ -1,7 +1,7 @@
 /* bench/attn_bench: the attention part of a layer alone, in Qwen3-30B-A3B's heads, at long contexts: by type of cells the time of a
- * step of a few rows and how fast it reads the cells. Usage: attn_bench [avx2] [q8_0 ...] [threads [rows [context ...]]]: a set of instructions and types, else the best and all. The cells are those of one
- * page of random rows, copied to all pages (what is in them changes no time); the residual is narrow, so that products of weights
- * are next to nothing. One thread: its processor time. */
+ * step of a few rows and how fast it reads the cells. Usage: attn_bench [avx2] [q8_0 ...] [threads [rows [context ...]]]: a set of
+ * instructions and types of cells, else the best and all. The cells are those of one page of random rows, copied to all pages (what is
+ * in them changes no time); the residual is narrow, so that products of weights are next to nothing. One thread: its processor time. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* kernels/cpu/mat_512: the table of 512-bit products, built twice: by mat_vnni.c and mat_avx512.c, which define
- * dpb, dpb_small, dpb_gemm and dpw before they include this and name the table. Also prepares activations.
+ * dpb, dpb_small, dpb_four, dpw and WORD_SUMS before they include this and name the table. Also prepares activations.
  * No state; any thread. */
 
 /* IQ4's values + 128, so that they are unsigned. */
@@ -85,12 +85,12 @@ static void mul_q80(ARGS)
     case 3: dec_nibbles(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
     case 4: dec_nibbles(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
     default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); } }
-BY_NIBBLES(mul_q40, KER_Q4_0, 18, 8, tile_q40, run_less32)
+BY_NIBBLES(mul_q40, KER_Q4_0, 18, 8, tile_q40, run_low32)
 BY_NIBBLES(mul_q41, KER_Q4_1, 20, 0, tile_q41, run_min32)
-BY_NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_less32)
+BY_NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_low32)
 BY_NIBBLES(mul_q51, KER_Q5_1, 24, 0, tile_q51, run_min32)
 BY_NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, 128, tile_iq4nl, run_less32)
-BY_NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_less32)
+BY_NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_low32)
 static void mul_f32(ARGS) { mul_float(KER_F32, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_f16(ARGS) { mul_float(KER_F16, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, y, y_stride); }

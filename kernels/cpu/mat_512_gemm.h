@@ -325,11 +325,20 @@ INLINE __m512i weights(const tile256 *t, int64_t from, int at, int k, const int 
     return _mm512_ternarylogic_epi32(v, x, pair, 0xf8);      /* v | (x & pair) */
 }
 
-/* sub: 16 or 32; has_min: the words are minima, else the dot products begin with p->less. Rows are reached by pointers of their
- * own, which the compiler must not derive from one another: it would keep none in a register. */
-INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
-                      const int sub, const int has_min, const int form)
+/* How many products of pairs fit int16 in sum where bytes of weights are `most` at most and activations 127; 0: not even one, so that
+ * byte products are taken as dpb has them, and that is what is done where the instruction set has them as one. */
+INLINE int pairs_in_a_word(const int most, const int sub)
 {
+    const int fit = 32767 / (2 * 127 * most);
+    return WORD_SUMS ? fit >= sub / 4 ? sub / 4 : fit >= 4 ? 4 : fit >= 2 ? 2 : fit : 0;
+}
+
+/* sub: 16 or 32; has_min: the words are minima, else the dot products begin with p->less; most: the largest byte. Rows are reached by
+ * pointers of their own, which the compiler must not derive from one another: it would keep none in a register. */
+INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
+                      const int sub, const int has_min, const int form, const int most)
+{
+    const int words = pairs_in_a_word(most, sub);
     const int step = form == BYTES ? 32 : form == NIBBLES ? 64 : 128;
     const char *less = (const char *)p->less, *q[MAX_R];
     __m512 acc[MAX_R];
@@ -348,13 +357,30 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
                 __asm__("" : "+r"(t));               /* else packed bytes stay in registers for their other part */
                 UNROLL for (int h = 0; h < 32 / sub; h++) {
                     const int j = at * (32 / sub) + h;       /* of the step */
+                    const char *scale = (const char *)t->sc + 64 / sub * from + 64 * j;
                     __m512i dot[MAX_R];
                     UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + r * LESS_BYTES + 4 * j);
+                    if (words) {
+                        const __m512i sc = load64(scale), both = _mm512_mask_mov_epi16(sc, 0xaaaaaaaau, _mm512_slli_epi32(sc, 16));
+                        UNROLL for (int k = 0; k < sub / 4; k += words) {
+                            __m512i part[MAX_R];
+                            UNROLL for (int i = 0; i < words; i++) {
+                                __m512i w = weights(t, from, at, h * (sub / 4) + k + i, form);
+                                UNROLL_R(r) {
+                                    __m512i two = _mm512_maddubs_epi16(w, four(q[r] + from + j * sub + 4 * (k + i)));
+                                    part[r] = i ? _mm512_add_epi16(part[r], two) : two;
+                                }
+                            }
+                            UNROLL_R(r) sum[r] = _mm512_add_epi32(sum[r], _mm512_madd_epi16(part[r], both));
+                        }
+                        UNROLL_R(r) if (!has_min) sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
+                        continue;
+                    }
                     UNROLL for (int k = 0; k < sub / 4; k++) {
                         __m512i w = weights(t, from, at, h * (sub / 4) + k, form);
                         UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q[r] + from + j * sub + 4 * k);
                     }
-                    __m512i sc = load64((const char *)t->sc + 64 / sub * from + 64 * j);
+                    __m512i sc = load64(scale);
                     UNROLL_R(r) {
                         sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
                         __asm__("" : "+v"(sum[r]));  /* else all of a step's products are kept and added at its end */
@@ -383,9 +409,9 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
 }
 
 /* sub 16: a block is two dot products, d the float of the first, m of the second (NVFP4). */
-INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr, const int sub, const int has_min)
+INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr, const int sub, const int has_min, const int most)
 {
-    const int parts = 32 / sub;
+    const int parts = 32 / sub, words = pairs_in_a_word(most, sub);
     __m512 acc[MAX_R];
     UNROLL_R(r) acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
     for (int b = 0; b < p->n_block; b++, t++) {
@@ -394,7 +420,18 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
         UNROLL for (int h = 0; h < parts; h++) {
             __m512i dot[MAX_R];
             UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + 4 * h + r * LESS_BYTES);
-            UNROLL for (int k = h * sub / 4; k < (h + 1) * sub / 4; k++) {
+            if (words) UNROLL for (int k = 0; k < sub / 4; k += words) {
+                __m512i part[MAX_R];
+                UNROLL for (int i = 0; i < words; i++) {
+                    __m512i w = _mm512_loadu_si512(t->w[h * (sub / 4) + k + i]);
+                    UNROLL_R(r) {
+                        __m512i two = _mm512_maddubs_epi16(w, four(q + r * p->stride + sub * h + 4 * (k + i)));
+                        part[r] = i ? _mm512_add_epi16(part[r], two) : two;
+                    }
+                }
+                UNROLL_R(r) dot[r] = _mm512_add_epi32(dot[r], _mm512_madd_epi16(part[r], _mm512_set1_epi16(1)));
+            }
+            else UNROLL for (int k = h * sub / 4; k < (h + 1) * sub / 4; k++) {
                 __m512i w = _mm512_loadu_si512(t->w[k]);
                 UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q + r * p->stride + 4 * k);
             }
@@ -413,10 +450,10 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
 }
 
 typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, __mmask16 live);
-#define K256(name, nr, sub, has_min, form) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel256(t, a, p, y, l, nr, sub, has_min, form); }
-#define K32(name, nr, sub, has_min, form) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel32(t, a, p, y, l, nr, sub, has_min); }
+#define K256(name, nr, sub, has_min, form, most) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+    { kernel256(t, a, p, y, l, nr, sub, has_min, form, most); }
+#define K32(name, nr, sub, has_min, form, most) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+    { kernel32(t, a, p, y, l, nr, sub, has_min, most); }
 #define UP_TO_6(K, name, ...) K(name, 1, __VA_ARGS__) K(name, 2, __VA_ARGS__) K(name, 3, __VA_ARGS__) \
     K(name, 4, __VA_ARGS__) K(name, 5, __VA_ARGS__) K(name, 6, __VA_ARGS__)
 #define LIST_6(name) NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
@@ -427,16 +464,21 @@ typedef void kernel_fn(const void *tile, const char *act, const panel *p, float 
 #define ALL_R(K, name, ...) UP_TO_6(K, name, __VA_ARGS__) \
     static kernel_fn *const name[MAX_R + 1] = { LIST_6(name) };
 #endif
-ALL_R(K256, run_q4k, 32, 1, NIBBLES)
-ALL_R(K256, run_q5k, 32, 1, BYTES)
-ALL_R(K256, run_q2k, 16, 1, BYTES)
-ALL_R(K256, run_q3k, 16, 0, BYTES)      /* and others of bytes, a scale for sixteen */
-ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS)
-ALL_R(K256, run_iq4xs, 32, 0, BYTES)
-ALL_R(K32, run_less32, 32, 0, BYTES)
-ALL_R(K32, run_min32, 32, 1, BYTES)
+ALL_R(K256, run_q4k, 32, 1, NIBBLES, 15)
+ALL_R(K256, run_q5k, 32, 1, BYTES, 31)
+ALL_R(K256, run_q2k, 16, 1, BYTES, 3)
+ALL_R(K256, run_q3k, 16, 0, BYTES, 7)   /* with dpb also others of bytes, a scale for sixteen */
+ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS, 63)
+ALL_R(K256, run_iq4xs, 32, 0, BYTES, 255)
+ALL_R(K32, run_less32, 32, 0, BYTES, 255)
+ALL_R(K32, run_min32, 32, 1, BYTES, 31)
+#if WORD_SUMS
+ALL_R(K32, run_low32, 32, 0, BYTES, 31)
+#else
+#define run_low32 run_less32
+#endif
 #ifdef PERMUTE_BYTES
-ALL_R(K32, run_two16, 16, 0, BYTES)
+ALL_R(K32, run_two16, 16, 0, BYTES, 255)
 #endif
 
 /* ---- panels, groups of tiles, groups of rows ---- */

@@ -30,6 +30,7 @@ static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a,
     return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
 }
 
+#define WORD_SUMS 1                /* tiles of small bytes add up pairs of products as words, see pairs_in_a_word */
 #define MAX_R 6                   /* byte products take several temporaries */
 #include "kernels/cpu/mat_512.h"
 

@@ -18,6 +18,7 @@ static inline __attribute__((always_inline)) __m512i dpb_four(__m512i acc, __m51
 }
 static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(acc, a, b); }
 
+#define WORD_SUMS 0
 #define PERMUTE_BYTES              /* VBMI, which cpu.c asks for too */
 #define MAX_R 11                   /* of 32 registers, two a row for sums */
 #include "kernels/cpu/mat_512.h"

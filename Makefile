@@ -27,9 +27,10 @@ ARCH    := $(shell uname -m)
 ifeq ($(ARCH),x86_64)
 ISA_avx2   := -g1 -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512 := -g1 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
-ISA_vnni   := $(ISA_avx512) -mavx512vnni -mavx512vbmi
+ISA_vnni   := $(ISA_avx512) -mavx512vnni
+ISA_vbmi   := $(ISA_vnni) -mavx512vbmi
 else
-LIBSRC  := $(filter-out %_avx2.c %_avx512.c %_vnni.c,$(LIBSRC))
+LIBSRC  := $(filter-out %_avx2.c %_avx512.c %_vnni.c %_vbmi.c,$(LIBSRC))
 endif
 # Compilers know the intrinsics of dotprod and i8mm from ARMv8.2 on.
 ISA_neon    := -g1
@@ -38,7 +39,7 @@ ISA_i8mm    := -g1 -march=armv8.2-a+dotprod+i8mm
 ifneq ($(ARCH),aarch64)
 LIBSRC  := $(filter-out %_neon.c %_dotprod.c %_i8mm.c,$(LIBSRC))
 endif
-isa      = $(foreach i,avx2 avx512 vnni neon dotprod i8mm,$(if $(findstring _$i.c,$1),$(ISA_$i)))
+isa      = $(foreach i,avx2 avx512 vnni vbmi neon dotprod i8mm,$(if $(findstring _$i.c,$1),$(ISA_$i)))
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c)

@@ -9,8 +9,8 @@ trap 'rm -f "$out"' EXIT
 bad=0
 rooms='base net mcp kernels engine memory rag lab provider serve tools agent tui cli'
 # shellcheck disable=SC2086  # a list of words
-c_files() { find $rooms -name '*.c' | case $(uname -m) in x86_64) grep -vE '_(neon|dotprod|i8mm).c$';; aarch64) grep -vE '_(avx2|avx512|vnni).c$';; *) grep -vE '_(avx2|avx512|vnni|neon|dotprod|i8mm).c$';; esac | sort; }
-isa() { case $1 in *_avx2.c) echo '-mavx2 -mfma -mf16c -mbmi2';; *_avx512.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2';; *_vnni.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2 -mavx512vnni -mavx512vbmi';; esac; }
+c_files() { find $rooms -name '*.c' | case $(uname -m) in x86_64) grep -vE '_(neon|dotprod|i8mm).c$';; aarch64) grep -vE '_(avx2|avx512|vnni|vbmi).c$';; *) grep -vE '_(avx2|avx512|vnni|vbmi|neon|dotprod|i8mm).c$';; esac | sort; }
+isa() { case $1 in *_avx2.c) echo '-mavx2 -mfma -mf16c -mbmi2';; *_avx512.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2';; *_vnni.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2 -mavx512vnni';; *_vbmi.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2 -mavx512vnni -mavx512vbmi';; esac; }
 need() { command -v "$1" > /dev/null || { echo "skip check $2: $1 is not installed"; return 1; }; }
 part() { case $ONLY in ''|"$1") return 0;; esac; return 1; }
 said() {                                     # name, status: what stands in $out is shown when it is bad

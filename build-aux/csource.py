@@ -7,7 +7,7 @@ import re
 ROOMS = ["base", "net", "mcp", "kernels", "engine", "memory", "rag", "lab", "train", "advice", "teach", "exam", "provider", "serve", "tools", "agent", "tui", "cli"]
 
 # A body that is vector code: one long function with everything in registers is right there.
-VECTOR = re.compile(r"kernels/cpu/.*(avx2|avx512|vnni|neon|_512|vec)[^/]*$")
+VECTOR = re.compile(r"kernels/cpu/.*(avx2|avx512|vnni|vbmi|neon|_512|vec)[^/]*$")
 
 
 def sources(rooms=None, kinds="ch"):

@@ -603,7 +603,7 @@ typedef struct ker_chosen {
 ker_chosen ker_choose(const ker_model *m, const ker_config *c, const ker_router *w, int layer, float *s, const uint16_t *forced, int max_k, uint16_t *ids,
                       float *weights, float *work);
 int64_t ker_choose_floats(const ker_model *m);
-const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon-i8mm", "scalar": what dispatch chose */
+const char *ker_cpu_features(void);            /* "avx512-vbmi", "avx2", "neon-i8mm", "scalar": what dispatch chose */
 /* Force a lower path for tests ("scalar", "avx2", "neon"; NULL = best). Before open. Q_NOTFOUND if not here. */
 int ker_cpu_force(const char *name);
 const char *ker_cpu_path(int i);               /* the paths that this processor has, "scalar" first, the best last; NULL: no more */

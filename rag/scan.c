@@ -25,7 +25,7 @@ const rag_scanner *rag_scanners(void)
 #if defined(__x86_64__)
     if (!__builtin_cpu_supports("avx2")) return forms + 2;
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi"))) return forms + 1;
+          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))) return forms + 1;
 #endif
     return forms;
 }

@@ -13,7 +13,7 @@
 #endif
 
 #if defined(__x86_64__)
-static const char *const level_name[CPU_LEVELS] = { "scalar", "avx2", "avx512", "avx512-vnni" };
+static const char *const level_name[CPU_LEVELS] = { "scalar", "avx2", "avx512", "avx512-vnni", "avx512-vbmi" };
 #elif defined(__aarch64__)
 static const char *const level_name[CPU_LEVELS] = { "scalar", "neon", "neon-dotprod", "neon-i8mm" };
 #else
@@ -33,9 +33,8 @@ static enum cpu_level best_level(void)
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")))
         return CPU_AVX2;
-    if (!(__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")))
-        return CPU_AVX512;
-    return CPU_VNNI;
+    if (!__builtin_cpu_supports("avx512vnni")) return CPU_AVX512;
+    return __builtin_cpu_supports("avx512vbmi") ? CPU_VBMI : CPU_VNNI;
 #elif defined(__aarch64__)
     enum { DOTPROD = 1 << 20, I8MM = 1 << 13 };      /* HWCAP_ASIMDDP, HWCAP2_I8MM of Linux' asm/hwcap.h, which older headers lack */
     if (!(getauxval(AT_HWCAP) & DOTPROD)) return CPU_NEON;

@@ -4,7 +4,7 @@
 
 /* Levels in rising order; each includes those below. */
 #if defined(__x86_64__)
-enum cpu_level { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_VNNI, CPU_LEVELS };
+enum cpu_level { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_VNNI, CPU_VBMI, CPU_LEVELS };
 #elif defined(__aarch64__)
 enum cpu_level { CPU_SCALAR, CPU_NEON, CPU_DOTPROD, CPU_I8MM, CPU_LEVELS };
 #else

@@ -9,6 +9,7 @@ static const mat_isa *isa_at(enum cpu_level l)
 {
     switch (l) {
 #if defined(__x86_64__)
+    case CPU_VBMI: return mat_isa_vbmi();
     case CPU_VNNI: return mat_isa_vnni();
     case CPU_AVX512: return mat_isa_avx512();
     case CPU_AVX2: return mat_isa_avx2();

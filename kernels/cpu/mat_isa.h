@@ -70,6 +70,7 @@ const mat_isa *mat_isa_scalar(void);
 const mat_isa *mat_isa_avx2(void);         /* x86-64 only, as the next two */
 const mat_isa *mat_isa_avx512(void);
 const mat_isa *mat_isa_vnni(void);
+const mat_isa *mat_isa_vbmi(void);
 const mat_isa *mat_isa_neon(void);         /* aarch64 only, as the next two */
 const mat_isa *mat_isa_dotprod(void);
 const mat_isa *mat_isa_i8mm(void);

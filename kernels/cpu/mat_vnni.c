@@ -1,5 +1,5 @@
-/* kernels/cpu/mat_vnni: the products with AVX-512 and VNNI. Everything is in mat_512*.h; here only what the
- * instruction set adds. No state; any thread; runs only where cpu.c found VNNI. */
+/* kernels/cpu/mat_vnni: the products with AVX-512 and VNNI without VBMI (Cascade Lake, Cooper Lake). Everything is in mat_512*.h. No state; any
+ * thread; runs only where cpu.c found VNNI. */
 #include "kernels/cpu/mat_isa.h"
 
 #include <immintrin.h>
@@ -7,20 +7,7 @@
 
 #include "kernels/kernels.h"
 
-/* acc + sums of four products of unsigned u and signed s, exact (no saturation) */
-static inline __attribute__((always_inline)) __m512i dpb(__m512i acc, __m512i u, __m512i s) { return _mm512_dpbusd_epi32(acc, u, s); }
-#define dpb_small dpb
-/* The same with four s in memory for all lanes. In words of the machine, since compilers load them first, into registers that are needed. */
-static inline __attribute__((always_inline)) __m512i dpb_four(__m512i acc, __m512i u, const void *s)
-{
-    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(u), "m"(*(const int32_t (*)[1])s));
-    return acc;
-}
-static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(acc, a, b); }
-
-#define WORD_SUMS 0
-#define PERMUTE_BYTES              /* VBMI, which cpu.c asks for too */
-#define MAX_R 11                   /* of 32 registers, two a row for sums */
+#include "kernels/cpu/mat_512_vnni.h"
 #include "kernels/cpu/mat_512.h"
 
 const mat_isa *mat_isa_vnni(void)

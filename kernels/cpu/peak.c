@@ -44,7 +44,7 @@ __attribute__((target("avx2"))) static void words256(void)
 #undef ONE
 }
 
-static const kind kinds[CPU_LEVELS] = { [CPU_AVX2] = { words256, 32 }, [CPU_AVX512] = { words512, 64 }, [CPU_VNNI] = { vnni, 64 } };
+static const kind kinds[CPU_LEVELS] = { [CPU_AVX2] = { words256, 32 }, [CPU_AVX512] = { words512, 64 }, [CPU_VNNI] = { vnni, 64 }, [CPU_VBMI] = { vnni, 64 } };
 #else
 static const kind kinds[CPU_LEVELS] = { { NULL, 0 } };
 #endif

@@ -152,8 +152,8 @@ static float *after_text(eng_model *m, eng_session **keep, int *rc)
     *rc = s ? 0 : eng_session_new(m, c, &s, err);
     if (!*rc) *rc = eng_session_sync(s, text, TEXT, ENG_CONTINUE, NULL, NULL, err);
     if (!*rc) memcpy(out = q_alloc(bytes), eng_session_logits(s), bytes);
-    if (keep && *keep != s) *keep = s;                            /* a thread that cancels reads it */
-    else eng_session_free(s);
+    if (!keep) eng_session_free(s);
+    else if (*keep != s) *keep = s;                                /* a thread that cancels reads it */
     eng_config_free(c);
     return out;
 }

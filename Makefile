@@ -213,7 +213,7 @@ tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
 
-bench: all
+bench: all $(BUILD)/bench/panel_bench $(BUILD)/bench/mat_bench
 	@BUILD='$(BUILD)' sh bench/bench.sh
 
 peers: all

@@ -169,6 +169,8 @@ void generate_progress(turn *t)
     a->shown.st.experts.there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
     a->shown.st.experts.speed = r->tokens > 1 && r->decode_s > 0 ? (double)(room.fetched_bytes - t->began.fetched_bytes) / r->decode_s : 0;
     a->shown.st.experts.waited = r->tokens > 1 && r->decode_s > 0 ? (double)(room.fetch_wait_ns - t->began.fetch_wait_ns) / 1e9 / r->decode_s : 0;
+    a->shown.st.experts.bytes = r->tokens > 1 ? (double)(room.fetched_bytes - t->began.fetched_bytes) / (r->tokens - 1) : 0;
+    a->shown.st.experts.wait_ms = r->tokens > 1 ? (double)(room.fetch_wait_ns - t->began.fetch_wait_ns) / 1e6 / (r->tokens - 1) : 0;
     a->shown.st.experts.disk = room.from_disk;
     uint64_t drafted = room.drafted - t->began.drafted;
     a->shown.st.drafts.said = drafted ? (double)(room.drafts_said - t->began.drafts_said) / (double)drafted : -1;

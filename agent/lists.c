@@ -192,16 +192,21 @@ static void energy(agt *a, const job *j)
     const char *name = j->text && strcmp(j->text, "text") != 0 ? j->text : NULL;
     uint64_t spared = 0;
     lab_adapted added = { .adapters = 0 };
+    lab_fetched fetched = { 0 };
+    bool disk = false;
     struct lab_adapted_at *of = NULL;
     int rc = measure_file(a, name, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"), &path, err);
     if (rc == Q_OK && !name) {
         pthread_mutex_lock(&a->shown.mu);
         spared = a->shown.about.spared;
         of = added_now(a, &added);
+        const agt_status *st = &a->shown.st;
+        disk = st->experts.disk && st->n_tokens > 1;
+        fetched = (lab_fetched){ st->experts.there > 0 ? st->experts.there : 1, st->experts.bytes, st->experts.wait_ms };
         pthread_mutex_unlock(&a->shown.mu);
     }
     if (rc == Q_OK)
-        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared, .added = &added }, &out, &data, err);
+        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared, .added = &added, .fetched = disk ? &fetched : NULL }, &out, &data, err);
     free(of);
     free(path);
     if (rc == Q_OK)

@@ -76,19 +76,69 @@ size_t q_say_plain(char *s, size_t n)
     return at;
 }
 
+/* Bytes of the mark at s[0..n) that parts a sentence: quotes, or blanks; 0: it is none. */
+static size_t parts(const char *s, size_t n, bool quotes)
+{
+    static const char *const marks[] = { "\"", "\xC2\xAB", "\xC2\xBB", "\xE2\x80\x9E", "\xE2\x80\x9C", "\xE2\x80\x9D" };
+    if (!quotes) return *s == ' ';
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        size_t l = strlen(marks[i]);
+        if (l <= n && memcmp(s, marks[i], l) == 0) return l;
+    }
+    return 0;
+}
+
+/* The longest piece between two marks or an end. */
+static size_t longest(const char *s, size_t n, bool quotes, size_t *from)
+{
+    size_t best = 0, start = 0;
+    for (size_t i = 0; i <= n;) {
+        size_t mark = i < n ? parts(s + i, n - i, quotes) : 1;
+        if (mark && i - start > best) *from = start, best = i - start;
+        i += mark ? mark : 1;
+        if (mark) start = i;
+    }
+    return best;
+}
+
+size_t q_say_brief(char *s, size_t n, size_t most)
+{
+    enum { LEFT = 60 };                  /* bytes of a piece that is cut */
+    static const char dots[] = "\xE2\x80\xA6";
+    for (int round = 0; n > most; round++) {
+        size_t from = 0, of = longest(s, n, round == 0, &from), left = LEFT;
+        if (of < n - most + left + sizeof dots) {              /* it alone does not help */
+            if (round == 0) continue;
+            from = 0, of = n, left = most - sizeof dots;
+        }
+        size_t front = q_utf8_whole(s + from, left / 2), back = from + of - (left - left / 2);
+        while (back < from + of && ((unsigned char)s[back] & 0xC0) == 0x80) back++;
+        memcpy(s + from + front, dots, sizeof dots - 1);
+        memmove(s + from + front + sizeof dots - 1, s + back, n - back);
+        n -= back - from - front - (sizeof dots - 1);
+    }
+    return n;
+}
+
 int q_fail(char *err, int code, const char *fmt, ...)
 {
-    va_list ap;
-    char raw[Q_ERRLEN];                  /* not err itself: it may be among the arguments */
+    va_list ap, again;
+    char raw[Q_ERRLEN], *whole = raw;    /* not err itself: it may be among the arguments */
     va_start(ap, fmt);
+    va_copy(again, ap);
     int full = vsnprintf(raw, sizeof raw, fmt, ap);
+    size_t n = strlen(raw);
+    if (full >= (int)sizeof raw) {
+        whole = q_alloc((size_t)full + 1);
+        n = (size_t)vsnprintf(whole, (size_t)full + 1, fmt, again);
+    }
+    va_end(again);
     va_end(ap);
     /* What a sentence quotes may be any bytes; the sentence is one line of UTF-8 that a terminal can be told. */
-    size_t n = strlen(raw);
-    if (full >= (int)sizeof raw) n = q_utf8_whole(raw, n);
-    n = q_say_plain(raw, n);
-    memcpy(err, raw, n);
+    n = q_say_brief(whole, q_say_plain(whole, n), Q_ERRLEN - 1);
+    memcpy(err, whole, n);
     err[n] = 0;
+    if (whole != raw) free(whole);
     return code;
 }
 

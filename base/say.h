@@ -35,6 +35,11 @@ void q_say_visible(q_buf *out, const char *s, size_t n);
 /* The same for one line, in place and never longer, `?` for U+FFFD; returns the new length. Async-signal-safe. */
 size_t q_say_plain(char *s, size_t n);
 
+/* A sentence of n bytes that is longer than `most` (100 or more), in place: what makes it so, a refused value of kilobytes mostly, loses its middle to "…",
+ * so that what the sentence says behind it is still read. The longest part between double quotes or guillemets is cut; where nothing is quoted, the
+ * longest word; else the sentence itself. Returns the new length. */
+size_t q_say_brief(char *s, size_t n, size_t most);
+
 /* printf in which every string that %s quotes is cleaned to one line; the format itself (our own words, translated) is
  * taken as it is. A width of %s counts code points. Knows d i o u x X e E f F g G a A c s %, lengths, * and N$. */
 void q_say(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

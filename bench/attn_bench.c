@@ -1,17 +1,19 @@
 /* bench/attn_bench: the attention part of a layer alone, in Qwen3-30B-A3B's heads, at long contexts: by type of cells the time of a
- * step of a few rows and how fast it reads the cells. Usage: attn_bench [avx2] [threads [rows [context ...]]]. The cells are those of one
+ * step of a few rows and how fast it reads the cells. Usage: attn_bench [avx2] [q8_0 ...] [threads [rows [context ...]]]: a set of instructions and types, else the best and all. The cells are those of one
  * page of random rows, copied to all pages (what is in them changes no time); the residual is narrow, so that products of weights
  * are next to nothing. One thread: its processor time. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "kernels/made.h"
 
 enum { LAYERS = 8, ROUNDS = 15, MOST_ROWS = 512 };
 static const made_shape shape = { "heads", 32, 32, 4, 128, 128, 0, 0, 0, 32, 64, 0, -1, MADE_QK_NORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, NULL };
-static const struct { const char *name; enum ker_kv_type type; } types[] = { { "f16", KER_KV_F16 }, { "q8_0", KER_KV_Q8_0 }, { "f32", KER_KV_F32 } };
+static const struct { const char *name; enum ker_kv_type type; } types[] = { { "f16", KER_KV_F16 }, { "q8_0", KER_KV_Q8_0 }, { "q4_0", KER_KV_Q4_0 }, { "f32", KER_KV_F32 } };
+enum { TYPES = sizeof types / sizeof *types };
 static char err[Q_ERRLEN];
 static bool alone;
 
@@ -22,6 +24,13 @@ static int64_t now_ns(void)
     struct timespec t;
     clock_gettime(alone ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int type_named(const char *name)
+{
+    for (int t = 0; t < TYPES; t++)
+        if (!strcmp(name, types[t].name)) return t;
+    return -1;
 }
 
 static int by_time(const void *a, const void *b) { return *(const int64_t *)a < *(const int64_t *)b ? -1 : *(const int64_t *)a > *(const int64_t *)b; }
@@ -70,9 +79,12 @@ static void measure(made_side *s, const made_model *m, int type, int context, in
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && (*argv[1] < '0' || *argv[1] > '9')) {
-        if (ker_cpu_force(argv[1])) return fprintf(stderr, "%s is not a set of instructions of this processor\n", argv[1]), 2;
-        argc--, argv++;
+    bool asked[TYPES] = { false };
+    int n_asked = 0;
+    for (; argc > 1 && (*argv[1] < '0' || *argv[1] > '9'); argc--, argv++) {
+        int t = type_named(argv[1]);
+        if (t >= 0) asked[t] = true, n_asked++;
+        else if (ker_cpu_force(argv[1])) return fprintf(stderr, "%s is no type of cells and not a set of instructions of this processor\n", argv[1]), 2;
     }
     int threads = n_threads = argc > 1 ? atoi(argv[1]) : 0, rows = argc > 2 ? atoi(argv[2]) : 1, usual[] = { 2048, 8192, 32768 };
     if (rows < 1 || rows > MOST_ROWS) return fprintf(stderr, "1 to %d rows\n", MOST_ROWS), 2;
@@ -89,9 +101,9 @@ int main(int argc, char **argv)
     die(s.b->cfg_put(s.ctx, 0, &c, err));
     printf("%s, threads: %d, %d layers\n", ker_cpu_features(), threads, LAYERS);
     for (int i = 0; i < (argc > 3 ? argc - 3 : 3); i++)
-        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        for (int t = 0; t < TYPES; t++) {
             int context = argc > 3 ? atoi(argv[3 + i]) : usual[i];
-            if (context >= rows) measure(&s, m, (int)t, context, rows);
+            if (context >= rows && (asked[t] || !n_asked)) measure(&s, m, t, context, rows);
         }
     made_close(&s);
     made_free(m);

@@ -29,34 +29,6 @@ static double resident(void)           /* bytes */
     return (double)here * (double)sysconf(_SC_PAGESIZE);
 }
 
-/* Small numbers as halves and as floats, any as bytes: cells of every type can be made of them. */
-static void make_numbers(uint8_t *to, size_t n)
-{
-    uint64_t s[4] = { 1, 2, 3, 4 };
-    for (size_t i = 0; i < n; i++) {
-        uint8_t any = (uint8_t)(q_random(s) >> 56);
-        to[i] = i % 2 ? (uint8_t)(0x2C | (any & 0x83)) : any;
-    }
-}
-
-/* All but the last `left` cells of the line. */
-static int fill(eng_cache *k, kv_line *line, int cells, uint64_t seed, uint64_t hash, char *err)
-{
-    const ker_model *m = &k->m->ker;
-    size_t page = (size_t)ker_cells_bytes(m, k->type, KER_PAGE);
-    uint8_t *numbers = q_alloc(page);
-    kv_cell *made = q_alloc(sizeof *made * (size_t)cells);
-    make_numbers(numbers, page);
-    int rc = kv_extend(k->pool, line, cells);
-    for (int i = 0; i < cells; i++) made[i] = (kv_cell){ ANY_TOKEN, hash, 0 };
-    for (int at = 0; at < cells && rc == Q_OK; at += KER_PAGE)
-        rc = kv_line_load(k->pool, line, at / KER_PAGE, cells - at < KER_PAGE ? cells - at : KER_PAGE, numbers);
-    if (rc == Q_OK) kv_commit(k->pool, line, made, cells, seed);
-    free(made);
-    free(numbers);
-    return rc == Q_OK ? Q_OK : q_fail(err, rc, "cells cannot be written");
-}
-
 /* Seconds of each of n tokens behind the line, sorted. */
 static int steps(eng_cache *k, kv_line *line, const eng_config *c, uint64_t seed, uint64_t hash, double *took, int n, char *err)
 {
@@ -84,9 +56,12 @@ static int one(eng_model *m, const eng_energy *e, int t, int cells, int n, char 
     int rc = eng_config_set(c, "context.length", words, err);
     if (rc == Q_OK) rc = eng_config_set(c, "kv.type", eng_kv_type(t), err);
     if (rc == Q_OK) rc = eng_cache_new(m, c, 1, &k, err);
-    double before = resident();
     uint64_t seed = config_position_hash(c), hash = eng_config_hash(c);
-    if (rc == Q_OK) rc = fill(k, &line, cells, seed, hash, err);
+    int32_t *tokens = q_alloc(sizeof *tokens * (size_t)cells);
+    for (int i = 0; i < cells; i++) tokens[i] = ANY_TOKEN;
+    double before = resident();
+    if (rc == Q_OK) rc = cache_make_up(k, &line, tokens, cells, seed, hash, err);
+    free(tokens);
     double grown = resident() - before, said = eng_energy_kv_bytes(e, eng_kv_type(t)) * cells;
     if (rc == Q_OK) rc = steps(k, &line, c, seed, hash, took, n, err);
     if (rc == Q_OK) {

@@ -1,5 +1,5 @@
 /* bench/forward_bench: where a forward pass spends its time, part by part, straight on the backend.
- * Usage: forward_bench MODEL.gguf [threads [prompt [decode [k]]]]. Reads qwen3moe, qwen3, llama and
+ * Usage: forward_bench MODEL.gguf [threads, 0 for all [prompt [decode [k]]]]. Reads qwen3moe, qwen3, llama and
  * glm4moe files by the common tensor names; prints ms per part, tokens/s and GB/s of weights. */
 #include <math.h>
 #include <stdio.h>
@@ -84,10 +84,14 @@ static double show(const char *what, int n)
     return n * 1e9 / (double)all;
 }
 
+enum { MOST = 1 << 20 };
+
 int main(int argc, char **argv)
 {
     int threads = argc > 2 ? atoi(argv[2]) : 0, prompt = argc > 3 ? atoi(argv[3]) : 512, decode = argc > 4 ? atoi(argv[4]) : 32;
-    if (argc < 2) return 2;
+    if (argc < 2 || prompt < 1 || decode < 0 || prompt > MOST || decode > MOST)
+        return fprintf(stderr, "usage: forward_bench MODEL.gguf [THREADS, 0 for all [PROMPT, 1 to %d [DECODE, 0 to %d [K]]]]\n", MOST, MOST), 2;
+    if (threads < 1) threads = q_cores();          /* what bounds them is measured with as many */
     alone = threads == 1;
     die(gguf_open(argv[1], &file, err));
     gguf_str a;
@@ -131,7 +135,7 @@ int main(int argc, char **argv)
         else if (sscanf(name, "blk.%d.%n", &l, &at) == 1)
             for (size_t j = 0; j < sizeof names / sizeof *names; j++) if (!strcmp(name + at, names[j].name)) role = (int)names[j].role;
         if (role < 0) continue;
-        ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes };
+        ker_weight w = { .type = t->type, .ne = { t->ne[0], t->ne[1], t->ne[2] }, .data = t->data, .bytes = t->bytes };
         die(b->weight(d, l, (enum ker_role)role, &w, err));
         bool routed = role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS || role == KER_W_DOWN_EXPS;
         if (role != KER_W_EMBD || !gguf_tensor_find(file, "output.weight")) moved += (double)t->bytes * (routed ? (double)used / m.n_expert : 1);
@@ -143,14 +147,14 @@ int main(int argc, char **argv)
     die(b->kv_new(d, KER_KV_F16, cells / KER_PAGE + 1, &kv, err));
     float freq[256];
     for (int i = 0; i < m.rope_dim / 2; i++) freq[i] = powf(10000, -2.0f * (float)i / (float)m.rope_dim);
-    ker_config g = { 1e-5f, freq, 1, 1 / sqrtf((float)m.head_dim), k, NULL, NULL, 1, 0, NULL, NULL };
+    ker_config g = { .norm_eps = 1e-5f, .rope_freq = freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m.head_dim), .k = k, .router_temperature = 1 };
     die(b->cfg_put(c, 0, &g, err));
     int32_t *pos = q_alloc(sizeof *pos * (size_t)(cells + 64)), *tok = q_alloc(sizeof *tok * (size_t)(cells + 64)), *page = q_alloc(sizeof *page * (size_t)(cells / KER_PAGE + 1));
     for (int i = 0; i < cells; i++) { pos[i] = i; tok[i] = (int32_t)((unsigned)i * 2654435761u % (unsigned)m.n_vocab); }
     for (int i = 0; i <= cells / KER_PAGE; i++) page[i] = i;
     ker_seq seq = { .page = page, .n_page = cells / KER_PAGE + 1 };
     ker_out out;
-    printf("%s %s, %.1f MB a token\n", arch, ker_cpu_features(), moved / 1e6);
+    printf("%s %s, %d threads, %.1f MB a token\n", arch, ker_cpu_features(), threads, moved / 1e6);
     for (int round = 0; round < 2; round++) {      /* the first round faults the pages in */
         for (int t = 0; t < prompt; t += rows) {
             ker_batch batch = { .n = prompt - t < rows ? prompt - t : rows, .token = tok + t, .pos = pos + t, .cell = pos + t, .seqs = &seq, .n_seq = 1 };
@@ -168,8 +172,7 @@ int main(int argc, char **argv)
             forward(c, kv, &m, &batch, &out);
         }
         double s = (double)(now_ns() - t0) / 1e9;
-        show("decode", decode);
-        if (decode) printf("         %.2f GB/s\n", moved * decode / s / 1e9);
+        if (decode) show("decode", decode), printf("         %.2f GB/s\n", moved * decode / s / 1e9);
     }
     double bw = ker_cpu_read_bandwidth(threads, NULL, (size_t)1 << 30);
     printf("read bandwidth %.2f GB/s\n", bw / 1e9);

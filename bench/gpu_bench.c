@@ -362,7 +362,7 @@ static int rig_weights(rig *r)
             arch_tensor_name(f->arch, (enum ker_role)role, l < 0 ? l : l % f->ker.n_layer, name, sizeof name);
             const gguf_tensor *t = gguf_tensor_find(f->file, name);
             if (!t) continue;
-            ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes };
+            ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes, 0 };
             rc = r->b->weight(r->dev, l, (enum ker_role)role, &w, err);
         }
     return rc ? rc : r->b->ready(r->dev, err);
@@ -376,7 +376,8 @@ static int rig_config(rig *r, int slot, int k, int ban)
     float *add = q_alloc(sizeof *add * (n + 1));
     for (int l = 0; l < r->m.n_layer; l++) ks[l] = (int16_t)(r->m.layer[l].moe ? (k < r->m.n_expert ? k : r->m.n_expert) : 0);
     for (size_t i = 0; i < n && ban >= 0; i++) add[i] = (int)(i % (size_t)r->m.n_expert) == ban ? -INFINITY : 0;
-    ker_config c = { r->cfg.k.norm_eps, r->cfg.k.rope_freq, r->cfg.k.rope_mscale, r->cfg.k.attn_scale, ks, ban >= 0 ? add : NULL, NULL, 1, 0, NULL, NULL, NULL };
+    ker_config c = { .norm_eps = r->cfg.k.norm_eps, .rope_freq = r->cfg.k.rope_freq, .rope_mscale = r->cfg.k.rope_mscale, .attn_scale = r->cfg.k.attn_scale, .k = ks,
+                     .router_add = ban >= 0 ? add : NULL, .router_temperature = 1 };
     int rc = r->b->cfg_put(r->ctx, slot, &c, err);
     free(ks);
     free(add);

@@ -40,7 +40,7 @@ static double run(const mat *w, int64_t n_mat, const uint8_t *acts, int64_t as, 
     return best;
 }
 
-enum { MOST = 16, ROUNDS = 5, ROWS = 768, BYTES = 64 << 20 };
+enum { MOST = 16, ROUNDS = 5, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
 
 /* What one thread of a measurement owns. */
 typedef struct worker {
@@ -116,8 +116,10 @@ static int shares(const char *isa, int64_t n_in, int n, const char *only)
     };
     worker k[MOST] = { 0 };
     n = n < 1 ? 1 : n > MOST ? MOST : n;
-    if (n_in < 256 || n_in % 256 || ker_cpu_force(*isa ? isa : NULL)) {
-        fprintf(stderr, "mat_bench: no path '%s' here, or %d columns are no multiple of 256: try shares avx2 2048\n", isa, (int)n_in);
+    bool known = !*only;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) known |= !strcmp(only, ker_type_get(types[t])->name);
+    if (!known || n_in < 256 || n_in > WIDEST || n_in % 256 || ker_cpu_force(*isa ? isa : NULL)) {
+        fprintf(stderr, "mat_bench: no path '%s' or type '%s' here, or %d columns are no multiple of 256 up to %d: try shares %s 2048\n", isa, only, (int)n_in, WIDEST, ker_cpu_path(0));
         return 2;
     }
     float *x = malloc((size_t)n_in * 4);
@@ -159,7 +161,11 @@ int main(int argc, char **argv)
     const char *type = argc > 1 ? argv[1] : "", *isa = argc > 2 ? argv[2] : "";
     int64_t n_in = argc > 3 ? atoi(argv[3]) : 2048;
     if (!strcmp(type, "shares")) return shares(isa, n_in, argc > 4 ? atoi(argv[4]) : 2, argc > 5 ? argv[5] : "");
-    int only = argc > 4 ? atoi(argv[4]) : 0;
+    int only = argc > 4 ? atoi(argv[4]) : 0, told = 0;
+    if (n_in < 32 || n_in > WIDEST || n_in % 32) {
+        fprintf(stderr, "mat_bench: n_in is a multiple of 32 up to %d, as the types' blocks ask, not %s\n", WIDEST, argv[3]);
+        return 2;
+    }
     size_t bytes = 64 << 20;
     uint8_t *data = malloc(bytes + 64), *acts = aligned_alloc(64, (size_t)128 * (size_t)n_in * 5);
     float *x = malloc((size_t)n_in * 4), *y = malloc(128 * 768 * 4);
@@ -185,11 +191,13 @@ int main(int argc, char **argv)
                     ker_type_scale(types[t], data + at, .01f, .005f);
                 for (int k = 0; k < n; k++)
                     mat_act(types[t], x, n_in, acts + k * as);
+                told++;
                 double s = run(&w, n_mat, acts, as, n, y, scratch, 0.2);
                 printf("%-7s %-12s %5d %4d %9.1f %8.2f %5.0f%%\n", ty->name, isas[i], (int)n_in, n,
                        (double)(n_mat * w.n_out) * (double)n_in * n / s / 1e9, (double)(n_mat * w.n_out * rb) / s / 1e9, 100 * (double)(n_mat * w.n_out * rb) / s / bw);
                 fflush(stdout);
             }
     free(data), free(acts), free(x), free(y), free(scratch);
-    return 0;
+    if (!told) fprintf(stderr, "mat_bench: nothing here is type '%s', path '%s', n_in %d and n %d: as mat_bench Q4_K %s 2048 8\n", type, isa, (int)n_in, only, isas[0]);
+    return told ? 0 : 2;
 }

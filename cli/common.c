@@ -24,9 +24,12 @@
 int cli_usage(const cli_command *c, const char *problem)
 {
     bool bare = strcmp(c->name, "chat") == 0;    /* it is called without its name */
-    if (problem && *problem)
-        q_say(stderr, _("quorum: %s; quorum %s%s--help shows how it is called\n"), problem, bare ? "" : c->name, bare ? "" : " ");
-    else {
+    if (problem && *problem) {
+        char *brief = q_strdup(problem);
+        brief[q_say_brief(brief, strlen(brief), Q_ERRLEN - 1)] = '\0';
+        q_say(stderr, _("quorum: %s; quorum %s%s--help shows how it is called\n"), brief, bare ? "" : c->name, bare ? "" : " ");
+        free(brief);
+    } else {
         char *usage = q_printf(_("usage: %s\n"), _(c->usage));
         q_say_text(stderr, usage);
         free(usage);
@@ -180,6 +183,17 @@ double cli_bench_reads(const eng_model *m)
     double own = there ? ker_cpu_read_bandwidth(eng_model_threads(m), pages, n < READ_AT_ONCE ? n : READ_AT_ONCE) : 0;
     double any = ker_cpu_read_bandwidth(eng_model_threads(m), NULL, READ_AT_ONCE);
     return own > any ? own : any;
+}
+
+double cli_bench_products(const eng_model *m, const eng_config *c)
+{
+    char ignored[Q_ERRLEN];
+    const eng_info *info = eng_model_info(m);
+    eng_energy e;
+    bool bytes = !strcmp(eng_model_device(m), "cpu") && info->quant[0] != 'F' && strncmp(info->quant, "BF", 2) != 0;
+    if (!bytes || eng_energy_read(info->path, &e, ignored) < 0) return 0;
+    uint64_t all = eng_model_cost(m, c).params, ends = e.params[ENG_ENERGY_EMBED] + e.params[ENG_ENERGY_HEAD];
+    return all > ends ? (double)(all - ends) : 0;
 }
 
 int cli_text(const char *file, q_buf *out, char *err)

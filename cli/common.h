@@ -26,6 +26,8 @@ int cli_text(const char *file, q_buf *out, char *err);
 int cli_device(int *argc, char **argv, char *err);
 /* Bytes a second that the model's threads read together, now: of its own pages (not where some are to stay on the disk) and of other memory, the better. */
 double cli_bench_reads(const eng_model *);
+/* Multiply-adds of one token's products with the layers' weights, where those are of few bits and so multiplied as bytes; 0 elsewhere, and on a GPU. */
+double cli_bench_products(const eng_model *, const eng_config *);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);
 /* The embedding model in file m, or (NULL) the one that quorum model fetch --embedder brings. */

@@ -75,8 +75,8 @@ static int choose(const found *f, bool kept, char *err)
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
     bool least = bounded && strcmp(weights, "least") == 0;
     if (bounded) want.weights_gib = least ? -1 : strtod(weights, &end);
-    if (bounded && !least && (end == weights || *end || !(want.weights_gib > 0)))
-        return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\""), weights);
+    if (bounded && !least && (end == weights || *end || !(want.weights_gib > 0 && want.weights_gib <= 1e6)))
+        return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\"; without it all weights are in memory"), weights);
     want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)
         return q_fail(err, Q_RANGE, _("--gpu-experts takes cpu (experts that do not fit on the GPU are computed by the CPU) or fetch (they are brought when they are asked for), not \"%s\""), f->experts);

@@ -128,8 +128,9 @@ static int dispatch(int argc, char **argv)
     }
     if (c)
         return bare ? c->run(argc, argv) : c->run(argc - 1, argv + 1);
-    q_say(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);
-    return 2;
+    char err[Q_ERRLEN];
+    q_fail(err, Q_NOTFOUND, _("there is no subcommand \"%s\"; quorum --help lists them"), argv[1]);
+    return cli_fail(err), 2;
 }
 
 int main(int argc, char **argv)

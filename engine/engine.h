@@ -209,6 +209,9 @@ const eng_config *eng_session_get_config(const eng_session *);
  * shorter timeline. Q_RANGE: n exceeds context.length. */
 int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_policy p,
                      void (*progress)(void *user, int done, int total), void *user, char *err);
+/* For measuring alone: an empty timeline becomes tokens[0..n) with made-up numbers for cells, in no time. What is evaluated behind it costs what it
+ * does behind a text that was read, and means nothing. Q_RANGE: the model has recurrent layers, whose states cannot be made up. */
+int eng_session_make_up(eng_session *, const int32_t *tokens, int n, char *err);
 /* Makes the timeline the longest beginning of tokens[0..n) whose cells are anywhere in the cache, and evaluates nothing: another timeline's
  * are shared until one of them writes. Returns its length; there are no logits. */
 int eng_session_reuse(eng_session *, const int32_t *tokens, int n, enum eng_policy p, char *err);

@@ -174,18 +174,25 @@ typedef struct exam_fast {               /* one point */
     const struct eng_config *c;          /* its context.length holds context + prompt + tokens + 2 */
     const char *at[EXAM_AXES];           /* its value on each axis, for people */
     int context;                         /* tokens that are in the cache before what is measured */
+    double madds;                        /* multiply-adds of bytes that one token's products with the layers' weights are; 0: not told */
     uint64_t weights, cells;             /* bytes read for a token: of weights; of the context's K and V, in the middle of what is measured */
-    exam_spread prefill, decode;         /* tokens a second; filled by exam_speed */
+    exam_spread prefill, decode;         /* tokens a second; filled by exam_speed, as threads: how many it ran with */
+    int threads;
     char *refused;                       /* why it is not measured, malloc'ed; NULL: it is. exam_speed_free */
 } exam_fast;
 typedef struct exam_speeds {
     const char *title;                   /* what was measured, for the picture, a line or several; the caller's */
+    const char *machine;                 /* its processor and what instructions were taken, for tables; the caller's, or NULL */
     const char *axis[EXAM_AXES]; int n_axis;
     exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
     int prompt, tokens, rounds;          /* read at once; made one after the other */
+    bool made_up;                        /* contexts are not read but filled with made-up numbers, where the model has cells alone */
     double bandwidth;                    /* bytes a second that this machine reads, an upper bound of every decode; 0: none was found */
+    double peak;                         /* multiply-adds of bytes a second that its registers do, an upper bound of every prefill; 0: none was found */
     bool (*go)(void *user, int done, int of);            /* asked before each measurement and in it: false ends it; the rounds before it stand */
-    double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth, the best so far; NULL: not asked for */
+    void (*slow)(void *user, double seconds);            /* contexts take at least so long to be read, all together; told once, where that is minutes; may be NULL */
+    double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth; NULL: not asked for */
+    double (*peaks)(void *user, struct eng_model *);     /* and the peak */
     void *user;
     int done;                            /* rounds that all points have                                          */
 } exam_speeds;
@@ -193,9 +200,10 @@ typedef struct exam_speeds {
 int exam_speed(exam_speeds *, char *err);
 void exam_speed_free(exam_speeds *);     /* reasons of points; the points are the caller's */
 double exam_speed_share(const exam_speeds *, const exam_fast *);         /* decode of what the bandwidth allows; NAN: not known */
+double exam_speed_peak(const exam_speeds *, const exam_fast *);          /* prefill of what the peak allows; NAN: not known */
 void exam_any_ids(int32_t *tokens, int n, int n_vocab, uint64_t salt);      /* that differ by the salt */
 exam_spread exam_spread_of(double *v /* sorted in place */, int n);
-void exam_speed_say(const exam_speeds *, q_buf *out);    /* a table and a plot; 78 columns where the words of the axes take 13 */
+void exam_speed_say(const exam_speeds *, q_buf *out);    /* a table and a plot; 80 columns where the words of the axes take 19, 10 with the share of the peak */
 void exam_speed_csv(const exam_speeds *, q_buf *out);    /* RFC 4180, "." for decimals */
 struct cJSON *exam_speed_json(const exam_speeds *);
 void exam_speed_svg(const exam_speeds *, q_buf *out);    /* decode and prefill, a curve a value of the second axis, ranges as bars */

@@ -29,12 +29,42 @@ typedef struct measured { eng_session *base; double *prefill, *decode; int n; } 
 /* Reading a long context takes minutes: who measures is asked between its pieces, too. */
 typedef struct asking { const exam_speeds *s; eng_session *what; int done, of; } asking;
 
+/* Of all contexts together, once it is known how fast one begins. */
+typedef struct forecast { asking *a; int64_t since; double rest; bool told; } forecast;
+enum { SLOW = 60 };                      /* seconds that are worth a word */
+
 static bool goes_on(const asking *a) { return !a->s->go || a->s->go(a->s->user, a->done, a->of); }
 
 static void piece(void *user, int done, int total)
 {
     const asking *a = user;
     if (!goes_on(a)) eng_session_cancel(a->what);
+}
+
+static void piece_of_context(void *user, int done, int total)
+{
+    forecast *f = user;
+    double so_far = 1e-9 * (double)(q_now_ns() - f->since), all = done > 0 ? so_far / done * f->rest : 0;
+    if (!f->told && done > 0) {
+        f->told = true;
+        if (all > SLOW && f->a->s->slow) f->a->s->slow(f->a->s->user, all);
+    }
+    piece(f->a, done, total);
+}
+
+/* A point's context, read, or made up where that is wanted and can be. */
+static int begin(asking *a, const exam_fast *p, eng_session *what, const int32_t *t, char *err)
+{
+    const exam_speeds *s = a->s;
+    if (s->made_up && eng_session_make_up(what, t, p->context, err) == Q_OK) return Q_OK;
+    forecast f = { .a = a, .since = q_now_ns() };
+    for (int i = 0; i < s->n; i++)       /* who was told of the first needs not be told of the others */
+        if (!s->point[i].refused) f.rest += s->point[i].context;
+    for (const exam_fast *q = s->point; q < p; q++) f.told |= q->context > 0 && !q->refused;
+    a->what = what;
+    int rc = eng_session_sync(what, t, p->context, ENG_CONTINUE, piece_of_context, &f, err);
+    eng_session_uncancel(what);
+    return rc;
 }
 
 static int read_to(asking *a, eng_session *what, const int32_t *t, int n, char *err)
@@ -46,7 +76,7 @@ static int read_to(asking *a, eng_session *what, const int32_t *t, int n, char *
 }
 
 /* One measurement of a point: prompt tokens read behind its context, then made one after the other. Q_CANCEL: go said so. */
-static int once(asking *a, const exam_fast *p, measured *x, int round, char *err)
+static int once(asking *a, exam_fast *p, measured *x, int round, char *err)
 {
     const exam_speeds *s = a->s;
     int n = p->context + s->prompt + s->tokens, vocab = eng_model_info(p->m)->n_vocab;
@@ -57,7 +87,7 @@ static int once(asking *a, const exam_fast *p, measured *x, int round, char *err
     int rc = Q_OK;
     if (!x->base) {                      /* its context, and weights into memory; threads are up afterwards */
         rc = eng_session_new(p->m, p->c, &x->base, err);
-        if (rc == Q_OK && p->context) rc = read_to(a, x->base, t, p->context, err);
+        if (rc == Q_OK && p->context) rc = begin(a, p, x->base, t, err);
     }
     if (rc == Q_OK) rc = eng_session_fork(x->base, &f, err);
     if (rc == Q_OK) {
@@ -67,6 +97,7 @@ static int once(asking *a, const exam_fast *p, measured *x, int round, char *err
     for (int i = 0; i < s->tokens && rc == Q_OK; i++) rc = goes_on(a) ? eng_session_push(f, t[p->context + s->prompt + i], err) : q_fail(err, Q_CANCEL, "stopped");
     if (rc == Q_OK && round >= 0) {
         eng_speed v = eng_session_speed(f);
+        p->threads = eng_model_threads(p->m);
         x->prefill[x->n] = v.prefill_s > 0 ? v.prefill_tokens / v.prefill_s : 0;
         x->decode[x->n++] = v.decode_s > 0 ? v.decode_tokens / v.decode_s : 0;
     }
@@ -81,18 +112,27 @@ double exam_speed_share(const exam_speeds *s, const exam_fast *p)
     return s->bandwidth > 0 && p->decode.n && bytes > 0 ? p->decode.median * bytes / s->bandwidth : (double)NAN;
 }
 
-/* The best of what was measured bounds every decode; what stays below one is no bound, and six more tries are made. */
+double exam_speed_peak(const exam_speeds *s, const exam_fast *p)
+{
+    return s->peak > 0 && p->prefill.n && p->madds > 0 ? p->prefill.median * p->madds / s->peak : (double)NAN;
+}
+
+/* The best of what was measured bounds every point; what stays below one is no bound, and six more tries are made. */
 static void bound(exam_speeds *s)
 {
-    double reached = 0;
+    double read = 0, multiplied = 0;
     struct eng_model *m = NULL;
-    for (int i = 0; i < s->n; i++)
-        if (s->point[i].decode.n) {
-            m = s->point[i].m;
-            reached = fmax(reached, s->point[i].decode.high * (double)(s->point[i].weights + s->point[i].cells));
-        }
-    for (int i = 0; i < 6 && m && s->reads && s->bandwidth < reached; i++) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, m));
-    if (s->bandwidth < reached) s->bandwidth = 0;
+    for (int i = 0; i < s->n; i++) {
+        const exam_fast *p = &s->point[i];
+        if (!p->decode.n) continue;
+        m = p->m;
+        read = fmax(read, p->decode.high * (double)(p->weights + p->cells));
+        multiplied = fmax(multiplied, p->prefill.high * p->madds);
+    }
+    for (int i = 0; i < 6 && m && s->reads && s->bandwidth < read; i++) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, m));
+    for (int i = 0; i < 6 && m && s->peaks && multiplied > 0 && s->peak < multiplied; i++) s->peak = fmax(s->peak, s->peaks(s->user, m));
+    if (s->bandwidth < read) s->bandwidth = 0;
+    if (s->peak < multiplied) s->peak = 0;
 }
 
 static int rounds(exam_speeds *s, measured *x, char *err)
@@ -111,7 +151,10 @@ static int rounds(exam_speeds *s, measured *x, char *err)
                 eng_session_free(x[i].base);
                 x[i].base = NULL;
                 x[i].n = 0;
-            } else if (s->reads && r >= 0) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, p->m));     /* in turn with what it bounds */
+            } else if (r >= 0) {         /* in turn with what they bound */
+                if (s->reads) s->bandwidth = fmax(s->bandwidth, s->reads(s->user, p->m));
+                if (s->peaks && p->madds > 0) s->peak = fmax(s->peak, s->peaks(s->user, p->m));
+            }
         }
         s->done = r + 1;
     }
@@ -122,7 +165,7 @@ int exam_speed(exam_speeds *s, char *err)
 {
     measured *x = q_alloc(sizeof *x * (size_t)s->n);
     s->done = 0;
-    s->bandwidth = 0;
+    s->bandwidth = s->peak = 0;
     for (int i = 0; i < s->n; i++)
         x[i] = (measured){ NULL, q_alloc(sizeof(double) * (size_t)s->rounds), q_alloc(sizeof(double) * (size_t)s->rounds), 0 };
     int rc = rounds(s, x, err);

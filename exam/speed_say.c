@@ -55,23 +55,43 @@ static void spread(const exam_spread *x, q_buf *out)
 {
     char low[32], high[32], range[72] = "", median[32];
     if (x->n > 1) snprintf(range, sizeof range, "%s-%s", number(x->low, low), number(x->high, high));
-    q_buf_say(out, " %8s %-13s", number(x->median, median), range);
+    q_buf_say(out, " %8s %-11s", number(x->median, median), range);
+}
+
+static void percent(double of, q_buf *out)
+{
+    if (isfinite(of)) q_buf_say(out, " %7.0f%%", 100 * of);
+    else q_buf_say(out, " %8s", "");
+}
+
+/* Has a line room for the share of the integer peak, beside the axes? */
+enum { LINE = 80, COLUMNS = 2 * 21 + 11 + 2 * 9 };
+static bool shows_peak(const exam_speeds *s)
+{
+    int axes = 0;
+    for (int a = 0; a < s->n_axis; a++) axes += wide(s, a) + (a ? 2 : 0);
+    for (int i = 0; i < s->n; i++)
+        if (isfinite(exam_speed_peak(s, &s->point[i]))) return axes + COLUMNS <= LINE;
+    return false;
 }
 
 static void table(const exam_speeds *s, q_buf *out)
 {
     char w[32];
+    bool peaks = shows_peak(s);
     label(s, s->axis, out);
-    q_buf_say(out, "   %-22s %-22s %9s %9s\n", _("prefill, tokens/s"), _("decode, tokens/s"), _("reads"), s->bandwidth > 0 ? _("of roof") : "");
+    q_buf_say(out, "  %-19s", _("prefill, tokens/s"));
+    if (peaks) q_buf_say(out, " %8s", _("of peak"));
+    q_buf_say(out, "  %-19s %10s %8s\n", _("decode, tokens/s"), _("reads"), s->bandwidth > 0 ? _("of roof") : "");
     for (int i = 0; i < s->n; i++) {
         const exam_fast *p = &s->point[i];
         if (p->refused || !p->decode.n) continue;
         label(s, p->at, out);
         spread(&p->prefill, out);
+        if (peaks) percent(exam_speed_peak(s, p), out);
         spread(&p->decode, out);
-        q_buf_say(out, " %9s", q_bytes_words(p->weights + p->cells, w));
-        double share = exam_speed_share(s, p);
-        if (isfinite(share)) q_buf_say(out, " %8.0f%%", 100 * share);
+        q_buf_say(out, " %10s", q_bytes_words(p->weights + p->cells, w));
+        if (s->bandwidth > 0) percent(exam_speed_share(s, p), out);
         q_buf_putc(out, '\n');
     }
 }
@@ -100,26 +120,54 @@ static void plot(const exam_speeds *s, q_buf *out)
 void speed_terms(const exam_speeds *s, q_buf *out)
 {
     int n = s->n && !s->point[0].refused ? s->point[0].decode.n : s->done;
-    q_buf_say(out, ngettext("median and range of %d round, all points in turn; %d tokens read at once, %d made one after the other",
-                            "median and range of %d rounds, all points in turn; %d tokens read at once, %d made one after the other", (unsigned long)n), n, s->prompt, s->tokens);
+    if (n == 1) q_buf_say(out, _("measured once, all points in turn, so no range is known (-r 3 shows one); %d tokens read at once, %d made one after the other"), s->prompt, s->tokens);
+    else q_buf_say(out, ngettext("median and range of %d round, all points in turn; %d tokens read at once, %d made one after the other",
+                                 "median and range of %d rounds, all points in turn; %d tokens read at once, %d made one after the other", (unsigned long)n), n, s->prompt, s->tokens);
+    bool contexts = false;
+    for (int i = 0; i < s->n; i++) contexts |= s->point[i].context > 0;
+    if (s->made_up && contexts) q_buf_puts(out, _("; contexts are made-up numbers, not read"));
+}
+
+/* Words in lines of LINE letters at most; a longer word stands alone. */
+static void lines(const char *words, q_buf *out)
+{
+    int column = 0;
+    while (*words) {
+        size_t n = strcspn(words, " \n");
+        char *one = q_strndup(words, n);
+        int l = q_utf8_points(one);
+        if (column && column + 1 + l > LINE) q_buf_putc(out, '\n'), column = 0;
+        q_buf_printf(out, "%s%s", column ? " " : "", one);
+        column += l + (column > 0);
+        words += n;
+        if (*words == '\n') q_buf_putc(out, '\n'), column = 0;
+        if (*words) words++;
+        free(one);
+    }
 }
 
 void exam_speed_say(const exam_speeds *s, q_buf *out)
 {
     char w[32];
+    q_buf under = { 0 };
     table(s, out);
     plot(s, out);
     q_buf_putc(out, '\n');
-    for (int i = 0; i < s->n; i++)
-        if (s->point[i].refused) {
-            label(s, s->point[i].at, out);
-            q_buf_say(out, _(" is left out: %s\n"), s->point[i].refused);
+    for (int i = 0; i < s->n; i++) {
+        const exam_fast *p = &s->point[i];
+        if (p->refused) {
+            label(s, p->at, &under);
+            q_buf_say(&under, _(" is left out: %s\n"), p->refused);
         }
-    speed_terms(s, out);
-    q_buf_putc(out, '\n');
-    if (s->done > 1) q_buf_say(out, _("bars: █ to the slowest round, ▓ to the median, ░ to the fastest\n"));
-    if (s->bandwidth > 0) q_buf_say(out, _("of roof: bytes read a second, of %s/s that this machine reads at best; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
-    else if (s->reads) q_buf_say(out, _("no share of the roofline: decode read faster than any measurement of it; measure again on a quieter machine\n"));
+    }
+    speed_terms(s, &under);
+    q_buf_putc(&under, '\n');
+    if (s->done > 1) q_buf_say(&under, _("bars: █ to the slowest round, ▓ to the median, ░ to the fastest\n"));
+    if (shows_peak(s)) q_buf_say(&under, _("of peak: multiply-adds of products with the layers' weights, of %.0f G a second that these processors do at best\n"), s->peak / 1e9);
+    if (s->bandwidth > 0) q_buf_say(&under, _("of roof: bytes read a second, of %s/s that this machine reads at best; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
+    else if (s->reads) q_buf_say(&under, _("no share of the roofline: decode read faster than any measurement of it; measure again on a quieter machine\n"));
+    lines(under.p, out);
+    q_buf_free(&under);
 }
 
 /* ---- CSV, JSON ---- */
@@ -129,7 +177,8 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
         q_say_csv(out, s->axis[a]);
         q_buf_putc(out, ',');
     }
-    q_buf_puts(out, "prompt_tokens,context_tokens,prefill,prefill_low,prefill_high,decode,decode_low,decode_high,rounds,weight_bytes,cell_bytes,roofline_share,refused\n");
+    q_buf_puts(out, "prompt_tokens,context_tokens,prefill,prefill_low,prefill_high,decode,decode_low,decode_high,rounds,weight_bytes,cell_bytes,roofline_share,"
+                    "machine,threads_used,read_bandwidth,integer_peak,integer_peak_share,made_up_context,refused\n");
     for (int i = 0; i < s->n; i++) {
         const exam_fast *p = &s->point[i];
         if (!p->refused && !p->decode.n) continue;
@@ -139,7 +188,7 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
         }
         q_buf_printf(out, "%d,%d,", s->prompt, p->context);
         if (p->refused) {
-            q_buf_puts(out, ",,,,,,,,,,");
+            q_buf_puts(out, ",,,,,,,,,,,,,,,,");
             q_say_csv(out, p->refused);
         } else {
             q_buf_printf(out, "%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%d,%llu,%llu,", p->prefill.median, p->prefill.low, p->prefill.high, p->decode.median, p->decode.low, p->decode.high,
@@ -147,6 +196,14 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
             double share = exam_speed_share(s, p);
             if (isfinite(share)) q_buf_printf(out, "%.4f", share);
             q_buf_putc(out, ',');
+            q_say_csv(out, s->machine ? s->machine : "");
+            q_buf_printf(out, ",%d,", p->threads);
+            if (s->bandwidth > 0) q_buf_printf(out, "%.0f", s->bandwidth);
+            q_buf_putc(out, ',');
+            if (s->peak > 0) q_buf_printf(out, "%.0f", s->peak);
+            q_buf_putc(out, ',');
+            if (isfinite(exam_speed_peak(s, p))) q_buf_printf(out, "%.4f", exam_speed_peak(s, p));
+            q_buf_printf(out, ",%d,", s->made_up && p->context > 0);
         }
         q_buf_putc(out, '\n');
     }
@@ -166,7 +223,10 @@ cJSON *exam_speed_json(const exam_speeds *s)
     for (int a = 0; a < s->n_axis; a++) cJSON_AddItemToArray(axes, cJSON_CreateString(s->axis[a]));
     cJSON_AddNumberToObject(o, "prompt", s->prompt);
     cJSON_AddNumberToObject(o, "tokens", s->tokens);
+    if (s->machine) cJSON_AddStringToObject(o, "machine", s->machine);
     if (s->bandwidth > 0) cJSON_AddNumberToObject(o, "read_bandwidth", s->bandwidth);
+    if (s->peak > 0) cJSON_AddNumberToObject(o, "integer_peak_madds_per_s", s->peak);
+    if (s->made_up) cJSON_AddTrueToObject(o, "made_up_contexts");
     for (int i = 0; i < s->n; i++) {
         const exam_fast *p = &s->point[i];
         if (!p->refused && !p->decode.n) continue;
@@ -178,6 +238,7 @@ cJSON *exam_speed_json(const exam_speeds *s)
             continue;
         }
         cJSON_AddNumberToObject(one, "context", p->context);
+        cJSON_AddNumberToObject(one, "threads", p->threads);
         spread_json(one, "prefill_tokens_per_s", &p->prefill);
         spread_json(one, "decode_tokens_per_s", &p->decode);
         cJSON_AddNumberToObject(one, "rounds", p->decode.n);
@@ -185,6 +246,7 @@ cJSON *exam_speed_json(const exam_speeds *s)
         cJSON_AddNumberToObject(one, "cell_bytes", (double)p->cells);
         double share = exam_speed_share(s, p);
         if (isfinite(share)) cJSON_AddNumberToObject(one, "roofline_share", share);
+        if (isfinite(exam_speed_peak(s, p))) cJSON_AddNumberToObject(one, "integer_peak_share", exam_speed_peak(s, p));
     }
     return o;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const colours[] = { "#2f6fb0", "#c8722c", "#3f8f56", "#8a56a8", "#777777", "#b03f5b" };
-enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 64, WIDE = 560, TALL = 180, TOP = 64, GAP = 60, RIGHT = 140, LINE = 16, LETTER = 7 /* about */, LABEL = 30, NAME = 2 * LEFT / LETTER };
+enum { COLOURS = sizeof colours / sizeof *colours, LEFT = 64, WIDE = 560, TALL = 180, TOP = 64, GAP = 60, RIGHT = 140, LINE = 16, LETTER = 7 /* about */, LABEL = 30, ENTRY = 18 /* of the legend */, NAME = 2 * LEFT / LETTER };
 
 typedef struct frame { const exam_speeds *s; q_buf *out; const char *x[EXAM_POINTS], *curve[EXAM_POINTS]; int n_x, n_curve; } frame;
 
@@ -42,6 +42,13 @@ static const exam_spread *spread_at(const exam_fast *p, bool decode) { return de
 
 static double across(const frame *f, int at) { return LEFT + (f->n_x > 1 ? (double)at * WIDE / (f->n_x - 1) : WIDE / 2.0); }
 
+/* More curves than colours: those that come round again are dashed, dotted ... */
+static const char *dashes(int which)
+{
+    static const char *const kinds[] = { "", " stroke-dasharray=\"6 3\"", " stroke-dasharray=\"2 2\"", " stroke-dasharray=\"8 2 2 2\"" };
+    return kinds[which / COLOURS % (int)(sizeof kinds / sizeof *kinds)];
+}
+
 static void curve(frame *f, int which, bool decode, int top, double most)
 {
     const char *colour = colours[which % COLOURS];
@@ -55,7 +62,7 @@ static void curve(frame *f, int which, bool decode, int top, double most)
         q_buf_printf(f->out, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2\"/><circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>\n", x, x,
                      top + TALL * (1 - v->high / most), top + TALL * (1 - v->low / most), colour, x, y, colour);
     }
-    if (path.len) q_buf_printf(f->out, "<path d=\"%s\" fill=\"none\" stroke=\"%s\"/>\n", path.p, colour);
+    if (path.len) q_buf_printf(f->out, "<path d=\"%s\" fill=\"none\" stroke=\"%s\"%s/>\n", path.p, colour, dashes(which));
     q_buf_free(&path);
 }
 
@@ -139,6 +146,7 @@ void exam_speed_svg(const exam_speeds *s, q_buf *out)
         if (40 + LETTER * q_utf8_points(words) > right) right = 40 + LETTER * q_utf8_points(words);
         free(words);
     }
+    if (s->n_axis > 1 && top + ENTRY * f.n_curve + 3 * LINE > tall) tall = top + ENTRY * f.n_curve + 3 * LINE;       /* each curve has its line of the legend */
     q_buf terms = { 0 };
     speed_terms(s, &terms);
     int wide = LEFT + WIDE + right, said = 2 * LEFT + LETTER * longest(s->title, q_utf8_points(terms.p));
@@ -148,13 +156,14 @@ void exam_speed_svg(const exam_speeds *s, q_buf *out)
     title(&f, 24, true);
     panel(&f, true, top);
     panel(&f, false, top + TALL + GAP);
-    text(&f, LEFT + WIDE / 2.0, tall - 8 - LINE, "middle", s->axis[0]);
+    text(&f, LEFT + WIDE / 2.0, top + 2 * (TALL + GAP) - 8, "middle", s->axis[0]);
     text(&f, LEFT, tall - 8, "start", terms.p);
     q_buf_free(&terms);
     for (int k = 0; k < f.n_curve && s->n_axis > 1; k++) {
         char *words = legend(&f, k);
-        q_buf_printf(out, "<rect x=\"%d\" y=\"%d\" width=\"10\" height=\"10\" fill=\"%s\"/>", LEFT + WIDE + 16, top + 18 * k, colours[k % COLOURS]);
-        text(&f, LEFT + WIDE + 32, top + 18 * k + 9, "start", words);
+        q_buf_printf(out, "<polyline points=\"%d,%d %d,%d\" stroke-width=\"3\" stroke=\"%s\"%s/>", LEFT + WIDE + 10, top + ENTRY * k + 5, LEFT + WIDE + 28, top + ENTRY * k + 5,
+                     colours[k % COLOURS], dashes(k));
+        text(&f, LEFT + WIDE + 32, top + ENTRY * k + 9, "start", words);
         free(words);
     }
     q_buf_puts(out, "</svg>\n");

@@ -608,7 +608,7 @@ const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon-i
 int ker_cpu_force(const char *name);
 const char *ker_cpu_path(int i);               /* the paths that this processor has, "scalar" first, the best last; NULL: no more */
 /* Measured read bandwidth in bytes/s: the best of several patterns, every thread at once, over `data` (only read;
- * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: nothing to measure. Benchmarks only. */
+ * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: there is no whole line of 64 bytes. Benchmarks only. */
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
 /* Multiply-adds a second of products with Q4_K weights and many rows, n_threads together, measured for `seconds`. 0: no memory. */
 double ker_cpu_madds(int n_threads, double seconds);

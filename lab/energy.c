@@ -86,6 +86,16 @@ static void added_json(cJSON *j, const lab_adapted *a)
         cJSON_AddItemToArray(list, cJSON_CreateNumber((double)a->of[1 + l].bytes));
 }
 
+static void fetched_json(cJSON *j, const lab_fetched *f)
+{
+    if (!f)
+        return;
+    cJSON *o = cJSON_AddObjectToObject(j, "disk");
+    cJSON_AddNumberToObject(o, "in_memory", f->there);
+    cJSON_AddNumberToObject(o, "bytes_per_token", f->bytes);
+    cJSON_AddNumberToObject(o, "wait_ms_per_token", f->wait_ms);
+}
+
 static void as_json(const eng_energy *e, double bandwidth, const lab_bill *b, q_buf *out)
 {
     int k[MAX_K], n = ks(e->n_expert, e->n_used, 0, k);
@@ -135,6 +145,7 @@ static void as_json(const eng_energy *e, double bandwidth, const lab_bill *b, q_
     if (b->spared)
         cJSON_AddNumberToObject(j, "spared_bytes_per_token", (double)b->spared);
     added_json(j, b->added);
+    fetched_json(j, b->fetched);
     char *s = cJSON_Print(j);
     q_buf_puts(out, s ? s : "{}");
     cJSON_free(s);
@@ -240,6 +251,9 @@ static void as_text(const eng_energy *e, double bandwidth, const lab_bill *b, q_
     if (b->spared)
         q_buf_say(out, _("ffn.width, as it is set now, leaves %s of a token's weights unread.\n"), q_bytes_words(b->spared, w1));
     added_text(b->added, out);
+    if (b->fetched)
+        q_buf_say(out, _("Experts are read from the disk when they are chosen (--weights-ram). In the last answer %.0f%% of\nthose chosen lay in memory; the others were %s a token, for which it stood still %.1f ms.\n"),
+                  100 * b->fetched->there, q_bytes_words((uint64_t)b->fetched->bytes, w1), b->fetched->wait_ms);
     if (bandwidth > 0)
         q_buf_say(out, _("The threads of this machine read %s/s together, measured now;\n"
                          "no token comes faster than its weights are read.\n"),

@@ -96,7 +96,10 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
     uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
     const struct lab_adapted *added;     /* by adapters; NULL or of 0 adapters: none acts */
+    const struct lab_fetched *fetched;   /* experts that lay on the disk, in the last answer; NULL: none, or no answer yet */
 } lab_bill;
+/* The share of those chosen that lay in memory; bytes that were read and milliseconds that were waited for them, a token. */
+typedef struct lab_fetched { double there, bytes, wait_ms; } lab_fetched;
 /* What adapters add to a token as they are set: params multiply-adds and bytes read, of[0] beside the layers, of[1 + l] in layer l; experts: routed ones that they change. */
 typedef struct lab_adapted { int adapters, n_layer, experts; const struct lab_adapted_at { uint64_t params, bytes; } *of; } lab_adapted;
 int lab_energy(const lab_bill *, q_buf *text, q_buf *json, char *err);       /* either may be NULL */

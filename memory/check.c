@@ -156,11 +156,6 @@ static int check_postings(mem_store *s, enum mem_kind k, char *err)
     return rc;
 }
 
-static int damaged(mem_store *s, char *err, const char *how)
-{
-    return q_fail(err, Q_FORMAT, _("%s is damaged (%s): quorum memory export saves what can be read; then give another file with --db"), s->path, how);
-}
-
 int store_check(mem_store *s, char *err)
 {
     store_allow(s, STORE_LONG);
@@ -174,14 +169,14 @@ int store_check(mem_store *s, char *err)
     rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) {
         const char *how = (const char *)sqlite3_column_text(st, 0);
-        rc = how && strcmp(how, "ok") == 0 ? Q_OK : damaged(s, err, how ? how : "?");
+        rc = how && strcmp(how, "ok") == 0 ? Q_OK : store_damaged(s, err, how ? how : "?");
     }
     sqlite3_finalize(st);
     if (rc != Q_OK) return rc;
     store_allow(s, STORE_LONG);
     st = store_query(s, err, "PRAGMA foreign_key_check", "");
     rc = st ? store_step(s, st, err) : store_failed(s);
-    if (rc == 1) rc = damaged(s, err, _("rows whose owner is gone"));
+    if (rc == 1) rc = store_damaged(s, err, _("rows whose owner is gone"));
     sqlite3_finalize(st);
     return rc;
 }

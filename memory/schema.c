@@ -115,7 +115,7 @@ static int look(mem_store *s, int64_t *v, char *err)
     if (*v > store_schema_version)
         return q_fail(err, Q_FORMAT, _("%s was written by a newer quorum (schema %d, this one knows %d): update quorum, or give another file with --db"),
                       s->path, (int)*v, store_schema_version);
-    if (*v < 0) return q_fail(err, Q_FORMAT, _("%s is damaged or is no database: quorum memory export saves what can be read; then give another file with --db"), s->path);
+    if (*v < 0) return store_damaged(s, err, NULL);
     return is_ours(s, *v, err);
 }
 

@@ -2,6 +2,7 @@
  * errors as sentences. Any thread. It never keeps a transaction open between two calls of a public function. */
 #include "memory/store.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,34 @@ int store_limit_work(mem_store *s)
 void store_allow(mem_store *s, int much) { s->budget = much == STORE_LONG ? LONG : ORDINARY; }
 
 /* ---- errors ---- */
+/* SQLite calls it damage, too, when the disk does not give what lies on it (its SQLITE_IOERR_CORRUPTFS: EIO, ENXIO, ERANGE of a read becomes SQLITE_CORRUPT on
+ * the way out), so the file is read once more, to its end or this far. */
+static bool unread(sqlite3 *db, int which, int *e)
+{
+    enum { BLOCK = 1 << 16 };
+    static const sqlite3_int64 far = (sqlite3_int64)1 << 30;
+    sqlite3_file *f = NULL;
+    sqlite3_int64 n = 0;
+    int rc = sqlite3_file_control(db, "main", which, &f);
+    if (rc != SQLITE_OK || !f || !f->pMethods || (rc = f->pMethods->xFileSize(f, &n)) != SQLITE_OK) return false;
+    char *block = q_alloc(BLOCK);
+    for (sqlite3_int64 at = 0; at < n && at < far && rc == SQLITE_OK; at += BLOCK) rc = f->pMethods->xRead(f, block, (int)(n - at < BLOCK ? n - at : BLOCK), at);
+    free(block);
+    if ((rc & 0xff) != SQLITE_IOERR || rc == SQLITE_IOERR_SHORT_READ) return false;
+    *e = EIO;
+    if (which == SQLITE_FCNTL_FILE_POINTER) sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, e);
+    return true;
+}
+
+int store_damaged(mem_store *s, char *err, const char *how)
+{
+    int e = 0;
+    if (unread(s->db, SQLITE_FCNTL_FILE_POINTER, &e) || unread(s->db, SQLITE_FCNTL_JOURNAL_POINTER, &e))
+        return q_fail(err, Q_IO, _("cannot read the memory %s: %s; it may be whole, but this disk does not give it: quorum memory export saves what can be read"), s->path, strerror(e ? e : EIO));
+    return how ? q_fail(err, Q_FORMAT, _("%s is damaged (%s): quorum memory export saves what can be read; then give another file with --db"), s->path, how)
+               : q_fail(err, Q_FORMAT, _("%s is damaged or is no database: quorum memory export saves what can be read; then give another file with --db"), s->path);
+}
+
 static int say(mem_store *s, char *err)
 {
     int code = sqlite3_errcode(s->db);
@@ -73,8 +102,7 @@ static int say(mem_store *s, char *err)
     case SQLITE_FULL:
         return q_fail(err, Q_IO, _("the disk of %s is full: free some space and try again; what was kept before is safe"), s->path);
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return q_fail(err, Q_FORMAT, _("%s is damaged or is no database: quorum memory export saves what can be read; then give another file with --db"), s->path);
+    case SQLITE_NOTADB: return store_damaged(s, err, NULL);
     case SQLITE_CANTOPEN:
         return q_fail(err, Q_IO, _("cannot open the memory %s: check that its folder exists and can be written"), s->path);
     case SQLITE_TOOBIG:

@@ -62,6 +62,8 @@ int store_limit_work(mem_store *);                  /* installs the counting */
 /* The sentence for SQLite's present error; returns a q_result. */
 int store_error(mem_store *, char *err);
 int store_failed(const mem_store *);                /* its result once more, where a statement was NULL */
+/* The file is not what it should be, how (may be NULL) as somebody found; or the disk does not give it: Q_FORMAT, or Q_IO. */
+int store_damaged(mem_store *, char *err, const char *how);
 /* A change had not the effect that it must have: the file was meddled with. */
 int store_tampered(mem_store *, char *err);
 /* Keeps a sentence for mem_note. */

@@ -443,6 +443,7 @@ static void work(exchange *x, bool chat)
     x->prompt_tokens = w.usage.prompt;
     x->cached_tokens = w.usage.cached;
     x->tokens = w.usage.tokens;
+    numbers_answered(&w.h->numbers, &f);
     if (f.status)
         fail(&w, &f);
     else

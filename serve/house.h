@@ -12,11 +12,15 @@ typedef struct numbers {                 /* since the start; under mu */
     uint64_t requests[HOUSE_ROUTES + 1][HOUSE_CODES + 1];      /* by route and status, the last of each: others */
     uint64_t prompt_tokens, cached_tokens, tokens;
     double seconds;
+    int failed;                          /* answers in a row that failed by no fault of those who asked, for `why` */
+    int64_t failed_ns;                   /* when the last one did */
+    char why[Q_ERRLEN];
 } numbers;
 
 typedef struct house {
     prov *p;
     const char *name;                    /* what the model is called to requests */
+    bool keyed;                          /* requests need a key: what needs none says no more than it must */
     prov_config *base;                   /* that requests begin with */
     int64_t since;                       /* Unix time */
     int context;                         /* tokens that a request and its answer may have */

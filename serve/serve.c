@@ -338,6 +338,7 @@ static void furnish(serve *s)
     pthread_mutex_init(&s->saying, NULL);
     pthread_cond_init(&s->over, NULL);
     s->key = s->o.key ? q_strdup(s->o.key) : NULL;
+    s->house.keyed = s->key != NULL;
 }
 
 static int open_daemon(serve *s, char *err)

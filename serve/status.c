@@ -64,11 +64,41 @@ void work_tokenizer(exchange *x)
     exchange_json(x, j);
 }
 
+/* So many answers in a row that fail are the server's trouble, not one request's. Whoever shares requests out by /health sends none for so
+ * long then; after it one may show that all is well again. */
+enum { FAILED = 3, APART_S = 30 };
+
+/* What is wrong with a request, or that it was stopped, says nothing of the server. */
+void numbers_answered(numbers *n, const fault *f)
+{
+    if (f->status && f->status != 500)
+        return;
+    pthread_mutex_lock(&n->mu);
+    n->failed = f->status ? n->failed + (n->failed < INT32_MAX) : 0;
+    n->failed_ns = q_now_ns();
+    snprintf(n->why, sizeof n->why, "%s", f->words);
+    pthread_mutex_unlock(&n->mu);
+}
+
 void work_health(exchange *x)
 {
+    house *h = x->server;
     q_buf b = { 0 };
-    q_buf_puts(&b, "{\"status\":\"ok\"}\n");
-    exchange_answer(x, 200, "application/json", &b);
+    cJSON *j = cJSON_CreateObject();
+    pthread_mutex_lock(&h->numbers.mu);
+    bool bad = h->numbers.failed >= FAILED, apart = bad && q_now_ns() - h->numbers.failed_ns < APART_S * INT64_C(1000000000);
+    cJSON_AddStringToObject(j, "status", bad ? "degraded" : "ok");
+    if (bad) {
+        cJSON_AddNumberToObject(j, "failed_answers", h->numbers.failed);
+        cJSON_AddStringToObject(j, "reason", h->keyed ? _("the last answers failed: ask for one with the key, and the error says why") : h->numbers.why);
+    }
+    pthread_mutex_unlock(&h->numbers.mu);
+    char *text = cJSON_PrintUnformatted(j);
+    q_buf_puts(&b, text);
+    q_buf_puts(&b, "\n");
+    cJSON_free(text);
+    cJSON_Delete(j);
+    exchange_answer(x, apart ? 503 : 200, "application/json", &b);
 }
 
 static void metric(q_buf *b, const char *name, const char *kind, const char *help, double value)
@@ -98,6 +128,7 @@ void work_metrics(exchange *x)
     metric(&b, "prompt_tokens_total", "counter", "Tokens of prompts, cached ones included.", (double)h->numbers.prompt_tokens);
     metric(&b, "cached_tokens_total", "counter", "Of these, tokens that were found evaluated.", (double)h->numbers.cached_tokens);
     metric(&b, "generated_tokens_total", "counter", "Tokens that were chosen.", (double)h->numbers.tokens);
+    metric(&b, "failed_answers", "gauge", "Answers that failed by no fault of those who asked, since one that did not.", h->numbers.failed);
     pthread_mutex_unlock(&h->numbers.mu);
     metric(&b, "requests_running", "gauge", "Requests that are being answered.", running);
     metric(&b, "requests_waiting", "gauge", "Requests that wait for a stream.", waiting);

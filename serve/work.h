@@ -21,5 +21,7 @@ void work_metrics(exchange *);
 
 extern const char *const work_path[HOUSE_ROUTES];        /* by route, as metrics count them */
 void numbers_count(numbers *, int route, const exchange *, double seconds);
+/* An answer that is over, with its fault or none; for /health. */
+void numbers_answered(numbers *, const fault *);
 
 #endif

@@ -61,12 +61,21 @@ double eng_disk_speed(const char *path, size_t each)
     return reader_speed(&(reader_file){ path, (uint64_t)st.st_size }, LOOKS, each < 4 << 20 ? each : 4 << 20, ignored);
 }
 
-/* What --weights-ram comes to, or would with half of the experts in memory; experts are taken to be chosen evenly. False: nothing to say. */
+/* What --weights-ram comes to, or would with half of the experts in memory; experts are taken to be chosen evenly. False: nothing to say; a model without
+ * such experts is told of where --weights-ram was given. */
 static bool with_less(gguf_file *f, const brief *b, less *o)
 {
     double asked = device_weights_gib();
-    if ((b->problem && !b->full) || !model_ondisk(f, asked, &o->p) || (asked == 0 && o->p.experts < WORTH_IT)) return false;
+    *o = (less){ .gib = 0 };
+    if (b->problem && !b->full) return false;
+    bool some = model_ondisk(f, asked, &o->p);
+    if (asked == 0 && (!some || o->p.experts < WORTH_IT)) return false;
     o->gib = asked > 0 ? asked : (double)(o->p.rest + o->p.slots) / (1024.0 * 1024 * 1024);
+    if (!some) {                                                   /* dense or carved; the plan is of the least that it can do with */
+        o->p.share = 1;
+        o->p.whole = o->p.fits = asked < 0 || o->gib * (1024.0 * 1024 * 1024) + 1 >= (double)o->p.rest;
+        return true;
+    }
     o->token = (double)o->p.token * (1 - o->p.share);
     o->disk = eng_disk_speed(gguf_part_path(f, 0), (size_t)(o->p.expert / 3 + 1));
     o->speed = o->token > 0 ? o->disk / o->token : 0;
@@ -76,7 +85,8 @@ static bool with_less(gguf_file *f, const brief *b, less *o)
 static void less_row(const less *o, q_buf *out)
 {
     char w1[32], w2[32], w3[32];
-    if (o->p.whole) brief_row(out, _("with less"), _("--weights-ram %.3g: all of it stays in memory"), o->gib);
+    if (!o->p.experts) brief_row(out, _("with less"), _("nothing of it could stay on the disk: every token needs all of it (%s)"), q_bytes_words(o->p.rest, w1));
+    else if (o->p.whole) brief_row(out, _("with less"), _("--weights-ram %.3g: all of it stays in memory"), o->gib);
     else if (!o->p.fits) brief_row(out, _("with less"), _("--weights-ram %.3g is too little: at least %s are needed"), o->gib, q_bytes_words(o->p.least, w1));
     else if (o->disk > 0)
         brief_row(out, _("with less"), _("--weights-ram %.3g (at least %s): %.0f%% of the experts stay in memory, a token reads %s if all are chosen alike, %.3g tokens/s at most at this disk's %s/s"),

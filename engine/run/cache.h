@@ -62,6 +62,9 @@ int cache_forward(eng_cache *, const cache_seq *seqs, int n_seq, const cache_row
                   ker_out *out, char *err);
 /* The sentence for a failed cache_forward. */
 int cache_failed(const eng_cache *, int rc, char *err);
+/* Cells for tokens[0..n) of an empty line, which nobody evaluated: numbers that are small and otherwise any, for measuring what comes behind them
+ * (madeup.c). A token behind them costs what it does behind real ones, but for a choice of experts of its own. Q_RANGE: the model has recurrent layers. */
+int cache_make_up(eng_cache *, kv_line *, const int32_t *tokens, int n, uint64_t seed, uint64_t hash, char *err);
 const float *cache_keep(const eng_cache *, cache_user *);      /* its logits lie in `kept` then */
 void cache_join(eng_cache *, cache_user *);
 void cache_leave(eng_cache *, cache_user *);           /* frees a private cache with its last user */

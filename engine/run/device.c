@@ -28,7 +28,7 @@ int eng_device_choose(const eng_place *w, char *err)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
     if (w->rest == ENG_REST_FETCHED && cpu)
         return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with --device cpu none is used: leave one of the two out"));
-    if (!(w->weights_gib <= 1e6)) return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, not \"%.3g\""), w->weights_gib);
+    if (!(w->weights_gib <= 1e6)) return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%g\"; without it all weights are in memory"), w->weights_gib);
     if (w->weights_gib != 0 && cuda)
         return q_fail(err, Q_RANGE, _("--weights-ram reads experts from the disk for the processor, not for a GPU: leave --device %s out"), what);
     chosen.want = !cpu && w->weights_gib == 0;

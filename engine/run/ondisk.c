@@ -264,7 +264,7 @@ static void unpin(shelf *s, int e)
 static void wait_news(ondisk *o)
 {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     t.tv_nsec += POLL_MS * 1000000L;
     if (t.tv_nsec >= 1000000000L) {
         t.tv_nsec -= 1000000000L;
@@ -411,6 +411,7 @@ static int source_acquire(void *user, int layer, const int *ids, int n, ker_expe
         t->fresh = false;
         if (s->due[ids[i]] == DUE(s->pass)) s->due[ids[i]] = 0;
     }
+    if (rc && held) pthread_cond_broadcast(&o->news);              /* whoever waits for room has some again */
     o->count.wait_ns += wait;
     o->count.asked += rc ? 0 : (uint64_t)n;
     if (count && !rc) *count = (ker_fetched){ count->asked + (uint64_t)n, count->fetched + fetched, count->bytes + o->unbilled, count->wait_ns + wait };
@@ -468,7 +469,11 @@ int ondisk_new(const eng_model *m, uint64_t budget, ondisk **out, char *err)
     ondisk_plan_make(m, budget, &plan, n_slot);
     ondisk *o = q_alloc(sizeof *o);
     pthread_mutex_init(&o->mu, NULL);
-    pthread_cond_init(&o->news, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);            /* wait_news: a clock that is set stops nobody */
+    pthread_cond_init(&o->news, &clock);
+    pthread_condattr_destroy(&clock);
     o->n_layer = n_layer;
     o->n_expert = m->ker.n_expert;
     o->k = m->info.n_expert_used;

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = "QSTATE\r\n";
-enum { VERSION = 2, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 112, STATES_MOST = 4 };
+enum { VERSION = 3, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 108, STATES_MOST = 4 };
 
 typedef struct head {
     char magic[8];
@@ -32,14 +32,16 @@ typedef struct head {
     int32_t n_vocab, n_tokens, n_cells, n_logits;
     uint32_t n_json, n_name, n_note, state_floats;
     char device[DEVICE_MOST];
+    int32_t kv_rank;                   /* latent attention: numbers of V, which are the first of K's; 0: V is kept beside K. Zeros of device before version 3 */
     uint64_t hash;
 } head;
 typedef struct provenance { uint64_t config, forced; } provenance;
 _Static_assert(sizeof(head) == 224 && sizeof(provenance) == 16, "no holes in what is written");
 
 static uint64_t head_hash(const head *h) { return q_hash64(h, offsetof(head, hash), 1); }
-/* The second version has cells of four bits; what has none is written as the first, which earlier programs read. */
-static uint32_t version_of(int kv) { return kv == KER_KV_Q4_0 ? 2 : 1; }
+/* The third version says of latent cells that V is not beside K, the second has cells of four bits; what has neither is written as the first, which earlier
+ * programs read. Latent cells of the earlier versions have as much again behind them, which nobody reads. */
+static uint32_t version_of(int kv, int kv_rank) { return kv_rank ? 3 : kv == KER_KV_Q4_0 ? 2 : 1; }
 
 /* A few hundred bytes at places all over the weights: a model of the same shape with other weights is another one. */
 static uint64_t weights_hash(const eng_model *m)
@@ -56,7 +58,7 @@ static uint64_t weights_hash(const eng_model *m)
     return h;
 }
 
-static ker_model shape(const head *h) { return (ker_model){ .n_layer = h->n_layer, .n_kv_head = h->n_kv_head, .head_dim = h->head_dim }; }
+static ker_model shape(const head *h) { return (ker_model){ .n_layer = h->n_layer, .n_kv_head = h->n_kv_head, .head_dim = h->head_dim, .latent.kv_rank = h->kv_rank }; }
 static uint64_t cells_bytes(const head *h, int n)
 {
     ker_model m = shape(h);
@@ -73,7 +75,7 @@ static uint64_t file_bytes(const head *h)
 static head head_of(const eng_session *s, size_t n_json, size_t n_note)
 {
     const eng_model *m = s->cache->m;
-    head h = { .version = version_of(s->cache->type), .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
+    head h = { .version = version_of(s->cache->type, m->ker.latent.kv_rank), .kv_rank = m->ker.latent.kv_rank, .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
                .chain = s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : s->seed, .n_layer = ker_cell_layers(&m->ker),
                .n_kv_head = m->ker.n_kv_head, .head_dim = m->ker.head_dim, .kv = (int16_t)s->cache->type, .state_floats = (uint32_t)ker_state_floats(&m->ker), .n_vocab = m->ker.n_vocab,
                .n_tokens = s->n_tokens, .n_cells = s->line.n, .n_logits = step_logits_fit(s) ? m->ker.n_vocab : 0,
@@ -263,7 +265,7 @@ static bool within(const head *h, uint64_t bytes)
     if (recurrent != (h->state_floats > 0) || h->n_states > STATES_MOST || h->state_floats > 1u << 28)
         return false;
     if (h->n_layer < !recurrent || h->n_layer > WIDE || h->n_kv_head < 1 || h->n_kv_head > WIDE || h->head_dim < 1 || h->head_dim > WIDE || h->kv < KER_KV_F16 ||
-        h->kv >= KER_KV_TYPES || h->version != version_of(h->kv) || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
+        h->kv >= KER_KV_TYPES || h->version != version_of(h->kv, h->kv_rank) || h->kv_rank < 0 || h->kv_rank > h->head_dim || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
         (h->n_logits != 0 && (h->n_logits != h->n_vocab || h->n_cells != h->n_tokens)) || h->n_json > JSON_MOST || h->n_name > NAME_MOST ||
         h->n_note > ENG_STATE_NOTE || memchr(h->device, 0, sizeof h->device) == NULL)
         return false;
@@ -357,7 +359,7 @@ static int fits(const eng_session *s, const head *h, const char *json, const cha
     const eng_model *m = s->cache->m;
     head own = head_of(s, 0, 0);
     if (h->model != own.model || h->weights != weights_hash(m) || h->n_vocab != own.n_vocab || h->n_layer != own.n_layer ||
-        h->n_kv_head != own.n_kv_head || h->head_dim != own.head_dim || h->state_floats != own.state_floats)
+        h->n_kv_head != own.n_kv_head || h->head_dim != own.head_dim || (h->kv_rank && h->kv_rank != own.kv_rank) || h->state_floats != own.state_floats)
         return q_fail(err, Q_RANGE, strcmp(name, m->info.name) == 0 ? _("this state is of another file of %.200s: its cells do not fit this one's weights")
                       : _("this state is of another model, %.200s: /model loads that"), name);
     if (strcmp(h->device, own.device) != 0)

@@ -30,12 +30,19 @@ void bpe_free(bpe *b)
     free(b);
 }
 
-static slot *find(const bpe *b, int32_t left, int32_t right)
+static size_t first_at(const bpe *b, int32_t left, int32_t right)
 {
     uint64_t h = (((uint64_t)(uint32_t)left << 32 | (uint32_t)right) ^ b->salt) * 0x9e3779b97f4a7c15u;
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93u;
-    size_t i = (size_t)(h >> 32) & b->mask;
+    return (size_t)(h >> 32) & b->mask;
+}
+
+void bpe_ahead(const bpe *b, int32_t left, int32_t right) { __builtin_prefetch(&b->t[first_at(b, left, right)], 1); }
+
+static slot *find(const bpe *b, int32_t left, int32_t right)
+{
+    size_t i = first_at(b, left, right);
     while (b->t[i].left >= 0 && (b->t[i].left != left || b->t[i].right != right)) i = (i + 1) & b->mask;
     return &b->t[i];
 }

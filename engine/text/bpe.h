@@ -12,6 +12,7 @@ bpe *bpe_new(size_t n_merges);
 void bpe_free(bpe *);
 /* left + right give id; the first of two equal pairs counts. At most n_merges calls. */
 void bpe_add(bpe *, int32_t left, int32_t right, int32_t rank, int32_t id);
+void bpe_ahead(const bpe *, int32_t left, int32_t right);          /* the memory is asked for the place of a pair that is added soon */
 /* Merges sym[0..n) in place; returns how many remain. O(n log n) for long pieces. */
 size_t bpe_merge(const bpe *, int32_t *sym, size_t n);
 

@@ -57,28 +57,55 @@ static size_t bytelevel_decode(const void *own, const names *nm, int32_t id, cha
     return w;
 }
 
+/* A merge on its way into the table: both sides with what names_ahead gave for them. */
+typedef struct merge { const char *s[2]; size_t n[2]; uint32_t hash[2]; } merge;
+
+/* Announces the sides' names. False: there are no two. */
+static bool merge_read(merge *m, gguf_str s, const names *nm)
+{
+    const char *gap = s.n > 2 ? memchr(s.p + 1, ' ', s.n - 2) : NULL;      /* neither side is empty */
+    if (!gap) return false;
+    *m = (merge){ { s.p, gap + 1 }, { (size_t)(gap - s.p), s.n - (size_t)(gap - s.p) - 1 }, { 0 } };
+    for (int i = 0; i < 2; i++) m->hash[i] = names_ahead(nm, m->s[i], m->n[i]);
+    return true;
+}
+
+/* The token that both sides give. Vocabularies are numbered as their merges came, so it mostly follows the last one: `guess`. */
+static int32_t merge_gives(const merge *m, const names *nm, int32_t guess, q_buf *both)
+{
+    if (!nm->twice && guess < nm->n && names_len(nm, guess) == m->n[0] + m->n[1] && memcmp(names_of(nm, guess), m->s[0], m->n[0]) == 0 &&
+        memcmp(names_of(nm, guess) + m->n[0], m->s[1], m->n[1]) == 0)
+        return guess;
+    q_buf_clear(both);
+    for (int i = 0; i < 2; i++) q_buf_add(both, m->s[i], m->n[i]);
+    return names_find(nm, both->p, both->len);
+}
+
 static int load_merges(bytelevel *v, const names *nm, const gguf_kv *kv, char *err)
 {
     v->merges = bpe_new((size_t)kv->count);
     q_buf both = {0};
-    for (uint64_t i = 0; i < kv->count; i++) {
-        gguf_str s = kv->strings[i];
-        const char *gap = s.n > 2 ? memchr(s.p + 1, ' ', s.n - 2) : NULL;      /* neither side is empty */
-        if (!gap) {
-            q_buf_free(&both);
-            return q_fail(err, Q_FORMAT, _("merge %llu is not two tokens with a space between; the file is damaged"), (unsigned long long)i);
+    merge m[NAMES_AHEAD];
+    int32_t id[NAMES_AHEAD][3], last = -1;
+    int rc = Q_OK;
+    for (uint64_t from = 0, n; from < kv->count && !rc; from += n) {
+        n = kv->count - from < NAMES_AHEAD ? kv->count - from : NAMES_AHEAD;
+        for (uint64_t i = 0; i < n && !rc; i++)
+            if (!merge_read(&m[i], kv->strings[from + i], nm))
+                rc = q_fail(err, Q_FORMAT, _("merge %llu is not two tokens with a space between; the file is damaged"), (unsigned long long)(from + i));
+        for (uint64_t i = 0; i < n && !rc; i++) {
+            for (int k = 0; k < 2; k++) id[i][k] = names_find_hashed(nm, m[i].s[k], m[i].n[k], m[i].hash[k]);
+            bpe_ahead(v->merges, id[i][0], id[i][1]);
+            id[i][2] = merge_gives(&m[i], nm, last + 1, &both);
+            if (id[i][2] >= 0) last = id[i][2];
         }
-        size_t left = (size_t)(gap - s.p), right = s.n - left - 1;
-        q_buf_clear(&both);
-        q_buf_add(&both, s.p, left);
-        q_buf_add(&both, gap + 1, right);
-        int32_t a = names_find(nm, s.p, left), b = names_find(nm, gap + 1, right), c = names_find(nm, both.p, both.len);
         /* A pair whose sides or result are no tokens can never come up or be written: trimmed vocabularies have them. Letters
          * are never joined to a mark of the frame either. */
-        if (a >= 0 && b >= 0 && c >= 0 && !nm->mark[c]) bpe_add(v->merges, a, b, (int32_t)i, c);
+        for (uint64_t i = 0; i < n && !rc; i++)
+            if (id[i][0] >= 0 && id[i][1] >= 0 && id[i][2] >= 0 && !nm->mark[id[i][2]]) bpe_add(v->merges, id[i][0], id[i][1], (int32_t)(from + i), id[i][2]);
     }
     q_buf_free(&both);
-    return Q_OK;
+    return rc;
 }
 
 /* The family of pre-tokenisers, or NULL with a sentence. */

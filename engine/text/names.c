@@ -4,22 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t name_slot(const names *v, const char *s, size_t n, uint32_t *hash)
+static uint32_t hash_of(const names *v, const char *s, size_t n) { return (uint32_t)(q_hash64(s, n, v->salt) >> 32); }
+
+static size_t name_slot(const names *v, const char *s, size_t n, uint32_t hash)
 {
-    *hash = (uint32_t)(q_hash64(s, n, v->salt) >> 32);
-    size_t i = *hash & v->mask;
+    size_t i = hash & v->mask;
     for (; v->slot[i].id >= 0; i = (i + 1) & v->mask) {
         int32_t id = v->slot[i].id;
-        if (v->slot[i].hash == *hash && names_len(v, id) == n && memcmp(names_of(v, id), s, n) == 0) break;
+        if (v->slot[i].hash == hash && names_len(v, id) == n && memcmp(names_of(v, id), s, n) == 0) break;
     }
     return i;
 }
 
-int32_t names_find(const names *v, const char *s, size_t n)
+int32_t names_find(const names *v, const char *s, size_t n) { return v->slot[name_slot(v, s, n, hash_of(v, s, n))].id; }
+
+uint32_t names_ahead(const names *v, const char *s, size_t n)
 {
-    uint32_t h;
-    return v->slot[name_slot(v, s, n, &h)].id;
+    uint32_t hash = hash_of(v, s, n);
+    __builtin_prefetch(&v->slot[hash & v->mask]);
+    return hash;
 }
+
+int32_t names_find_hashed(const names *v, const char *s, size_t n, uint32_t hash) { return v->slot[name_slot(v, s, n, hash)].id; }
 
 int names_check(const gguf_file *f, char *err)
 {
@@ -28,6 +34,21 @@ int names_check(const gguf_file *f, char *err)
         return q_fail(err, Q_FORMAT, _("the file has no vocabulary (tokenizer.ggml.tokens); take another file of this model"));
     if (tok->count > 1 << 24) return q_fail(err, Q_FORMAT, _("a vocabulary of %llu tokens is beyond reason"), (unsigned long long)tok->count);
     return Q_OK;
+}
+
+/* Into the table, NAMES_AHEAD at a time. Of equal names the first counts. */
+static void index_names(names *v)
+{
+    uint32_t hash[NAMES_AHEAD];
+    for (int from = 0; from < v->n; from += NAMES_AHEAD) {
+        int n = v->n - from < NAMES_AHEAD ? v->n - from : NAMES_AHEAD;
+        for (int i = 0; i < n; i++) hash[i] = names_ahead(v, names_of(v, from + i), names_len(v, from + i));
+        for (int i = 0; i < n; i++) {
+            struct names_slot *s = &v->slot[name_slot(v, names_of(v, from + i), names_len(v, from + i), hash[i])];
+            if (s->id < 0) *s = (struct names_slot){ hash[i], from + i };
+            else v->twice = true;
+        }
+    }
 }
 
 static void load_names(names *v, const gguf_kv *tok)
@@ -50,10 +71,8 @@ static void load_names(names *v, const gguf_kv *tok)
         v->at[i] = at;
         at += s.n + 1;
         v->at[i + 1] = at;
-        uint32_t h;
-        size_t k = name_slot(v, s.p, s.n, &h);
-        if (v->slot[k].id < 0) { v->slot[k].hash = h; v->slot[k].id = i; }      /* of equal names the first counts */
     }
+    index_names(v);
 }
 
 static int load_types(names *v, const gguf_kv *kv, char *err)

@@ -18,6 +18,6 @@ void acts_free(acts *);
 /* Row r of every kind in `kinds`, from n_in numbers. */
 void acts_put(const acts *, unsigned kinds, int64_t r, const float *x, int64_t n_in);
 
-void *act_alloc(size_t n);         /* aligned to 64, at least one byte; NULL: no memory */
+void *act_alloc(size_t n);         /* aligned to 64, at least one byte; large ones in huge pages; for free(); NULL: no memory */
 
 #endif

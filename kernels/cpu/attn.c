@@ -4,6 +4,7 @@
  * pool; allocates only in attn_begin. */
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ static void rope_task(void *arg, int task, int worker)
 /* ---- attention of a block of rows against one KV head ----
  * A row's cells are taken in segments of ATT_SEGMENT pages, each with its own running maximum, sum and
  * weighted V; segments are then joined in rising order. Few rows with many cells give every segment to
- * its own task; else one task walks all of them. Either way the arithmetic is the same. With a window a row
+ * its own task, and the one that is done last joins them; else one task walks all of them. Either way the arithmetic is the same. With a window a row
  * begins in the page of its first cell, and what of that page lies before counts as nothing. */
 
 /* The first cell that a row sees. */
@@ -132,7 +133,7 @@ static int att_queries(const ker_model *m)
 int64_t attn_floats(const ker_model *m)
 {
     int pad = round16(ker_value_width(m)), page = round16(ker_cell_k(m)) + (ker_cell_v(m) ? 0 : pad);
-    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 5 : 0;
+    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 5 + KER_PAGE / 2 : 0;
     return (int64_t)page * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4 + whole) + 64;
 }
 
@@ -154,6 +155,7 @@ typedef struct att_span {
     float *const *out;
     const q8_ops *whole;           /* cells by fours: they and queries are multiplied as whole numbers; else NULL */
     q8_rows rows;                  /* the queries as such                              */
+    int16_t *weight;               /* what cells count, [n_q][KER_PAGE]                */
     float *page_top, *page_sum, *factor, *gap;         /* of a page alone; what it counts; room for [2][n_q] */
 } att_span;
 
@@ -182,9 +184,8 @@ static const float *page_scores(const att_span *a, const uint8_t *p, const uint8
     int dim = ker_cell_k(&kv->dev->m), i = first * a->group, n = (stop - first) * a->group;
     float *s = a->s + i * KER_PAGE;
     if (a->whole) {
-        kv_q8 at = kv_whole(kv, p, a->page, ops);
         q8_rows rows = q8_rows_from(&a->rows, i, dim);
-        a->whole->scores(at.k, at.k_scale, (const int8_t *)next, dim, &rows, n, s);
+        a->whole->scores(kv_whole(kv, p, a->page, ops).k, kv_ahead(kv, next, a->page).k, dim, &rows, n, s);
         return NULL;
     }
     if (a->direct) {
@@ -196,19 +197,24 @@ static const float *page_scores(const att_span *a, const uint8_t *p, const uint8
     return keys;
 }
 
-/* Sums of V of one page's first `seen` cells for queries [i, i + n); v: it in F32 where that is needed. */
+/* What queries [i, i + n) make of their scores of one page's first `seen` cells, and their sums of V; v: it in F32 where that is needed. */
 static void page_values(const att_span *a, const uint8_t *p, const uint8_t *next, const float *v, int seen, int i, int n)
 {
     const ker_kv *kv = a->j->c->kv;
     const vec_ops *ops = a->j->c->dev->v;
     int dim = ker_cell_k(&kv->dev->m);
     int64_t half = (int64_t)dim * KER_PAGE;
-    const float *w = a->s + i * KER_PAGE;
+    float *w = a->s + i * KER_PAGE;
     if (a->whole) {
+        int16_t *weight = a->weight + i * KER_PAGE;
         kv_q8 at = kv_whole(kv, kv->type == KER_KV_Q4_0 ? NULL : p, a->page, ops);
+        ops->weigh(w, seen, n, a->page_top + i, a->page_sum + i, weight);
         join_page(a, ops, i, n);
-        a->whole->values(at.v, at.v_scale, kv->type == KER_KV_Q4_0 ? at.v : kv_q8_page(kv, next).v, dim, seen, w, a->shrink + i, a->factor + i, a->out + i, n);
-    } else if (a->direct) {
+        a->whole->values(at.v, kv_ahead(kv, next, a->page).v, dim, seen, weight, a->shrink + i, a->factor + i, a->out + i, n);
+        return;
+    }
+    ops->softmax(w, seen, n, a->top + i, a->sum + i, a->shrink + i);
+    if (a->direct) {
         ops->values_f16((const uint16_t *)(const void *)p + half, (const uint16_t *)(const void *)next + half, dim, seen, w, a->shrink + i, a->out + i, n);
     } else {
         ops->values(v, round16(ker_value_width(&kv->dev->m)), seen, w, a->shrink + i, a->out + i, n);
@@ -243,16 +249,33 @@ static void attend_segment(const att_span *a, int seg)
             if (seen > KER_PAGE) seen = KER_PAGE;
             for (; end < stop && (end == r || seen == KER_PAGE); end++) {
                 int before = first_cell(c, layer, row + end) - at;
-                for (int i = end * group; i < (end + 1) * group; i++) {
+                for (int i = end * group; i < (end + 1) * group && before > 0; i++)
                     for (int k = 0; k < before; k++) a->s[i * KER_PAGE + k] = -INFINITY;
-                    if (a->whole) a->page_top[i] = -INFINITY, a->page_sum[i] = 0;
-                    a->shrink[i] = ops->softmax(a->s + i * KER_PAGE, seen, a->whole ? &a->page_top[i] : &a->top[i], a->whole ? &a->page_sum[i] : &a->sum[i]);
-                }
             }
             page_values(a, p, next, v, seen, r * group, (end - r) * group);
             r = end;
         }
     }
+}
+
+static void join_all(ker_ctx *c, int layer, int row, int head, int worker)
+{
+    int pad = round16(ker_value_width(&c->dev->m)), first = first_cell(c, layer, row) / ATT_CELLS;
+    att_sum all = { .acc = dev_floats(c->dev, worker) };
+    for (int seg = first; seg <= c->b.cell[row] / ATT_CELLS; seg++) {
+        const float *part = att_part(c, row, head, seg);
+        join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == first);
+    }
+    head_out(c, layer, row, head, &all);
+}
+
+/* A segment of split rows is done; of: its block, KV head and part of the heads. The last one joins all, in rising order, whoever it is. */
+static void segment_done(ker_ctx *c, int layer, const att_block *blk, int of, int head, int n_head, int worker)
+{
+    if (atomic_fetch_sub_explicit(&c->att.left[of], 1, memory_order_acq_rel) != 1) return;
+    atomic_store_explicit(&c->att.left[of], (uint32_t)c->att.n_seg, memory_order_relaxed);      /* for the next layer */
+    for (int r = blk->row; r < blk->row + blk->n; r++)
+        for (int h = head; h < head + n_head; h++) join_all(c, layer, r, h, worker);
 }
 
 static void attend_task(void *arg, int task, int worker)
@@ -263,8 +286,8 @@ static void attend_task(void *arg, int task, int worker)
     const vec_ops *ops = c->dev->v;
     int dim = ker_cell_k(m), pad = round16(ker_value_width(m)), group = m->n_head / m->n_kv_head / c->att.n_part, most = att_queries(m);
     bool latent = !ker_cell_v(m);                      /* V is what K begins with */
-    int only = task % c->att.n_seg;                    /* of a split row; n_seg is 1 where nothing is split */
-    task /= c->att.n_seg;
+    int only = task % c->att.n_seg, of = task / c->att.n_seg;          /* of a split row; n_seg is 1 where nothing is split */
+    task = of;
     int part = task % c->att.n_part;                   /* of the heads that share a KV head */
     task /= c->att.n_part;
     const att_block *blk = &c->att.block[task / m->n_kv_head];
@@ -272,7 +295,10 @@ static void attend_task(void *arg, int task, int worker)
     const ker_seq *seq = &c->b.seqs[blk->seq];
     int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / ATT_CELLS;                  /* cells rise within a block, */
     int first_seg = first_cell(c, j->layer, blk->row) / ATT_CELLS;                             /* and so do the first ones   */
-    if (c->att.n_seg > 1 && (only > last_seg || only < first_seg)) return;
+    if (c->att.n_seg > 1 && (only > last_seg || only < first_seg)) {
+        segment_done(c, j->layer, blk, of, base, group, worker);
+        return;
+    }
     assert(n_q <= most && last / KER_PAGE < seq->n_page);
 
     float *page = dev_floats(c->dev, worker), *turned = page + (int64_t)round16(dim) * KER_PAGE;
@@ -290,7 +316,8 @@ static void attend_task(void *arg, int task, int worker)
     const q8_ops *whole = c->kv->fours ? q8_get() : NULL;
     float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *gap = factor + most, *scales = gap + 2 * most;
     int32_t *low = (int32_t *)(void *)(scales + (int64_t)most * q8_blocks(dim));
-    q8_rows rows = { (int8_t *)(low + (int64_t)most * q8_blocks(dim)), scales, low };
+    int16_t *weight = (int16_t *)(void *)(low + (int64_t)most * q8_blocks(dim));
+    q8_rows rows = { (int8_t *)(weight + (int64_t)most * KER_PAGE), scales, low };
     for (int i = 0; i < n_q && whole; i++) q8_row_put(whole, &rows, i, q[i], dim);
     for (int seg = c->att.n_seg > 1 ? only : first_seg; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
@@ -299,7 +326,7 @@ static void attend_task(void *arg, int task, int worker)
         while (c->b.cell[blk->row + begin] < seg * ATT_CELLS) begin++;
         while (end > begin && first_cell(c, j->layer, blk->row + end - 1) >= (seg + 1) * ATT_CELLS) end--;
         att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out,
-                       whole, rows, page_top, page_sum, factor, gap };
+                       whole, rows, weight, page_top, page_sum, factor, gap };
         if (begin < end) attend_segment(&a, seg);
         for (int i = begin * group; i < end * group; i++) {
             int row = blk->row + i / group;
@@ -313,7 +340,8 @@ static void attend_task(void *arg, int task, int worker)
             to[pad + 1] = sum[i];
         }
     }
-    for (int i = 0; i < n_q && c->att.n_seg == 1; i++) head_out(c, j->layer, blk->row + i / group, base + i % group, &all[i]);
+    if (c->att.n_seg > 1) segment_done(c, j->layer, blk, of, base, group, worker);
+    else for (int i = 0; i < n_q; i++) head_out(c, j->layer, blk->row + i / group, base + i % group, &all[i]);
 }
 
 /* Room for the segments of a batch of few rows, made by begin; without it one task walks them all. */
@@ -329,15 +357,18 @@ void attn_begin(ker_ctx *c)
     }
     if (c->b.n > ATT_SPLIT_ROWS || threads == 1 || c->att.n_block * m->n_kv_head >= threads * 8) return;
     for (int r = 0; r < c->b.n; r++) last = c->b.cell[r] > last ? c->b.cell[r] : last;
-    int n_seg = last / ATT_CELLS + 1;
-    int64_t need = (int64_t)c->b.n * m->n_head * n_seg * (round16(ker_value_width(m)) + 16);
+    int n_seg = last / ATT_CELLS + 1, counters = c->att.n_block * m->n_kv_head * c->att.n_part;
+    int64_t sums = (int64_t)c->b.n * m->n_head * n_seg * (round16(ker_value_width(m)) + 16), need = sums + counters;
     if (n_seg > 1 && need > c->att.part_floats) {
         free(c->att.part);
         need += need / 2;
         c->att.part = aligned_alloc(64, sizeof(float) * (size_t)need);
         c->att.part_floats = c->att.part ? need : 0;
     }
-    if (c->att.part) c->att.n_seg = n_seg;
+    if (!c->att.part || n_seg == 1) return;
+    c->att.n_seg = n_seg;
+    c->att.left = (_Atomic uint32_t *)(void *)(c->att.part + sums);
+    for (int i = 0; i < counters; i++) atomic_store_explicit(&c->att.left[i], (uint32_t)n_seg, memory_order_relaxed);
 }
 
 int attn_attend(ker_ctx *c, int layer)
@@ -346,29 +377,14 @@ int attn_attend(ker_ctx *c, int layer)
     return ctx_run(c, c->att.n_block * c->dev->m.n_kv_head * c->att.n_part * c->att.n_seg, attend_task, &j);
 }
 
-void attn_join(ker_ctx *c, int layer, int row, int head, int worker)
-{
-    int pad = round16(ker_value_width(&c->dev->m)), first = first_cell(c, layer, row) / ATT_CELLS;
-    att_sum all = { .acc = dev_floats(c->dev, worker) };
-    if (c->att.n_seg == 1) return;
-    for (int seg = first; seg <= c->b.cell[row] / ATT_CELLS; seg++) {
-        const float *part = att_part(c, row, head, seg);
-        join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == first);
-    }
-    head_out(c, layer, row, head, &all);
-}
-
 static void out_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
     ker_ctx *c = j->c;
-    const ker_model *m = &c->dev->m;
     const mat *w = &j->w->w[KER_W_O];
     int kind = mat_kind(w);
-    for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
-        for (int h = 0; h < m->n_head; h++) attn_join(c, j->layer, r, h, worker);
+    for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++)
         mat_act(w->type, c->att.o + r * w->n_in, w->n_in, c->att.act.p[kind] + r * c->att.act.stride[kind]);
-    }
 }
 
 int attn_output(ker_ctx *c, int layer, const float *from)

@@ -103,10 +103,9 @@ static int64_t real_clock(void *user) { return q_now_ns(); }
 
 double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes)
 {
-    size_t n = bytes / sizeof(float) / 16 * 16;
+    size_t off = data ? (size_t)(-(uintptr_t)data & 63) : 0, n = bytes > off ? (bytes - off) / sizeof(float) / 16 * 16 : 0;     /* whole lines, and no byte beside them */
     float *own = NULL;
-    const float *from = (const float *)(((uintptr_t)data + 63) & ~(uintptr_t)63);
-    if (data && n > 16) n -= 16;                                 /* what aligning took */
+    const float *from = (const float *)((uintptr_t)data + off);
     if (!data) {
         from = own = n ? aligned_alloc(64, n * sizeof *own) : NULL;
         for (size_t i = 0; own && i < n; i++) own[i] = (float)i; /* real pages, not the shared zero page */

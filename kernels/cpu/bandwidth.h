@@ -17,7 +17,7 @@ float bandwidth_pass(pool *, const bandwidth_pattern *, const float *data, int64
 /* The same by a product as decoding makes it, of rows of this type: whatever bytes there are. How many bytes of them it read; 0: no memory. */
 size_t bandwidth_product(pool *, int type, const void *data, size_t bytes);
 /* Bytes a second of the best pass of every pattern, and of a product of every kind where there are more than a cache holds, by this
- * clock (nanoseconds); 0 for less than one block. */
+ * clock (nanoseconds); 0 where there is nothing to read. */
 double bandwidth_best(pool *, const float *data, int64_t n, int64_t (*now)(void *user), void *user);
 
 #endif

@@ -26,6 +26,7 @@ typedef struct ctx_att {
     int n_rope;                    /* sets of frequencies that layers use          */
     float *part;                   /* [n][n_head][n_seg]: a segment's sums (attn.c) */
     int64_t part_floats;
+    _Atomic uint32_t *left;        /* behind them: segments of a block and KV head, or a part of its heads, that are not done */
     int n_seg, n_part;             /* 1: nothing is split; parts of the heads that share a KV head */
     acts act;                      /* of o                                         */
 } ctx_att;

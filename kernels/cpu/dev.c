@@ -55,7 +55,7 @@ static void scratch_make(ker_dev *d)
     int n = pool_threads(d->pool);
     d->scratch = q_alloc(sizeof *d->scratch * (size_t)n);
     for (int i = 0; i < n; i++) {
-        d->scratch[i] = aligned_alloc(64, (size_t)d->scratch_bytes);
+        d->scratch[i] = act_alloc((size_t)d->scratch_bytes);
         if (!d->scratch[i]) abort();               /* a megabyte a thread: as q_alloc */
     }
 }

@@ -169,7 +169,7 @@ static void attend_task(void *arg, int task, int worker)
         for (int p = 0; p < pages; p++) {
             int seen = n - p * VEC_CELLS < VEC_CELLS ? n - p * VEC_CELLS : VEC_CELLS;
             e->v->scores(kt + (int64_t)p * VEC_CELLS * dim, dim, q, n_q, s);
-            for (int i = 0; i < n_q; i++) shrink[i] = e->v->softmax(s + i * VEC_CELLS, seen, &top[i], &sum[i]);
+            e->v->softmax(s, seen, n_q, top, sum, shrink);
             e->v->values(v + (int64_t)p * VEC_CELLS * pad, pad, seen, s, shrink, to, n_q);
         }
         for (int i = 0; i < n_q; i++) {

@@ -3,7 +3,6 @@
  * their own rows. Allocates only in kv_new. It never looks at which row sees which cell (attn.c). */
 #include "kernels/cpu/kv.h"
 #include "kernels/cpu/kv_q4.h"
-#include "kernels/cpu/q8.h"
 #include "kernels/cpu/turn.h"
 
 #include <assert.h>
@@ -116,7 +115,7 @@ kv_q8 kv_q8_page(const ker_kv *kv, const uint8_t *p)
     int dim = ker_cell_k(&kv->dev->m);
     const int8_t *k = (const int8_t *)p, *v = k + (int64_t)dim * KER_PAGE;
     const float *ks = (const float *)(const void *)(v + (int64_t)dim * KER_PAGE);
-    return (kv_q8){ k, v, ks, ks + (int64_t)q8_blocks(dim) * KER_PAGE };
+    return (kv_q8){ { k, ks }, { v, ks + (int64_t)q8_blocks(dim) * KER_PAGE } };
 }
 
 kv_q8 kv_whole(const ker_kv *kv, const uint8_t *p, float *room, const vec_ops *ops)
@@ -126,22 +125,29 @@ kv_q8 kv_whole(const ker_kv *kv, const uint8_t *p, float *room, const vec_ops *o
     return kv_q8_page(kv, (const uint8_t *)room);
 }
 
-/* A block as whole numbers; its scale. Where it holds what is no number, rounding makes zeros of that, so the scale (`none`) is what is seen of
- * it: of K NaN, as scores are then; of V infinite, since weights times a scale that is none count as nothing. */
+kv_q8 kv_ahead(const ker_kv *kv, const uint8_t *p, float *room)
+{
+    if (kv->type != KER_KV_Q4_0) return kv_q8_page(kv, p);
+    int64_t k = (int64_t)ker_cell_k(&kv->dev->m) * KER_PAGE;
+    kv_q8 at = kv_q8_page(kv, (const uint8_t *)room);
+    at.k = (q8_cells){ (const int8_t *)p, (const float *)(const void *)(p + k) };
+    return at;
+}
+
+/* A block as whole numbers; its scale. Where it holds what is no number, the scale (`none`) is what is seen of it: of K NaN, as scores are
+ * then; of V infinite, since weights times a scale that is none count as nothing. */
 static float block_put(const q8_ops *ops, const float *x, int n, float none, int8_t *to)
 {
-    bool all = true;
-    for (int i = 0; i < n; i++) all &= x[i] == x[i];
     float scale = ops->block(x, n, to);
-    return all ? scale : none;
+    return scale == scale ? scale : none;
 }
 
 static void put_fours(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v)
 {
     int dim = ker_cell_k(&kv->dev->m);
     kv_q8 at = kv_q8_page(kv, p);
-    int8_t *kc = (int8_t *)p, *vc = kc + (at.v - at.k), x[Q8_BLOCK];
-    float *ks = (float *)(void *)(p + ((const uint8_t *)at.k_scale - p)), *vs = ks + (at.v_scale - at.k_scale);
+    int8_t *kc = (int8_t *)p, *vc = kc + (at.v.x - at.k.x), x[Q8_BLOCK];
+    float *ks = (float *)(void *)(p + ((const uint8_t *)at.k.scale - p)), *vs = ks + (at.v.scale - at.k.scale);
     const q8_ops *ops = q8_get();
     for (int b = 0, first = 0; first < dim; b++, first += Q8_BLOCK) {
         int n = dim - first < Q8_BLOCK ? dim - first : Q8_BLOCK;

@@ -4,6 +4,7 @@
 #define QUORUM_CPU_KV_H
 
 #include "kernels/cpu/dev.h"
+#include "kernels/cpu/q8.h"
 
 struct ker_kv {
     const ker_dev *dev;
@@ -19,7 +20,7 @@ struct ker_kv {
                                       [dim/32][64] each; Q4_0: kv_q4.h */
 };
 
-typedef struct kv_q8 { const int8_t *k, *v; const float *k_scale, *v_scale; } kv_q8;   /* a page of one layer and head, by fours */
+typedef struct kv_q8 { q8_cells k, v; } kv_q8;         /* a page of one layer and head, by fours */
 
 int kv_new(ker_dev *, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
 void kv_free(ker_kv *);
@@ -41,6 +42,9 @@ kv_q8 kv_q8_page(const ker_kv *, const uint8_t *p);
 /* Of cells by fours: where the whole numbers of a page are, which are taken apart into room first where the type is Q4_0: as many floats
  * as K has in F32. p NULL: what lies in the room already. */
 kv_q8 kv_whole(const ker_kv *, const uint8_t *p, float *room, const vec_ops *ops);
+/* Of cells by fours: what is asked for ahead of a page that is read next, in two halves of what lies in memory: of Q4_0 cells all while K is
+ * multiplied, as V is only taken apart then. */
+kv_q8 kv_ahead(const ker_kv *, const uint8_t *p, float *room);
 /* Not of cells by fours: K of a page in F32, [dim][64]: the page itself, or decoded into buf. */
 const float *kv_page_k(const ker_kv *, const uint8_t *p, float *buf, const vec_ops *ops);
 /* The first n cells of V in F32, [n][dim rounded up to 16]. Not of latent cells, which keep none (ker_cell_v). */

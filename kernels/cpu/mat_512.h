@@ -12,6 +12,7 @@ static const uint8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11
 #include "kernels/cpu/mat_512_few.h"
 #ifdef PERMUTE_BYTES
 #include "kernels/cpu/mat_512_grid.h"
+#include "kernels/cpu/mat_512_grid_few.h"
 #endif
 #include "kernels/cpu/mat_512_gemm.h"
 

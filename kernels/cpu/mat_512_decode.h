@@ -23,6 +23,13 @@ INLINE __m512i fold_lanes(__m512i u0, __m512i u1)
 }
 
 INLINE __m512i load64(const void *p) { return _mm512_loadu_si512(p); }
+/* The same for what is looked at several times: compilers would read it from memory each time, across two lines. */
+INLINE __m512i load64_once(const void *p)
+{
+    __m512i v = load64(p);
+    __asm__("" : "+v"(v));
+    return v;
+}
 INLINE __m128i load16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
 INLINE __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE __m512i four16(const void *a, const void *b, const void *c, const void *d)

@@ -1,7 +1,8 @@
-/* kernels/cpu/mat_512_grid: products of the types that look their numbers up in grids (IQ1, IQ2, IQ3) and of the ternary ones, with
- * 512-bit vectors and byte permutations (VBMI). Included behind mat_512_decode.h by mat_512.h, where there is VBMI.
+/* kernels/cpu/mat_512_grid: blocks of the types that look their numbers up in grids (IQ1, IQ2, IQ3) and of the ternary ones, with
+ * 512-bit vectors and byte permutations (VBMI): which rows of a grid two rows of the matrix name, for few activation rows too
+ * (mat_512_grid_few.h), and all elements in order, for tiles. Included behind mat_512_decode.h by mat_512.h, where there is VBMI.
  *
- * A block becomes four vectors of 64 unsigned bytes in the order of its elements, each `less` too large, and the scales of its
+ * For tiles a block becomes four vectors of 64 unsigned bytes in the order of its elements, each `less` too large, and the scales of its
  * sixteens. Rows of a grid are looked up 64 at a time, their low and high bytes apart; eight numbers of two bits of a row are shifted
  * out of their word into eight bytes at once, and mean what a table says by their low bits, so that nothing is masked. A minus turns
  * 64 + w into 128 - (64 + w). Formats: unpack_few.c, against which all of it is tested. */
@@ -114,14 +115,6 @@ INLINE void grid_minus(__m512i v[4], const uint8_t *signs)
         v[k] = _mm512_mask_sub_epi8(v[k], (__mmask64)qword(signs + 8 * k), _mm512_set1_epi8((char)(2 * GRID_LESS)), v[k]);
 }
 
-/* Sevens of signs, a byte each, made eight; and out of dwords that hold four sevens. */
-INLINE void grid_sevens(uint8_t (*to)[64], __m512i sevens)
-{
-    _mm512_store_si512(to, _mm512_permutex2var_epi8(load64(grid_signs), sevens, load64(grid_signs + 64)));
-    __asm__("" : "+m"(*to));       /* masks are loaded from there: taken out of the vector each would cost three instructions */
-}
-INLINE __m512i sevens_of(__m512i dwords) { return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x352e2720150e0700), dwords); }
-
 /* Scales in words at places of a type; in nibbles or threes of bits of a qword. x is doubled there, and made odd. */
 INLINE void scales_in_words(__m512i x, const int which, __m512i to[2])
 {
@@ -139,110 +132,154 @@ INLINE __m512i odd_of_top(__m512i x, const int bits)   /* the top `bits` of each
     return bits == 4 ? _mm512_or_si512(x, _mm512_set1_epi16(1)) : _mm512_ternarylogic_epi32(x, _mm512_set1_epi16(0x0e), _mm512_set1_epi16(1), 0xea);
 }
 
-/* ---- two rows' blocks ---- */
+/* ---- two rows' blocks: which rows of the grid ---- */
 
-INLINE void pair_iq2_xxs(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
-{
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    const __m512i x[2] = { load64(s0 + 2), load64(s1 + 2) };
-    uint8_t signs[64] __attribute__((aligned(64)));
-    __m512i at = _mm512_permutex2var_epi32(x[0], even, x[1]);
-    const __mmask64 from[4] = { _mm512_movepi8_mask(at) };
-    grid_sevens(&signs, sevens_of(_mm512_permutex2var_epi32(x[0], odd, x[1])));
-    grid_numbers(ker_grid_iq2_xxs[0], 256, at, from, 0, load64(grid_value[0]), t->v[0]);
-    UNROLL for (int e = 0; e < 2; e++) {
-        grid_minus(t->v[e], signs + 32 * e);
-        scales_in_words(odd_of_top(x[e], 4), 0, t->scale[e]);
-    }
-}
+/* at: the low eight bits of which row of the grid it is, from[i] bit 8 + i; of eights 32 numbers of the first row, then of the second, in
+ * at[0]; of fours 64 a row. signs: a byte for eight elements, 32 of each row. more: a bit for eight, an eighth more instead of less. */
+typedef struct grid_places {
+    __m512i at[2], signs;
+    __mmask64 from[2][4];
+    uint64_t more;
+} grid_places;
 
-/* Even or odd bytes of two vectors. */
+#define GRID_FOURS(type) ((type) == KER_IQ3_XXS || (type) == KER_IQ3_S)
+#define GRID_IQ1(type) ((type) == KER_IQ1_S || (type) == KER_IQ1_M)
+
+/* Sevens of signs, a byte each, made eight; and out of dwords that hold four sevens. */
+INLINE __m512i grid_sevens(__m512i sevens) { return _mm512_permutex2var_epi8(load64(grid_signs), sevens, load64(grid_signs + 64)); }
+INLINE __m512i sevens_of(__m512i dwords) { return grid_sevens(_mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x352e2720150e0700), dwords)); }
+
+/* Even or odd bytes of two vectors; their dwords. */
 #define EVEN_BYTE(i) (2 * (i))
 #define ODD_BYTE(i) (2 * (i) + 1)
 static const uint8_t grid_bytes[2][64] __attribute__((aligned(64))) = { { TIMES_64(EVEN_BYTE, 0) }, { TIMES_64(ODD_BYTE, 0) } };
-
-INLINE void pair_iq2_xs(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+INLINE __m512i every_other(const uint8_t *s0, const uint8_t *s1, const int odd)
 {
-    const __m512i x[2] = { load64(s0 + 2), load64(s1 + 2) };
-    uint8_t signs[64] __attribute__((aligned(64)));
-    __m512i at = _mm512_permutex2var_epi8(x[0], load64(grid_bytes[0]), x[1]), high = _mm512_permutex2var_epi8(x[0], load64(grid_bytes[1]), x[1]);
-    const __mmask64 from[4] = { _mm512_movepi8_mask(at), _mm512_test_epi8_mask(high, _mm512_set1_epi8(1)) };
-    grid_sevens(&signs, _mm512_srli_epi16(high, 1));
-    grid_numbers(ker_grid_iq2_xs[0], 512, at, from, 0, load64(grid_value[0]), t->v[0]);
-    UNROLL for (int e = 0; e < 2; e++) {
-        grid_minus(t->v[e], signs + 32 * e);
-        scales_in_bits(qwords((e ? s1 : s0) + 66), 0, t->scale[e]);
-    }
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_epi32(load64(s0), _mm512_add_epi32(even, _mm512_set1_epi32(odd)), load64(s1));
 }
 
-INLINE void pair_iq2_s(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+INLINE void places_iq2_xxs(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+{
+    t->at[0] = every_other(s0 + 2, s1 + 2, 0);
+    t->from[0][0] = _mm512_movepi8_mask(t->at[0]);
+    t->signs = sevens_of(every_other(s0 + 2, s1 + 2, 1));
+}
+
+INLINE void places_iq2_xs(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+{
+    const __m512i x0 = load64(s0 + 2), x1 = load64(s1 + 2), high = _mm512_permutex2var_epi8(x0, load64(grid_bytes[1]), x1);
+    t->at[0] = _mm512_permutex2var_epi8(x0, load64(grid_bytes[0]), x1);
+    t->from[0][0] = _mm512_movepi8_mask(t->at[0]);
+    t->from[0][1] = _mm512_test_epi8_mask(high, _mm512_set1_epi8(1));
+    t->signs = grid_sevens(_mm512_srli_epi16(high, 1));
+}
+
+INLINE void places_iq2_s(const uint8_t *s0, const uint8_t *s1, grid_places *t)
 {
     const uint64_t low = 0x5555555555555555u, h0 = qword(s0 + 66), h1 = qword(s1 + 66);
-    __m512i at = two32(s0 + 2, s1 + 2);
-    const __mmask64 from[4] = { _mm512_movepi8_mask(at), _pext_u64(h0, low) | _pext_u64(h1, low) << 32, _pext_u64(h0, ~low) | _pext_u64(h1, ~low) << 32 };
-    grid_numbers(ker_grid_iq2_s[0], 1024, at, from, 0, load64(grid_value[0]), t->v[0]);
-    UNROLL for (int e = 0; e < 2; e++) {
-        grid_minus(t->v[e], (e ? s1 : s0) + 34);
-        scales_in_bits(qwords((e ? s1 : s0) + 74), 0, t->scale[e]);
-    }
+    t->at[0] = two32(s0 + 2, s1 + 2);
+    t->from[0][0] = _mm512_movepi8_mask(t->at[0]);
+    t->from[0][1] = _pext_u64(h0, low) | _pext_u64(h1, low) << 32;
+    t->from[0][2] = _pext_u64(h0, ~low) | _pext_u64(h1, ~low) << 32;
+    t->signs = two32(s0 + 34, s1 + 34);
 }
 
-INLINE void pair_iq3_xxs(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+INLINE void places_iq3_xxs(const uint8_t *s0, const uint8_t *s1, grid_places *t)
 {
-    const __m512i x = two32(s0 + 66, s1 + 66), odd = odd_of_top(x, 4);
-    uint8_t signs[64] __attribute__((aligned(64)));
-    grid_sevens(&signs, sevens_of(x));
     UNROLL for (int e = 0; e < 2; e++) {
-        __m512i at = load64((e ? s1 : s0) + 2);
-        const __mmask64 from[4] = { _mm512_movepi8_mask(at) };
-        grid_numbers(ker_grid_iq3_xxs[0], 256, at, from, 1, load64(grid_value[1]), t->v[e]);
-        grid_minus(t->v[e], signs + 32 * e);
-        scales_in_words(e ? _mm512_shuffle_i64x2(odd, odd, 0x0e) : odd, 1, t->scale[e]);
+        t->at[e] = load64((e ? s1 : s0) + 2);
+        t->from[e][0] = _mm512_movepi8_mask(t->at[e]);
     }
+    t->signs = sevens_of(two32(s0 + 66, s1 + 66));
 }
 
-INLINE void pair_iq3_s(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+INLINE void places_iq3_s(const uint8_t *s0, const uint8_t *s1, grid_places *t)
 {
     UNROLL for (int e = 0; e < 2; e++) {
         const uint8_t *s = e ? s1 : s0;
-        __m512i at = load64(s + 2);
-        const __mmask64 from[4] = { _mm512_movepi8_mask(at), (__mmask64)qword(s + 66) };
-        grid_numbers(ker_grid_iq3_s[0], 512, at, from, 1, load64(grid_value[2]), t->v[e]);
-        grid_minus(t->v[e], s + 74);
-        scales_in_bits(_mm512_set1_epi32(dword_bits(s + 106)), 1, t->scale[e]);
+        t->at[e] = load64(s + 2);
+        t->from[e][0] = _mm512_movepi8_mask(t->at[e]);
+        t->from[e][1] = (__mmask64)qword(s + 66);
     }
+    t->signs = two32(s0 + 74, s1 + 74);
 }
 
-/* IQ1: `high` holds the top three bits of 64 rows in bits 0 to 2 of their bytes; `more`: a bit a row, an eighth more instead of less. */
-INLINE void grid_iq1(__m512i at, __m512i high, uint64_t more, grid_pair *t)
+/* `high` holds the top three bits of 64 rows in bits 0 to 2 of their bytes. */
+INLINE void places_iq1(__m512i at, __m512i high, uint64_t less, grid_places *t)
 {
-    const __mmask64 from[4] = { _mm512_movepi8_mask(at), _mm512_test_epi8_mask(high, _mm512_set1_epi8(1)),
-                                _mm512_test_epi8_mask(high, _mm512_set1_epi8(2)), _mm512_test_epi8_mask(high, _mm512_set1_epi8(4)) };
-    grid_numbers(ker_grid_iq1[0], 2048, at, from, 0, load64(grid_value[3]), t->v[0]);
-    UNROLL for (int e = 0; e < 2; e++)
-        UNROLL for (int k = 0; k < 4; k++)
-            t->v[e][k] = _mm512_mask_add_epi64(t->v[e][k], (__mmask8)(more >> (32 * e + 8 * k)), t->v[e][k], _mm512_set1_epi8(2));
+    t->at[0] = at;
+    t->from[0][0] = _mm512_movepi8_mask(at);
+    UNROLL for (int i = 0; i < 3; i++) t->from[0][1 + i] = _mm512_test_epi8_mask(high, _mm512_set1_epi8((char)(1 << i)));
+    t->more = ~less;
 }
 
-INLINE void pair_iq1_s(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+INLINE void places_iq1_s(const uint8_t *s0, const uint8_t *s1, grid_places *t)
 {
-    const __m256i words = _mm256_set_m128i(load16(s1 + 34), load16(s0 + 34));
-    const __m512i two = _mm512_cvtepu32_epi64(words), top = _mm512_set1_epi64(0x1f1f1f1f0f0f0f0f);
+    const __m512i two = _mm512_cvtepu32_epi64(_mm256_set_m128i(load16(s1 + 34), load16(s0 + 34))), top = _mm512_set1_epi64(0x1f1f1f1f0f0f0f0f);
     uint64_t less = _mm512_test_epi8_mask(_mm512_multishift_epi64_epi8(top, two), _mm512_set1_epi8(1));
-    grid_iq1(two32(s0 + 2, s1 + 2), _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x1916131009060300), two), ~less, t);
-    __m512i odd = odd_of_top(_mm512_castsi256_si512(words), 3);
-    UNROLL for (int e = 0; e < 2; e++)
-        scales_in_words(e ? _mm512_shuffle_i64x2(odd, odd, 0x01) : odd, 2, t->scale[e]);
+    places_iq1(two32(s0 + 2, s1 + 2), _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x1916131009060300), two), less, t);
 }
 
-INLINE void pair_iq1_m(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+INLINE void places_iq1_m(const uint8_t *s0, const uint8_t *s1, grid_places *t)
 {
     const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), at = _mm512_broadcast_i32x4(_mm_setr_epi64((__m64)0x1c1814100c080400, (__m64)0x3c3834302c282420));
     __m512i nibbles = _mm512_multishift_epi64_epi8(at, _mm512_permutexvar_epi64(twice, _mm512_castsi256_si512(_mm256_set_m128i(load16(s1 + 32), load16(s0 + 32)))));
-    uint64_t less = _mm512_test_epi8_mask(nibbles, _mm512_set1_epi8(8));
-    grid_iq1(two32(s0, s1), nibbles, ~less, t);
-    UNROLL for (int e = 0; e < 2; e++)
-        scales_in_bits(qwords((e ? s1 : s0) + 48), 2, t->scale[e]);
+    places_iq1(two32(s0, s1), nibbles, _mm512_test_epi8_mask(nibbles, _mm512_set1_epi8(8)), t);
+}
+
+INLINE void grid_find(const int type, const uint8_t *s0, const uint8_t *s1, grid_places *t)
+{
+    switch (type) {
+    case KER_IQ2_XXS: places_iq2_xxs(s0, s1, t); break;
+    case KER_IQ2_XS: places_iq2_xs(s0, s1, t); break;
+    case KER_IQ2_S: places_iq2_s(s0, s1, t); break;
+    case KER_IQ3_XXS: places_iq3_xxs(s0, s1, t); break;
+    case KER_IQ3_S: places_iq3_s(s0, s1, t); break;
+    case KER_IQ1_S: places_iq1_s(s0, s1, t); break;
+    default: places_iq1_m(s0, s1, t); break;
+    }
+}
+
+/* A type's grid, of how many rows, and which table says what its numbers mean. */
+#define GRID_OF(type) ((type) == KER_IQ2_XXS ? ker_grid_iq2_xxs[0] : (type) == KER_IQ2_XS ? ker_grid_iq2_xs[0] : (type) == KER_IQ2_S ? ker_grid_iq2_s[0] : \
+                       (type) == KER_IQ3_XXS ? ker_grid_iq3_xxs[0] : (type) == KER_IQ3_S ? ker_grid_iq3_s[0] : ker_grid_iq1[0])
+#define GRID_ROWS(type) ((type) == KER_IQ2_XXS || (type) == KER_IQ3_XXS ? 256 : (type) == KER_IQ2_XS || (type) == KER_IQ3_S ? 512 : (type) == KER_IQ2_S ? 1024 : 2048)
+#define GRID_MEANS(type) ((type) == KER_IQ3_XXS ? 1 : (type) == KER_IQ3_S ? 2 : GRID_IQ1(type) ? 3 : 0)
+
+/* ---- two rows' blocks in the order of their elements ---- */
+
+INLINE void pair_scales(const int type, const uint8_t *s, __m512i scale[2])
+{
+    switch (type) {
+    case KER_IQ2_XXS: scales_in_words(odd_of_top(load64(s + 2), 4), 0, scale); break;
+    case KER_IQ2_XS: scales_in_bits(qwords(s + 66), 0, scale); break;
+    case KER_IQ2_S: scales_in_bits(qwords(s + 74), 0, scale); break;
+    case KER_IQ3_XXS: scales_in_words(odd_of_top(_mm512_castsi256_si512(load32(s + 66)), 4), 1, scale); break;
+    case KER_IQ3_S: scales_in_bits(_mm512_set1_epi32(dword_bits(s + 106)), 1, scale); break;
+    case KER_IQ1_S: scales_in_words(odd_of_top(_mm512_castsi128_si512(load16(s + 34)), 3), 2, scale); break;
+    default: scales_in_bits(qwords(s + 48), 2, scale); break;
+    }
+}
+
+INLINE void pair_grid(const int type, const uint8_t *s0, const uint8_t *s1, grid_pair *t)
+{
+    uint8_t signs[64] __attribute__((aligned(64)));
+    grid_places x;
+    grid_find(type, s0, s1, &x);
+    if (!GRID_IQ1(type)) {
+        _mm512_store_si512(&signs, x.signs);
+        __asm__("" : "+m"(signs));     /* masks are loaded from there: taken out of the vector each would cost three instructions */
+    }
+    const __m512i value = load64(grid_value[GRID_MEANS(type)]);
+    if (!GRID_FOURS(type)) grid_numbers(GRID_OF(type), GRID_ROWS(type), x.at[0], x.from[0], 0, value, t->v[0]);
+    UNROLL for (int e = 0; e < 2; e++) {
+        if (GRID_FOURS(type)) grid_numbers(GRID_OF(type), GRID_ROWS(type), x.at[e], x.from[e], 1, value, t->v[e]);
+        if (!GRID_IQ1(type)) grid_minus(t->v[e], signs + 32 * e);
+        else UNROLL for (int k = 0; k < 4; k++)
+            t->v[e][k] = _mm512_mask_add_epi64(t->v[e][k], (__mmask8)(x.more >> (32 * e + 8 * k)), t->v[e][k], _mm512_set1_epi8(2));
+        pair_scales(type, e ? s1 : s0, t->scale[e]);
+    }
 }
 
 INLINE void pair_tq1_0(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
@@ -275,17 +312,9 @@ INLINE void pair_tq2_0(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
 
 INLINE void grid_two(const int type, const uint8_t *s0, const uint8_t *s1, grid_pair *t)
 {
-    switch (type) {
-    case KER_IQ2_XXS: pair_iq2_xxs(s0, s1, t); break;
-    case KER_IQ2_XS: pair_iq2_xs(s0, s1, t); break;
-    case KER_IQ2_S: pair_iq2_s(s0, s1, t); break;
-    case KER_IQ3_XXS: pair_iq3_xxs(s0, s1, t); break;
-    case KER_IQ3_S: pair_iq3_s(s0, s1, t); break;
-    case KER_IQ1_S: pair_iq1_s(s0, s1, t); break;
-    case KER_IQ1_M: pair_iq1_m(s0, s1, t); break;
-    case KER_TQ1_0: pair_tq1_0(s0, s1, t); break;
-    default: pair_tq2_0(s0, s1, t); break;
-    }
+    if (type == KER_TQ1_0) pair_tq1_0(s0, s1, t);
+    else if (type == KER_TQ2_0) pair_tq2_0(s0, s1, t);
+    else pair_grid(type, s0, s1, t);
 }
 #define GRID_TERNARY(type) ((type) == KER_TQ1_0 || (type) == KER_TQ2_0)
 #define GRID_BYTES(type) ((type) == KER_IQ2_XXS || (type) == KER_TQ2_0 ? 66 : (type) == KER_IQ2_XS ? 74 : (type) == KER_IQ2_S ? 82 : \
@@ -301,54 +330,4 @@ INLINE __m512 grid_d(const int type, const uint8_t *const row[16], int64_t at)
     UNROLL for (int i = 0; i < 16; i++)
         d[i] = (uint16_t)_pext_u64(qword(row[i] + at + 48), 0xf000f000f000f000u);
     return _mm512_mul_ps(_mm512_cvtph_ps(load32(d)), _mm512_set1_ps(part));
-}
-
-/* ---- few rows of activations ---- */
-
-/* A row's block against one row of activations: sixteen dwords to be added up. */
-INLINE __m512i grid_sum(const int type, const __m512i v[4], const __m512i scale[2], const __m512i a[4], const __m512i c[4])
-{
-    if (GRID_TERNARY(type))
-        return dpb(dpb(dpb(dpb(c[3], v[0], a[0]), v[1], a[1]), v[2], a[2]), v[3], a[3]);
-    __m512i d0 = _mm512_packs_epi32(dpb(c[0], v[0], a[0]), dpb(c[1], v[1], a[1])), d1 = _mm512_packs_epi32(dpb(c[2], v[2], a[2]), dpb(c[3], v[3], a[3]));
-    return dpw(_mm512_madd_epi16(d0, scale[0]), d1, scale[1]);
-}
-
-INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1,
-                     float *y, int64_t y_stride, const int type)
-{
-    const __m512i z = _mm512_setzero_si512(), less = _mm512_set1_epi8(GRID_TERNARY(type) ? 1 : GRID_LESS);
-    const int bytes = GRID_BYTES(type);
-    const uint8_t *row[16];
-    for (int64_t o = o0; o < o1; o += 16) {
-        __mmask16 live = rows16(w, o, o1, row);
-        const int64_t far = fetch_ahead(w, o, o1, 16);
-        __m512 acc[4];
-        EACH(r) acc[r] = _mm512_setzero_ps();
-        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
-            __m512i a[4][4], c[4][4], u[4][4], p[4][16];
-            EACH(r) UNROLL for (int k = 0; k < 4; k++) {
-                a[r][k] = load64(ROW(r) + 256 * b + 64 * k);
-                c[r][k] = _mm512_sub_epi32(GRID_TERNARY(type) && k ? c[r][k - 1] : z, dpb(z, less, a[r][k]));
-            }
-            for (int i = 0; i < 16; i += 2) {            /* not unrolled: the code of two rows is long, and sums in memory cost less */
-                const uint8_t *s0 = row[i] + at, *s1 = row[i + 1] + at;
-                grid_pair t;
-                fetch(s0 + far, at, bytes);
-                fetch(s1 + far, at, bytes);
-                grid_two(type, s0, s1, &t);
-                UNROLL for (int e = 0; e < 2; e++)
-                    EACH(r) p[r][i + e] = grid_sum(type, t.v[e], t.scale[e], a[r], c[r]);
-            }
-            EACH(r) UNROLL for (int q = 0; q < 4; q++)
-                u[r][q] = fold4(p[r][4 * q], p[r][4 * q + 1], p[r][4 * q + 2], p[r][4 * q + 3]);
-            __m512 d = grid_d(type, row, at);
-            EACH(r) {
-                __m512i isum = fold_lanes(fold_lanes(u[r][0], u[r][1]), fold_lanes(u[r][2], u[r][3]));
-                __m512 da = _mm512_set1_ps(mat_q8_256(ROW(r), w->n_in).d[b]);
-                acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(isum), acc[r]);
-            }
-        }
-        EACH(r) _mm512_mask_storeu_ps(y + r * y_stride + o, live, acc[r]);
-    }
 }

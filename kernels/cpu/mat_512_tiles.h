@@ -1,5 +1,5 @@
-/* kernels/cpu/mat_512_tiles: the types of mat_512_grid.h for many activation rows: tiles for mat_512_gemm.h, behind which mat_512.h
- * includes it. */
+/* kernels/cpu/mat_512_tiles: the types of mat_512_grid.h by the number of activation rows: few by mat_512_grid_few.h, many by tiles for
+ * mat_512_gemm.h, behind which mat_512.h includes it. */
 
 INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, const int type)
 {
@@ -24,24 +24,24 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, cons
     }
 }
 
-#define GRID_TYPE(name, type) \
+#define GRID_TYPE(name, type, few) \
     static void tile_##name(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_grid(t, row, at, type); } \
     static void mul_##name(ARGS) { \
     static const rows_of f = { 256, GRID_BYTES(type), 16, GRID_TERNARY(type) ? 1 : GRID_LESS, BYTES, tile_##name, NULL, run_q3k }; \
     switch (n) { \
-    case 1: dec_grid(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
-    case 2: dec_grid(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
-    case 3: dec_grid(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
-    case 4: dec_grid(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
+    case 1: few(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
+    case 2: few(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
+    case 3: few(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
+    case 4: few(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
     default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); } }
-GRID_TYPE(iq2xxs, KER_IQ2_XXS)
-GRID_TYPE(iq2xs, KER_IQ2_XS)
-GRID_TYPE(iq2s, KER_IQ2_S)
-GRID_TYPE(iq3xxs, KER_IQ3_XXS)
-GRID_TYPE(iq3s, KER_IQ3_S)
-GRID_TYPE(iq1s, KER_IQ1_S)
-GRID_TYPE(iq1m, KER_IQ1_M)
-GRID_TYPE(tq10, KER_TQ1_0)
-GRID_TYPE(tq20, KER_TQ2_0)
+GRID_TYPE(iq2xxs, KER_IQ2_XXS, dec_eights)
+GRID_TYPE(iq2xs, KER_IQ2_XS, dec_eights)
+GRID_TYPE(iq2s, KER_IQ2_S, dec_eights)
+GRID_TYPE(iq3xxs, KER_IQ3_XXS, dec_fours)
+GRID_TYPE(iq3s, KER_IQ3_S, dec_fours)
+GRID_TYPE(iq1s, KER_IQ1_S, dec_eights)
+GRID_TYPE(iq1m, KER_IQ1_M, dec_eights)
+GRID_TYPE(tq10, KER_TQ1_0, dec_ternary)
+GRID_TYPE(tq20, KER_TQ2_0, dec_ternary)
 #define GRID_TABLE [KER_IQ2_XXS] = mul_iq2xxs, [KER_IQ2_XS] = mul_iq2xs, [KER_IQ2_S] = mul_iq2s, [KER_IQ3_XXS] = mul_iq3xxs, \
     [KER_IQ3_S] = mul_iq3s, [KER_IQ1_S] = mul_iq1s, [KER_IQ1_M] = mul_iq1m, [KER_TQ1_0] = mul_tq10, [KER_TQ2_0] = mul_tq20,

@@ -28,6 +28,20 @@ INLINE int rows8(const mat *w, int64_t o, int64_t o1, const uint8_t *row[8])
     return live;
 }
 
+/* Where a prepared row keeps its floats and sums (mat_isa.h), in bytes. Opaque: gcc would work them out anew for every block. */
+typedef struct few_at { int64_t d, sum, sum32; } few_at;
+INLINE few_at few_offsets(const void *act, int64_t n_in, const int block)
+{
+    const mat_q8 x = block == 256 ? mat_q8_256(act, n_in) : mat_q8_32(act, n_in);
+    const char *from = (const char *)act, *sum = block == 256 ? (const char *)x.sum16 : (const char *)x.sum;
+    few_at at = { (const char *)x.d - from, sum - from, block == 256 ? (const char *)x.sum32 - from : 0 };
+    __asm__("" : "+r"(at.d), "+r"(at.sum), "+r"(at.sum32));
+    return at;
+}
+#define FEW_D(r, b) _mm256_set1_ps(*(const float *)(const void *)(ROW(r) + in.d + 4 * (b)))
+#define FEW_SUM(r, b) (*(const int32_t *)(const void *)(ROW(r) + in.sum + 4 * (b)))     /* of 32 */
+#define FEW_SUM16(r, b) load32(ROW(r) + in.sum + 32 * (b))
+#define FEW_SUM32(r, b) load16(ROW(r) + in.sum32 + 16 * (b))
 
 /* ---- blocks of 256 ---- */
 
@@ -102,6 +116,7 @@ INLINE __m256i few_bytes(const int type, const uint8_t *s, const int i)
 INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
 {
     const int sub = type == KER_Q4_K || type == KER_Q5_K || type == KER_IQ4_XS ? 32 : 16, less = type == KER_Q6_K ? 5 : type == KER_Q3_K ? 2 : 0;   /* as shifts */
+    const few_at in = few_offsets(act, w->n_in, 256);
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
@@ -127,20 +142,19 @@ INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int
                     }
                 }
                 EACH(r) {
-                    mat_q8 x = mat_q8_256(ROW(r), w->n_in);
                     if (less)
-                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_slli_epi32(_mm256_madd_epi16(words, load32(x.sum16 + 16 * b)), less));
+                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_slli_epi32(_mm256_madd_epi16(words, FEW_SUM16(r, b)), less));
                     if (type == KER_Q2_K)
-                        low[r][k] = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(load16(s), 4), _mm_set1_epi8(15))), load32(x.sum16 + 16 * b));
+                        low[r][k] = _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm_and_si128(_mm_srli_epi16(load16(s), 4), _mm_set1_epi8(15))), FEW_SUM16(r, b));
                     else if (IS_FEW_MIN(type))   /* minima are the upper half of the words */
-                        low[r][k] = _mm256_castsi128_si256(_mm_madd_epi16(_mm256_extracti128_si256(words, 1), load16(x.sum32 + 8 * b)));
+                        low[r][k] = _mm256_castsi128_si256(_mm_madd_epi16(_mm256_extracti128_si256(words, 1), FEW_SUM32(r, b)));
                     p[r][k] = sum[r];
                 }
             }
             __m256i pairs = IS_FEW_MIN(type) ? dwords8(row, at + (type == KER_Q2_K ? 80 : 0)) : _mm256_setzero_si256();
             __m256 d = IS_FEW_MIN(type) ? low_halves(pairs) : halves8(row, at + (type == KER_Q6_K ? 208 : type == KER_Q3_K ? 108 : 0)), m = high_halves(pairs);
             EACH(r) {
-                __m256 da = _mm256_set1_ps(mat_q8_256(ROW(r), w->n_in).d[b]);
+                __m256 da = FEW_D(r, b);
                 acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(fold8(p[r])), acc[r]);
                 if (!IS_FEW_MIN(type)) continue;
                 __m256i four[4];
@@ -178,6 +192,7 @@ INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int 
 {
     const int is_signed = type == KER_Q8_0 || type == KER_IQ4_NL, has_min = type == KER_Q4_1 || type == KER_Q5_1;
     const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_MXFP4 ? 12 : 0;
+    const few_at in = few_offsets(act, w->n_in, 32);
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
@@ -199,12 +214,11 @@ INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int 
             __m256i pairs = has_min ? dwords8(row, at) : _mm256_setzero_si256();
             __m256 d = has_min ? low_halves(pairs) : type == KER_MXFP4 ? e8m0_halves(row, at) : halves8(row, at), m = high_halves(pairs);
             EACH(r) {
-                mat_q8 x = mat_q8_32(ROW(r), w->n_in);
-                __m256 da = _mm256_set1_ps(x.d[b]);
+                __m256 da = FEW_D(r, b);
                 __m256i isum = fold8(p[r]);
-                if (less) isum = _mm256_sub_epi32(isum, _mm256_set1_epi32(less * x.sum[b]));
+                if (less) isum = _mm256_sub_epi32(isum, _mm256_set1_epi32(less * FEW_SUM(r, b)));
                 acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(isum), acc[r]);
-                if (has_min) acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(m, da), _mm256_set1_ps((float)x.sum[b]), acc[r]);
+                if (has_min) acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(m, da), _mm256_set1_ps((float)FEW_SUM(r, b)), acc[r]);
             }
         }
         EACH(r) put_y(y + r * y_stride + o, live, acc[r]);
@@ -217,6 +231,7 @@ INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int 
 INLINE void dec_64(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
 {
     const __m256i table = _mm256_broadcastsi128_si256(load16(e2m1_plus_12));
+    const few_at in = few_offsets(act, w->n_in, 32);
     (void)type;
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
@@ -240,14 +255,13 @@ INLINE void dec_64(const mat *w, const void *act, int64_t act_stride, const int 
             }
             ue4m3_halves(row, at, d);
             EACH(r) {
-                mat_q8 x = mat_q8_32(ROW(r), w->n_in);
                 __m256i sum[4];
                 UNROLL for (int h = 0; h < 2; h++) {
                     __m256i s = fold4(p[r][h]), t = fold4(p[r][h] + 4);
                     sum[h] = _mm256_permute2x128_si256(s, t, 0x20), sum[2 + h] = _mm256_permute2x128_si256(s, t, 0x31);
                 }
                 UNROLL for (int j = 0; j < 4; j++)
-                    acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d[j], _mm256_set1_ps(x.d[2 * b + j / 2])), _mm256_cvtepi32_ps(sum[j]), acc[r]);
+                    acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d[j], FEW_D(r, 2 * b + j / 2)), _mm256_cvtepi32_ps(sum[j]), acc[r]);
             }
         }
         EACH(r) put_y(y + r * y_stride + o, live, acc[r]);

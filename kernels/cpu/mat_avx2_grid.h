@@ -238,6 +238,7 @@ INLINE __m256 grid_d(const int type, const uint8_t *const row[8], int64_t at)
 
 INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
 {
+    const few_at in = few_offsets(act, w->n_in, 256);
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
@@ -264,19 +265,18 @@ INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const in
                     }
                 }
                 EACH(r) {
-                    mat_q8 x = mat_q8_256(ROW(r), w->n_in);
                     const __m256i less = _mm256_mullo_epi16(words, _mm256_set1_epi16(GRID_LESS(type)));
                     if (IS_TERNARY(type)) sum[r] = _mm256_madd_epi16(sum[r], _mm256_set1_epi16(1));
                     if (GRID_LESS(type) && GRID_SUB(type) == 16)
-                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_madd_epi16(less, load32(x.sum16 + 16 * b)));
+                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_madd_epi16(less, FEW_SUM16(r, b)));
                     else if (GRID_LESS(type))
-                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_zextsi128_si256(_mm_madd_epi16(_mm256_castsi256_si128(less), load16(x.sum32 + 8 * b))));
+                        sum[r] = _mm256_sub_epi32(sum[r], _mm256_zextsi128_si256(_mm_madd_epi16(_mm256_castsi256_si128(less), FEW_SUM32(r, b))));
                     p[r][k] = sum[r];
                 }
             }
             __m256 d = grid_d(type, row, at);
             EACH(r) {
-                __m256 da = _mm256_set1_ps(mat_q8_256(ROW(r), w->n_in).d[b]);
+                __m256 da = FEW_D(r, b);
                 acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(fold8(p[r])), acc[r]);
             }
         }

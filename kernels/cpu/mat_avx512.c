@@ -14,7 +14,7 @@ static inline __attribute__((always_inline)) __m512i dpb(__m512i acc, __m512i u,
     __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
     return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 }
-/* u <= 63: two products and their sum fit int16 (2 * 63 * 128), so maddubs does not saturate. */
+/* u <= 127: two products and their sum fit int16 (2 * 127 * 128), so maddubs does not saturate. */
 static inline __attribute__((always_inline)) __m512i dpb_small(__m512i acc, __m512i u, __m512i s)
 {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)));

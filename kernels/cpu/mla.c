@@ -100,7 +100,6 @@ static void latent_task(void *arg, int task, int worker)
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++)
         for (int h = 0; h < m->n_head; h++) {
             int64_t at = (int64_t)r * m->n_head + h;
-            attn_join(c, j->layer, r, h, worker);
             acts_put(&c->mla.o_act, kinds, at, c->att.o + at * m->latent.kv_rank, m->latent.kv_rank);
         }
 }

@@ -11,11 +11,9 @@ void delta_begin(ker_ctx *);               /* which row follows which */
 int cpu_attn(ker_ctx *, int layer);
 int cpu_delta(ker_ctx *, int layer);       /* the attention part of a recurrent layer */
 /* What kinds of attention share (attn.c): the rotation of a head's first rope_dim numbers under cs (ctx_att.rope); scores and sums of
- * att.q over the cells into att.o; for a row and head the joining of segments, where those were split (before att.o is read);
- * the output matrix over att.act, made of `from`, and the residual. */
+ * att.q over the cells into att.o; the output matrix over att.act, made of `from`, and the residual. */
 void attn_rotate(const ker_model *, float *x, const float *cs);
 int attn_attend(ker_ctx *, int layer);
-void attn_join(ker_ctx *, int layer, int row, int head, int worker);
 int attn_output(ker_ctx *, int layer, const float *from);
 /* Latent attention (mla.c): its buffers in c->mla; false: no memory. */
 bool mla_make(ker_ctx *, int64_t max_rows);

@@ -20,11 +20,9 @@ void q8_row_put(const q8_ops *ops, const q8_rows *rows, int i, const float *x, i
     q8_rows to = q8_rows_from(rows, i, dim);
     for (int b = 0, d = 0; d < dim; b++, d += Q8_BLOCK) {
         int n = dim - d < Q8_BLOCK ? dim - d : Q8_BLOCK;
-        float none = 0;                            /* becomes NaN where a number is none */
         int32_t sum = 0;
         to.scale[b] = ops->block(x + d, n, to.q + d);
-        for (int j = 0; j < n; j++) none += x[d + j] * 0, sum += to.q[d + j];
-        to.scale[b] += none;
+        for (int j = 0; j < n; j++) sum += to.q[d + j];
         to.low[b] = 128 * sum;
     }
 }

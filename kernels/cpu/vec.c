@@ -62,6 +62,25 @@ static inline v16 v_pow2(v16 n)
     return y;
 }
 
+static inline v16 v_raised(v16 p, v16 n)
+{
+    v16 y;
+    for (int i = 0; i < 16; i++) {
+        uint32_t a, b;
+        memcpy(&a, &p.f[i], 4), memcpy(&b, &n.f[i], 4);
+        a += b << 23;
+        memcpy(&y.f[i], &a, 4);
+    }
+    return y;
+}
+static inline void v_to_int16(int16_t *p, v16 a)
+{
+    for (int i = 0; i < 16; i++) {
+        float r = rintf(a.f[i]);
+        p[i] = (int16_t)(r < 32767 ? r : 32767);
+    }
+}
+
 #include "kernels/cpu/vec_body.h"
 
 const vec_ops vec_scalar = VEC_OPS;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { VEC_CELLS = 64 };               /* cells of a page: KER_PAGE */
+enum { VEC_CELLS = 64 /* cells of a page: KER_PAGE */, VEC_WEIGHT = 1 << 15 };
 
 typedef struct vec_ops {
     /* y = x / sqrt(mean(x^2) + eps) * w; in place allowed. 16 partial sums, folded 16->8->4->2->1. */
@@ -35,9 +35,13 @@ typedef struct vec_ops {
     /* The same of F16 cells, as they lie; the same bits as of decoded ones. next: the page that will be read after this one, as much
      * of it as of this is asked for on the way (never read: any address does). */
     void (*scores_f16)(const uint16_t *k, const uint16_t *next, int dim, const float *const *q, int n_q, float *s);
-    /* Online softmax over one page: cells [0, n) of s become exp(s - m_new), the rest 0; *m, *l follow;
-     * returns exp(m_old - m_new), by which the caller's sums shrink. s holds VEC_CELLS floats. */
-    float (*softmax)(float *s, int n, float *m, float *l);
+    /* Online softmax of n_q queries over one page: cells [0, n) of s[i] become exp(s - m_new), the rest 0; m[i] and l[i] follow;
+     * shrink[i] = exp(m_old - m_new), by which the caller's sums shrink. s: [n_q][VEC_CELLS]. */
+    void (*softmax)(float *s, int n, int n_q, float *m, float *l, float *shrink);
+    /* The same of a page alone, for weights that are whole numbers (q8.h): m[i] = the largest of cells [0, n), w[i][c] = exp(s - m) *
+     * VEC_WEIGHT as a whole number, nearest even, VEC_WEIGHT - 1 at most, 0 from n on; l[i] = the sum of exp(s - m), whose relative error
+     * is below 4e-6 (v_weight). Where a score is NaN, or the largest is infinite, l is NaN and every weight zero. s changes beyond n. */
+    void (*weigh)(float *s, int n, int n_q, float *m, float *l, int16_t *w);
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
     void (*values_f16)(const uint16_t *v, const uint16_t *next, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);

@@ -52,6 +52,16 @@ static inline __m256 pow2_8(__m256 n)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
 static inline v16 v_pow2(v16 n) { return (v16){ pow2_8(n.a), pow2_8(n.b) }; }
+static inline __m256 raised_8(__m256 p, __m256 n)
+{
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+}
+static inline v16 v_raised(v16 p, v16 n) { return (v16){ raised_8(p.a, n.a), raised_8(p.b, n.b) }; }
+static inline void v_to_int16(int16_t *p, v16 v)
+{
+    __m256i x = _mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b));
+    _mm256_storeu_si256((void *)p, _mm256_permute4x64_epi64(x, 0xD8));
+}
 static inline v16 v_half(const uint16_t *p)
 {
     return (v16){ _mm256_cvtph_ps(_mm_loadu_si128((const void *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 8))) };

@@ -54,6 +54,14 @@ static inline v16 v_pow2(v16 n)
 {
     EACH(vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23)));
 }
+static inline v16 v_raised(v16 p, v16 n)
+{
+    EACH(vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p.v[i]), vshlq_n_s32(vreinterpretq_s32_f32(n.v[i]), 23))));
+}
+static inline void v_to_int16(int16_t *p, v16 x)
+{
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) vst1_s16(p + 4 * i, vqmovn_s32(vcvtnq_s32_f32(x.v[i])));
+}
 static inline v16 v_half(const uint16_t *p) { EACH(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i)))); }
 static inline void v_to_half(uint16_t *p, v16 x)
 {

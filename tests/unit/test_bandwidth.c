@@ -5,6 +5,8 @@
 #include "kernels/kernels.h"
 #include "tests/test.h"
 
+#include <sys/mman.h>
+
 /* The largest number is found wherever it lies: nothing is left out, whatever the pattern, the length, the threads. */
 static void every_number_is_read(void)
 {
@@ -92,6 +94,20 @@ static void products_count_too(void)
     pool_free(p);
 }
 
+/* Lines that are whole are read and nothing beside them: what follows the data may not be there. */
+static void nothing_beside_it_is_read(void)
+{
+    enum { PAGE = 65536 };
+    uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED && mprotect(p + PAGE, PAGE, PROT_NONE) == 0);
+    for (size_t bytes = 1; bytes <= 300; bytes++) {
+        double rate = ker_cpu_read_bandwidth(1, p + PAGE - bytes, bytes);
+        CHECK_MSG((rate > 0) == (bytes >= 64), "%zu bytes: %g", bytes, rate);
+    }
+    CHECK(ker_cpu_read_bandwidth(1, p + 1, 64) == 0 && ker_cpu_read_bandwidth(1, p + 64, 64) > 0);
+    munmap(p, 2 * PAGE);
+}
+
 typedef struct shown { const double *v; int n; } shown;
 static double next_value(void *user)
 {
@@ -143,6 +159,7 @@ int main(void)
     RUN(any_bytes_can_be_read);
     RUN(the_best_pass_counts);
     RUN(products_count_too);
+    RUN(nothing_beside_it_is_read);
     RUN(a_bound_or_nothing);
     return TEST_END();
 }

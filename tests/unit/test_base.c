@@ -70,10 +70,19 @@ static void sentences(void)
     CHECK_STR(err, "again: no a b [2J?z?я");
     memset(big, 0, sizeof big);
     for (int i = 0; i < 990; i++) memcpy(big + 2 * i, "я", 2);
-    for (int shift = 0; shift < 2; shift++) {
-        q_fail(err, Q_IO, "%s%s", shift ? "x" : "", big);
-        CHECK(strlen(err) >= Q_ERRLEN - 3 && q_utf8_valid(err, strlen(err)));
+    for (int shift = 0; shift < 2; shift++) {              /* what is too long loses its middle, between letters, and the rest is said */
+        q_fail(err, Q_IO, "no \"%s%s\" here: take b", shift ? "x" : "", big);
+        CHECK(strlen(err) < 100 && q_utf8_valid(err, strlen(err)) && strstr(err, "я…я") && strstr(err, "я\" here: take b"));
+        q_fail(err, Q_IO, "no %s%s here: take b", shift ? "x" : "", big);
+        CHECK(strlen(err) < 100 && q_utf8_valid(err, strlen(err)) && strstr(err, "я…я") && strstr(err, "я here: take b"));
     }
+    for (int i = 0; i < 1980; i++) big[i] = i % 2 ? ' ' : '"';             /* no part of it is long */
+    q_fail(err, Q_IO, "no %s here", big);
+    CHECK(strlen(err) <= Q_ERRLEN - 1 && strlen(err) > Q_ERRLEN - 8 && strstr(err, "…") && strstr(err, " here"));
+    memset(big, 'a', 440);
+    big[440] = 0;
+    q_fail(err, Q_IO, "no \"%s\": take b", big);           /* what fits stays whole */
+    CHECK_INT((int)strlen(err), 440 + 13);
     char path[512];
     CHECK(q_fault_file((void *)(uintptr_t)&q_fail, path, sizeof path) > 0 && strstr(path, "test_base"));
     CHECK_INT(q_fault_file((void *)16, path, sizeof path), 0);

@@ -12,8 +12,8 @@ static bool plugin(void) { return emulated(&gpu, &emu); }
 /* Of the types of the trade, so that few rows' kernels and tensor cores take part; two kinds of expert would need layers of
  * different types, which one model here has by its down matrices. */
 static const spec more[] = {
-    { "blocks", 2, 0, 256, 2, 1, 32, 32, 8, 0, 256, 0, true, true, false, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0 },
-    { "shared", 2, 0, 64, 2, 1, 32, 32, 8, 0, 32, 64, true, true, false, true, false, true, true, KER_GATE_SOFTMAX, 1, 0, KER_Q4_0, KER_Q8_0 },
+    { "blocks", 2, 0, 256, 2, 1, 32, 32, 8, 0, 256, 0, true, true, false, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0, { 0 }, { 0 } },
+    { "shared", 2, 0, 64, 2, 1, 32, 32, 8, 0, 32, 64, true, true, false, true, false, true, true, KER_GATE_SOFTMAX, 1, 0, KER_Q4_0, KER_Q8_0, { 0 }, { 0 } },
 };
 
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }

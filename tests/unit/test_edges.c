@@ -172,7 +172,7 @@ static void float_work_touches_what_it_is_given(void)
 
 /* ---- cells of bytes ---- */
 
-enum { CELLS_K, CELLS_V, SCALES_K, SCALES_V, ROWS, ROW_SCALES, ROW_SUMS, QUERY, SCORES, SUMS, SHRINKS, FACTORS, CELL_ROOMS, CELL_QUERIES = 9 };
+enum { CELLS_K, CELLS_V, SCALES_K, SCALES_V, ROWS, ROW_SCALES, ROW_SUMS, QUERY, SCORES, SUMS, SHRINKS, FACTORS, WEIGHTS, MOST, CELL_ROOMS, CELL_QUERIES = 9 };
 static room cell_room[CELL_ROOMS];
 static void *cell_at[CELL_ROOMS];
 static float *cell_sum[CELL_QUERIES];
@@ -181,10 +181,10 @@ static void cells_pass(const q8_ops *o, int dim, int n_q, int n_cells)
 {
     q8_rows rows = { cell_at[ROWS], cell_at[ROW_SCALES], cell_at[ROW_SUMS] };
     for (int i = 0; i < n_q; i++) q8_row_put(o, &rows, i, (float *)cell_at[QUERY] + i * dim, dim), cell_sum[i] = (float *)cell_at[SUMS] + i * dim;
-    o->scores(cell_at[CELLS_K], cell_at[SCALES_K], cell_at[CELLS_K], dim, &rows, n_q, cell_at[SCORES]);
-    for (int i = 0; i < n_q * Q8_CELLS; i++)               /* weights of cells, as values() is promised them */
-        ((float *)cell_at[SCORES])[i] = i % Q8_CELLS < n_cells ? (float)(rnd() % 1001) / 1000 : 0;
-    o->values(cell_at[CELLS_V], cell_at[SCALES_V], cell_at[CELLS_V], dim, n_cells, cell_at[SCORES], cell_at[SHRINKS], cell_at[FACTORS], cell_sum, n_q);
+    q8_cells k = { cell_at[CELLS_K], cell_at[SCALES_K] }, v = { cell_at[CELLS_V], cell_at[SCALES_V] };
+    o->scores(k, k, dim, &rows, n_q, cell_at[SCORES]);
+    vec_get()->weigh(cell_at[SCORES], n_cells, n_q, cell_at[MOST], cell_at[SHRINKS], cell_at[WEIGHTS]);
+    o->values(v, v, dim, n_cells, cell_at[WEIGHTS], cell_at[SHRINKS], cell_at[FACTORS], cell_sum, n_q);
 }
 
 static void cells_of_bytes_touch_what_they_are_given(void)
@@ -197,7 +197,7 @@ static void cells_of_bytes_touch_what_they_are_given(void)
             volatile int end = way % 2, dim = widths[way / 2 % 4], n_q = way / 8 + 1, n_cells = 1 + (int)(rnd() % Q8_CELLS);
             size_t cells = (size_t)dim * Q8_CELLS, scales = (size_t)q8_blocks(dim) * Q8_CELLS * 4, rows = (size_t)n_q, blocks = (size_t)q8_blocks(dim) * 4;
             const size_t bytes[CELL_ROOMS] = { cells, cells, scales, scales, rows * (size_t)dim, rows * blocks, rows * blocks, rows * (size_t)dim * 4,
-                                               rows * Q8_CELLS * 4, rows * (size_t)dim * 4, rows * 4, rows * 4 };
+                                               rows * Q8_CELLS * 4, rows * (size_t)dim * 4, rows * 4, rows * 4, rows * Q8_CELLS * 2, rows * 4 };
             CHECK_INT(ker_cpu_force(ker_cpu_path(path)), 0);
             for (int i = 0; i < CELL_ROOMS; i++) {
                 cell_at[i] = place(&cell_room[i], bytes[i], end);

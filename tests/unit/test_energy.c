@@ -121,6 +121,26 @@ static void states_are_counted(void)
     free(path);
 }
 
+/* What the disk cost in the last answer, where experts lie there, and not a word of it where they do not. */
+static void reading_from_the_disk_is_told(void)
+{
+    char err[Q_ERRLEN], *path = util_model("qwen3moe");
+    const lab_fetched f = { .there = .875, .bytes = 12.5 * 1024 * 1024, .wait_ms = 6.25 };
+    for (int disk = 0; disk < 2; disk++) {
+        q_buf text = { 0 }, json = { 0 };
+        CHECK_MSG(lab_energy(&(lab_bill){ .path = path, .fetched = disk ? &f : NULL }, &text, &json, err) == 0, "%s", err);
+        q_buf_putc(&text, 0);
+        q_buf_putc(&json, 0);
+        CHECK_MSG(!strstr(text.p, "88% of\nthose chosen lay in memory; the others were 12.5 MiB a token, for which it stood still 6.2 ms.") == !disk, "%s", text.p);
+        CHECK_MSG(!strstr(json.p, "\"disk\"") == !disk && !strstr(json.p, "\"wait_ms_per_token\":\t6.25") == !disk && !strstr(json.p, "\"in_memory\":\t0.875") == !disk, "%s", json.p);
+        CHECK(disk || !strstr(text.p, "disk"));
+        q_buf_free(&text);
+        q_buf_free(&json);
+    }
+    unlink(path);
+    free(path);
+}
+
 /* Layers that see no further than a window, and those with sinks. */
 static void windows_and_sinks_are_counted(void)
 {
@@ -195,6 +215,7 @@ int main(void)
     RUN(at_every_width);
     RUN(rows_are_counts);
     RUN(states_are_counted);
+    RUN(reading_from_the_disk_is_told);
     RUN(windows_and_sinks_are_counted);
     RUN(one_count_of_active);
     return TEST_END();

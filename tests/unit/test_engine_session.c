@@ -517,6 +517,47 @@ static int by_time(const void *a, const void *b)
 }
 
 typedef struct canceller { eng_session *s; int delay_us; int64_t at; } canceller;
+/* Cells that nobody read are a context like another: of every type and architecture numbers come behind them, what stands before is not read again, a fork shares
+ * them, and what has a state is refused. */
+static void made_up_cells(void)
+{
+    static const char *const names[] = { "qwen3moe", "gpt-oss", "deepseek2" }, *const types[] = { "f32", "f16", "q8_0", "q4_0" };
+    char err[Q_ERRLEN];
+    int32_t text[300];
+    for (int i = 0; i < 300; i++) text[i] = i * 7 % 200;
+    for (size_t a = 0; a < sizeof names / sizeof *names; a++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            eng_model *m = model_of(names[a]);
+            eng_config *c = eng_config_new(m);
+            eng_session *s = NULL, *f = NULL;
+            CHECK(eng_config_set(c, "kv.type", types[t], err) == 0 && eng_config_set(c, "context.length", "300", err) == 0 && eng_session_new(m, c, &s, err) == 0);
+            CHECK_MSG(eng_session_make_up(s, text, 200, err) == 0 && eng_session_length(s) == 200 && session_cells(s) == 200, "%s", err);
+            CHECK(eng_session_make_up(s, text, 10, err) == Q_RANGE);
+            CHECK(eng_session_fork(s, &f, err) == 0);
+            eng_session_speed_reset(f);
+            CHECK_MSG(eng_session_sync(f, text, 260, ENG_CONTINUE, NULL, NULL, err) == 0, "%s %s: %s", names[a], types[t], err);
+            CHECK_INT(eng_session_speed(f).prefill_tokens, 60);
+            CHECK(eng_session_push(f, 5, err) == 0);
+            int finite = 0, n = eng_model_info(m)->n_vocab;
+            for (int i = 0; i < n; i++) finite += isfinite(eng_session_logits(f)[i]) != 0;
+            CHECK_INT(finite, n);
+            CHECK(session_cells(s) == 200 && eng_session_make_up(s, text, 301, err) == Q_RANGE);
+            eng_session_free(f);
+            eng_session_free(s);
+            CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_make_up(s, text, 301, err) == Q_RANGE && eng_session_make_up(s, (const int32_t[]){ -1 }, 1, err) == Q_RANGE && eng_session_make_up(s, text, 0, err) == 0);
+            eng_session_free(s);
+            eng_config_free(c);
+            eng_model_free(m);
+        }
+    eng_model *m = model_of("qwen3next");
+    eng_config *c = eng_config_new(m);
+    eng_session *s = NULL;
+    CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_make_up(s, text, 20, err) == Q_RANGE && strstr(err, "recurrent") && eng_session_length(s) == 0);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
 static void *cancel_soon(void *arg)
 {
     canceller *c = arg;
@@ -718,6 +759,7 @@ int main(void)
     RUN(fuzz_qwen3next);
     RUN(reuse);
     RUN(logits_of_former_cells);
+    RUN(made_up_cells);
     RUN(cancel_from_thread);
     char *path = util_default_model();
     if (path)

@@ -336,6 +336,10 @@ static void test_spread(void)
     const exam_speeds s = { .bandwidth = 600 }, unknown = { .bandwidth = 0 };
     CHECK(fabs(exam_speed_share(&s, &p) - .5) < 1e-12);          /* 3 a second of 100 bytes, of 600 */
     CHECK(isnan(exam_speed_share(&s, &not)) && isnan(exam_speed_share(&unknown, &p)));
+    const exam_fast fast = { .madds = 50, .prefill = a }, floats = { .prefill = a };
+    const exam_speeds bound = { .peak = 300 };
+    CHECK(fabs(exam_speed_peak(&bound, &fast) - .5) < 1e-12);    /* 3 a second of 50 multiply-adds, of 300 */
+    CHECK(isnan(exam_speed_peak(&bound, &floats)) && isnan(exam_speed_peak(&s, &fast)));
 }
 
 /* Numbers stand whole, names that differ at their ends stay apart, every model's line is there. */
@@ -364,6 +368,34 @@ static void test_speed_words(void)
     }
     exam_speed_svg(&(exam_speeds){ .axis = { "context" }, .n_axis = 1, .point = many, .n = 20, .rounds = 1 }, &svg);
     CHECK(strstr(svg.p, ">100000<") && !strstr(svg.p, ">100001<") && strstr(svg.p, ">100002<"));
+    q_buf_clear(&svg);
+    /* Many curves: the picture is as tall as their names take, and those of one colour are drawn otherwise. */
+    exam_fast curves[40];
+    for (int i = 0; i < 40; i++) curves[i] = (exam_fast){ .at = { "1", at[i % 20] }, .prefill = { 1, 1, 1, 1 }, .decode = { 1, 1, 1, 1 } };
+    char other[20][12];
+    for (int i = 0; i < 20; i++) snprintf(other[i], sizeof other[i], "b%d", i), curves[20 + i].at[1] = other[i];
+    exam_speed_svg(&(exam_speeds){ .axis = { "k", "context" }, .n_axis = 2, .point = curves, .n = 40, .rounds = 1 }, &svg);
+    double tall = 0;
+    const char *h = strstr(svg.p, "height=\"");
+    CHECK(h && sscanf(h, "height=\"%lf\"", &tall) == 1);
+    double last = 0;
+    for (const char *l = svg.p; (l = strstr(l, "<polyline points=\"")); l++) {
+        double x, y;
+        if (sscanf(l, "<polyline points=\"%lf,%lf", &x, &y) == 2 && y > last) last = y;
+    }
+    CHECK_MSG(last > 600 && last + 12 < tall, "%g %g", last, tall);
+    CHECK(strstr(svg.p, "stroke=\"#2f6fb0\"/>") && strstr(svg.p, "stroke=\"#2f6fb0\" stroke-dasharray=\"6 3\"/>"));
+    q_buf_clear(&svg);
+    /* A wide table has no room for the share of the peak, a narrow one has; what stands below is no wider than a screen. */
+    exam_fast one = { .at = { "8" }, .madds = 10, .weights = 1000, .prefill = { 5, 4, 6, 3 }, .decode = { 5, 4, 6, 3 } };
+    exam_speeds t = { .title = "", .axis = { "k" }, .n_axis = 1, .point = &one, .n = 1, .rounds = 3, .done = 3, .peak = 100, .bandwidth = 1e6 };
+    exam_speed_say(&t, &svg);
+    CHECK_MSG(strstr(svg.p, "of peak") && strstr(svg.p, "50%"), "%s", svg.p);
+    for (char *save, *l = strtok_r(svg.p, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) CHECK_MSG(q_utf8_points(l) <= 80, "%s", l);
+    q_buf_clear(&svg);
+    t.axis[0] = "a setting with a name";
+    exam_speed_say(&t, &svg);
+    CHECK(!strstr(svg.p, "of peak"));
     q_buf_free(&svg);
 }
 

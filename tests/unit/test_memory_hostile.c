@@ -4,6 +4,7 @@
 #include "memory/store.h"
 #include "tests/memory_help.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -314,6 +315,60 @@ static void an_export_says_what_it_could_not_read(void)
     CHECK_INT(c.chunk, 2);
 }
 
+/* ---- a disk that does not give what lies on it ---- */
+static ssize_t (*really)(int, void *, size_t, off_t);
+static off_t bad_from = -1;
+
+static ssize_t scratched(int fd, void *p, size_t n, off_t at)
+{
+    if (bad_from < 0 || at + (off_t)n <= bad_from) return really(fd, p, n, at);
+    errno = EIO;
+    return -1;
+}
+
+static bool scratch_reads(void)
+{
+    static const char *const names[] = {"pread64", "pread"};
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    for (int i = 0; i < 2 && vfs && vfs->xGetSystemCall; i++) {
+        sqlite3_syscall_ptr was = vfs->xGetSystemCall(vfs, names[i]), ours;
+        ssize_t (*f)(int, void *, size_t, off_t) = scratched;
+        if (!was) continue;
+        memcpy(&really, &was, sizeof was);
+        memcpy(&ours, &f, sizeof ours);
+        return vfs->xSetSystemCall(vfs, names[i], ours) == SQLITE_OK;
+    }
+    return false;
+}
+
+static void a_disk_that_fails_is_not_called_damage(void)
+{
+    char *path = file("scratched.db");
+    mem_store *s;
+    make(path);
+    if (!scratch_reads()) {
+        SKIP("a_disk_that_fails_is_not_called_damage", "this SQLite reads by no call that can be replaced");
+        return;
+    }
+    OK(mem_open(path, &s, err));
+    bad_from = 8192;
+    int rc = mem_check(s, err);
+    CHECK_MSG(rc == Q_IO && strstr(err, "Input/output error") && !strstr(err, "damaged"), "%d %s", rc, err);
+    bad_from = -1;
+    OK(mem_check(s, err));                                 /* and once it gives it again, all is well */
+    mem_close(s);
+    bad_from = 8192;
+    rc = mem_open(path, &s, err);
+    if (rc == Q_OK) {                                      /* what it needs to open lies before the scratch */
+        rc = mem_check(s, err);
+        mem_close(s);
+    }
+    CHECK_MSG(rc == Q_IO && strstr(err, "Input/output error") && !strstr(err, "damaged"), "%d %s", rc, err);
+    bad_from = -1;
+    OK(mem_open(path, &s, err));
+    mem_close(s);
+}
+
 int main(void)
 {
     if (!memory_begin("hostile")) return 1;
@@ -325,6 +380,7 @@ int main(void)
     RUN(circles_of_parents_are_swept);
     RUN(a_huge_trace_is_refused);
     RUN(cases_that_were_found);
+    RUN(a_disk_that_fails_is_not_called_damage);
     RUN(an_export_says_what_it_could_not_read);
     return memory_end();
 }

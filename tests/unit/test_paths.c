@@ -66,22 +66,24 @@ static void by_length(const vec_ops *here, int n)
 static void attention(const vec_ops *here, int dim, int n_q, int n_cells)
 {
     const float *q[QUERIES];
-    float *a_want[QUERIES], *a_got[QUERIES], shrink[QUERIES], m[2], l[2];
-    for (int i = 0; i < n_q; i++) q[i] = query[i], a_want[i] = acc_want[i], a_got[i] = acc_got[i], shrink[i] = .5f + number() * .5f;
+    float *a_want[QUERIES], *a_got[QUERIES], shrink[2][QUERIES], m[2][QUERIES], l[2][QUERIES];
+    int16_t weight[2][QUERIES * VEC_CELLS];
+    for (int i = 0; i < n_q; i++) q[i] = query[i], a_want[i] = acc_want[i], a_got[i] = acc_got[i];
     for (int half = 0; half < 2; half++) {
         if (half) vec_scalar.scores_f16(halves, halves, dim, q, n_q, s_want), here->scores_f16(halves, halves, dim, q, n_q, s_got);
         else vec_scalar.scores(cells, dim, q, n_q, s_want), here->scores(cells, dim, q, n_q, s_got);
         CHECK_MSG(!memcmp(s_want, s_got, sizeof(float) * (size_t)(n_q * VEC_CELLS)), "scores of %d, %d queries, half %d, %s", dim, n_q, half, ker_cpu_features());
-        for (int i = 0; i < n_q; i++) {
-            m[0] = m[1] = i % 2 ? -INFINITY : number(), l[0] = l[1] = i % 2 ? 0 : 3;
-            float a = vec_scalar.softmax(s_want + i * VEC_CELLS, n_cells, m, l), b = here->softmax(s_got + i * VEC_CELLS, n_cells, m + 1, l + 1);
-            CHECK_MSG(!memcmp(&a, &b, 4) && m[0] == m[1] && !memcmp(l, l + 1, 4), "softmax of %d, %s", n_cells, ker_cpu_features());
-        }
+        size_t each = sizeof(float) * (size_t)n_q;
+        vec_scalar.weigh(s_want, n_cells, n_q, m[0], l[0], weight[0]), here->weigh(s_got, n_cells, n_q, m[1], l[1], weight[1]);
+        CHECK_MSG(!memcmp(m[0], m[1], each) && !memcmp(l[0], l[1], each) && !memcmp(weight[0], weight[1], sizeof **weight * (size_t)(n_q * VEC_CELLS)), "weights of %d, %s", n_cells, ker_cpu_features());
+        for (int i = 0; i < n_q; i++) m[0][i] = m[1][i] = i % 2 ? -INFINITY : number(), l[0][i] = l[1][i] = i % 2 ? 0 : 3;
+        vec_scalar.softmax(s_want, n_cells, n_q, m[0], l[0], shrink[0]), here->softmax(s_got, n_cells, n_q, m[1], l[1], shrink[1]);
+        CHECK_MSG(!memcmp(m[0], m[1], each) && !memcmp(l[0], l[1], each) && !memcmp(shrink[0], shrink[1], each), "softmax of %d, %s", n_cells, ker_cpu_features());
         CHECK(!memcmp(s_want, s_got, sizeof(float) * (size_t)(n_q * VEC_CELLS)));
         for (int i = 0; i < n_q; i++)
             for (int d = 0; d < DIM; d++) acc_want[i][d] = acc_got[i][d] = query[i][DIM - 1 - d];
-        if (half) vec_scalar.values_f16(halves, halves, dim, n_cells, s_want, shrink, a_want, n_q), here->values_f16(halves, halves, dim, n_cells, s_got, shrink, a_got, n_q);
-        else vec_scalar.values(cells, dim, n_cells, s_want, shrink, a_want, n_q), here->values(cells, dim, n_cells, s_got, shrink, a_got, n_q);
+        if (half) vec_scalar.values_f16(halves, halves, dim, n_cells, s_want, shrink[0], a_want, n_q), here->values_f16(halves, halves, dim, n_cells, s_got, shrink[1], a_got, n_q);
+        else vec_scalar.values(cells, dim, n_cells, s_want, shrink[0], a_want, n_q), here->values(cells, dim, n_cells, s_got, shrink[1], a_got, n_q);
         CHECK_MSG(!memcmp(acc_want, acc_got, sizeof acc_want), "values of %d, %d queries, %d cells, half %d, %s", dim, n_q, n_cells, half, ker_cpu_features());
     }
 }

@@ -2,6 +2,7 @@
  * weights allows; the scalar set's bits on every path of this processor, for every width and also for damaged scales; a query that
  * holds no number is seen; saved cells lie where the kernels read them. */
 #include "kernels/cpu/q8.h"
+#include "kernels/cpu/vec.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
 
@@ -9,7 +10,8 @@ enum { DIM = 256, QUERIES = 13, BLOCKS = DIM / Q8_BLOCK };
 static uint64_t seed[4] = { 4, 3, 2, 1 };
 static const int dims[] = { 16, 32, 48, 64, 80, 96, 112, 128, 256 };
 static int8_t k[DIM * Q8_CELLS], v[DIM * Q8_CELLS], ints[2][QUERIES * DIM];
-static float ks[BLOCKS * Q8_CELLS], vs[BLOCKS * Q8_CELLS], query[QUERIES][DIM], scales[2][QUERIES * BLOCKS], s[2][QUERIES * Q8_CELLS], p[QUERIES * Q8_CELLS];
+static float ks[BLOCKS * Q8_CELLS], vs[BLOCKS * Q8_CELLS], query[QUERIES][DIM], scales[2][QUERIES * BLOCKS], s[2][QUERIES * Q8_CELLS];
+static int16_t weight[QUERIES * Q8_CELLS];
 static float acc[2][QUERIES][DIM], shrink[QUERIES], factor[QUERIES];
 static int32_t low[2][QUERIES * BLOCKS];
 static q8_rows rows[2] = { { ints[0], scales[0], low[0] }, { ints[1], scales[1], low[1] } };
@@ -32,8 +34,8 @@ static void draw(bool damaged)
     }
     for (int i = 0; i < QUERIES; i++) {
         for (int d = 0; d < DIM; d++) query[i][d] = number() * (d % 37 == i ? 30 : 1);
-        for (int c = 0; c < Q8_CELLS; c++) p[i * Q8_CELLS + c] = i % 3 ? powf(fabsf(number()), (float)(i * 2)) : fabsf(number());
-        p[i * Q8_CELLS + (int)(q_random(seed) % 8)] = 1;
+        for (int c = 0; c < Q8_CELLS; c++) weight[i * Q8_CELLS + c] = (int16_t)((VEC_WEIGHT - 1) * (i % 3 ? powf(fabsf(number()), (float)(i * 2)) : fabsf(number())));
+        weight[i * Q8_CELLS + (int)(q_random(seed) % 8)] = VEC_WEIGHT - 1;
         shrink[i] = fabsf(number()), factor[i] = fabsf(number());
         if (damaged && i == 3) query[i][5] = NAN;
         if (damaged && i == 5) memset(query[i], 0, sizeof query[i]);
@@ -47,11 +49,12 @@ static void pass(const q8_ops *ops, int which, int dim, int n_q, int n_cells)
     for (int i = 0; i < n_q; i++) {
         q8_row_put(ops, &rows[which], i, query[i], dim);
         for (int d = 0; d < dim; d++) acc[which][i][d] = query[(i + 1) % QUERIES][d];
-        for (int c = n_cells; c < Q8_CELLS; c++) p[i * Q8_CELLS + c] = 0;
+        for (int c = n_cells; c < Q8_CELLS; c++) weight[i * Q8_CELLS + c] = 0;
         to[i] = acc[which][i];
     }
-    ops->scores(k, ks, v, dim, &rows[which], n_q, s[which]);
-    ops->values(v, vs, k, dim, n_cells, p, shrink, factor, to, n_q);
+    const q8_cells keys = { k, ks }, values = { v, vs };
+    ops->scores(keys, values, dim, &rows[which], n_q, s[which]);
+    ops->values(values, keys, dim, n_cells, weight, shrink, factor, to, n_q);
 }
 
 static void sums_are_near(void)
@@ -74,12 +77,49 @@ static void sums_are_near(void)
                 double was = (double)query[(i + 1) % QUERIES][d] * (double)shrink[i], want = 0, may = 1e-5, top = 0;
                 for (int c = 0; c < n_cells; c++) top = fmax(top, (double)vs[d / Q8_BLOCK * Q8_CELLS + c]);
                 for (int c = 0; c < n_cells; c++) {
-                    want += (double)p[i * Q8_CELLS + c] * (double)vs[d / Q8_BLOCK * Q8_CELLS + c] * v[q8_at_v(dim, d, c)];
-                    may += top / Q8_MOST * .501 * abs(v[q8_at_v(dim, d, c)]) * (double)factor[i];
+                    want += weight[i * Q8_CELLS + c] / (double)VEC_WEIGHT * (double)vs[d / Q8_BLOCK * Q8_CELLS + c] * v[q8_at_v(dim, d, c)];
+                    may += top / Q8_MOST * .51 * abs(v[q8_at_v(dim, d, c)]) * (double)factor[i];      /* the scale and the product are rounded, too */
                 }
                 want = was + want * (double)factor[i];
                 CHECK_MSG(fabs((double)acc[0][i][d] - want) <= may, "value %g, expected %g within %g, width %d", acc[0][i][d], want, may, dim);
             }
+        }
+    }
+}
+
+static double weight_of(const float *x, int c, int n)
+{
+    double top = -INFINITY;
+    for (int i = 0; i < n; i++) top = fmax(top, (double)x[i]);
+    return c < n ? exp((double)x[c] - top) : 0;
+}
+
+/* What cells count, as whole numbers, and their sum: of scores far and near apart, and of such as none should see. */
+static void weights_are_near(void)
+{
+    float x[Q8_CELLS], given[Q8_CELLS], top, sum;
+    int16_t u[Q8_CELLS];
+    for (int round = 0; round < 400; round++) {
+        int n = round % 3 ? 1 + (int)(q_random(seed) % Q8_CELLS) : Q8_CELLS;
+        float apart = powf(10, (float)(round % 5) - 2), about = (float)(round % 7 - 3) * 50;
+        for (int c = 0; c < Q8_CELLS; c++) given[c] = x[c] = c < n ? about + apart * number() : NAN;
+        if (round % 4 == 3) given[round % n] = x[round % n] = -INFINITY;
+        if (round % 4 == 3 && n == 1) continue;
+        vec_scalar.weigh(x, n, 1, &top, &sum, u);
+        double want = 0;
+        for (int c = 0; c < Q8_CELLS; c++) {
+            double e = weight_of(given, c, n);
+            want += e;
+            CHECK_MSG(fabs(u[c] - e * VEC_WEIGHT) <= .5 + e * VEC_WEIGHT * 4e-6 + (e * VEC_WEIGHT > VEC_WEIGHT - 1), "weight %d of %d is %d, expected %.3f", c, n, u[c], e * VEC_WEIGHT);
+        }
+        CHECK_MSG(fabs((double)sum - want) <= 4e-6 * want, "sum of %d is %.8g, expected %.8g", n, (double)sum, want);
+        for (int odd = 0; odd < 3; odd++) {
+            for (int c = 0; c < n; c++) x[c] = given[c];
+            x[round % n] = odd == 0 ? NAN : odd == 1 ? INFINITY : x[round % n];
+            for (int c = 0; odd == 2 && c < n; c++) x[c] = -INFINITY;
+            vec_scalar.weigh(x, n, 1, &top, &sum, u);
+            CHECK(isnan(sum));
+            for (int c = 0; c < Q8_CELLS; c++) CHECK_INT(u[c], 0);
         }
     }
 }
@@ -154,6 +194,7 @@ static void saved_cells_lie_by_fours(void)
 int main(void)
 {
     RUN(sums_are_near);
+    RUN(weights_are_near);
     RUN(every_set_has_the_same_bits);
     RUN(a_query_that_is_no_number_is_seen);
     RUN(saved_cells_lie_by_fours);

@@ -280,6 +280,33 @@ static void asked_first(void)
     }
 }
 
+static void on_the_disk(int w, int h)
+{
+    begin(w, h);
+    chat(true);
+    strcpy(fake.st.model, "Qwen3-30B-A3B");
+    fake.st.experts.there = .86;
+    fake.st.experts.speed = 560e6;
+    fake.st.experts.waited = .29;
+    fake.st.experts.disk = true;
+}
+
+/* An answer whose experts come from the disk: the status line says how many lay in memory and what was waited for the others, and loses
+ * the speed for it at no width. */
+static void from_disk(void)
+{
+    EACH_SIZE {
+        on_the_disk(sizes[z].w, sizes[z].h);
+        compare("disk");
+        end();
+    }
+    for (int w = 80; w <= 200; w++) {
+        on_the_disk(w, 24);
+        CHECK_MSG(on_screen("86%") && on_screen("29%") && on_screen(lang[0] == 'r' ? "120 ток/с" : "120 tok/s"), "%d columns:\n%.*s", w, 3 * w, screen());
+        end();
+    }
+}
+
 static void many_experts(void)
 {
     EACH_SIZE {
@@ -329,6 +356,7 @@ static void all_screens(void)
     screens();
     asked_first();
     many_experts();
+    from_disk();
     token_cursor();
     knobs();
 }

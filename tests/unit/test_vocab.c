@@ -675,6 +675,73 @@ static void test_refusals(void)
     refused("gpt2", "qwen2", "merge 0", 3);
 }
 
+/* ---- merges whose tokens follow each other, and such as do not ---- */
+
+/* Letters a to h, then what `merges` (pairs of words, joined in that order) give, numbered as they come, backwards, or as they come behind a
+ * copy of the last one. */
+enum numbering { AS_MERGED, BACKWARDS, TWICE, NUMBERINGS };
+static void merges_file(q_buf *b, const char *const *merges, int n, enum numbering how)
+{
+    q_buf_puts(b, "GGUF");
+    fx_u32(b, 3);
+    fx_u64(b, 0);
+    fx_u64(b, 4);
+    fx_str(b, "tokenizer.ggml.model", "gpt2");
+    fx_str(b, "tokenizer.ggml.pre", "qwen2");
+    fx_key(b, "tokenizer.ggml.tokens", GGUF_ARR); fx_u32(b, GGUF_STR); fx_u64(b, (uint64_t)(8 + n + (how == TWICE)));
+    for (char c = 'a'; c <= 'h'; c++) fx_text(b, &c, 1);
+    for (int i = how == TWICE ? -1 : 0; i < n; i++) {
+        const char *m = merges[i < 0 ? n - 1 : how == BACKWARDS ? n - 1 - i : i], *gap = strchr(m, ' ');
+        char *both = q_printf("%.*s%s", (int)(gap - m), m, gap + 1);
+        fx_text(b, both, strlen(both));
+        free(both);
+    }
+    fx_key(b, "tokenizer.ggml.merges", GGUF_ARR); fx_u32(b, GGUF_STR); fx_u64(b, (uint64_t)n);
+    for (int i = 0; i < n; i++) fx_text(b, merges[i], strlen(merges[i]));
+}
+
+/* How tokens are numbered changes no cut; of equal names the first is meant. So many merges that they are read in several lots. */
+static void test_merge_order(void)
+{
+    enum { PAIRS = 64, MOST = PAIRS + 64 * 8 };
+    char *merges[MOST];
+    int n = 0;
+    for (int i = 0; i < PAIRS; i++) merges[n++] = q_printf("%c %c", 'a' + i / 8, 'a' + i % 8);
+    for (int i = 1; i < 64 * 8; i += 3) merges[n++] = q_printf("%c%c %c", 'a' + i / 64, 'a' + i / 8 % 8, 'a' + i % 8);
+    q_buf text = {0}, cut[NUMBERINGS] = {{0}};
+    for (uint64_t i = 0, x = 1; i < 2000; i++) q_buf_putc(&text, (char)('a' + ((x = q_mix64(x, i)) & 7)));
+    q_buf_puts(&text, " ");
+    q_buf_puts(&text, "hhh");                              /* the last merge's */
+    for (int how = 0; how < NUMBERINGS; how++) {
+        q_buf b = {0};
+        merges_file(&b, (const char *const *)merges, n, (enum numbering)how);
+        gguf_file *g = NULL;
+        vocab *v = NULL;
+        char err[Q_ERRLEN] = "";
+        int r = gguf_open_memory(b.p, b.len, &g, err);
+        if (!r) r = vocab_load(g, &v, err);
+        CHECK_MSG(r == 0, "%s", err);
+        if (!r) {
+            eng_tokens t = ids_of(v, text.p, text.len, false);
+            bool first = true;
+            for (int i = 0; i < t.n; i++) {
+                q_buf_printf(&cut[how], "%s ", vocab_name(v, t.id[i]));
+                first &= vocab_find(v, vocab_name(v, t.id[i])) == t.id[i];
+            }
+            CHECK(first && t.n < 1500);                    /* pairs were joined at all */
+            CHECK_INT(vocab_find(v, "aa"), how == BACKWARDS ? 8 + n - 1 : how == TWICE ? 9 : 8);
+            eng_tokens_free(&t);
+        }
+        if (how) CHECK(cut[how].len == cut[0].len && cut[0].len && memcmp(cut[how].p, cut[0].p, cut[0].len) == 0);
+        vocab_free(v);
+        gguf_close(g);
+        q_buf_free(&b);
+    }
+    for (int how = 0; how < NUMBERINGS; how++) q_buf_free(&cut[how]);
+    for (int i = 0; i < n; i++) free(merges[i]);
+    q_buf_free(&text);
+}
+
 int main(void)
 {
     cases = read_json("tests/golden/tokenizer/cases.json");
@@ -686,6 +753,7 @@ int main(void)
     RUN(test_frames);
     RUN(test_marks);
     RUN(test_merged_mark);
+    RUN(test_merge_order);
     RUN(test_hostile_sizes);
     RUN(test_bytes);
     RUN(test_long_runs);

@@ -139,7 +139,7 @@ static void experts(q_buf *out, const agt_status *st, int width)
     double there = 100 * st->experts.there, waited = 100 * (st->experts.waited < 1 ? st->experts.waited : 1);
     if (!(there > 0) || (width < 100 && !st->experts.disk)) return;
     if (!st->experts.disk) q_buf_printf(out, _("%.0f%% of experts on the GPU · "), there);
-    else if (width < 120) q_buf_printf(out, _("%.0f%% here, disk %.0f%% · "), there, waited);
+    else if (width < 140) q_buf_printf(out, _("%.0f%% here, disk %.0f%% · "), there, waited);
     else q_buf_printf(out, _("%.0f%% of experts in memory, disk %s/s, waited for %.0f%% of the time · "), there, q_bytes_brief((uint64_t)st->experts.speed, w), waited);
 }
 

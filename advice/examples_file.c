@@ -1,5 +1,6 @@
 /* advice/examples_file: files of examples: read one at a time, turned into another form. See examples.h. */
 #include "advice/examples_file.h"
+#include "base/place.h"
 #include "base/say.h"
 
 #include <errno.h>

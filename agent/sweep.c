@@ -1,5 +1,6 @@
 /* agent/sweep: /sweep: one knob at several values on the same text (measure.c), as a table with a plot, and as CSV in a file
  * that was not there before. Engine thread, in caches of its own: the conversation's cells stay as they are. */
+#include "base/place.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "lab/lab.h"

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,24 +167,6 @@ int q_no_device(const char *path, char *err)
     if (stat(path, &st) != 0 || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
         return Q_OK;
     return q_fail(err, Q_RANGE, _("%s is no ordinary file: give another name"), path);
-}
-
-bool q_taken(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0;
-}
-
-int q_may_write(const char *path, char *err)
-{
-    struct stat st;
-    const char *slash = strrchr(path, '/');
-    char *dir = slash ? q_strndup(path, (size_t)(slash - path) + 1) : q_strdup("."), *longest = q_printf("%s.new.%ld.%u", path, (long)getpid(), UINT_MAX);
-    bool no = access(dir, W_OK) != 0 || (lstat(longest, &st) != 0 && errno != ENOENT);     /* what write_file makes beside it */
-    int rc = no ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
-    free(dir);
-    free(longest);
-    return rc;
 }
 
 int q_no_folder(const char *path, const char *like, char *err)

@@ -1,5 +1,6 @@
 /* cli/common: what every subcommand says alike: usage, failure, --set, the options that models share.
  * Single-threaded start-up code. It never reads a model itself. */
+#include "base/place.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"

@@ -626,7 +626,7 @@ static void a_knob_is_swept(void)
     char *csv = q_printf("%s/out.csv", file);
     static const struct { const char *line, *says; } bad[] = { { "/sweep k", "1..16" }, { "/sweep k 1 csv", "1..16" }, { "/sweep k 1 2", "1..16" }, { "/sweep k 1..2", "no text yet" },
         { "/sweep nose 1 on LICENSE", "no knob nose" }, { "/sweep k 99 on LICENSE", "1 to 12" }, { "/sweep k 1 on /nonesuch/file", "nonesuch" },
-        { "/sweep k 1 csv /nonesuch/x.csv on LICENSE", "cannot write" }, { "/sweep k 1 csv /dev/full on LICENSE", "there already" } };
+        { "/sweep k 1 csv LICENSE/x.csv on LICENSE", "cannot write" }, { "/sweep k 1 csv /dev/full on LICENSE", "there already" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         int before = s.errors;
         agt_submit(a, bad[i].line);

@@ -1,6 +1,7 @@
 /* base: UTF-8, buffers, hashes. */
 #include "base/base.h"
 #include "base/knob.h"
+#include "base/place.h"
 
 #include <errno.h>
 #include <pwd.h>

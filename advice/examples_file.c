@@ -1,5 +1,6 @@
 /* advice/examples_file: files of examples: read one at a time, turned into another form. See examples.h. */
 #include "advice/examples_file.h"
+#include "base/place.h"
 #include "base/say.h"
 
 #include <errno.h>
@@ -171,7 +172,7 @@ int lines_begin(lines_out *o, const char *path, bool force, char *err)
 {
     *o = (lines_out){0};
     if (q_no_folder(path, "train.jsonl", err) != Q_OK || q_no_device(path, err) != Q_OK) return Q_RANGE;
-    if (!force && access(path, F_OK) == 0) return q_fail(err, Q_RANGE, _("%s is there already: give another name, or --force writes over it"), path);
+    if (!force && q_taken(path)) return q_fail(err, Q_RANGE, _("%s is there already: give another name, or --force writes over it"), path);
     o->path = q_strdup(path);
     o->part = q_printf("%s.%ld.part", path, (long)getpid());
     unlink(o->part);

@@ -1,5 +1,6 @@
 /* agent/sweep: /sweep: one knob at several values on the same text (measure.c), as a table with a plot, and as CSV in a file
  * that was not there before. Engine thread, in caches of its own: the conversation's cells stay as they are. */
+#include "base/place.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "lab/lab.h"
@@ -7,7 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct asked { char *line, *knob, *values, *csv, *on; } asked;
 
@@ -45,8 +45,8 @@ static void sweep(agt *a, const job *j)
         rc = Q_NOTFOUND;
     if (rc == Q_OK && q.csv)
         rc = q_no_folder(csv = q_home_path(q.csv), "sweep.csv", err);
-    if (rc == Q_OK && csv && access(csv, F_OK) == 0)
-        rc = q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, give another name"), csv);
+    if (rc == Q_OK && csv)
+        rc = !q_taken(csv) ? q_may_write(csv, err) : q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, give another name"), csv);
     if (rc == Q_OK)
         rc = measure_text(a, q.on, &text, err);
     if (rc == Q_OK) {

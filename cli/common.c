@@ -1,5 +1,6 @@
 /* cli/common: what every subcommand says alike: usage, failure, --set, the options that models share.
  * Single-threaded start-up code. It never reads a model itself. */
+#include "base/place.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
@@ -247,17 +248,13 @@ void cli_say_event(cJSON *o)
 
 static int taken(const char *path, bool force, char *err)
 {
-    return !force && access(path, F_OK) == 0 ? q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path) : Q_OK;
+    return !force && q_taken(path) ? q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path) : Q_OK;
 }
 
 int cli_may_put(const char *path, bool force, const char *like, char *err)
 {
     if (q_no_folder(path, like, err) || q_no_device(path, err) || taken(path, force, err)) return Q_RANGE;
-    const char *slash = strrchr(path, '/');
-    char *dir = slash ? q_strndup(path, (size_t)(slash - path) + 1) : q_strdup(".");
-    int rc = access(dir, W_OK) != 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
-    free(dir);
-    return rc;
+    return q_may_write(path, err);
 }
 
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)

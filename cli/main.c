@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,13 @@
 /* A model file that is cut short or whose disk is gone while it is mapped: reading it raises SIGBUS. The full screen's
  * own handler has given the terminal back by now. Translated at the start: looking up may not run in a handler. */
 static const char *bus_words;
+static atomic_flag bus_told = ATOMIC_FLAG_INIT;
 
 static void on_bus(int sig, siginfo_t *info, void *context)
 {
     char path[4096];
+    if (atomic_flag_test_and_set(&bus_told))
+        for (;;) pause();                /* threads may fault together: the first one says it, and ends the process */
     size_t n = info->si_code > 0 ? q_fault_file(info->si_addr, path, sizeof path) : 0;
     if (n == 0) {
         signal(sig, SIG_DFL);

@@ -287,9 +287,9 @@ static int open_state(const char *path, reading *r, head *h, char *err)
         return rc;
     if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
         return q_fail(err, Q_FORMAT, _("%s is no saved state"), path);
-    if (h->version < 1 || h->version > VERSION || h->bytes != sizeof *h)
+    if (h->version < 1 || h->version > VERSION)
         return q_fail(err, Q_FORMAT, _("%s was saved by another version of quorum (format %u, this one reads %d): save it again"), path, h->version, VERSION);
-    return h->hash == head_hash(h) && within(h, (uint64_t)st.st_size) ? Q_OK : damaged(r, err);
+    return h->bytes == sizeof *h && h->hash == head_hash(h) && within(h, (uint64_t)st.st_size) ? Q_OK : damaged(r, err);
 }
 
 /* A text of n bytes, malloc'ed, followed by a 0. */

@@ -1,6 +1,7 @@
 /* base: UTF-8, buffers, hashes. */
 #include "base/base.h"
 #include "base/knob.h"
+#include "base/place.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -244,6 +245,29 @@ static void nothing_is_moved_over(void)
     free(a), free(b), free(c);
 }
 
+/* What cannot be written is known beforehand, and is what writing itself says. */
+static void a_place_is_known_before_work(void)
+{
+    char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *link = q_printf("%s/link", dir), *round = q_printf("%s/round", dir), *none = q_printf("%s/no/where", dir), *file = q_printf("%s/f", dir);
+    char *under = q_printf("%s/f/x", dir), *longest = q_printf("%s/%0255d", dir, 0), *long_one = q_printf("%s/%0250d", dir, 0);
+    CHECK(symlink("nowhere", link) == 0 && symlink("round", round) == 0);
+    CHECK(!q_taken(file) && q_taken(link) && q_taken(round));
+    CHECK_INT(q_may_write(file, err), Q_OK);
+    CHECK_INT(q_write_file_new(file, "x", 1, err), Q_OK);
+    CHECK(q_taken(file) && !q_taken(none));
+    CHECK_INT(q_write_file_new(link, "x", 1, err), Q_RANGE);
+    char *const never[] = { none, under, longest, long_one };
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
+        CHECK_INT(q_may_write(never[i], err), Q_IO);
+        CHECK(strstr(err, "cannot write") != NULL);
+        CHECK_INT(q_write_file_new(never[i], "x", 1, err), Q_IO);
+    }
+    unlink(link), unlink(round), unlink(file), rmdir(dir);
+    free(link), free(round), free(none), free(file), free(under), free(longest), free(long_one);
+}
+
 static void a_path_is_found_from_anywhere(void)
 {
     char *here = realpath(".", NULL), *want = q_printf("%s/x/y", here), *got = q_whole_path("x/y");
@@ -277,6 +301,7 @@ int main(void)
     RUN(pipes_are_no_files);
     RUN(links_are_not_written_through);
     RUN(nothing_is_moved_over);
+    RUN(a_place_is_known_before_work);
     RUN(a_path_is_found_from_anywhere);
     RUN(words_are_found_in_lists);
     return TEST_END();

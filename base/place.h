@@ -1,0 +1,11 @@
+/* base/place: can a file be written there? Asked before work begins whose outcome goes into it. Any thread. */
+#ifndef BASE_PLACE_H
+#define BASE_PLACE_H
+
+#include <stdbool.h>
+
+bool q_taken(const char *path);                      /* something has that name: a link that leads nowhere, too */
+/* Q_IO and why: q_write_file_new could not, for want of a folder or rights, or as the name is too long. */
+int q_may_write(const char *path, char *err);
+
+#endif

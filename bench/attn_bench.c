@@ -88,6 +88,7 @@ int main(int argc, char **argv)
     }
     int threads = n_threads = argc > 1 ? atoi(argv[1]) : 0, rows = argc > 2 ? atoi(argv[2]) : 1, usual[] = { 2048, 8192, 32768 };
     if (rows < 1 || rows > MOST_ROWS) return fprintf(stderr, "1 to %d rows\n", MOST_ROWS), 2;
+    if (threads < 1) threads = n_threads = q_cores();          /* what bounds them is measured with as many */
     alone = threads == 1;
     made_model *m = made_new(&shape, KER_Q8_0, LAYERS);
     made_side s = { .b = ker_cpu() };

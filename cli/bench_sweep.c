@@ -91,6 +91,13 @@ static int parse(const cli_command *as, int argc, char **argv, args *a)
 
 static bool is(const axis *x, const char *name) { return strcmp(x->name, name) == 0; }
 
+/* The same setting, by whatever name. */
+static bool means(const char *a, const char *b)
+{
+    const char *x = lab_spec_name(a), *y = lab_spec_name(b);
+    return strcmp(x ? x : a, y ? y : b) == 0;
+}
+
 /* 2048 and 2k; -1: it is neither. */
 static int cells_of(const char *v)
 {
@@ -114,7 +121,7 @@ static const char *check(args *a)
         if (is(&a->axis[i], "weights.ram")) return N_("memory for weights is chosen when a model is opened: bench with --weights-ram GIB, once for each");
         if (is(&a->axis[i], "model")) return N_("several models are several -m, not --sweep model=");
     }
-    if (a->n_axis == 2 && !strcmp(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
+    if (a->n_axis == 2 && means(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
     if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
     if (a->csv && a->svg && !strcmp(a->csv, a->svg)) return N_("--csv and --svg name the same file");
     if (a->made_up && !contexts) return N_("--made-up fills a context with numbers instead of reading it: it goes with --sweep context=0,2k,32k");
@@ -253,7 +260,16 @@ static int room(bench *b, const opened *f, eng_config *c, int context, const cha
     const args *a = b->a;
     char w1[32], w2[32];
     eng_session *tried = NULL;
-    int n = context + a->prompt + a->tokens + 2, rc = n > LONGEST ? Q_RANGE : cli_room(c, &a->sets, n, err);
+    int n = context + a->prompt + a->tokens + 2, rc = n > LONGEST ? Q_RANGE : Q_OK;
+    bool fixed = false;                  /* the length is what is compared */
+    for (int i = 0; i < a->n_axis; i++) fixed |= means(a->axis[i].name, "context.length");
+    if (rc == Q_OK && !fixed) rc = cli_room(c, &a->sets, n, err);
+    if (rc == Q_OK && fixed) {
+        q_buf words = { 0 };
+        int length = atoi(eng_config_get(c, "context.length", &words));
+        q_buf_free(&words);
+        if (length > 0 && length < n) return q_fail(err, Q_RANGE, _("%d tokens do not fit into the context of %d: raise context.length or shorten the text"), n, length);
+    }
     if (n > LONGEST) return q_fail(err, rc, _("context=%s leaves no room for %d tokens read and %d made: a context holds %d at most"), said, a->prompt, a->tokens, LONGEST);
     if (rc == Q_OK && context && (rc = eng_session_new(f->m, c, &tried, err)) == Q_NOMEM) {
         q_buf kv = { 0 };

@@ -179,6 +179,7 @@ typedef struct exam_fast {               /* one point */
     exam_spread prefill, decode;         /* tokens a second; filled by exam_speed, and so is what follows */
     exam_spread share;                   /* of what decode read a second, in each round, of what the machine read beside it: the faster of a reading
                                             before and one after, and never less than decode itself, which read it; n 0: not measured */
+    bool made_up;                        /* its context is made-up numbers */
     int threads;                         /* that it ran with */
     char *refused;                       /* why it is not measured, malloc'ed; NULL: it is. exam_speed_free */
 } exam_fast;
@@ -188,11 +189,12 @@ typedef struct exam_speeds {
     const char *axis[EXAM_AXES]; int n_axis;
     exam_fast *point; int n;             /* the caller's; those with the same value of axis[1], if there are two, make a curve */
     int prompt, tokens, rounds;          /* read at once; made one after the other */
-    bool made_up;                        /* contexts are not read but filled with made-up numbers, where the model has cells alone */
+    bool made_up;                        /* wanted: contexts are not read but filled with made-up numbers, where the model has cells alone */
     double bandwidth;                    /* bytes a second that this machine read at best, in any round; 0: not measured */
     double peak;                         /* multiply-adds of bytes a second that its registers do, an upper bound of every prefill; 0: none was found */
     bool (*go)(void *user, int done, int of);            /* asked before each measurement and in it: false ends it; the rounds before it stand */
-    void (*slow)(void *user, double seconds);            /* contexts take at least so long to be read, all together; told once, where that is minutes; may be NULL */
+    void (*slow)(void *user, double seconds);            /* contexts take at least so long to be read, all together: told where that is minutes, and again where it turns out to be twice as
+                                                            much; may be NULL */
     double (*reads)(void *user, struct eng_model *);     /* measures the bandwidth, now; NULL: not asked for */
     double (*peaks)(void *user, struct eng_model *);     /* and the peak */
     void *user;

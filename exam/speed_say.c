@@ -123,9 +123,11 @@ void speed_terms(const exam_speeds *s, q_buf *out)
     if (n == 1) q_buf_say(out, _("measured once, all points in turn, so no range is known (-r 3 shows one); %d tokens read at once, %d made one after the other"), s->prompt, s->tokens);
     else q_buf_say(out, ngettext("median and range of %d round, all points in turn; %d tokens read at once, %d made one after the other",
                                  "median and range of %d rounds, all points in turn; %d tokens read at once, %d made one after the other", (unsigned long)n), n, s->prompt, s->tokens);
-    bool contexts = false;
-    for (int i = 0; i < s->n; i++) contexts |= s->point[i].context > 0;
-    if (s->made_up && contexts) q_buf_puts(out, _("; contexts are made-up numbers, not read"));
+    int contexts = 0, made = 0;
+    for (int i = 0; i < s->n; i++)
+        if (s->point[i].context > 0 && !s->point[i].refused) contexts++, made += s->point[i].made_up;
+    if (made && made == contexts) q_buf_puts(out, _("; contexts are made-up numbers, not read"));
+    else if (s->made_up && contexts) q_buf_puts(out, _("; contexts were read where a model has recurrent layers, whose states cannot be made up"));
 }
 
 /* Words in lines of LINE letters at most; a longer word stands alone. */
@@ -202,7 +204,7 @@ void exam_speed_csv(const exam_speeds *s, q_buf *out)
             if (s->peak > 0) q_buf_printf(out, "%.0f", s->peak);
             q_buf_putc(out, ',');
             if (isfinite(exam_speed_peak(s, p))) q_buf_printf(out, "%.4f", exam_speed_peak(s, p));
-            q_buf_printf(out, ",%d,", s->made_up && p->context > 0);
+            q_buf_printf(out, ",%d,", p->made_up);
         }
         q_buf_putc(out, '\n');
     }
@@ -225,7 +227,9 @@ cJSON *exam_speed_json(const exam_speeds *s)
     if (s->machine) cJSON_AddStringToObject(o, "machine", s->machine);
     if (s->bandwidth > 0) cJSON_AddNumberToObject(o, "read_bandwidth", s->bandwidth);
     if (s->peak > 0) cJSON_AddNumberToObject(o, "integer_peak_madds_per_s", s->peak);
-    if (s->made_up) cJSON_AddTrueToObject(o, "made_up_contexts");
+    bool made = false;
+    for (int i = 0; i < s->n; i++) made |= s->point[i].made_up;
+    if (made) cJSON_AddTrueToObject(o, "made_up_contexts");
     for (int i = 0; i < s->n; i++) {
         const exam_fast *p = &s->point[i];
         if (!p->refused && !p->decode.n) continue;

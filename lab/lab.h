@@ -214,6 +214,8 @@ bool lab_brain_taken(const char *name);  /* there is such a file of the person's
  * here), or settings as in k=4,rope.theta=5e5 (a comma before a NAME= parts two; what stands behind a knob's point will do for
  * its name where it is the only one; experts.ban=@NAME takes a brain's list): whole or not at all. c: the model's own before. */
 int lab_spec(struct eng_config *c, const char *spec, q_buf *said, char *err);
+/* What the knob is called that NAME means there; NULL: none, or several. */
+const char *lab_spec_name(const char *name);
 /* Does a setting NAME=... begin here? Then a comma before it parts two. */
 bool lab_spec_begins(const char *s);
 /* NAME=VALUE with "@BRAIN" for a list put in its place; else a copy. *out: malloc'ed, NULL on an error. knob: what NAME is, or NULL. */

@@ -34,6 +34,12 @@ const q_knob *spec_knob(const char *name)
     return hits == 1 ? hit : NULL;       /* several end so */
 }
 
+const char *lab_spec_name(const char *name)
+{
+    const q_knob *row = spec_knob(name);
+    return row ? row->name : NULL;
+}
+
 int lab_spec_lists(const q_knob *knob, const char *setting, char **out, char *err)
 {
     const char *eq = strchr(setting, '=');

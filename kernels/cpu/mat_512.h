@@ -1,5 +1,5 @@
-/* kernels/cpu/mat_512: the table of 512-bit products, built twice: by mat_vnni.c and mat_avx512.c, which define
- * dpb, dpb_small, dpb_four, dpw and WORD_SUMS before they include this and name the table. Also prepares activations.
+/* kernels/cpu/mat_512: the table of 512-bit products, built by mat_avx512.c, mat_vnni.c and mat_vbmi.c, which define
+ * dpb, dpb_small, dpb_four, dpw, WORD_SUMS, MAX_R and, where bytes can be permuted (VBMI), PERMUTE_BYTES before they include this and name the table. Also prepares activations.
  * No state; any thread. */
 
 /* IQ4's values + 128, so that they are unsigned. */

@@ -1,6 +1,6 @@
-/* kernels/cpu/mat_512_gemm: products for many activation rows, 512-bit; included by mat_vnni.c and mat_avx512.c.
+/* kernels/cpu/mat_512_gemm: products for many activation rows, 512-bit; included by mat_512.h.
  * Sixteen rows of the matrix are unpacked to unsigned bytes, interleaved by four (lane = row), with their scales,
- * into the caller's scratch: up to four such tiles by 2048 columns, sized for the second cache. Then up to twelve
+ * into the caller's scratch: up to four such tiles by 2048 columns, sized for the second cache. Then up to MAX_R
  * activation rows at a time run over each tile: a broadcast of four int8 meets 64 weights. Sums carry over column
  * panels through y itself. Bits equal the decode path's: the same exact block sums, the same fused steps. */
 
@@ -534,6 +534,7 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
     static const int pieces[] = { [BYTES] = 64, [NIBBLES] = 32, [NIBBLES_AND_PAIRS] = 48 };
     const int64_t tile_bytes = f->block == 256 ? (int64_t)offsetof(tile256, w) + pieces[f->form] * 64 : (int64_t)sizeof(tile32);
     const int parts = (n + MAX_R - 1) / MAX_R;
+    if (n < 1) return;
     mat_q8 x = f->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
     int32_t *less = (int32_t *)(void *)((char *)scratch + GROUP * (f->block == 256 ? sizeof(tile256) * (PANEL / 256) : sizeof(tile32) * (PANEL / 32)));
     for (int64_t c = 0; c < w->n_in; c += PANEL) {

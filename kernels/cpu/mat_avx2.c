@@ -479,20 +479,34 @@ typedef struct way {
     kernel_fn *const *run;
     few_fn *const *few;
 } way;
-static const way ways[KER_TYPE_LIMIT] = {
-    [KER_Q4_K] = { 256, 144, tile_q4k, run_q4k, few_q4k },     [KER_Q5_K] = { 256, 176, tile_q5k, run_q5k, few_q5k },
-    [KER_Q6_K] = { 256, 210, tile_q6k, run_q6k, few_q6k },     [KER_IQ4_XS] = { 256, 136, tile_iq4xs, run_iq4xs, few_iq4xs },
-    [KER_Q8_0] = { 32, 34, tile_q80, run_byte, few_q80 },      [KER_IQ4_NL] = { 32, 18, tile_iq4nl, run_byte, few_iq4nl },
-    [KER_Q4_0] = { 32, 18, tile_q40, run_q45_0, few_q40 },     [KER_Q5_0] = { 32, 22, tile_q50, run_q45_0, few_q50 },
-    [KER_Q4_1] = { 32, 20, tile_q41, run_q4_1, few_q41 },      [KER_Q5_1] = { 32, 24, tile_q51, run_q5_1, few_q51 },
-    [KER_Q2_K] = { 256, 84, tile_q2k, run_q2k, few_q2k },      [KER_Q3_K] = { 256, 110, tile_q3k, run_q6k, few_q3k },
-    [KER_MXFP4] = { 32, 17, tile_mxfp4, run_q45_0, few_mxfp4 }, [KER_NVFP4] = { 64, 36, tile_nvfp4, run_nvfp4, few_nvfp4 },
-    [KER_IQ2_XXS] = { 256, 66, tile_iq2xxs, run_grid32, few_iq2xxs }, [KER_IQ2_XS] = { 256, 74, tile_iq2xs, run_grid16, few_iq2xs },
-    [KER_IQ2_S] = { 256, 82, tile_iq2s, run_grid16, few_iq2s }, [KER_IQ3_XXS] = { 256, 98, tile_iq3xxs, run_grid32, few_iq3xxs },
-    [KER_IQ3_S] = { 256, 110, tile_iq3s, run_small, few_iq3s }, [KER_IQ1_S] = { 256, 50, tile_iq1s, run_small, few_iq1s },
-    [KER_IQ1_M] = { 256, 56, tile_iq1m, run_q6k, few_iq1m },   [KER_TQ1_0] = { 256, 54, tile_tq1, run_small, few_tq1 },
-    [KER_TQ2_0] = { 256, 66, tile_tq2, run_small, few_tq2 },
-};
+/* Types that have a way; whoever has none is left to the scalar products. */
+#define WAYS(X) \
+    X(KER_Q4_K, 256, 144, tile_q4k, run_q4k, few_q4k) \
+    X(KER_Q5_K, 256, 176, tile_q5k, run_q5k, few_q5k) \
+    X(KER_Q6_K, 256, 210, tile_q6k, run_q6k, few_q6k) \
+    X(KER_IQ4_XS, 256, 136, tile_iq4xs, run_iq4xs, few_iq4xs) \
+    X(KER_Q8_0, 32, 34, tile_q80, run_byte, few_q80) \
+    X(KER_IQ4_NL, 32, 18, tile_iq4nl, run_byte, few_iq4nl) \
+    X(KER_Q4_0, 32, 18, tile_q40, run_q45_0, few_q40) \
+    X(KER_Q5_0, 32, 22, tile_q50, run_q45_0, few_q50) \
+    X(KER_Q4_1, 32, 20, tile_q41, run_q4_1, few_q41) \
+    X(KER_Q5_1, 32, 24, tile_q51, run_q5_1, few_q51) \
+    X(KER_Q2_K, 256, 84, tile_q2k, run_q2k, few_q2k) \
+    X(KER_Q3_K, 256, 110, tile_q3k, run_q6k, few_q3k) \
+    X(KER_MXFP4, 32, 17, tile_mxfp4, run_q45_0, few_mxfp4) \
+    X(KER_NVFP4, 64, 36, tile_nvfp4, run_nvfp4, few_nvfp4) \
+    X(KER_IQ2_XXS, 256, 66, tile_iq2xxs, run_grid32, few_iq2xxs) \
+    X(KER_IQ2_XS, 256, 74, tile_iq2xs, run_grid16, few_iq2xs) \
+    X(KER_IQ2_S, 256, 82, tile_iq2s, run_grid16, few_iq2s) \
+    X(KER_IQ3_XXS, 256, 98, tile_iq3xxs, run_grid32, few_iq3xxs) \
+    X(KER_IQ3_S, 256, 110, tile_iq3s, run_small, few_iq3s) \
+    X(KER_IQ1_S, 256, 50, tile_iq1s, run_small, few_iq1s) \
+    X(KER_IQ1_M, 256, 56, tile_iq1m, run_q6k, few_iq1m) \
+    X(KER_TQ1_0, 256, 54, tile_tq1, run_small, few_tq1) \
+    X(KER_TQ2_0, 256, 66, tile_tq2, run_small, few_tq2)
+#define WAY(type, ...) [type] = { __VA_ARGS__ },
+static const way ways[KER_TYPE_LIMIT] = { WAYS(WAY) };
+#undef WAY
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
                        int64_t y_stride, void *scratch)
@@ -650,8 +664,9 @@ const mat_isa *mat_isa_avx2(void)
     static const mat_isa isa = {
         .name = "avx2",
         .mul = {
-#define KER_BLOCK(id, name, ...) [KER_##name] = mul_blocks,
-#include "kernels/types.def"
+#define WAY(type, ...) [type] = mul_blocks,
+            WAYS(WAY)
+#undef WAY
             [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16,
         },
         .act_q8 = act_q8,

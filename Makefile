@@ -24,13 +24,14 @@ LIBS_READERS := $(shell pkg-config --libs $(READERS) 2>/dev/null)
 # Vector sources carry their instruction set in the name and are compiled for it; dispatch is at run time.
 # -g1: tracking the variables of unrolled vector code takes longer than compiling it.
 ARCH    := $(shell uname -m)
+ONLY_X86 := %_avx2.c %_avx512.c %_vnni.c %_vbmi.c
 ifeq ($(ARCH),x86_64)
 ISA_avx2   := -g1 -mavx2 -mfma -mf16c -mbmi2
 ISA_avx512 := -g1 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
 ISA_vnni   := $(ISA_avx512) -mavx512vnni
 ISA_vbmi   := $(ISA_vnni) -mavx512vbmi
 else
-LIBSRC  := $(filter-out %_avx2.c %_avx512.c %_vnni.c %_vbmi.c,$(LIBSRC))
+LIBSRC  := $(filter-out $(ONLY_X86),$(LIBSRC))
 endif
 # Compilers know the intrinsics of dotprod and i8mm from ARMv8.2 on.
 ISA_neon    := -g1

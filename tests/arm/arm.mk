@@ -3,7 +3,7 @@
 ARM_CC    ?= aarch64-linux-gnu-gcc
 ARM_BUILD := $(BUILD)/arm
 ARM_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g1 $(WARN) -Wno-missing-field-initializers -ffp-contract=off -fno-math-errno -I. -I$(BUILD)
-ARM_SRC   := $(filter-out base/sha256.c %_avx2.c %_avx512.c %_vnni.c,$(wildcard base/*.c kernels/*.c kernels/cpu/*.c))
+ARM_SRC   := $(filter-out base/sha256.c $(ONLY_X86),$(wildcard base/*.c kernels/*.c kernels/cpu/*.c))
 ARM_OBJ   := $(ARM_SRC:%.c=$(ARM_BUILD)/%.o)
 # Tests of base and kernels alone that take seconds when emulated; test-arm draws more shapes, on more processors.
 ARM_TESTS := $(addprefix $(ARM_BUILD)/tests/test_,mat paths glu q8 delta_step kernels_pool edges)

@@ -362,7 +362,7 @@ void attn_begin(ker_ctx *c)
     if (n_seg > 1 && need > c->att.part_floats) {
         free(c->att.part);
         need += need / 2;
-        c->att.part = aligned_alloc(64, sizeof(float) * (size_t)need);
+        c->att.part = act_alloc(sizeof(float) * (size_t)need);
         c->att.part_floats = c->att.part ? need : 0;
     }
     if (!c->att.part || n_seg == 1) return;

@@ -1,6 +1,7 @@
 /* advice/say: the answer in words and as JSON. See advice.h. */
 #include "advice/launch.h"
 #include "advice/room.h"
+#include "base/say.h"
 
 #include <cjson/cJSON.h>
 #include <limits.h>
@@ -15,17 +16,7 @@ static const char *const why_key[] = {"best", "fits", "old", "slow", "large", "e
 
 static void wrap(q_buf *out, const char *text, int width)
 {
-    int column = 0;
-    for (const char *p = text; *p;) {
-        size_t n = strcspn(p, " ");
-        int cells = 0;
-        for (size_t i = 0; i < n; i++) cells += ((unsigned char)p[i] & 0xc0) != 0x80;
-        if (column && column + 1 + cells > width) q_buf_putc(out, '\n'), column = 0;
-        if (column) q_buf_putc(out, ' '), column++;
-        q_buf_add(out, p, n);
-        column += cells;
-        p += n + strspn(p + n, " ");
-    }
+    q_say_wrapped(out, text, width);
     q_buf_putc(out, '\n');
 }
 

@@ -354,6 +354,22 @@ bool q_json_shallow(const char *json, int levels)
     return true;
 }
 
+void q_say_wrapped(q_buf *out, const char *text, int width)
+{
+    for (int column = 0; *text;) {
+        size_t n = strcspn(text, " \n");
+        int points = 0;
+        for (size_t i = 0; i < n; i++) points += ((unsigned char)text[i] & 0xC0) != 0x80;
+        if (column && column + 1 + points > width) q_buf_putc(out, '\n'), column = 0;
+        if (column) q_buf_putc(out, ' '), column++;
+        q_buf_add(out, text, n);
+        column += points;
+        text += n;
+        if (*text == '\n') q_buf_putc(out, '\n'), column = 0;
+        if (*text) text++;
+    }
+}
+
 void q_say_json(FILE *f, const char *json)
 {
     q_buf b = { 0 };

@@ -40,6 +40,9 @@ size_t q_say_plain(char *s, size_t n);
  * longest word; else the sentence itself. Returns the new length. */
 size_t q_say_brief(char *s, size_t n, size_t most);
 
+/* Words in lines of `width` code points at most; a longer word stands alone. A newline ends a line, runs of blanks within one stay. */
+void q_say_wrapped(q_buf *out, const char *text, int width);
+
 /* printf in which every string that %s quotes is cleaned to one line; the format itself (our own words, translated) is
  * taken as it is. A width of %s counts code points. Knows d i o u x X e E f F g G a A c s %, lengths, * and N$. */
 void q_say(FILE *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -98,6 +98,13 @@ static bool means(const char *a, const char *b)
     return strcmp(x ? x : a, y ? y : b) == 0;
 }
 
+static bool over(const args *a, const char *name)
+{
+    for (int i = 0; i < a->n_axis; i++)
+        if (means(a->axis[i].name, name)) return true;
+    return false;
+}
+
 /* 2048 and 2k; -1: it is neither. */
 static int cells_of(const char *v)
 {
@@ -261,8 +268,7 @@ static int room(bench *b, const opened *f, eng_config *c, int context, const cha
     char w1[32], w2[32];
     eng_session *tried = NULL;
     int n = context + a->prompt + a->tokens + 2, rc = n > LONGEST ? Q_RANGE : Q_OK;
-    bool fixed = false;                  /* the length is what is compared */
-    for (int i = 0; i < a->n_axis; i++) fixed |= means(a->axis[i].name, "context.length");
+    bool fixed = over(a, "context.length");        /* the length is what is compared */
     if (rc == Q_OK && !fixed) rc = cli_room(c, &a->sets, n, err);
     if (rc == Q_OK && fixed) {
         q_buf words = { 0 };
@@ -316,13 +322,6 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
     p->madds = cli_bench_products(f->m, c);
     p->cells = eng_energy_cells(&f->cost, eng_config_get(c, "kv.type", &kv), (uint64_t)(p->context + a->prompt + a->tokens / 2)) + 2 * f->cost.state_bytes;
     q_buf_free(&kv);
-}
-
-static bool over(const args *a, const char *name)
-{
-    for (int i = 0; i < a->n_axis; i++)
-        if (is(&a->axis[i], name)) return true;
-    return false;
 }
 
 static void name_all(bench *b)

@@ -130,24 +130,6 @@ void speed_terms(const exam_speeds *s, q_buf *out)
     else if (s->made_up && contexts) q_buf_puts(out, _("; contexts were read where a model has recurrent layers, whose states cannot be made up"));
 }
 
-/* Words in lines of LINE letters at most; a longer word stands alone. */
-static void lines(const char *words, q_buf *out)
-{
-    int column = 0;
-    while (*words) {
-        size_t n = strcspn(words, " \n");
-        char *one = q_strndup(words, n);
-        int l = q_utf8_points(one);
-        if (column && column + 1 + l > LINE) q_buf_putc(out, '\n'), column = 0;
-        q_buf_printf(out, "%s%s", column ? " " : "", one);
-        column += l + (column > 0);
-        words += n;
-        if (*words == '\n') q_buf_putc(out, '\n'), column = 0;
-        if (*words) words++;
-        free(one);
-    }
-}
-
 void exam_speed_say(const exam_speeds *s, q_buf *out)
 {
     char w[32];
@@ -167,7 +149,7 @@ void exam_speed_say(const exam_speeds *s, q_buf *out)
     if (s->done > 1) q_buf_say(&under, _("bars: █ to the slowest round, ▓ to the median, ░ to the fastest\n"));
     if (shows_peak(s)) q_buf_say(&under, _("of peak: multiply-adds of products with the layers' weights, of %.0f G a second that these processors do at best\n"), s->peak / 1e9);
     if (s->bandwidth > 0) q_buf_say(&under, _("of roof: bytes decode read a second, of what the machine read right before or after it (%s/s at best), the median of the rounds; reads: weights, and the context's K and V\n"), q_bytes_words((uint64_t)s->bandwidth, w));
-    lines(under.p, out);
+    q_say_wrapped(out, under.p, LINE);
     q_buf_free(&under);
 }
 

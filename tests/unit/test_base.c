@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "base/knob.h"
 #include "base/place.h"
+#include "base/say.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -286,6 +287,20 @@ static void words_are_found_in_lists(void)
     CHECK(!q_listed("a,bc,d", ",", "b", 1) && !q_listed("a,bc,d", ",", "c", 1) && !q_listed("", ",", "a", 1) && !q_listed(NULL, ",", "a", 1) && !q_listed("a,,b", ",", "", 0));
 }
 
+static void words_are_wrapped(void)
+{
+    static const struct { const char *text, *out; } t[] = {
+        { "one two three", "one two\nthree" }, { "eleven-long x", "eleven-long\nx" }, { "a\nb c", "a\nb c" }, { "a   b", "a   b" }, { "", "" },
+        { "\xD0\xB4\xD0\xB0 \xD0\xBD\xD0\xB5\xD1\x82 x", "\xD0\xB4\xD0\xB0 \xD0\xBD\xD0\xB5\xD1\x82 x" },      /* eight letters, thirteen bytes */
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        q_buf b = { 0 };
+        q_say_wrapped(&b, t[i].text, 8);
+        CHECK_STR(b.p ? b.p : "", t[i].out);
+        q_buf_free(&b);
+    }
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -304,5 +319,6 @@ int main(void)
     RUN(a_place_is_known_before_work);
     RUN(a_path_is_found_from_anywhere);
     RUN(words_are_found_in_lists);
+    RUN(words_are_wrapped);
     return TEST_END();
 }

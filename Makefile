@@ -356,7 +356,7 @@ help:
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-advise     tokens a second as quorum advise foretells them beside measured ones (FOLDER= for 20 GB of files)'
-	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
+	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows; A=rows: 1 to 12 rows)'
 	@echo 'make bench-kv         the types of cells: KL from f32, bytes a token, speed behind a context (A="-m MODEL.gguf -f TEXT --context 8k")'
 	@echo 'make bench-context    memory of a context beside what is announced, and decode behind it (A="MODEL.gguf cells threads steps")'
 	@echo 'make bench-train      tokens a second that an adapter is taught with (A="MODEL.gguf experts rank tokens texts threads steps")'

@@ -3,7 +3,9 @@
  * Weights: 64 MB in matrices of 768 rows, one after another, so that they come from memory for any n.
  * With "shares" for a type: every type's product of one row beside Q4_K's, in turn, the best of ROUNDS: a matrix that stays in the
  * second cache (what the instructions allow) and one thread from memory, by processor time; and THREADS from memory, each with
- * weights of its own, by the clock (so on a quiet machine). Arguments: shares [isa] [n_in] [threads] [type]. */
+ * weights of its own, by the clock (so on a quiet machine). Arguments: shares [isa] [n_in] [threads] [type].
+ * With "rows" for a type: 1 to 12 rows in turn, medians of ROUNDS, at the same three places: what each costs in times of one row, and
+ * GMAC/s. Arguments: rows [isa] [n_in] [threads] [type]. */
 #include "base/base.h"
 #include "kernels/cpu/mat.h"
 #include "kernels/kernels.h"
@@ -40,13 +42,14 @@ static double run(const mat *w, int64_t n_mat, const uint8_t *acts, int64_t as, 
     return best;
 }
 
-enum { MOST = 16, ROUNDS = 5, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
+enum { MOST = 16, MOST_ROWS = 12, ROUNDS = 5, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
 
 /* What one thread of a measurement owns. */
 typedef struct worker {
     pthread_barrier_t *start;
     mat w;
-    int64_t n_mat, passes, took, began, ended;      /* ns of its own time; by the clock */
+    int n;                                          /* rows of activations, act_row bytes apart */
+    int64_t act_row, n_mat, passes, took, began, ended;      /* ns of its own time; by the clock */
     uint8_t *data, *act;
     float *y;
     void *scratch;
@@ -62,7 +65,7 @@ static void *work(void *of)
         for (int64_t e = 0; e < k->n_mat; e++) {
             mat one = k->w;
             one.data += e * ROWS * one.row_bytes;
-            mat_mul(&one, k->act, 0, 1, 0, ROWS, k->y, ROWS, k->scratch);
+            mat_mul(&one, k->act, k->act_row, k->n, 0, ROWS, k->y, ROWS, k->scratch);
         }
     k->ended = q_now_ns();
     k->took = cpu_ns() - t0;
@@ -89,15 +92,17 @@ static double together(worker *k, int n, double gb)
     return gb * n * 1e9 / (double)(n == 1 ? k->took : ended - began);
 }
 
-/* One measurement of a type: in[0] a matrix in the second cache, in[1] one thread from memory, in[2] n threads. */
-static void measure(worker *k, int n, int type, int64_t n_in, const float *x, double in[3])
+/* One measurement of a type with so many rows: in[0] a matrix in the second cache, in[1] one thread from memory, in[2] n threads. */
+static void measure(worker *k, int n, int type, int64_t n_in, int rows, const float *x, double in[3])
 {
     const ker_type *ty = ker_type_get(type);
     int64_t rb = ker_row_bytes(type, n_in), all = BYTES / (rb * ROWS);
     for (int i = 0; i < n; i++) {
         k[i].w = (mat){ .type = type, .n_in = n_in, .n_out = ROWS, .data = k[i].data, .row_bytes = rb };
         for (int64_t at = 0; ty->sub && at < all * ROWS * rb; at += ty->bytes) ker_type_scale(type, k[i].data + at, .01f, .005f);
-        mat_act(type, x, n_in, k[i].act);
+        k[i].n = rows;
+        k[i].act_row = mat_act_bytes(type, n_in);
+        for (int r = 0; r < rows; r++) mat_act(type, x, n_in, k[i].act + r * k[i].act_row);
     }
     k->n_mat = 1, k->passes = 1 + (32 << 20) / (ROWS * rb);
     together(k, 1, 0);
@@ -107,41 +112,79 @@ static void measure(worker *k, int n, int type, int64_t n_in, const float *x, do
     in[2] = together(k, n, (double)(all * ROWS * rb) / 1e9);
 }
 
-static int shares(const char *isa, int64_t n_in, int n, const char *only)
-{
-    static const int types[] = {
+static const int all_types[] = {
 #define KER_FLOAT(id, ...) id,
 #define KER_BLOCK(id, ...) id,
 #include "kernels/types.def"
-    };
+};
+enum { N_TYPE = sizeof all_types / sizeof *all_types };
+
+/* Every type's product of one row, or of all of them up to MOST_ROWS, in turn. */
+static void show_shares(worker *k, int n, int type, int64_t n_in, const float *x)
+{
+    double best[3] = { 0 }, beside[3] = { 0 }, a[3], q[3];
+    for (int r = 0; r < ROUNDS; r++) {
+        measure(k, n, KER_Q4_K, n_in, 1, x, q);
+        measure(k, n, type, n_in, 1, x, a);
+        for (int i = 0; i < 3; i++) best[i] = fmax(best[i], a[i]), beside[i] = fmax(beside[i], q[i]);
+    }
+    printf("%-8s", ker_type_get(type)->name);
+    for (int i = 0; i < 3; i++) printf(" %9.2f %5.2f", best[i], best[i] / beside[i]);
+    printf("\n");
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void show_rows(worker *k, int n, int type, int64_t n_in, const float *x)
+{
+    static const char *const place[3] = { "second cache", "memory, one", "memory, all" };
+    double took[3][MOST_ROWS][ROUNDS], gb[3];            /* seconds a GB of weights */
+    double mac = (double)n_in / (double)ker_row_bytes(type, n_in);
+    for (int r = 0; r < ROUNDS; r++)
+        for (int rows = 1; rows <= MOST_ROWS; rows++) {
+            measure(k, n, type, n_in, rows, x, gb);
+            for (int i = 0; i < 3; i++) took[i][rows - 1][r] = 1 / gb[i];
+        }
+    for (int i = 0; i < 3; i++) {
+        double mid[MOST_ROWS];
+        for (int j = 0; j < MOST_ROWS; j++) {
+            qsort(took[i][j], ROUNDS, sizeof **took[i], by_size);
+            mid[j] = took[i][j][ROUNDS / 2];
+        }
+        printf("%-8s %-12s %6.2f GB/s, times of one:", ker_type_get(type)->name, place[i], 1 / mid[0]);
+        for (int j = 0; j < MOST_ROWS; j++) printf(" %5.2f", mid[j] / mid[0]);
+        printf("\n%29s GMAC/s:      ", "");
+        for (int j = 0; j < MOST_ROWS; j++) printf(" %5.0f", (j + 1) * mac / mid[j]);
+        printf("\n");
+    }
+}
+
+static int in_turn(bool rows, const char *isa, int64_t n_in, int n, const char *only)
+{
     worker k[MOST] = { 0 };
     n = n < 1 ? 1 : n > MOST ? MOST : n;
     bool known = !*only;
-    for (size_t t = 0; t < sizeof types / sizeof *types; t++) known |= !strcmp(only, ker_type_get(types[t])->name);
+    for (size_t t = 0; t < N_TYPE; t++) known |= !strcmp(only, ker_type_get(all_types[t])->name);
     if (!known || n_in < 256 || n_in > WIDEST || n_in % 256 || ker_cpu_force(*isa ? isa : NULL)) {
-        fprintf(stderr, "mat_bench: no path '%s' or type '%s' here, or %d columns are no multiple of 256 up to %d: try shares %s 2048\n", isa, only, (int)n_in, WIDEST, ker_cpu_path(0));
+        fprintf(stderr, "mat_bench: no path '%s' or type '%s' here, or %d columns are no multiple of 256 up to %d: try %s %s 2048\n", isa, only, (int)n_in, WIDEST, rows ? "rows" : "shares", ker_cpu_path(0));
         return 2;
     }
     float *x = malloc((size_t)n_in * 4);
     for (int64_t i = 0; i < n_in; i++) x[i] = (float)(i * 7919 % 101) / 50 - 1;
     for (int i = 0; i < n; i++) {
-        k[i] = (worker){ .data = malloc(BYTES + 64), .act = aligned_alloc(64, (size_t)n_in * 5), .y = malloc(ROWS * 4), .scratch = aligned_alloc(64, MAT_SCRATCH) };
+        k[i] = (worker){ .data = malloc(BYTES + 64), .act = aligned_alloc(64, (size_t)MOST_ROWS * (size_t)n_in * 5), .y = malloc(MOST_ROWS * ROWS * 4), .scratch = aligned_alloc(64, MAT_SCRATCH) };
         for (size_t b = 0; b < BYTES; b++) k[i].data[b] = (uint8_t)((b * 2654435761u) >> 13 & 0x3b);
     }
-    printf("%s, one row of %d, GB/s and its share of Q4_K's in the same minute (best of %d)\n%-8s %15s %15s %9d threads\n",
-           ker_cpu_features(), (int)n_in, ROUNDS, "type", "second cache", "memory, one", n);
-    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-        double best[3] = { 0 }, beside[3] = { 0 }, a[3], q[3];
-        const char *name = ker_type_get(types[t])->name;
-        if (*only && strcmp(only, name)) continue;
-        for (int r = 0; r < ROUNDS; r++) {
-            measure(k, n, KER_Q4_K, n_in, x, q);
-            measure(k, n, types[t], n_in, x, a);
-            for (int i = 0; i < 3; i++) best[i] = fmax(best[i], a[i]), beside[i] = fmax(beside[i], q[i]);
-        }
-        printf("%-8s", name);
-        for (int i = 0; i < 3; i++) printf(" %9.2f %5.2f", best[i], best[i] / beside[i]);
-        printf("\n");
+    if (rows) printf("%s, 1 to %d rows of %d, medians of %d, %d threads\n", ker_cpu_features(), MOST_ROWS, (int)n_in, ROUNDS, n);
+    else printf("%s, one row of %d, GB/s and its share of Q4_K's in the same minute (best of %d)\n%-8s %15s %15s %9d threads\n",
+                ker_cpu_features(), (int)n_in, ROUNDS, "type", "second cache", "memory, one", n);
+    for (size_t t = 0; t < N_TYPE; t++) {
+        if (*only && strcmp(only, ker_type_get(all_types[t])->name)) continue;
+        (rows ? show_rows : show_shares)(k, n, all_types[t], n_in, x);
         fflush(stdout);
     }
     for (int i = 0; i < n; i++) free(k[i].data), free(k[i].act), free(k[i].y), free(k[i].scratch);
@@ -160,7 +203,7 @@ int main(int argc, char **argv)
     static const int rows[] = { 1, 2, 3, 4, 8, 32, 128 };
     const char *type = argc > 1 ? argv[1] : "", *isa = argc > 2 ? argv[2] : "";
     int64_t n_in = argc > 3 ? atoi(argv[3]) : 2048;
-    if (!strcmp(type, "shares")) return shares(isa, n_in, argc > 4 ? atoi(argv[4]) : 2, argc > 5 ? argv[5] : "");
+    if (!strcmp(type, "shares") || !strcmp(type, "rows")) return in_turn(!strcmp(type, "rows"), isa, n_in, argc > 4 ? atoi(argv[4]) : 2, argc > 5 ? argv[5] : "");
     int only = argc > 4 ? atoi(argv[4]) : 0, told = 0;
     if (n_in < 32 || n_in > WIDEST || n_in % 32) {
         fprintf(stderr, "mat_bench: n_in is a multiple of 32 up to %d, as the types' blocks ask, not %s\n", WIDEST, argv[3]);

@@ -16,15 +16,25 @@ static const uint8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11
 #endif
 #include "kernels/cpu/mat_512_gemm.h"
 
-enum { FEW = 4 };                  /* up to this many rows run straight from the file's layout */
+#if !WORD_SUMS
+enum { FEW = 8 };                  /* up to this many rows run straight from the file's layout, of types that are turned; else up to four */
+#include "kernels/cpu/mat_512_turned.h"
+#endif
 
 #define ARGS const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch
 #define BY_N(call) switch (n) { case 1: call(1); return; case 2: call(2); return; case 3: call(3); return; case 4: call(4); return; default: break; }
+#if WORD_SUMS
+#define FEW_256(call, type) BY_N(call)
+#else
+#define TURNED(nr, type) case nr: turned_256(w, act, act_stride, nr, o0, o1, y, y_stride, scratch, type); return;
+#define FEW_256(call, type) if (n == 1) { call(1); return; } \
+    if (turned_fits(w, act_stride, n)) switch (n) { TURNED(2, type) TURNED(3, type) TURNED(4, type) TURNED(5, type) TURNED(6, type) TURNED(7, type) TURNED(8, type) default: break; }
+#endif
 
 static void mul_q4k(ARGS)
 {
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 0)
-    BY_N(CALL)
+    FEW_256(CALL, KER_Q4_K)
 #undef CALL
     static const rows_of f = { 256, 144, 32, 0, NIBBLES, tile_q4k, NULL, run_q4k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -32,7 +42,7 @@ static void mul_q4k(ARGS)
 static void mul_q5k(ARGS)
 {
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 1)
-    BY_N(CALL)
+    FEW_256(CALL, KER_Q5_K)
 #undef CALL
     static const rows_of f = { 256, 176, 32, 0, BYTES, tile_q5k, NULL, run_q5k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -40,7 +50,7 @@ static void mul_q5k(ARGS)
 static void mul_q6k(ARGS)
 {
 #define CALL(nr) dec_q6k(w, act, act_stride, nr, o0, o1, y, y_stride)
-    BY_N(CALL)
+    FEW_256(CALL, KER_Q6_K)
 #undef CALL
     static const rows_of f = { 256, 210, 16, 32, NIBBLES_AND_PAIRS, tile_q6k, NULL, run_q6k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -48,7 +58,7 @@ static void mul_q6k(ARGS)
 static void mul_iq4xs(ARGS)
 {
 #define CALL(nr) dec_iq4xs(w, act, act_stride, nr, o0, o1, y, y_stride)
-    BY_N(CALL)
+    FEW_256(CALL, KER_IQ4_XS)
 #undef CALL
     static const rows_of f = { 256, 136, 32, 128, BYTES, tile_iq4xs, NULL, run_iq4xs };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -56,7 +66,7 @@ static void mul_iq4xs(ARGS)
 static void mul_q2k(ARGS)
 {
 #define CALL(nr) dec_q2k(w, act, act_stride, nr, o0, o1, y, y_stride)
-    BY_N(CALL)
+    FEW_256(CALL, KER_Q2_K)
 #undef CALL
     static const rows_of f = { 256, 84, 16, 0, BYTES, tile_q2k, NULL, run_q2k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -64,7 +74,7 @@ static void mul_q2k(ARGS)
 static void mul_q3k(ARGS)
 {
 #define CALL(nr) dec_q3k(w, act, act_stride, nr, o0, o1, y, y_stride)
-    BY_N(CALL)
+    FEW_256(CALL, KER_Q3_K)
 #undef CALL
     static const rows_of f = { 256, 110, 16, 4, BYTES, tile_q3k, NULL, run_q3k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);

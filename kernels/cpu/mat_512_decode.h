@@ -1,5 +1,5 @@
-/* kernels/cpu/mat_512_decode: products for few activation rows (n <= 4), straight from the file's layout, with
- * 512-bit vectors; included by mat_vnni.c and mat_avx512.c, which differ in dpb/dpw only. Sixteen rows of the
+/* kernels/cpu/mat_512_decode: products for few activation rows (n <= 4; of 256-blocks with VNNI one, the others in
+ * mat_512_turned.h), straight from the file's layout, with 512-bit vectors; included by mat_512.h. Sixteen rows of the
  * matrix go together: one transposed reduction gives sixteen exact block sums, lane = row, then one fused
  * multiply-add a block. Weights are read once, so memory is the limit; the next sixteen rows are prefetched. */
 

@@ -1,4 +1,4 @@
-/* kernels/cpu/mat_512_few: products of Q2_K and Q3_K for few activation rows (n <= 4), by the means of mat_512_decode.h: sixteen
+/* kernels/cpu/mat_512_few: products of Q2_K and Q3_K for few activation rows (n <= 4, with VNNI one), by the means of mat_512_decode.h: sixteen
  * rows of the matrix together, straight from the file's layout. Included behind it by mat_512.h.
  *
  * 64 bytes hold the bits of 256 elements in pairs: pair s of each byte is elements 32s to 32s + 31 of both halves of 128. So lane L of

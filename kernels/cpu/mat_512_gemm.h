@@ -501,12 +501,12 @@ INLINE __m128i sums_of_16(const char *q)
     return _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s));
 }
 
-/* What the dot products of nr rows begin with; a0: the rows' places of this panel. */
-static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, int64_t n, int32_t *to)
+/* What the dot products of nr rows begin with, `apart` bytes from row to row; a0: the rows' places of this panel. */
+static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, int64_t n, int32_t *to, int64_t apart)
 {
     const __m512i less = _mm512_set1_epi32(-f->less);
     const int count = f->block == 32 && f->sub == 16;        /* such sums are not kept */
-    for (int r = 0; r < nr; r++, a0 += p->stride, to += LESS_BYTES / 4) {
+    for (int r = 0; r < nr; r++, a0 += p->stride, to += apart / 4) {
         for (int64_t j = 0; count && j < n; j += 4)
             _mm_storeu_si128((__m128i *)(void *)(to + j), _mm_mullo_epi32(sums_of_16(a0 + 16 * j), _mm512_castsi512_si128(less)));
         for (int64_t j = 0; !count && j < n; j += 16) {
@@ -562,7 +562,7 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
-                if (f->less) put_less(f, &p, a0 + r * act_stride, nr, cols / f->sub, less);
+                if (f->less) put_less(f, &p, a0 + r * act_stride, nr, cols / f->sub, less, LESS_BYTES);
                 for (int t = 0; t < n_tile; t++)
                     f->run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p, y + r * y_stride + g + 16 * t, live[t]);
                 r += nr;

@@ -110,7 +110,7 @@ static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int6
 
 static void every_path_equals_scalar(void)
 {
-    static const int widths[] = { 32, 64, 96, 256, 576, 768, 2048, 2560 }, rows[] = { 1, 2, 3, 5, 8, 17, 33 };
+    static const int widths[] = { 32, 64, 96, 256, 576, 768, 2048, 2560 }, rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33 };
     int paths = 0;
     while (ker_cpu_path(paths + 1)) paths++;
     printf("# %d vector paths here, the best is %s\n", paths, ker_cpu_features());

@@ -40,6 +40,25 @@ void attn_rotate(const ker_model *m, float *x, const float *cs)
     }
 }
 
+/* A query as whole numbers, where it lay in F32: [dim] of them, then the scales of its blocks and their sums (q8_rows). */
+static void query_whole(const q8_ops *ops, float *q, int dim, float *room)
+{
+    int blocks = q8_blocks(dim);
+    q8_rows to = { (int8_t *)room, room + dim / 4, (int32_t *)(void *)(room + dim / 4 + blocks) };
+    q8_row_put(ops, &to, 0, q, dim);
+    memcpy(q, room, (size_t)dim + 8 * (size_t)blocks);
+}
+
+/* Query i of rows, from where query_whole has put it. */
+static void query_take(const q8_rows *rows, int i, const float *q, int dim)
+{
+    size_t each = 4 * (size_t)q8_blocks(dim);
+    q8_rows to = q8_rows_from(rows, i, dim);
+    memcpy(to.q, q, (size_t)dim);
+    memcpy(to.scale, q + dim / 4, each);
+    memcpy(to.low, (const char *)(q + dim / 4) + each, each);
+}
+
 static void rope_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
@@ -63,6 +82,7 @@ static void rope_task(void *arg, int task, int worker)
             attn_rotate(m, q + h * dim, cs);
         }
         for (int i = 0; i < qd; i++) q[i] *= g->attn_scale;
+        for (int h = 0; h < m->n_head && c->kv->fours; h++) query_whole(q8_get(), q + h * dim, dim, dev_floats(c->dev, worker));
         const ker_seq *s = &c->b.seqs[c->b.seq ? c->b.seq[r] : 0];
         int cell = c->b.cell[r];
         for (int h = 0; h < m->n_kv_head; h++) {
@@ -133,7 +153,7 @@ static int att_queries(const ker_model *m)
 int64_t attn_floats(const ker_model *m)
 {
     int pad = round16(ker_value_width(m)), page = round16(ker_cell_k(m)) + (ker_cell_v(m) ? 0 : pad);
-    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 5 + KER_PAGE / 2 : 0;
+    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 3 + KER_PAGE / 2 : 0;
     return (int64_t)page * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4 + whole) + 64;
 }
 
@@ -156,25 +176,8 @@ typedef struct att_span {
     const q8_ops *whole;           /* cells by fours: they and queries are multiplied as whole numbers; else NULL */
     q8_rows rows;                  /* the queries as such                              */
     int16_t *weight;               /* what cells count, [n_q][KER_PAGE]                */
-    float *page_top, *page_sum, *factor, *gap;         /* of a page alone; what it counts; room for [2][n_q] */
+    float *page_top, *page_sum, *factor;               /* of a page alone; what it counts  */
 } att_span;
-
-/* Joins queries [i, i + n) over one page, whose maximum and sum stand alone, to what came before it: shrink and factor follow. */
-static void join_page(const att_span *a, const vec_ops *ops, int i, int n)
-{
-    for (int k = 0; k < n; k++) {
-        float was = a->top[i + k], now = a->page_top[i + k], most = now > was ? now : was;
-        a->gap[k] = was - most;
-        a->gap[n + k] = now - most;
-        a->top[i + k] = most;
-    }
-    ops->exp(a->gap, 0, a->gap, 2 * n);
-    for (int k = 0; k < n; k++) {
-        a->shrink[i + k] = a->gap[k];
-        a->factor[i + k] = a->gap[n + k];
-        a->sum[i + k] = fmaf(a->page_sum[i + k], a->gap[n + k], a->sum[i + k] * a->gap[k]);
-    }
-}
 
 /* Scores of one page for rows [first, stop) of the block, into s. Returns K in F32 where that was needed. */
 static const float *page_scores(const att_span *a, const uint8_t *p, const uint8_t *next, int first, int stop)
@@ -209,7 +212,7 @@ static void page_values(const att_span *a, const uint8_t *p, const uint8_t *next
         int16_t *weight = a->weight + i * KER_PAGE;
         kv_q8 at = kv_whole(kv, kv->type == KER_KV_Q4_0 ? NULL : p, a->page, ops);
         ops->weigh(w, seen, n, a->page_top + i, a->page_sum + i, weight);
-        join_page(a, ops, i, n);
+        ops->joined(a->page_top + i, a->page_sum + i, a->top + i, a->sum + i, a->shrink + i, a->factor + i, n);
         a->whole->values(at.v, kv_ahead(kv, next, a->page).v, dim, seen, weight, a->shrink + i, a->factor + i, a->out + i, n);
         return;
     }
@@ -314,11 +317,11 @@ static void attend_task(void *arg, int task, int worker)
     }
     bool direct = c->kv->type == KER_KV_F16 && !latent && pad == dim && n_q <= ops->few;
     const q8_ops *whole = c->kv->fours ? q8_get() : NULL;
-    float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *gap = factor + most, *scales = gap + 2 * most;
+    float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *scales = factor + most;
     int32_t *low = (int32_t *)(void *)(scales + (int64_t)most * q8_blocks(dim));
     int16_t *weight = (int16_t *)(void *)(low + (int64_t)most * q8_blocks(dim));
     q8_rows rows = { (int8_t *)(weight + (int64_t)most * KER_PAGE), scales, low };
-    for (int i = 0; i < n_q && whole; i++) q8_row_put(whole, &rows, i, q[i], dim);
+    for (int i = 0; i < n_q && whole; i++) query_take(&rows, i, q[i], dim);
     for (int seg = c->att.n_seg > 1 ? only : first_seg; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
         for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
@@ -326,7 +329,7 @@ static void attend_task(void *arg, int task, int worker)
         while (c->b.cell[blk->row + begin] < seg * ATT_CELLS) begin++;
         while (end > begin && first_cell(c, j->layer, blk->row + end - 1) >= (seg + 1) * ATT_CELLS) end--;
         att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out,
-                       whole, rows, weight, page_top, page_sum, factor, gap };
+                       whole, rows, weight, page_top, page_sum, factor };
         if (begin < end) attend_segment(&a, seg);
         for (int i = begin * group; i < end * group; i++) {
             int row = blk->row + i / group;

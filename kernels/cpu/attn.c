@@ -16,12 +16,14 @@ enum {
     ATT_SEGMENT = 8,               /* pages of a segment: part of the arithmetic         */
     ATT_CELLS = ATT_SEGMENT * KER_PAGE,
     ATT_SPLIT_ROWS = 8,            /* batches up to this many rows may split a row's segments */
+    ATT_JOINED = 64,               /* segments that are joined together */
     ATT_PART_HEADS = 4             /* latent cells: heads of a task, at least, where few rows share all heads */
 };
 
 /* ---- bias, head norms, rotation, append ---- */
 
-typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; bool gate; } attn_job;
+/* per: rows of a rope_task or out_task; split: a rope_task has one KV head of its rows and the heads that share it, else all. */
+typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; bool gate, split; } attn_job;
 
 /* A head's gate, behind its q, in layers that have some. */
 static const float *q_gate(const ker_ctx *c, int row, int head)
@@ -66,29 +68,31 @@ static void rope_task(void *arg, int task, int worker)
     const ker_model *m = &c->dev->m;
     const vec_ops *ops = c->dev->v;
     const layer_w *w = j->w;
-    int dim = m->head_dim, qd = m->n_head * dim, kd = m->n_kv_head * dim;
+    int dim = m->head_dim, qd = m->n_head * dim, kd = m->n_kv_head * dim, group = m->n_head / m->n_kv_head;
+    int k0 = j->split ? task % m->n_kv_head : 0, n_k = j->split ? 1 : m->n_kv_head, q0 = k0 * group, n_q = n_k * group;
+    if (j->split) task /= m->n_kv_head;
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
-        float *q = c->att.q + (int64_t)r * qd, *k = c->att.k + (int64_t)r * kd, *v = c->att.v + (int64_t)r * kd;
+        float *q = c->att.q + (int64_t)r * qd + q0 * dim, *k = c->att.k + (int64_t)r * kd + k0 * dim, *v = c->att.v + (int64_t)r * kd + k0 * dim;
         const ker_config *g = ctx_cfg(c, r);
         const float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + m->layer[j->layer].rope_set) * m->rope_dim;
-        for (int h = 0; h < m->n_head && j->gate; h++) memcpy(q + h * dim, q_gate(c, r, h) - dim, sizeof(float) * (size_t)dim);
-        if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ], qd);
-        if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK], kd);
-        if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV], kd);
+        for (int h = 0; h < n_q && j->gate; h++) memcpy(q + h * dim, q_gate(c, r, q0 + h) - dim, sizeof(float) * (size_t)dim);
+        if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ] + q0 * dim, n_q * dim);
+        if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK] + k0 * dim, n_k * dim);
+        if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV] + k0 * dim, n_k * dim);
         if (m->qk_whole && w->vec[KER_W_Q_NORM]) ops->norm(q, w->vec[KER_W_Q_NORM], qd, g->norm_eps, q);
         if (m->qk_whole && w->vec[KER_W_K_NORM]) ops->norm(k, w->vec[KER_W_K_NORM], kd, g->norm_eps, k);
-        for (int h = 0; h < m->n_head; h++) {
+        for (int h = 0; h < n_q; h++) {
             if (w->vec[KER_W_Q_NORM] && !m->qk_whole) ops->norm(q + h * dim, w->vec[KER_W_Q_NORM], dim, g->norm_eps, q + h * dim);
             attn_rotate(m, q + h * dim, cs);
         }
-        for (int i = 0; i < qd; i++) q[i] *= g->attn_scale;
-        for (int h = 0; h < m->n_head && c->kv->fours; h++) query_whole(q8_get(), q + h * dim, dim, dev_floats(c->dev, worker));
+        for (int i = 0; i < n_q * dim; i++) q[i] *= g->attn_scale;
+        for (int h = 0; h < n_q && c->kv->fours; h++) query_whole(q8_get(), q + h * dim, dim, dev_floats(c->dev, worker));
         const ker_seq *s = &c->b.seqs[c->b.seq ? c->b.seq[r] : 0];
         int cell = c->b.cell[r];
-        for (int h = 0; h < m->n_kv_head; h++) {
+        for (int h = 0; h < n_k; h++) {
             if (w->vec[KER_W_K_NORM] && !m->qk_whole) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
             attn_rotate(m, k + h * dim, cs);
-            kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
+            kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, k0 + h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
         }
     }
 }
@@ -119,8 +123,7 @@ static void join(const vec_ops *ops, att_sum *to, const float *acc, float top, f
     }
     float most = top > to->top ? top : to->top, d[2] = { to->top, top }, f[2];
     ops->exp(d, most, f, 2);
-    for (int i = 0; i < dim; i++) to->acc[i] *= f[0];
-    ops->axpy(to->acc, f[1], acc, dim);
+    ops->parts(acc, 0, 1, &f[0], &f[1], to->acc, dim);
     to->sum = fmaf(sum, f[1], to->sum * f[0]);
     to->top = most;
 }
@@ -140,7 +143,11 @@ static void head_out(ker_ctx *c, int layer, int row, int head, const att_sum *a)
         inv *= cells / (cells + f[1] + (d[1] - d[1]));
     }
     bool silent = off && off[(int64_t)layer * m->n_head + head];
-    for (int d = 0; d < width; d++) o[d] = silent ? 0 : a->acc[d] * inv;
+    int d = 0;
+    for (; d + 16 <= width; d += 16)
+        for (int i = 0; i < 16; i++) o[d + i] = a->acc[d + i] * inv;
+    for (; d < width; d++) o[d] = a->acc[d] * inv;
+    if (silent) memset(o, 0, sizeof(float) * (size_t)width);
     if (m->layer[layer].q_gate) c->dev->v->gate(o, q_gate(c, row, head), width);
 }
 
@@ -261,15 +268,28 @@ static void attend_segment(const att_span *a, int seg)
     }
 }
 
+/* All segments of a split row, in rising order: bit for bit as `join` does one after the other. Sums lie behind what they are sums of. */
 static void join_all(ker_ctx *c, int layer, int row, int head, int worker)
 {
-    int pad = round16(ker_value_width(&c->dev->m)), first = first_cell(c, layer, row) / ATT_CELLS;
-    att_sum all = { .acc = dev_floats(c->dev, worker) };
-    for (int seg = first; seg <= c->b.cell[row] / ATT_CELLS; seg++) {
+    const vec_ops *ops = c->dev->v;
+    int pad = round16(ker_value_width(&c->dev->m)), wide = pad + 16, last = c->b.cell[row] / ATT_CELLS, seg = first_cell(c, layer, row) / ATT_CELLS;
+    float *acc = dev_floats(c->dev, worker), less[ATT_JOINED], more[ATT_JOINED];
+    memcpy(acc, att_part(c, row, head, seg), sizeof(float) * (size_t)wide);
+    float top = acc[pad];
+    for (int n = 1; (seg += n) <= last; ) {
         const float *part = att_part(c, row, head, seg);
-        join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == first);
+        n = last + 1 - seg < ATT_JOINED ? last + 1 - seg : ATT_JOINED;
+        for (int i = 0; i < n; i++) {
+            float now = part[i * wide + pad], most = now > top ? now : top;
+            less[i] = top - most;
+            more[i] = now - most;
+            top = most;
+        }
+        ops->exp(less, 0, less, n);
+        ops->exp(more, 0, more, n);
+        ops->parts(part, wide, n, less, more, acc, wide);
     }
-    head_out(c, layer, row, head, &all);
+    head_out(c, layer, row, head, &(att_sum){ acc, top, acc[pad + 1] });
 }
 
 /* A segment of split rows is done; of: its block, KV head and part of the heads. The last one joins all, in rising order, whoever it is. */
@@ -339,6 +359,7 @@ static void attend_task(void *arg, int task, int worker)
             }
             float *to = att_part(c, row, base + i % group, seg);
             memcpy(to, out[i], sizeof(float) * (size_t)pad);
+            memset(to + pad, 0, sizeof(float) * 16);
             to[pad] = top[i];
             to[pad + 1] = sum[i];
         }
@@ -420,8 +441,8 @@ int cpu_attn(ker_ctx *c, int layer)
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], kinds);
     if (!rc) rc = low_prepare(c, low, 3);
     if (!rc) rc = ctx_products(c, p, 3);
-    attn_job j = { c, w, layer, n <= 2 ? n : 4, gate };
-    if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, rope_task, &j);
+    attn_job j = { c, w, layer, n <= 2 ? n : 4, gate, n < pool_threads(c->dev->pool) && !c->dev->m.qk_whole };
+    if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per * (j.split ? c->dev->m.n_kv_head : 1), rope_task, &j);
     if (!rc) rc = attn_attend(c, layer);
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
     return rc ? rc : attn_output(c, layer, c->att.o);

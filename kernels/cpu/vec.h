@@ -50,6 +50,8 @@ typedef struct vec_ops {
     /* n queries of one page, whose largest and sum (`weigh`) stand alone, joined to what came before it: top = the larger of both,
      * shrink = exp(what it was - top), factor = exp(page_top - top), sum = fmaf(page_sum, factor, sum * shrink). */
     void (*joined)(const float *page_top, const float *page_sum, float *top, float *sum, float *shrink, float *factor, int n);
+    /* For parts i rising: acc = fmaf(more[i], part[i], acc * less[i]); part i at part + i * apart; n a multiple of 16. */
+    void (*parts)(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int n);
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
     void (*values_f16)(const uint16_t *v, const uint16_t *next, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);

@@ -61,6 +61,7 @@ static void by_length(const vec_ops *here, int n)
     BOTH("signs", n, v->signs(halves, (int8_t *)(to + N / 4 * 3), to, n / 32 * 16));
     BOTH("unit", n, (memcpy(to, x, sizeof x), v->unit(to, n, 1e-6f, .5f)));
     BOTH("gate", n, (memcpy(to, x, sizeof x), v->gate(to, y, n)));
+    BOTH("parts", n, (memcpy(to, x, sizeof x), v->parts(w, n % 3 * 16, 1 + n % 5, y, scale, to, n / 32 * 16)));
     BOTH("conv", n, v->conv((const float *const[]){ x, y, w, scale }, w, 1, 4, to, n < N - 4 ? n : N - 4));
     memset(h_want, 0, sizeof h_want), memset(h_got, 0, sizeof h_got);
     vec_scalar.to_f16(x, h_want, n);

@@ -16,6 +16,10 @@
 #define V_UNROLL_8 _Pragma("GCC unroll 8")
 #endif
 
+#ifndef V_FMA_OF                        /* fma(*p, y, z): a set may have one that is faster beside conversions */
+static inline v16 v_fma_of(const float *p, v16 y, v16 z) { return v_fma(v_set(*p), y, z); }
+#endif
+
 /* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
  * error below 1.3e-7 on [-87, 88]; 0 at and below -87, e^88 above 88. exp(0) is exactly 1. */
 static inline v16 v_exp(v16 x)
@@ -286,7 +290,7 @@ static inline __attribute__((always_inline)) void scores_tile(const void *k, con
             for (int i = 0; i < n_q; i++) {
                 v16 f = v_set(q[i][d]);
                 V_UNROLL
-                for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+                for (int j = 0; j < wide; j++) a[i][j] = half ? v_fma_of(&q[i][d], x[j], a[i][j]) : v_fma(f, x[j], a[i][j]);
             }
         }
         V_UNROLL_8
@@ -433,7 +437,7 @@ static inline __attribute__((always_inline)) void values_tile(const void *v, con
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
             V_UNROLL
-            for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+            for (int j = 0; j < wide; j++) a[i][j] = half ? v_fma_of(&p[i * VEC_CELLS + c], x[j], a[i][j]) : v_fma(f, x[j], a[i][j]);
         }
     }
     V_UNROLL_8

@@ -223,17 +223,12 @@ typedef int8_t v_turns __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint16_t v_halves __attribute__((vector_size(32), aligned(2), may_alias));
 typedef int16_t v_signs __attribute__((vector_size(32), aligned(2), may_alias));
 
-static inline void fours_put(v_bytes x, v_bytes t, int8_t *lo, int8_t *hi)
-{
-    *(v_bytes *)(void *)lo = (((x & 15) - 8) ^ t) - t;
-    *(v_bytes *)(void *)hi = (((x >> 4) - 8) ^ t) - t;
-}
-
-static void vec_fours(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n)
+static void vec_fours(const uint8_t *src, int8_t *lo, int8_t *hi, int n)
 {
     for (int i = 0; i < n; i += 64) {
-        v_ints t = __builtin_convertvector(*(const v_turns *)(const void *)(turn + i / 4), v_ints);
-        fours_put(*(const v_bytes *)(const void *)(src + i), (v_bytes)t, lo + i, hi + i);
+        v_bytes x = *(const v_bytes *)(const void *)(src + i);
+        *(v_bytes *)(void *)(lo + i) = (x & 15) - 8;
+        *(v_bytes *)(void *)(hi + i) = (x >> 4) - 8;
     }
 }
 
@@ -243,7 +238,9 @@ static void vec_fours_each(const uint8_t *src, int64_t src_apart, const int8_t *
         int32_t four;
         memcpy(&four, turn + 4 * g, 4);
         v_ints t = (v_ints){ 0 } + four;
-        fours_put(*(const v_bytes *)(const void *)(src + g * src_apart), (v_bytes)t, lo + g * to_apart, hi + g * to_apart);
+        v_bytes x = *(const v_bytes *)(const void *)(src + g * src_apart), turned = (v_bytes)t;
+        *(v_bytes *)(void *)(lo + g * to_apart) = (((x & 15) - 8) ^ turned) - turned;
+        *(v_bytes *)(void *)(hi + g * to_apart) = (((x >> 4) - 8) ^ turned) - turned;
     }
 }
 

@@ -1,7 +1,8 @@
 /* bench/mat_bench: speed of the products alone, one thread: per type, path and number of rows, GB of weights and
  * GMAC a second, and the share of one core's streaming read. `make bench-mat`; arguments: [type] [isa] [n_in] [n].
  * Weights: 64 MB in matrices of 768 rows, one after another, so that they come from memory for any n.
- * With "shares" for a type: every type's product of one row beside Q4_K's, in turn, the best of ROUNDS: a matrix that stays in the
+ * With "shares" for a type: every type's product of one row beside Q4_K's, in turn, the best of ROUNDS, and the median of what the rounds'
+ * shares of Q4_K's are, with the least and the most: a matrix that stays in the
  * second cache (what the instructions allow) and one thread from memory, by processor time; and THREADS from memory, each with
  * weights of its own, by the clock (so on a quiet machine). Arguments: shares [isa] [n_in] [threads] [type].
  * With "rows" for a type: 1 to 12 rows in turn, medians of ROUNDS, at the same three places: what each costs in times of one row, and
@@ -42,7 +43,7 @@ static double run(const mat *w, int64_t n_mat, const uint8_t *acts, int64_t as, 
     return best;
 }
 
-enum { MOST = 16, MOST_ROWS = 12, ROUNDS = 5, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
+enum { MOST = 16, MOST_ROWS = 12, ROUNDS = 9, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
 
 /* What one thread of a measurement owns. */
 typedef struct worker {
@@ -119,24 +120,26 @@ static const int all_types[] = {
 };
 enum { N_TYPE = sizeof all_types / sizeof *all_types };
 
-/* Every type's product of one row, or of all of them up to MOST_ROWS, in turn. */
-static void show_shares(worker *k, int n, int type, int64_t n_in, const float *x)
-{
-    double best[3] = { 0 }, beside[3] = { 0 }, a[3], q[3];
-    for (int r = 0; r < ROUNDS; r++) {
-        measure(k, n, KER_Q4_K, n_in, 1, x, q);
-        measure(k, n, type, n_in, 1, x, a);
-        for (int i = 0; i < 3; i++) best[i] = fmax(best[i], a[i]), beside[i] = fmax(beside[i], q[i]);
-    }
-    printf("%-8s", ker_type_get(type)->name);
-    for (int i = 0; i < 3; i++) printf(" %9.2f %5.2f", best[i], best[i] / beside[i]);
-    printf("\n");
-}
-
 static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return x < y ? -1 : x > y;
+}
+
+static void show_shares(worker *k, int n, int type, int64_t n_in, const float *x)
+{
+    double best[3] = { 0 }, share[3][ROUNDS], a[3], q[3];
+    for (int r = 0; r < ROUNDS; r++) {
+        measure(k, n, KER_Q4_K, n_in, 1, x, q);
+        measure(k, n, type, n_in, 1, x, a);
+        for (int i = 0; i < 3; i++) best[i] = fmax(best[i], a[i]), share[i][r] = a[i] / q[i];
+    }
+    printf("%-8s", ker_type_get(type)->name);
+    for (int i = 0; i < 3; i++) {
+        qsort(share[i], ROUNDS, sizeof share[i][0], by_size);
+        printf(" %9.2f %4.2f (%4.2f-%4.2f)", best[i], share[i][ROUNDS / 2], share[i][0], share[i][ROUNDS - 1]);
+    }
+    printf("\n");
 }
 
 static void show_rows(worker *k, int n, int type, int64_t n_in, const float *x)
@@ -180,7 +183,7 @@ static int in_turn(bool rows, const char *isa, int64_t n_in, int n, const char *
         for (size_t b = 0; b < BYTES; b++) k[i].data[b] = (uint8_t)((b * 2654435761u) >> 13 & 0x3b);
     }
     if (rows) printf("%s, 1 to %d rows of %d, medians of %d, %d threads\n", ker_cpu_features(), MOST_ROWS, (int)n_in, ROUNDS, n);
-    else printf("%s, one row of %d, GB/s and its share of Q4_K's in the same minute (best of %d)\n%-8s %15s %15s %9d threads\n",
+    else printf("%s, one row of %d, GB/s (best of %d in turn with Q4_K) and the median of their shares of Q4_K's\n%-8s%27s%27s%19d threads\n",
                 ker_cpu_features(), (int)n_in, ROUNDS, "type", "second cache", "memory, one", n);
     for (size_t t = 0; t < N_TYPE; t++) {
         if (*only && strcmp(only, ker_type_get(all_types[t])->name)) continue;

@@ -23,18 +23,21 @@ enum { FEW = 8 };                  /* up to this many rows run straight from the
 
 #define ARGS const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch
 #define BY_N(call) switch (n) { case 1: call(1); return; case 2: call(2); return; case 3: call(3); return; case 4: call(4); return; default: break; }
+/* By `turned` from two rows on, or from three where `most` is 2. */
 #if WORD_SUMS
-#define FEW_256(call, type) BY_N(call)
+#define BY_TURNING(call, turned, type, most) BY_N(call)
 #else
-#define TURNED(nr, type) case nr: turned_256(w, act, act_stride, nr, o0, o1, y, y_stride, scratch, type); return;
-#define FEW_256(call, type) if (n == 1) { call(1); return; } \
-    if (turned_fits(w, act_stride, n)) switch (n) { TURNED(2, type) TURNED(3, type) TURNED(4, type) TURNED(5, type) TURNED(6, type) TURNED(7, type) TURNED(8, type) default: break; }
+#define TURNED(turned, nr, type) case nr: turned(w, act, act_stride, nr, o0, o1, y, y_stride, scratch, type); return;
+#define BY_TURNING(call, turned, type, most) if (n == 1) { call(1); return; } \
+    if ((most) == 2 && n == 2) { call(2); return; } \
+    if (turned_fits(w, act_stride, n)) switch (n) { TURNED(turned, 2, type) TURNED(turned, 3, type) TURNED(turned, 4, type) \
+        TURNED(turned, 5, type) TURNED(turned, 6, type) TURNED(turned, 7, type) TURNED(turned, 8, type) default: break; }
 #endif
 
 static void mul_q4k(ARGS)
 {
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 0)
-    FEW_256(CALL, KER_Q4_K)
+    BY_TURNING(CALL, turned_256, KER_Q4_K, 1)
 #undef CALL
     static const rows_of f = { 256, 144, 32, 0, NIBBLES, tile_q4k, NULL, run_q4k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -42,7 +45,7 @@ static void mul_q4k(ARGS)
 static void mul_q5k(ARGS)
 {
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 1)
-    FEW_256(CALL, KER_Q5_K)
+    BY_TURNING(CALL, turned_256, KER_Q5_K, 1)
 #undef CALL
     static const rows_of f = { 256, 176, 32, 0, BYTES, tile_q5k, NULL, run_q5k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -50,7 +53,7 @@ static void mul_q5k(ARGS)
 static void mul_q6k(ARGS)
 {
 #define CALL(nr) dec_q6k(w, act, act_stride, nr, o0, o1, y, y_stride)
-    FEW_256(CALL, KER_Q6_K)
+    BY_TURNING(CALL, turned_256, KER_Q6_K, 2)
 #undef CALL
     static const rows_of f = { 256, 210, 16, 32, NIBBLES_AND_PAIRS, tile_q6k, NULL, run_q6k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -58,7 +61,7 @@ static void mul_q6k(ARGS)
 static void mul_iq4xs(ARGS)
 {
 #define CALL(nr) dec_iq4xs(w, act, act_stride, nr, o0, o1, y, y_stride)
-    FEW_256(CALL, KER_IQ4_XS)
+    BY_TURNING(CALL, turned_256, KER_IQ4_XS, 1)
 #undef CALL
     static const rows_of f = { 256, 136, 32, 128, BYTES, tile_iq4xs, NULL, run_iq4xs };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -66,7 +69,7 @@ static void mul_iq4xs(ARGS)
 static void mul_q2k(ARGS)
 {
 #define CALL(nr) dec_q2k(w, act, act_stride, nr, o0, o1, y, y_stride)
-    FEW_256(CALL, KER_Q2_K)
+    BY_TURNING(CALL, turned_256, KER_Q2_K, 1)
 #undef CALL
     static const rows_of f = { 256, 84, 16, 0, BYTES, tile_q2k, NULL, run_q2k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -74,7 +77,7 @@ static void mul_q2k(ARGS)
 static void mul_q3k(ARGS)
 {
 #define CALL(nr) dec_q3k(w, act, act_stride, nr, o0, o1, y, y_stride)
-    FEW_256(CALL, KER_Q3_K)
+    BY_TURNING(CALL, turned_256, KER_Q3_K, 1)
 #undef CALL
     static const rows_of f = { 256, 110, 16, 4, BYTES, tile_q3k, NULL, run_q3k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
@@ -82,25 +85,28 @@ static void mul_q3k(ARGS)
 static void mul_q80(ARGS)
 {
 #define CALL(nr) dec_q80(w, act, act_stride, nr, o0, o1, y, y_stride)
-    BY_N(CALL)
+    BY_TURNING(CALL, turned_32, KER_Q8_0, 1)
 #undef CALL
     static const rows_of f = { 32, 34, 32, 128, BYTES, NULL, tile_q80, run_less32 };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
-#define BY_NIBBLES(name, type, bytes, less, tile, run) static void name(ARGS) { \
+#define BY_NIBBLES(name, type, bytes, less, tile, run, call, most) static void name(ARGS) { \
     static const rows_of f = { 32, bytes, 32, less, BYTES, NULL, tile, run }; \
-    switch (n) { \
-    case 1: dec_nibbles(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
-    case 2: dec_nibbles(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
-    case 3: dec_nibbles(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
-    case 4: dec_nibbles(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
-    default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); } }
-BY_NIBBLES(mul_q40, KER_Q4_0, 18, 8, tile_q40, run_low32)
-BY_NIBBLES(mul_q41, KER_Q4_1, 20, 0, tile_q41, run_min32)
-BY_NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_low32)
-BY_NIBBLES(mul_q51, KER_Q5_1, 24, 0, tile_q51, run_min32)
-BY_NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, 128, tile_iq4nl, run_less32)
-BY_NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_low32)
+    BY_TURNING(call, turned_32, type, most) \
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); }
+#define DEC(type, nr) dec_nibbles(w, act, act_stride, nr, o0, o1, y, y_stride, type)
+#define DEC_Q4_0(nr) DEC(KER_Q4_0, nr)
+#define DEC_Q4_1(nr) DEC(KER_Q4_1, nr)
+#define DEC_Q5_0(nr) DEC(KER_Q5_0, nr)
+#define DEC_Q5_1(nr) DEC(KER_Q5_1, nr)
+#define DEC_IQ4_NL(nr) DEC(KER_IQ4_NL, nr)
+#define DEC_MXFP4(nr) DEC(KER_MXFP4, nr)
+BY_NIBBLES(mul_q40, KER_Q4_0, 18, 8, tile_q40, run_low32, DEC_Q4_0, 1)
+BY_NIBBLES(mul_q41, KER_Q4_1, 20, 0, tile_q41, run_min32, DEC_Q4_1, 1)
+BY_NIBBLES(mul_q50, KER_Q5_0, 22, 16, tile_q50, run_low32, DEC_Q5_0, 1)
+BY_NIBBLES(mul_q51, KER_Q5_1, 24, 0, tile_q51, run_min32, DEC_Q5_1, 1)
+BY_NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, 128, tile_iq4nl, run_less32, DEC_IQ4_NL, 1)
+BY_NIBBLES(mul_mxfp4, KER_MXFP4, 17, 12, tile_mxfp4, run_low32, DEC_MXFP4, 2)
 static void mul_f32(ARGS) { mul_float(KER_F32, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_f16(ARGS) { mul_float(KER_F16, w, act, act_stride, n, o0, o1, y, y_stride); }
 static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, y, y_stride); }

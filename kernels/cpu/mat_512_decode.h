@@ -1,4 +1,4 @@
-/* kernels/cpu/mat_512_decode: products for few activation rows (n <= 4; of 256-blocks with VNNI one, the others in
+/* kernels/cpu/mat_512_decode: products for few activation rows (n <= 4; with VNNI one or two, the others in
  * mat_512_turned.h), straight from the file's layout, with 512-bit vectors; included by mat_512.h. Sixteen rows of the
  * matrix go together: one transposed reduction gives sixteen exact block sums, lane = row, then one fused
  * multiply-add a block. Weights are read once, so memory is the limit; the next sixteen rows are prefetched. */
@@ -539,22 +539,29 @@ INLINE void float_tile(const int type, const mat *w, const void *act, int64_t ac
         EACH(r) y[r * y_stride + o + i] = fold16(acc[i][r]);
 }
 
+INLINE void float_rows(const int type, const mat *w, const void *act, int64_t act_stride, const int no, const int nr, int64_t o0, int64_t o1,
+                       float *y, int64_t y_stride)
+{
+    int64_t o = o0;
+    for (; o + no <= o1; o += no)
+        float_tile(type, w, act, act_stride, no, nr, o, y, y_stride);
+    for (; o < o1; o++)
+        float_tile(type, w, act, act_stride, 1, nr, o, y, y_stride);
+}
+
 INLINE void mul_float(const int type, const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
                       float *y, int64_t y_stride)
 {
-    int r = 0;
-    for (; r + 4 <= n; r += 4, act = ROW(4), y += 4 * y_stride) {
-        int64_t o = o0;
-        for (; o + 4 <= o1; o += 4)
-            float_tile(type, w, act, act_stride, 4, 4, o, y, y_stride);
-        for (; o < o1; o++)
-            float_tile(type, w, act, act_stride, 1, 4, o, y, y_stride);
-    }
-    for (; r < n; r++, act = ROW(1), y += y_stride) {
-        int64_t o = o0;
-        for (; o + 8 <= o1; o += 8)
-            float_tile(type, w, act, act_stride, 8, 1, o, y, y_stride);
-        for (; o < o1; o++)
-            float_tile(type, w, act, act_stride, 1, 1, o, y, y_stride);
+    for (int parts = (n + 3) / 4; parts; parts--) {  /* in equal parts: one row by itself would read all once more */
+        const int nr = (n + parts - 1) / parts;
+        switch (nr) {
+        case 1: float_rows(type, w, act, act_stride, 8, 1, o0, o1, y, y_stride); break;
+        case 2: float_rows(type, w, act, act_stride, 8, 2, o0, o1, y, y_stride); break;
+        case 3: float_rows(type, w, act, act_stride, 4, 3, o0, o1, y, y_stride); break;
+        default: float_rows(type, w, act, act_stride, 4, 4, o0, o1, y, y_stride);
+        }
+        n -= nr;
+        act = ROW(nr);
+        y += nr * y_stride;
     }
 }

@@ -48,23 +48,16 @@ INLINE void turn32(const turned_rows *t, int64_t at, __m512i v[8])
     }
 }
 
-/* Rows of activations likewise; p, and p4 of row 4, move on along them. */
-typedef struct turned_acts { const char *p, *p4; int64_t one, three; } turned_acts;
+/* Rows of activations likewise; p moves on along them. */
+typedef struct turned_acts { const char *p; int64_t one, three; } turned_acts;
 INLINE int64_t turned_row(const turned_acts *a, const int r) { return (r & 4) * a->one + ((r & 3) == 3 ? a->three : (r & 3) * a->one); }
 INLINE turned_acts turned_acts_at(const void *act, int64_t act_stride)
 {
-    turned_acts a = { act, act, act_stride, 3 * act_stride };
+    turned_acts a = { act, act_stride, 3 * act_stride };
     __asm__("" : "+r"(a.one), "+r"(a.three));
     return a;
 }
 #define OF(a, r) ((a).p + turned_row(&(a), r))
-
-/* acc + the products of u with four activations `at` bytes on in row r. */
-#ifdef dpb_four_at
-#define DPB_AT(acc, u, a, r, at) dpb_four_at(acc, u, (r) < 4 ? (a).p : (a).p4, ((r) & 3) == 3 ? (a).three : (a).one, ((r) & 3) == 3 ? 1 : (r) & 3, at)
-#else
-#define DPB_AT(acc, u, a, r, at) dpb_four(acc, u, OF(a, r) + (at))
-#endif
 
 /* What the bytes of a type are too large by, times the sums of its sub-blocks' activations, is what their dot products begin with: kept
  * in scratch, as far apart as the rows themselves. */
@@ -78,12 +71,16 @@ static void turned_less(const mat *w, const void *act, int64_t act_stride, int n
     put_less(&f, &p, act, n, w->n_in / sub, scratch, act_stride);
 }
 
-/* The half floats at `at` of every row. */
+/* The places at `at` of every row, for what is gathered from all of them. */
+INLINE void turned_places(const turned_rows *t, int64_t at, const uint8_t *row[16])
+{
+    UNROLL for (int i = 0; i < 16; i++) row[i] = t->p[i / 4] + at + (i % 4 == 3 ? t->three : i % 4 * t->one);
+}
 INLINE __m512 turned_d(const turned_rows *t, int64_t at)
 {
     const uint8_t *row[16];
-    UNROLL for (int i = 0; i < 16; i++) row[i] = t->p[i / 4] + (i % 4 == 3 ? t->three : i % 4 * t->one);
-    return halves16(row, at);
+    turned_places(t, at, row);
+    return halves16(row, 0);
 }
 
 /* ---- blocks of 256, 32 bytes at a step ---- */
@@ -212,7 +209,6 @@ INLINE void turned_256(const mat *w, const void *act, int64_t act_stride, const 
             turn_head(type, &t, at, &h);
             EACH(r) sum[r] = _mm512_setzero_si512();
             a.p = (const char *)act + 256 * b;
-            a.p4 = a.p + 4 * a.one;
             _Pragma("GCC unroll 1") for (int i = 0; i < steps; i++) {
                 turned_step step;
                 UNROLL for (int k = 0; k < 4; k++) {
@@ -227,7 +223,7 @@ INLINE void turned_256(const mat *w, const void *act, int64_t act_stride, const 
                         EACH(r) dot[r] = TURNED_LESS(type) ? four(OF(less, r) + first / sub * 4) : _mm512_setzero_si512();
                         UNROLL for (int k = 0; k < sub / 4; k++) {
                             __m512i u = turned_weights(type, &step, e, j, k);
-                            EACH(r) dot[r] = DPB_AT(dot[r], u, a, r, first + 4 * k);
+                            EACH(r) dot[r] = dpb_four(dot[r], u, OF(a, r) + first + 4 * k);
                         }
                         EACH(r) {
                             sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], by));
@@ -236,7 +232,6 @@ INLINE void turned_256(const mat *w, const void *act, int64_t act_stride, const 
                     }
                 }
                 a.p += 256 / steps;
-                a.p4 += 256 / steps;
                 if (TURNED_LESS(type)) less.p += 256 / steps / sub * 4;
             }
             a.p = act;
@@ -247,6 +242,67 @@ INLINE void turned_256(const mat *w, const void *act, int64_t act_stride, const 
                 __m512i other = _mm512_setzero_si512();
                 UNROLL for (int j = 0; j < 128 / sub; j++) other = dpw(other, h.words[j], four(OF(a, r) + s_at + 512 / sub * b + 4 * j));
                 acc[r] = _mm512_fnmadd_ps(_mm512_mul_ps(h.m, da), _mm512_cvtepi32_ps(other), acc[r]);
+            }
+        }
+        EACH(r) _mm512_mask_storeu_ps(y + r * y_stride + from, live, acc[r]);
+    }
+}
+
+/* ---- blocks of 32 ---- */
+
+#define TURNED_BYTES_32(type) ((type) == KER_Q8_0 ? 34 : (type) == KER_Q4_1 ? 20 : (type) == KER_Q5_0 ? 22 : (type) == KER_Q5_1 ? 24 : (type) == KER_MXFP4 ? 17 : 18)
+#define TURNED_LESS_32(type) ((type) == KER_Q4_0 ? 8 : (type) == KER_Q5_0 ? 16 : (type) == KER_Q8_0 || (type) == KER_IQ4_NL ? 128 : (type) == KER_MXFP4 ? 12 : 0)
+
+/* Dword k of a block's eight; five: the fifth bits, a row a dword. */
+INLINE __m512i turned_weights_32(const int type, const __m512i v[8], __m512i five, const int k)
+{
+    if (type == KER_Q8_0) return _mm512_xor_si512(v[k], _mm512_set1_epi8((char)0x80));
+    __m512i w = _mm512_and_si512(k / 4 ? _mm512_srli_epi16(v[k % 4], 4) : v[k], _mm512_set1_epi8(15));
+    if (type == KER_IQ4_NL || type == KER_MXFP4)
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_plus_128)), w);
+    if (type != KER_Q5_0 && type != KER_Q5_1) return w;
+    const __m512i same = _mm512_broadcast_i32x4(_mm_add_epi8(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12), _mm_set1_epi8((char)(k / 2))));
+    __mmask64 m = _mm512_test_epi8_mask(_mm512_shuffle_epi8(five, same), _mm512_set1_epi32(k % 2 ? (int)0x80402010u : 0x08040201));    /* bits 4k to 4k + 3 */
+    return _mm512_mask_add_epi8(w, m, w, _mm512_set1_epi8(16));
+}
+
+INLINE void turned_32(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch, const int type)
+{
+    const int bytes = TURNED_BYTES_32(type), has_min = type == KER_Q4_1 || type == KER_Q5_1, five = type == KER_Q5_0 || type == KER_Q5_1;
+    const mat_q8 x = mat_q8_32(act, w->n_in);
+    const int64_t d_at = (const char *)x.d - (const char *)act, s_at = (const char *)x.sum - (const char *)act;
+    turned_acts a = turned_acts_at(act, act_stride), less = a;
+    if (TURNED_LESS_32(type)) turned_less(w, act, act_stride, nr, 32, 32, TURNED_LESS_32(type), scratch);
+    for (int64_t o = o0; o < o1; o += 16) {
+        const int64_t from = o + 16 <= w->n_out ? o : w->n_out - 16, have = o1 - o < 16 ? o1 - o : 16;
+        const __mmask16 live = (__mmask16)(((1u << have) - 1) << (o - from));
+        const int64_t far = fetch_ahead(w, o, o1, 16);
+        const turned_rows t = turned_at(w, from);
+        __m512 acc[FEW];
+        EACH(r) acc[r] = _mm512_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
+            const uint8_t *row[16];
+            __m512i v[8], dot[FEW], fifth = _mm512_setzero_si512();
+            turned_places(&t, at, row);
+            if (at % 64 < bytes)
+                UNROLL for (int i = 0; i < 16; i++) _mm_prefetch((const char *)row[i] + far, _MM_HINT_T1);
+            if (type == KER_Q8_0) turn32(&t, at + 2, v);
+            else turn16(&t, at + bytes - 16, v);
+            if (five) fifth = dwords16(row, bytes - 20);
+            a.p = (const char *)act + 32 * b;
+            less.p = (const char *)scratch + 4 * b;
+            EACH(r) dot[r] = TURNED_LESS_32(type) ? four(OF(less, r)) : _mm512_setzero_si512();
+            UNROLL for (int k = 0; k < 8; k++) {
+                __m512i u = turned_weights_32(type, v, fifth, k);
+                EACH(r) dot[r] = dpb_four(dot[r], u, OF(a, r) + 4 * k);
+            }
+            __m512i pairs = has_min ? dwords16(row, 0) : _mm512_setzero_si512();
+            __m512 d = has_min ? low_halves(pairs) : type == KER_MXFP4 ? e8m0_halves(first_bytes(row, 0)) : halves16(row, 0), m = high_halves(pairs);
+            a.p = (const char *)act + 4 * b;
+            EACH(r) {
+                __m512 da = _mm512_set1_ps(*(const float *)(const void *)(OF(a, r) + d_at));
+                acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(dot[r]), acc[r]);
+                if (has_min) acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(four(OF(a, r) + s_at)), acc[r]);
             }
         }
         EACH(r) _mm512_mask_storeu_ps(y + r * y_stride + from, live, acc[r]);

@@ -15,15 +15,6 @@ static inline __attribute__((always_inline)) __m512i dpb_four(__m512i acc, __m51
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(u), "m"(*(const int32_t (*)[1])s));
     return acc;
 }
-/* The same `at` bytes from the place p + times * index: compilers that are given the sum would make many such places and keep them in
- * memory. Constants that only unrolling makes are what gcc takes for `at`. */
-#if defined(__OPTIMIZE__) && !defined(__clang__)
-#define dpb_four_at(acc, u, p, index, times, at) __extension__({ __m512i dpb_sum = (acc); \
-    if ((times) == 0) __asm__("vpdpbusd %c3(%2)%{1to16%}, %1, %0" : "+v"(dpb_sum) : "v"(u), "r"(p), "i"(at)); \
-    else if ((times) == 1) __asm__("vpdpbusd %c4(%2,%3)%{1to16%}, %1, %0" : "+v"(dpb_sum) : "v"(u), "r"(p), "r"(index), "i"(at)); \
-    else __asm__("vpdpbusd %c4(%2,%3,2)%{1to16%}, %1, %0" : "+v"(dpb_sum) : "v"(u), "r"(p), "r"(index), "i"(at)); \
-    dpb_sum; })
-#endif
 static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(acc, a, b); }
 
 #define WORD_SUMS 0

@@ -28,10 +28,10 @@ typedef struct vec_ops {
     void (*q8s)(const int8_t *src, float scale, float *dst, int n);        /* one scale                   */
     /* Four bits each, 8 is zero: lo[i] = scale[i] * (src[i] % 16 - 8), hi[i] of src[i] / 16; n a multiple of 16. Exact for half-float scales. */
     void (*q4)(const uint8_t *src, const float *scale, float *lo, float *hi, int n);
-    /* The whole numbers alone, each negated where its turn (lo's and hi's alike) is -1 and not 0: turn[i / 4] is that of src[i];
-     * n a multiple of 64. */
-    void (*fours)(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n);
-    /* The same of n groups of 64 bytes, from one to the next src_apart and to_apart bytes: of group g, turn[4 * g + i % 4] is byte i's. */
+    /* The whole numbers alone; n a multiple of 64. */
+    void (*fours)(const uint8_t *src, int8_t *lo, int8_t *hi, int n);
+    /* The same of n groups of 64 bytes, from one to the next src_apart and to_apart bytes, each number negated where its turn (lo's and hi's
+     * alike) is -1 and not 0: of group g, turn[4 * g + i % 4] is byte i's. */
     void (*fours_each)(const uint8_t *src, int64_t src_apart, const int8_t *turn, int8_t *lo, int8_t *hi, int64_t to_apart, int n);
     /* turn[i] = -1 where src[i] has its sign set, else 0; size[i] = what it is without, in F32; n a multiple of 16. */
     void (*signs)(const uint16_t *src, int8_t *turn, float *size, int n);
@@ -47,6 +47,11 @@ typedef struct vec_ops {
      * VEC_WEIGHT as a whole number, nearest even, VEC_WEIGHT - 1 at most, 0 from n on; l[i] = the sum of exp(s - m), whose relative error
      * is below 4e-6 (v_weight). Where a score is NaN, or the largest is infinite, l is NaN and every weight zero. s changes beyond n. */
     void (*weigh)(float *s, int n, int n_q, float *m, float *l, int16_t *w);
+    /* n queries of one page, whose largest and sum (`weigh`) stand alone, joined to what came before it: top = the larger of both,
+     * shrink = exp(what it was - top), factor = exp(page_top - top), sum = fmaf(page_sum, factor, sum * shrink). */
+    void (*joined)(const float *page_top, const float *page_sum, float *top, float *sum, float *shrink, float *factor, int n);
+    /* For parts i rising: acc = fmaf(more[i], part[i], acc * less[i]); part i at part + i * apart; n a multiple of 16. */
+    void (*parts)(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int n);
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
     void (*values_f16)(const uint16_t *v, const uint16_t *next, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);

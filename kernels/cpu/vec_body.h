@@ -16,6 +16,10 @@
 #define V_UNROLL_8 _Pragma("GCC unroll 8")
 #endif
 
+#ifndef V_FMA_OF                        /* fma(*p, y, z): a set may have one that is faster beside conversions */
+static inline v16 v_fma_of(const float *p, v16 y, v16 z) { return v_fma(v_set(*p), y, z); }
+#endif
+
 /* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
  * error below 1.3e-7 on [-87, 88]; 0 at and below -87, e^88 above 88. exp(0) is exactly 1. */
 static inline v16 v_exp(v16 x)
@@ -219,17 +223,12 @@ typedef int8_t v_turns __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint16_t v_halves __attribute__((vector_size(32), aligned(2), may_alias));
 typedef int16_t v_signs __attribute__((vector_size(32), aligned(2), may_alias));
 
-static inline void fours_put(v_bytes x, v_bytes t, int8_t *lo, int8_t *hi)
-{
-    *(v_bytes *)(void *)lo = (((x & 15) - 8) ^ t) - t;
-    *(v_bytes *)(void *)hi = (((x >> 4) - 8) ^ t) - t;
-}
-
-static void vec_fours(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n)
+static void vec_fours(const uint8_t *src, int8_t *lo, int8_t *hi, int n)
 {
     for (int i = 0; i < n; i += 64) {
-        v_ints t = __builtin_convertvector(*(const v_turns *)(const void *)(turn + i / 4), v_ints);
-        fours_put(*(const v_bytes *)(const void *)(src + i), (v_bytes)t, lo + i, hi + i);
+        v_bytes x = *(const v_bytes *)(const void *)(src + i);
+        *(v_bytes *)(void *)(lo + i) = (x & 15) - 8;
+        *(v_bytes *)(void *)(hi + i) = (x >> 4) - 8;
     }
 }
 
@@ -239,7 +238,9 @@ static void vec_fours_each(const uint8_t *src, int64_t src_apart, const int8_t *
         int32_t four;
         memcpy(&four, turn + 4 * g, 4);
         v_ints t = (v_ints){ 0 } + four;
-        fours_put(*(const v_bytes *)(const void *)(src + g * src_apart), (v_bytes)t, lo + g * to_apart, hi + g * to_apart);
+        v_bytes x = *(const v_bytes *)(const void *)(src + g * src_apart), turned = (v_bytes)t;
+        *(v_bytes *)(void *)(lo + g * to_apart) = (((x & 15) - 8) ^ turned) - turned;
+        *(v_bytes *)(void *)(hi + g * to_apart) = (((x >> 4) - 8) ^ turned) - turned;
     }
 }
 
@@ -286,7 +287,7 @@ static inline __attribute__((always_inline)) void scores_tile(const void *k, con
             for (int i = 0; i < n_q; i++) {
                 v16 f = v_set(q[i][d]);
                 V_UNROLL
-                for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+                for (int j = 0; j < wide; j++) a[i][j] = half ? v_fma_of(&q[i][d], x[j], a[i][j]) : v_fma(f, x[j], a[i][j]);
             }
         }
         V_UNROLL_8
@@ -379,6 +380,40 @@ static void vec_weigh(float *s, int n, int n_q, float *m, float *l, int16_t *w)
     }
 }
 
+static void vec_joined(const float *page_top, const float *page_sum, float *top, float *sum, float *shrink, float *factor, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        int some = n - i < 16 ? n - i : 16;
+        v16 was = v_loadn(top + i, some), now = v_loadn(page_top + i, some), most = v_max(now, was);
+        v16 less = v_exp(v_sub(was, most)), f = v_exp(v_sub(now, most));
+        v_storen(sum + i, v_fma(v_loadn(page_sum + i, some), f, v_mul(v_loadn(sum + i, some), less)), some);
+        v_storen(top + i, most, some);
+        v_storen(shrink + i, less, some);
+        v_storen(factor + i, f, some);
+    }
+}
+
+static inline __attribute__((always_inline)) void parts_tile(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int wide)
+{
+    v16 a[4];
+    V_UNROLL
+    for (int j = 0; j < wide; j++) a[j] = v_load(acc + 16 * j);
+    for (int i = 0; i < n_parts; i++, part += apart) {
+        v16 f = v_set(less[i]), g = v_set(more[i]);
+        V_UNROLL
+        for (int j = 0; j < wide; j++) a[j] = v_fma(g, v_load(part + 16 * j), v_mul(a[j], f));
+    }
+    V_UNROLL
+    for (int j = 0; j < wide; j++) v_store(acc + 16 * j, a[j]);
+}
+
+static void vec_parts(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int n)
+{
+    int i = 0;
+    for (; i + 64 <= n; i += 64) parts_tile(part + i, apart, n_parts, less, more, acc + i, 4);
+    for (; i < n; i += 16) parts_tile(part + i, apart, n_parts, less, more, acc + i, 1);
+}
+
 static inline __attribute__((always_inline)) void values_tile(const void *v, const void *next, bool half, int64_t dim, int n_cells, const float *p,
                                                               const float *shrink, float *const *acc, int n_q, int d, int wide)
 {
@@ -399,7 +434,7 @@ static inline __attribute__((always_inline)) void values_tile(const void *v, con
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
             V_UNROLL
-            for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+            for (int j = 0; j < wide; j++) a[i][j] = half ? v_fma_of(&p[i * VEC_CELLS + c], x[j], a[i][j]) : v_fma(f, x[j], a[i][j]);
         }
     }
     V_UNROLL_8
@@ -538,4 +573,4 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
 }
 
 #define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, vec_fours, vec_fours_each, vec_signs, \
-                  vec_scores, vec_scores_f16, vec_softmax, vec_weigh, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }
+                  vec_scores, vec_scores_f16, vec_softmax, vec_weigh, vec_joined, vec_parts, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }

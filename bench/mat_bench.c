@@ -1,7 +1,8 @@
 /* bench/mat_bench: speed of the products alone, one thread: per type, path and number of rows, GB of weights and
  * GMAC a second, and the share of one core's streaming read. `make bench-mat`; arguments: [type] [isa] [n_in] [n].
  * Weights: 64 MB in matrices of 768 rows, one after another, so that they come from memory for any n.
- * With "shares" for a type: every type's product of one row beside Q4_K's, in turn, the best of ROUNDS: a matrix that stays in the
+ * With "shares" for a type: every type's product of one row beside Q4_K's, in turn, the best of ROUNDS, and the median of what the rounds'
+ * shares of Q4_K's are, with the least and the most: a matrix that stays in the
  * second cache (what the instructions allow) and one thread from memory, by processor time; and THREADS from memory, each with
  * weights of its own, by the clock (so on a quiet machine). Arguments: shares [isa] [n_in] [threads] [type]. */
 #include "base/base.h"
@@ -40,7 +41,7 @@ static double run(const mat *w, int64_t n_mat, const uint8_t *acts, int64_t as, 
     return best;
 }
 
-enum { MOST = 16, ROUNDS = 5, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
+enum { MOST = 16, ROUNDS = 9, ROWS = 768, BYTES = 64 << 20, WIDEST = 16384 /* a matrix of floats is within BYTES */ };
 
 /* What one thread of a measurement owns. */
 typedef struct worker {
@@ -107,6 +108,12 @@ static void measure(worker *k, int n, int type, int64_t n_in, const float *x, do
     in[2] = together(k, n, (double)(all * ROWS * rb) / 1e9);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
 static int shares(const char *isa, int64_t n_in, int n, const char *only)
 {
     static const int types[] = {
@@ -128,19 +135,22 @@ static int shares(const char *isa, int64_t n_in, int n, const char *only)
         k[i] = (worker){ .data = malloc(BYTES + 64), .act = aligned_alloc(64, (size_t)n_in * 5), .y = malloc(ROWS * 4), .scratch = aligned_alloc(64, MAT_SCRATCH) };
         for (size_t b = 0; b < BYTES; b++) k[i].data[b] = (uint8_t)((b * 2654435761u) >> 13 & 0x3b);
     }
-    printf("%s, one row of %d, GB/s and its share of Q4_K's in the same minute (best of %d)\n%-8s %15s %15s %9d threads\n",
+    printf("%s, one row of %d, GB/s (best of %d in turn with Q4_K) and the median of their shares of Q4_K's\n%-8s%27s%27s%19d threads\n",
            ker_cpu_features(), (int)n_in, ROUNDS, "type", "second cache", "memory, one", n);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-        double best[3] = { 0 }, beside[3] = { 0 }, a[3], q[3];
+        double best[3] = { 0 }, share[3][ROUNDS], a[3], q[3];
         const char *name = ker_type_get(types[t])->name;
         if (*only && strcmp(only, name)) continue;
         for (int r = 0; r < ROUNDS; r++) {
             measure(k, n, KER_Q4_K, n_in, x, q);
             measure(k, n, types[t], n_in, x, a);
-            for (int i = 0; i < 3; i++) best[i] = fmax(best[i], a[i]), beside[i] = fmax(beside[i], q[i]);
+            for (int i = 0; i < 3; i++) best[i] = fmax(best[i], a[i]), share[i][r] = a[i] / q[i];
         }
         printf("%-8s", name);
-        for (int i = 0; i < 3; i++) printf(" %9.2f %5.2f", best[i], best[i] / beside[i]);
+        for (int i = 0; i < 3; i++) {
+            qsort(share[i], ROUNDS, sizeof share[i][0], by_size);
+            printf(" %9.2f %4.2f (%4.2f-%4.2f)", best[i], share[i][ROUNDS / 2], share[i][0], share[i][ROUNDS - 1]);
+        }
         printf("\n");
         fflush(stdout);
     }

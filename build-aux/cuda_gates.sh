@@ -56,17 +56,33 @@ say('cuda_compiled', [f'no kernel was compiled for sm_{a}' for a in wanted if a 
 say('cuda_no_spills', [f'{names[n]} for sm_{a}: {spill} bytes spilled' for n, a, _, _, _, spill in rows if spill])
 say('cuda_no_local_memory', [f'{names[n]} for sm_{a}: {stack} bytes of local memory' for n, a, _, _, stack, _ in rows if stack])
 
+# The PTX that lies in an object where it was built with NVCC_MORE=--no-compress, of each architecture that has one; else it is made once more.
+def ptx_of(src):
+    obj = f'{build}/cuda/{os.path.basename(src)[:-3]}.o'
+    data = open(obj, 'rb').read() if os.path.exists(obj) and os.path.getmtime(obj) >= os.path.getmtime(src) else b''
+    found = [t.decode('ascii', 'replace') for t in re.findall(rb'\.version \d+\.\d+\s+\.target sm_[^\0]*', data)]
+    if found: return found, None
+    r = subprocess.run([nvcc, '-std=c++17', '-O3', '-I.', '-I' + build, '--expt-relaxed-constexpr', '-arch=compute_80', '--ptx', '-o', '-', src], capture_output=True, text=True)
+    return [r.stdout], f'{src} does not compile: {r.stderr.strip().splitlines()[-1:]}' if r.returncode else None
+
+def ptxas_names(src):
+    log = f'{build}/cuda/{os.path.basename(src)[:-3]}.o.ptxas'
+    return sorted(set(re.findall(r"Compiling entry function '(\w+)'", open(log).read()))) if os.path.exists(log) else []
+
 doubles = []
 nvcc = os.environ.get('NVCC', 'nvcc')
 for src in sorted(glob.glob('kernels/cuda/*.cu')):
-    r = subprocess.run([nvcc, '-std=c++17', '-O3', '-I.', '-I' + build, '--expt-relaxed-constexpr', '-arch=compute_80', '--ptx', '-o', '-', src], capture_output=True, text=True)
-    if r.returncode: doubles.append(f'{src} does not compile: {r.stderr.strip().splitlines()[-1:]}')
-    entry = '?'
-    for line in r.stdout.split('\n'):
-        if m := re.search(r'\.(?:entry|func)\b.*?(\w+)\(', line): entry = m[1]
-        if re.search(r'^\s+(?!\.reg)\S*\.f64', line):
-            doubles.append(f'{src}: {plain([entry])[entry]} computes in double precision: {line.strip()}')
-            break
+    texts, wrong = ptx_of(src)
+    if wrong: doubles.append(wrong)
+    for n in ptxas_names(src):
+        if not all(f' {n}(' in text for text in texts): doubles.append(f'{src}: {plain([n])[n]} is not in the PTX that was looked through')
+    for text in texts:
+        entry = '?'
+        for line in text.split('\n'):
+            if m := re.search(r'\.(?:entry|func)\b.*?(\w+)\(', line): entry = m[1]
+            if re.match(r'\s*(@!?%\w+\s+)?(?!\.reg)\S*\.f64', line):
+                doubles.append(f'{src}: {plain([entry])[entry]} computes in double precision: {line.strip()}')
+                break
 say('cuda_no_doubles', doubles)
 
 allowed = {}

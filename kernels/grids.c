@@ -32,3 +32,8 @@ const uint64_t ker_wide_iq2_s[1024] __attribute__((aligned(64))) = { GRID_IQ2_S(
 const uint64_t ker_wide_iq1[2048] __attribute__((aligned(64))) = { GRID_IQ1(WIDE_IQ1) };
 const uint32_t ker_wide_iq3_xxs[256] __attribute__((aligned(64))) = { GRID_IQ3_XXS(WIDE_IQ3_XXS) };
 const uint32_t ker_wide_iq3_s[512] __attribute__((aligned(64))) = { GRID_IQ3_S(WIDE_IQ3_S) };
+
+#define COUNT(count, first, other) count,
+#define FIRST(count, first, other) first,
+#define OTHER(count, first, other) other,
+const uint8_t ker_grid_iq1_steps[3][128] __attribute__((aligned(64))) = { { GRID_IQ1_STEPS(COUNT) }, { GRID_IQ1_STEPS(FIRST) }, { GRID_IQ1_STEPS(OTHER) } };

@@ -2,7 +2,7 @@
 # Runs every unit binary and every tests/*/*.test script and adds up their "ok", "not ok" and "skip" lines. A test that
 # dies without saying why counts as one failure. Last line: N passed, N failed, N skipped
 #   ONLY=part of a name; JOBS=how many at a time (as many as there are processors).
-# Tests run several at a time, the longest of the last run first. What needs the machine for itself (a terminal of tmux,
+# Tests run several at a time, the longest of the last run first (of none: of tests/longest). What needs the machine for itself (a terminal of tmux,
 # make in the build directory, a clock) says so near its top ("alone: why", or tmux) and runs behind the others, one by one.
 # Each test's output stays in BUILD/log/, its seconds in BUILD/test.times.
 cd "$(dirname "$0")/.." || exit 1
@@ -61,6 +61,7 @@ list() {
         [ -n "$ONLY" ] && case $t in *"$ONLY"*) ;; *) continue;; esac
         head -n 15 "$(source_of "$t")" | grep -qE 'alone:|tmux' && alone=1 || alone=0
         ms=$(sed -n "s|^\([0-9]*\) $t\$|\1|p" "$times")
+        [ -n "$ms" ] || ms=$(sed -n "s|^\([0-9]*\) ${t#"$BUILD"/}\$|\1000|p" tests/longest)
         echo "$alone ${ms:-0} $t"
     done
 }

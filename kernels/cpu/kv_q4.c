@@ -73,9 +73,10 @@ void q4_whole(const ker_model *m, const uint8_t *p, float *room, const vec_ops *
     for (int b = 0; b < at.nk; b++) {
         bool high = b * BLOCK + BYTES < dim;       /* the last block may be half a one */
         int8_t *lo = k + (int64_t)b * BLOCK * KER_PAGE, *first = v + (int64_t)b * BLOCK * 4;
-        ops->signs(ks + b * KER_PAGE, turn, k_scale + b * KER_PAGE, KER_PAGE);
-        for (int g = 0; g < BYTES / 4; g++)
-            ops->fours(p + (int64_t)(b * BYTES / 4 + g) * GROUP, turn, lo + g * GROUP, high ? lo + (BYTES / 4 + g) * GROUP : behind, GROUP);
+        const uint8_t *from = p + (int64_t)b * BYTES * KER_PAGE;
+        ops->f16(ks + b * KER_PAGE, k_scale + b * KER_PAGE, KER_PAGE);
+        if (high) ops->fours(from, lo, lo + BYTES * KER_PAGE, BYTES * KER_PAGE);
+        else for (int g = 0; g < BYTES / 4; g++) ops->fours(from + g * GROUP, lo + g * GROUP, behind, GROUP);
         ops->signs(vs + b * KER_PAGE, turn, v_scale + b * KER_PAGE, KER_PAGE);
         if (high) ops->fours_each(p + at.v + (int64_t)b * FOUR, (int64_t)at.nv * FOUR, turn, first, first + FOUR, (int64_t)dim * 4, KER_PAGE / 4);
         else for (int c = 0; c < KER_PAGE / 4; c++)

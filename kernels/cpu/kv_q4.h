@@ -13,8 +13,8 @@
 void q4_put(const ker_model *m, uint8_t *p, int cell, const float *k, const float *v);
 const float *q4_page_k(const ker_model *m, const uint8_t *p, float *buf, const vec_ops *ops);
 const float *q4_page_v(const ker_model *m, const uint8_t *p, int n, float *buf, const vec_ops *ops);
-/* Cells by fours become those of Q8_0 (kv_q8_page), exactly: K and V, a byte a number, then the scales of both in F32, none of which
- * is below zero: numbers of such a block are negated. */
+/* Cells by fours become those of Q8_0 (kv_q8_page), exactly: K and V, a byte a number, then the scales of both in F32. None of
+ * V's is below zero: numbers of such a block are negated. */
 void q4_whole(const ker_model *m, const uint8_t *p, float *room, const vec_ops *ops);
 
 #endif

@@ -79,28 +79,47 @@ typedef struct grid_pair {
 INLINE __m512i qwords(const uint8_t *p) { int64_t v; memcpy(&v, p, 8); return _mm512_set1_epi64(v); }
 INLINE uint64_t qword(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 
-/* Bytes `at` of a table of 128 and more; from[i] says bit 7 + i of each place. */
-INLINE __m512i look_128(const uint8_t *table, __m512i at) { return _mm512_permutex2var_epi8(load64(table), at, load64(table + 64)); }
-#define TWICE(name, half, n, bit) INLINE __m512i name(const uint8_t *table, __m512i at, const __mmask64 from[4]) \
-    { return _mm512_mask_blend_epi8(from[bit], half(table), half(table + (n) / 2)); }
-#define LOOK_128(t) look_128(t, at)
-#define LOOK_256(t) look_256(t, at, from)
-#define LOOK_512(t) look_512(t, at, from)
-#define LOOK_1024(t) look_1024(t, at, from)
-TWICE(look_256, LOOK_128, 256, 0)
-TWICE(look_512, LOOK_256, 512, 1)
-TWICE(look_1024, LOOK_512, 1024, 2)
-TWICE(look_2048, LOOK_1024, 2048, 3)
-INLINE __m512i look_up(const uint8_t *table, const int n, __m512i at, const __mmask64 from[4])
+/* Which rows of a grid 64 numbers are: the low seven bits and what else their bytes hold, from[i]: bit 7 + i. `top` (IQ1): their bits 8
+ * to 10 in bits 4 to 6 of bytes. */
+typedef struct grid_places { __m512i at, top; __mmask64 from[4]; } grid_places;
+
+/* Bytes `at` of a table of 128 and more for m times 64 numbers together: tables are read once, since 64 bytes a cycle is all that comes
+ * from the first cache. */
+#define PLACES const int m, const grid_places *const p[2], const uint8_t *table, __m512i v[2]
+INLINE void look_128(PLACES)
 {
-    return n == 256 ? look_256(table, at, from) : n == 512 ? look_512(table, at, from) : n == 1024 ? look_1024(table, at, from) : look_2048(table, at, from);
+    const __m512i low = load64(table), high = load64(table + 64);
+    UNROLL for (int k = 0; k < m; k++) v[k] = _mm512_permutex2var_epi8(low, p[k]->at, high);
+}
+#define TWICE(name, half, n, bit) INLINE void name(PLACES) \
+    { \
+        __m512i u[2]; \
+        half(m, p, table, v), half(m, p, table + (n) / 2, u); \
+        UNROLL for (int k = 0; k < m; k++) v[k] = _mm512_mask_blend_epi8(p[k]->from[bit], v[k], u[k]); \
+    }
+TWICE(look_256, look_128, 256, 0)
+TWICE(look_512, look_256, 512, 1)
+TWICE(look_1024, look_512, 1024, 2)
+TWICE(look_2048, look_1024, 2048, 3)
+INLINE void look_up(const int n, PLACES)
+{
+    if (n == 256) look_256(m, p, table, v);
+    else if (n == 512) look_512(m, p, table, v);
+    else if (n == 1024) look_1024(m, p, table, v);
+    else look_2048(m, p, table, v);
+}
+INLINE __m512i look_byte(const uint8_t table[256], __m512i at)
+{
+    const grid_places x = { .at = at, .from = { _mm512_movepi8_mask(at) } }, *const p[2] = { &x };
+    __m512i v[2];
+    look_256(1, p, table, v);
+    return v[0];
 }
 
-/* The numbers of 64 rows of a grid: of eight for two blocks, or of four for one (`fours`). */
-INLINE void grid_numbers(const uint8_t *grid, const int n, __m512i at, const __mmask64 from[4], const int fours, __m512i value, __m512i *v)
+/* The numbers of 64 rows of a grid, whose low and high bytes these are: of eight for two blocks, or of four for one (`fours`). */
+INLINE void grid_numbers(__m512i low, __m512i high, const int fours, __m512i value, __m512i *v)
 {
     const __m512i two = _mm512_set1_epi64(0x0e0c0a0806040200), four = _mm512_set1_epi64(0x2c2824200c080400);
-    const __m512i low = look_up(grid, n, at, from), high = look_up(grid + n, n, at, from);
     const int times = fours ? 4 : 8;
     UNROLL for (int k = 0; k < times; k++) {
         __m512i x = _mm512_permutex2var_epi8(low, load64(fours ? grid_fours[k] : grid_eights[k]), high);
@@ -134,20 +153,20 @@ INLINE __m512i odd_of_top(__m512i x, const int bits)   /* the top `bits` of each
 
 /* ---- two rows' blocks: which rows of the grid ---- */
 
-/* at: the low eight bits of which row of the grid it is, from[i] bit 8 + i; of eights 32 numbers of the first row, then of the second, in
- * at[0]; of fours 64 a row. signs: a byte for eight elements, 32 of each row. more: a bit for eight, an eighth more instead of less. */
-typedef struct grid_places {
-    __m512i at[2], signs;
-    __mmask64 from[2][4];
+/* Of eights 32 numbers of the first row, then of the second, in of[0]; of fours 64 a row. signs: a byte for eight elements, 32 of each
+ * row; sevens: what they are made of, where they are. more: a bit for eight, an eighth more instead of less. */
+typedef struct grid_two_places {
+    grid_places of[2];
+    __m512i signs, sevens;
     uint64_t more;
-} grid_places;
+} grid_two_places;
 
 #define GRID_FOURS(type) ((type) == KER_IQ3_XXS || (type) == KER_IQ3_S)
 #define GRID_IQ1(type) ((type) == KER_IQ1_S || (type) == KER_IQ1_M)
 
-/* Sevens of signs, a byte each, made eight; and out of dwords that hold four sevens. */
+/* Sevens of signs, a byte each, made eight; and out of dwords that hold four sevens (bit 7 does not count). */
 INLINE __m512i grid_sevens(__m512i sevens) { return _mm512_permutex2var_epi8(load64(grid_signs), sevens, load64(grid_signs + 64)); }
-INLINE __m512i sevens_of(__m512i dwords) { return grid_sevens(_mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x352e2720150e0700), dwords)); }
+INLINE __m512i sevens_of(__m512i dwords) { return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x352e2720150e0700), dwords); }
 
 /* Even or odd bytes of two vectors; their dwords. */
 #define EVEN_BYTE(i) (2 * (i))
@@ -159,76 +178,76 @@ INLINE __m512i every_other(const uint8_t *s0, const uint8_t *s1, const int odd)
     return _mm512_permutex2var_epi32(load64(s0), _mm512_add_epi32(even, _mm512_set1_epi32(odd)), load64(s1));
 }
 
-INLINE void places_iq2_xxs(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_low(grid_places *p, __m512i at)
 {
-    t->at[0] = every_other(s0 + 2, s1 + 2, 0);
-    t->from[0][0] = _mm512_movepi8_mask(t->at[0]);
-    t->signs = sevens_of(every_other(s0 + 2, s1 + 2, 1));
+    p->at = at;
+    p->from[0] = _mm512_movepi8_mask(at);
 }
 
-INLINE void places_iq2_xs(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_iq2_xxs(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
-    const __m512i x0 = load64(s0 + 2), x1 = load64(s1 + 2), high = _mm512_permutex2var_epi8(x0, load64(grid_bytes[1]), x1);
-    t->at[0] = _mm512_permutex2var_epi8(x0, load64(grid_bytes[0]), x1);
-    t->from[0][0] = _mm512_movepi8_mask(t->at[0]);
-    t->from[0][1] = _mm512_test_epi8_mask(high, _mm512_set1_epi8(1));
-    t->signs = grid_sevens(_mm512_srli_epi16(high, 1));
+    places_low(t->of, every_other(s0 + 2, s1 + 2, 0));
+    t->sevens = sevens_of(every_other(s0 + 2, s1 + 2, 1));
+    t->signs = grid_sevens(t->sevens);
 }
 
-INLINE void places_iq2_s(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_iq2_xs(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
+{
+    const __m512i x0 = load64_once(s0 + 2), x1 = load64_once(s1 + 2), high = _mm512_permutex2var_epi8(x0, load64(grid_bytes[1]), x1);
+    places_low(t->of, _mm512_permutex2var_epi8(x0, load64(grid_bytes[0]), x1));
+    t->of[0].from[1] = _mm512_test_epi8_mask(high, _mm512_set1_epi8(1));
+    t->sevens = _mm512_srli_epi16(high, 1);
+    t->signs = grid_sevens(t->sevens);
+}
+
+INLINE void places_iq2_s(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
     const uint64_t low = 0x5555555555555555u, h0 = qword(s0 + 66), h1 = qword(s1 + 66);
-    t->at[0] = two32(s0 + 2, s1 + 2);
-    t->from[0][0] = _mm512_movepi8_mask(t->at[0]);
-    t->from[0][1] = _pext_u64(h0, low) | _pext_u64(h1, low) << 32;
-    t->from[0][2] = _pext_u64(h0, ~low) | _pext_u64(h1, ~low) << 32;
+    places_low(t->of, two32(s0 + 2, s1 + 2));
+    t->of[0].from[1] = _pext_u64(h0, low) | _pext_u64(h1, low) << 32;
+    t->of[0].from[2] = _pext_u64(h0, ~low) | _pext_u64(h1, ~low) << 32;
     t->signs = two32(s0 + 34, s1 + 34);
 }
 
-INLINE void places_iq3_xxs(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_iq3_xxs(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
-    UNROLL for (int e = 0; e < 2; e++) {
-        t->at[e] = load64((e ? s1 : s0) + 2);
-        t->from[e][0] = _mm512_movepi8_mask(t->at[e]);
-    }
-    t->signs = sevens_of(two32(s0 + 66, s1 + 66));
+    UNROLL for (int e = 0; e < 2; e++) places_low(t->of + e, load64((e ? s1 : s0) + 2));
+    t->signs = grid_sevens(sevens_of(two32(s0 + 66, s1 + 66)));
 }
 
-INLINE void places_iq3_s(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_iq3_s(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
     UNROLL for (int e = 0; e < 2; e++) {
         const uint8_t *s = e ? s1 : s0;
-        t->at[e] = load64(s + 2);
-        t->from[e][0] = _mm512_movepi8_mask(t->at[e]);
-        t->from[e][1] = (__mmask64)qword(s + 66);
+        places_low(t->of + e, load64(s + 2));
+        t->of[e].from[1] = (__mmask64)qword(s + 66);
     }
     t->signs = two32(s0 + 74, s1 + 74);
 }
 
-/* `high` holds the top three bits of 64 rows in bits 0 to 2 of their bytes. */
-INLINE void places_iq1(__m512i at, __m512i high, uint64_t less, grid_places *t)
+INLINE void places_iq1(grid_places *p, __m512i at, __m512i top)
 {
-    t->at[0] = at;
-    t->from[0][0] = _mm512_movepi8_mask(at);
-    UNROLL for (int i = 0; i < 3; i++) t->from[0][1 + i] = _mm512_test_epi8_mask(high, _mm512_set1_epi8((char)(1 << i)));
-    t->more = ~less;
+    places_low(p, at);
+    p->top = top;
+    UNROLL for (int i = 0; i < 3; i++) p->from[1 + i] = _mm512_test_epi8_mask(top, _mm512_set1_epi8((char)(16 << i)));
 }
 
-INLINE void places_iq1_s(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_iq1_s(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
-    const __m512i two = _mm512_cvtepu32_epi64(_mm256_set_m128i(load16(s1 + 34), load16(s0 + 34))), top = _mm512_set1_epi64(0x1f1f1f1f0f0f0f0f);
-    uint64_t less = _mm512_test_epi8_mask(_mm512_multishift_epi64_epi8(top, two), _mm512_set1_epi8(1));
-    places_iq1(two32(s0 + 2, s1 + 2), _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x1916131009060300), two), less, t);
+    const __m512i two = _mm512_cvtepu32_epi64(_mm256_set_m128i(load16(s1 + 34), load16(s0 + 34))), sign = _mm512_set1_epi64(0x1f1f1f1f0f0f0f0f);
+    t->more = ~_mm512_test_epi8_mask(_mm512_multishift_epi64_epi8(sign, two), _mm512_set1_epi8(1));
+    places_iq1(t->of, two32(s0 + 2, s1 + 2), _mm512_multishift_epi64_epi8(_mm512_set1_epi64(0x15120f0c05023f3c), two));
 }
 
-INLINE void places_iq1_m(const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void places_iq1_m(const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
-    const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), at = _mm512_broadcast_i32x4(_mm_setr_epi64((__m64)0x1c1814100c080400, (__m64)0x3c3834302c282420));
+    const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), at = _mm512_broadcast_i32x4(_mm_setr_epi64((__m64)0x1814100c0804003c, (__m64)0x3834302c2824201c));
     __m512i nibbles = _mm512_multishift_epi64_epi8(at, _mm512_permutexvar_epi64(twice, _mm512_castsi256_si512(_mm256_set_m128i(load16(s1 + 32), load16(s0 + 32)))));
-    places_iq1(two32(s0, s1), nibbles, _mm512_test_epi8_mask(nibbles, _mm512_set1_epi8(8)), t);
+    t->more = ~_mm512_movepi8_mask(nibbles);
+    places_iq1(t->of, two32(s0, s1), nibbles);
 }
 
-INLINE void grid_find(const int type, const uint8_t *s0, const uint8_t *s1, grid_places *t)
+INLINE void grid_find(const int type, const uint8_t *s0, const uint8_t *s1, grid_two_places *t)
 {
     switch (type) {
     case KER_IQ2_XXS: places_iq2_xxs(s0, s1, t); break;
@@ -246,6 +265,25 @@ INLINE void grid_find(const int type, const uint8_t *s0, const uint8_t *s1, grid
                        (type) == KER_IQ3_XXS ? ker_grid_iq3_xxs[0] : (type) == KER_IQ3_S ? ker_grid_iq3_s[0] : ker_grid_iq1[0])
 #define GRID_ROWS(type) ((type) == KER_IQ2_XXS || (type) == KER_IQ3_XXS ? 256 : (type) == KER_IQ2_XS || (type) == KER_IQ3_S ? 512 : (type) == KER_IQ2_S ? 1024 : 2048)
 #define GRID_MEANS(type) ((type) == KER_IQ3_XXS ? 1 : (type) == KER_IQ3_S ? 2 : GRID_IQ1(type) ? 3 : 0)
+
+/* The low and high bytes of m times 64 rows of a type's grid. IQ1's rows rise, so that of sixteen in a row the first `count` have one
+ * high byte and the others the next: three look-ups of 128 instead of sixteen. */
+INLINE void grid_rows(const int type, const int m, const grid_places *const p[2], __m512i low[2], __m512i high[2])
+{
+    const int n = GRID_ROWS(type);
+    look_up(n, m, p, GRID_OF(type), low);
+    if (!GRID_IQ1(type)) {
+        look_up(n, m, p, GRID_OF(type) + n, high);
+        return;
+    }
+    const __m512i nib = _mm512_set1_epi8(15);
+    UNROLL for (int k = 0; k < m; k++) {
+        const __m512i at = _mm512_ternarylogic_epi32(nib, _mm512_srli_epi16(p[k]->at, 4), p[k]->top, 0xca);       /* nib ? at : top */
+        __m512i t[3];
+        UNROLL for (int i = 0; i < 3; i++) t[i] = _mm512_permutex2var_epi8(load64(ker_grid_iq1_steps[i]), at, load64(ker_grid_iq1_steps[i] + 64));
+        high[k] = _mm512_mask_blend_epi8(_mm512_cmpge_epu8_mask(_mm512_and_si512(p[k]->at, nib), t[0]), t[1], t[2]);
+    }
+}
 
 /* ---- two rows' blocks in the order of their elements ---- */
 
@@ -265,16 +303,19 @@ INLINE void pair_scales(const int type, const uint8_t *s, __m512i scale[2])
 INLINE void pair_grid(const int type, const uint8_t *s0, const uint8_t *s1, grid_pair *t)
 {
     uint8_t signs[64] __attribute__((aligned(64)));
-    grid_places x;
+    grid_two_places x;
     grid_find(type, s0, s1, &x);
     if (!GRID_IQ1(type)) {
         _mm512_store_si512(&signs, x.signs);
         __asm__("" : "+m"(signs));     /* masks are loaded from there: taken out of the vector each would cost three instructions */
     }
     const __m512i value = load64(grid_value[GRID_MEANS(type)]);
-    if (!GRID_FOURS(type)) grid_numbers(GRID_OF(type), GRID_ROWS(type), x.at[0], x.from[0], 0, value, t->v[0]);
+    const grid_places *const p[2] = { &x.of[0], &x.of[1] };
+    __m512i low[2], high[2];
+    grid_rows(type, GRID_FOURS(type) ? 2 : 1, p, low, high);
+    if (!GRID_FOURS(type)) grid_numbers(low[0], high[0], 0, value, t->v[0]);
     UNROLL for (int e = 0; e < 2; e++) {
-        if (GRID_FOURS(type)) grid_numbers(GRID_OF(type), GRID_ROWS(type), x.at[e], x.from[e], 1, value, t->v[e]);
+        if (GRID_FOURS(type)) grid_numbers(low[e], high[e], 1, value, t->v[e]);
         if (!GRID_IQ1(type)) grid_minus(t->v[e], signs + 32 * e);
         else UNROLL for (int k = 0; k < 4; k++)
             t->v[e][k] = _mm512_mask_add_epi64(t->v[e][k], (__mmask8)(x.more >> (32 * e + 8 * k)), t->v[e][k], _mm512_set1_epi8(2));
@@ -290,8 +331,7 @@ INLINE void pair_tq1_0(const uint8_t *s0, const uint8_t *s1, grid_pair *t)
     const __m512i by_last = _mm512_setr_epi32(4, 4, 4, 4, 6, 6, 6, 6, 0, 0, 0, 0, 0, 2, 4, 6);
     UNROLL for (int e = 0; e < 2; e++) {
         __m512i at = _mm512_maskz_loadu_epi8((1ull << 52) - 1, e ? s1 : s0);
-        const __mmask64 from[4] = { _mm512_movepi8_mask(at) };
-        __m512i four = look_up(tq1_digits[0], 256, at, from), fifth = look_up(tq1_digits[1], 256, at, from), twice = _mm512_shuffle_i64x2(four, four, 0x44);
+        __m512i four = look_byte(tq1_digits[0], at), fifth = look_byte(tq1_digits[1], at), twice = _mm512_shuffle_i64x2(four, four, 0x44);
         t->v[e][0] = _mm512_and_si512(_mm512_srlv_epi64(twice, by02), digit);
         t->v[e][1] = _mm512_and_si512(_mm512_srlv_epi64(twice, by46), digit);
         t->v[e][2] = _mm512_and_si512(_mm512_srlv_epi64(_mm512_permutex2var_epi64(four, third, fifth), by_third), digit);

@@ -29,17 +29,17 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, cons
     static void mul_##name(ARGS) { \
     static const rows_of f = { 256, GRID_BYTES(type), 16, GRID_TERNARY(type) ? 1 : GRID_LESS, BYTES, tile_##name, NULL, run_q3k }; \
     switch (n) { \
-    case 1: few(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
-    case 2: few(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
-    case 3: few(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
-    case 4: few(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
+    case 1: few(w, act, act_stride, 1, o0, o1, y, y_stride, scratch, type); return; \
+    case 2: few(w, act, act_stride, 2, o0, o1, y, y_stride, scratch, type); return; \
+    case 3: few(w, act, act_stride, 3, o0, o1, y, y_stride, scratch, type); return; \
+    case 4: few(w, act, act_stride, 4, o0, o1, y, y_stride, scratch, type); return; \
     default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f); } }
-GRID_TYPE(iq2xxs, KER_IQ2_XXS, dec_eights)
+GRID_TYPE(iq2xxs, KER_IQ2_XXS, dec_wholes)
 GRID_TYPE(iq2xs, KER_IQ2_XS, dec_eights)
 GRID_TYPE(iq2s, KER_IQ2_S, dec_eights)
 GRID_TYPE(iq3xxs, KER_IQ3_XXS, dec_fours)
 GRID_TYPE(iq3s, KER_IQ3_S, dec_fours)
-GRID_TYPE(iq1s, KER_IQ1_S, dec_eights)
+GRID_TYPE(iq1s, KER_IQ1_S, dec_wholes)
 GRID_TYPE(iq1m, KER_IQ1_M, dec_eights)
 GRID_TYPE(tq10, KER_TQ1_0, dec_ternary)
 GRID_TYPE(tq20, KER_TQ2_0, dec_ternary)

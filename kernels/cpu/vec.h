@@ -28,10 +28,10 @@ typedef struct vec_ops {
     void (*q8s)(const int8_t *src, float scale, float *dst, int n);        /* one scale                   */
     /* Four bits each, 8 is zero: lo[i] = scale[i] * (src[i] % 16 - 8), hi[i] of src[i] / 16; n a multiple of 16. Exact for half-float scales. */
     void (*q4)(const uint8_t *src, const float *scale, float *lo, float *hi, int n);
-    /* The whole numbers alone, each negated where its turn (lo's and hi's alike) is -1 and not 0: turn[i / 4] is that of src[i];
-     * n a multiple of 64. */
-    void (*fours)(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n);
-    /* The same of n groups of 64 bytes, from one to the next src_apart and to_apart bytes: of group g, turn[4 * g + i % 4] is byte i's. */
+    /* The whole numbers alone; n a multiple of 64. */
+    void (*fours)(const uint8_t *src, int8_t *lo, int8_t *hi, int n);
+    /* The same of n groups of 64 bytes, from one to the next src_apart and to_apart bytes, each number negated where its turn (lo's and hi's
+     * alike) is -1 and not 0: of group g, turn[4 * g + i % 4] is byte i's. */
     void (*fours_each)(const uint8_t *src, int64_t src_apart, const int8_t *turn, int8_t *lo, int8_t *hi, int64_t to_apart, int n);
     /* turn[i] = -1 where src[i] has its sign set, else 0; size[i] = what it is without, in F32; n a multiple of 16. */
     void (*signs)(const uint16_t *src, int8_t *turn, float *size, int n);

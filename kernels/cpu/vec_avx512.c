@@ -24,6 +24,13 @@ static inline v16 v_sub(v16 x, v16 y) { return _mm512_sub_ps(x, y); }
 static inline v16 v_mul(v16 x, v16 y) { return _mm512_mul_ps(x, y); }
 static inline v16 v_div(v16 x, v16 y) { return _mm512_div_ps(x, y); }
 static inline v16 v_fma(v16 x, v16 y, v16 z) { return _mm512_fmadd_ps(x, y, z); }
+/* In words of the machine: compilers load *p into a register first, and conversions beside such loads cost steps of products. */
+#define V_FMA_OF
+static inline __attribute__((always_inline)) v16 v_fma_of(const float *p, v16 y, v16 z)
+{
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(z) : "v"(y), "m"(*p));
+    return z;
+}
 static inline v16 v_max(v16 x, v16 y) { return _mm512_max_ps(x, y); }
 static inline v16 v_above(v16 x, v16 lim, v16 v) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, lim, _CMP_GT_OQ), v); }
 static inline float fold8(__m256 v)

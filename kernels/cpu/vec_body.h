@@ -16,6 +16,10 @@
 #define V_UNROLL_8 _Pragma("GCC unroll 8")
 #endif
 
+#ifndef V_FMA_OF                        /* fma(*p, y, z): a set may have one that is faster beside conversions */
+static inline v16 v_fma_of(const float *p, v16 y, v16 z) { return v_fma(v_set(*p), y, z); }
+#endif
+
 /* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
  * error below 1.3e-7 on [-87, 88]; 0 at and below -87, e^88 above 88. exp(0) is exactly 1. */
 static inline v16 v_exp(v16 x)
@@ -219,17 +223,12 @@ typedef int8_t v_turns __attribute__((vector_size(16), aligned(1), may_alias));
 typedef uint16_t v_halves __attribute__((vector_size(32), aligned(2), may_alias));
 typedef int16_t v_signs __attribute__((vector_size(32), aligned(2), may_alias));
 
-static inline void fours_put(v_bytes x, v_bytes t, int8_t *lo, int8_t *hi)
-{
-    *(v_bytes *)(void *)lo = (((x & 15) - 8) ^ t) - t;
-    *(v_bytes *)(void *)hi = (((x >> 4) - 8) ^ t) - t;
-}
-
-static void vec_fours(const uint8_t *src, const int8_t *turn, int8_t *lo, int8_t *hi, int n)
+static void vec_fours(const uint8_t *src, int8_t *lo, int8_t *hi, int n)
 {
     for (int i = 0; i < n; i += 64) {
-        v_ints t = __builtin_convertvector(*(const v_turns *)(const void *)(turn + i / 4), v_ints);
-        fours_put(*(const v_bytes *)(const void *)(src + i), (v_bytes)t, lo + i, hi + i);
+        v_bytes x = *(const v_bytes *)(const void *)(src + i);
+        *(v_bytes *)(void *)(lo + i) = (x & 15) - 8;
+        *(v_bytes *)(void *)(hi + i) = (x >> 4) - 8;
     }
 }
 
@@ -239,7 +238,9 @@ static void vec_fours_each(const uint8_t *src, int64_t src_apart, const int8_t *
         int32_t four;
         memcpy(&four, turn + 4 * g, 4);
         v_ints t = (v_ints){ 0 } + four;
-        fours_put(*(const v_bytes *)(const void *)(src + g * src_apart), (v_bytes)t, lo + g * to_apart, hi + g * to_apart);
+        v_bytes x = *(const v_bytes *)(const void *)(src + g * src_apart), turned = (v_bytes)t;
+        *(v_bytes *)(void *)(lo + g * to_apart) = (((x & 15) - 8) ^ turned) - turned;
+        *(v_bytes *)(void *)(hi + g * to_apart) = (((x >> 4) - 8) ^ turned) - turned;
     }
 }
 
@@ -286,7 +287,7 @@ static inline __attribute__((always_inline)) void scores_tile(const void *k, con
             for (int i = 0; i < n_q; i++) {
                 v16 f = v_set(q[i][d]);
                 V_UNROLL
-                for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+                for (int j = 0; j < wide; j++) a[i][j] = half ? v_fma_of(&q[i][d], x[j], a[i][j]) : v_fma(f, x[j], a[i][j]);
             }
         }
         V_UNROLL_8
@@ -433,7 +434,7 @@ static inline __attribute__((always_inline)) void values_tile(const void *v, con
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
             V_UNROLL
-            for (int j = 0; j < wide; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+            for (int j = 0; j < wide; j++) a[i][j] = half ? v_fma_of(&p[i * VEC_CELLS + c], x[j], a[i][j]) : v_fma(f, x[j], a[i][j]);
         }
     }
     V_UNROLL_8

@@ -140,7 +140,7 @@ static void halves_in(void) { memset(last(2), 0x3c, (size_t)n * 2), ops->f16(las
 static void bytes_in(void) { ops->q8(last(1), y, z, n); }
 static void bytes_by_one(void) { ops->q8s(last(1), 0.5F, z, n); }
 static void fours_in(void) { ops->q4(last(1), x, y, z, n / 16 * 16); }
-static void fours_whole(void) { ops->fours(last(1), (const int8_t *)x, (int8_t *)y, (int8_t *)z, n / 64 * 64); }
+static void fours_whole(void) { ops->fours(last(1), (int8_t *)y, (int8_t *)z, n / 64 * 64); }
 static void fours_apart(void)
 {
     int groups = n / 64;                           /* of the last bytes and turns that there are */

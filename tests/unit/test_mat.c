@@ -3,6 +3,7 @@
  * product of decoded weights and the activations it was given. */
 #include "base/base.h"
 #include "kernels/cpu/mat.h"
+#include "kernels/grids.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
 
@@ -42,7 +43,7 @@ static const int types[] = {
 #include "kernels/types.def"
 };
 enum { WILD = 5 /* kinds of numbers from here on are of any size, or none */ };
-enum { N_TYPES = sizeof types / sizeof *types, MAX_IN = 2560, MAX_OUT = 150, MAX_N = 33 };
+enum { N_TYPES = sizeof types / sizeof *types, MAX_IN = 2560, MAX_OUT = 150, MAX_N = 33, WIDE = 208 * 256 };
 
 static uint8_t *weights, *acts, *scratch;
 static float *xs, *want, *got;
@@ -131,8 +132,20 @@ static void every_path_equals_scalar(void)
     shape(KER_NVFP4, 128, 5, 520, 0, 5, 1);
     shape(KER_IQ3_S, 200 * 256, 5, 1, 0, 5, 3);      /* more blocks than scratch has room for when they are taken apart */
     shape(KER_IQ2_XS, 200 * 256, 5, 1, 1, 4, 3);
+    static const int ordered[] = { KER_IQ2_XXS, KER_IQ2_XS, KER_IQ2_S, KER_IQ3_XXS, KER_IQ3_S, KER_IQ1_S, KER_IQ1_M, KER_TQ1_0 };
+    for (size_t t = 0; t < sizeof ordered / sizeof *ordered; t++)
+        shape(ordered[t], WIDE, 3, 4, 0, 3, 3);      /* more activations than scratch has room for when they are put in order */
     for (int k = 1; k <= 40; k++)                    /* float widths that are no multiple of anything */
         shape(KER_F32, k, 19, 1 + k % 6, 0, 19, 3), shape(KER_F16, k + 40, 19, 1 + k % 6, 0, 19, 3), shape(KER_BF16, k, 5, 3, 0, 5, 3);
+}
+
+/* Where IQ1's high bytes change within sixteen rows says of each row what the grid says. */
+static void steps_of_a_grid(void)
+{
+    for (int i = 0; i < 2048; i++) {
+        const int group = i / 16, other = i % 16 >= ker_grid_iq1_steps[0][group];
+        CHECK_INT(ker_grid_iq1_steps[1 + other][group], ker_grid_row(ker_grid_iq1[0], 2048, i) >> 8);
+    }
 }
 
 /* Shapes drawn, weights of any bytes, activations of any size: QUORUM_LONG draws a hundred times as many. */
@@ -225,13 +238,14 @@ static void activations_prepared(void)
 int main(void)
 {
     weights = malloc((size_t)MAX_OUT * MAX_IN * 4 + 64);
-    acts = malloc((size_t)MAX_N * MAX_IN * 5);
+    acts = malloc((size_t)4 * WIDE * 5);             /* more than MAX_N rows of MAX_IN */
     scratch = aligned_alloc(64, MAT_SCRATCH);
-    xs = malloc((size_t)MAX_N * MAX_IN * 4);
+    xs = malloc((size_t)4 * WIDE * 4);
     want = malloc((size_t)MAX_N * (MAX_OUT + 3) * 4);
     got = malloc((size_t)MAX_N * (MAX_OUT + 3) * 4);
     RUN(activations_prepared);
     RUN(near_the_exact_product);
+    RUN(steps_of_a_grid);
     RUN(every_path_equals_scalar);
     RUN(shapes_and_numbers_of_any_kind);
     free(weights), free(acts), free(scratch), free(xs), free(want), free(got);

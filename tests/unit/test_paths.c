@@ -56,7 +56,7 @@ static void by_length(const vec_ops *here, int n)
     BOTH("q8s", n, v->q8s(bytes, .03f, to, n));
     int8_t turn[N];
     for (int i = 0; i < N; i++) turn[i] = i % 5 > 2 ? -1 : 0;
-    BOTH("fours", n, v->fours((const uint8_t *)bytes, turn, (int8_t *)to, (int8_t *)to + N, n / 64 * 64));
+    BOTH("fours", n, v->fours((const uint8_t *)bytes, (int8_t *)to, (int8_t *)to + N, n / 64 * 64));
     BOTH("fours_each", n, v->fours_each((const uint8_t *)bytes, 32, turn, (int8_t *)to, (int8_t *)to + 64, 128, n / 128));
     BOTH("signs", n, v->signs(halves, (int8_t *)(to + N / 4 * 3), to, n / 32 * 16));
     BOTH("unit", n, (memcpy(to, x, sizeof x), v->unit(to, n, 1e-6f, .5f)));

@@ -1,6 +1,7 @@
 /* cli/bench_sweep: `quorum bench --sweep`: prefill and decode over the values of one setting or of two, of one model or of several. Reads its options, makes the
  * points, lets exam_speed measure them, and prints. Files of random weights that it makes itself are deleted again. */
 #include "advice/advice.h"
+#include "base/place.h"
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
@@ -130,7 +131,7 @@ static const char *check(args *a)
     }
     if (a->n_axis == 2 && means(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
     if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
-    if (a->csv && a->svg && !strcmp(a->csv, a->svg)) return N_("--csv and --svg name the same file");
+    if (a->csv && a->svg && q_same_place(a->csv, a->svg)) return N_("--csv and --svg name the same file");
     if (a->made_up && !contexts) return N_("--made-up fills a context with numbers instead of reading it: it goes with --sweep context=0,2k,32k");
     if (a->like && !types) return N_("--like goes with --sweep type=T,T,...");
     if (a->like && a->n_model) return N_("--like and -m do not go together");

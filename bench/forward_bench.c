@@ -1,6 +1,7 @@
 /* bench/forward_bench: where a forward pass spends its time, part by part, straight on the backend.
  * Usage: forward_bench MODEL.gguf [threads, 0 for all [prompt [decode [k]]]]. Reads qwen3moe, qwen3, llama and
- * glm4moe files by the common tensor names; prints ms per part, tokens/s and GB/s of weights. */
+ * glm4moe files by the common tensor names; prints ms per part, tokens/s and GB/s of weights. QUORUM_CPU chooses the set of
+ * instructions, as it does for quorum. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,8 @@ int main(int argc, char **argv)
     int threads = argc > 2 ? atoi(argv[2]) : 0, prompt = argc > 3 ? atoi(argv[3]) : 512, decode = argc > 4 ? atoi(argv[4]) : 32;
     if (argc < 2 || prompt < 1 || decode < 0 || prompt > MOST || decode > MOST)
         return fprintf(stderr, "usage: forward_bench MODEL.gguf [THREADS, 0 for all [PROMPT, 1 to %d [DECODE, 0 to %d [K]]]]\n", MOST, MOST), 2;
+    const char *isa = getenv("QUORUM_CPU");
+    if (isa && *isa && ker_cpu_force(isa)) return fprintf(stderr, "QUORUM_CPU=%s is no set of instructions of this processor; unset, the best is taken: %s\n", isa, ker_cpu_features()), 2;
     if (threads < 1) threads = q_cores();          /* what bounds them is measured with as many */
     alone = threads == 1;
     die(gguf_open(argv[1], &file, err));

@@ -81,11 +81,11 @@ def straight(code, rounds):
 
 
 # type, elements of a block and of a sub-block, has minima, names: rows_ and pack_, tiles_ here; run_, few_ and tile_ in AVX2
-TYPES = [("Q2_K", 256, 16, "q2_k", "16_min", "q2k", "q2k"), ("Q3_K", 256, 16, "q3_k", "16", "q6k", "q3k"), ("Q4_K", 256, 32, "q4_k", "32_min", "q4k", "q4k"),
-         ("Q5_K", 256, 32, "q5_k", "32_min", "q5k", "q5k"), ("Q6_K", 256, 16, "q6_k", "16", "q6k", "q6k"), ("IQ4_XS", 256, 32, "iq4_xs", "32", "iq4xs", "iq4xs"),
-         ("Q4_0", 32, 32, "q4_0", "small", "q45_0", "q40"), ("Q4_1", 32, 32, "q4_1", "small_min", "q4_1", "q41"), ("Q5_0", 32, 32, "q5_0", "small", "q45_0", "q50"),
+TYPES = [("Q2_K", 256, 16, "q2_k", "16_min", "q2k", "q2k"), ("Q3_K", 256, 16, "q3_k", "16", "less16", "q3k"), ("Q4_K", 256, 32, "q4_k", "32_min", "q4k", "q4k"),
+         ("Q5_K", 256, 32, "q5_k", "32_min", "q5k", "q5k"), ("Q6_K", 256, 16, "q6_k", "16", "less16", "q6k"), ("IQ4_XS", 256, 32, "iq4_xs", "32", "iq4xs", "iq4xs"),
+         ("Q4_0", 32, 32, "q4_0", "small", "less", "q40"), ("Q4_1", 32, 32, "q4_1", "small_min", "q4_1", "q41"), ("Q5_0", 32, 32, "q5_0", "small", "less", "q50"),
          ("Q5_1", 32, 32, "q5_1", "small_min", "q5_1", "q51"), ("Q8_0", 32, 32, "q8_0", "small", "byte", "q80"),
-         ("IQ4_NL", 32, 32, "iq4_nl", "small", "byte", "iq4nl"), ("MXFP4", 32, 32, "mxfp4", "small", "q45_0", "mxfp4")]
+         ("IQ4_NL", 32, 32, "iq4_nl", "small", "byte", "iq4nl"), ("MXFP4", 32, 32, "mxfp4", "small", "less", "mxfp4")]
 
 
 def main():
@@ -103,13 +103,13 @@ def main():
         n16 = elems // 16                               # sixteens of a block
         cell = [say(block(arm["neon"]["rows_%s_1" % rows], "sadalp$", 4 * n16, 4) , 4 / per),
                 say(block(arm["dotprod"]["rows_%s_1" % rows], "sdot$", 4 * n16, 4), 4 / per)]
-        # AVX2: one row as it lies in memory, 32 bytes a product, or eight rows by four bytes; both come eight rows of the matrix at a time
+        # AVX2: one row as it lies in memory, 32 bytes a product, or sixteen rows by four bytes and three rows of activations
         parts = straight(x86["tile_" + tile], elems // sub) if x86 else None
         one = block(x86["few_%s_1" % tile], "vpmaddubsw$", elems // 4, elems // sub) if x86 else None
-        four = block(x86["run_%s_4" % run], "vpmaddubsw$", elems, elems // sub) if x86 else None
+        many = block(x86["run_%s_3" % run], "vpmaddubsw$", elems * 3 // 2, elems // sub) if x86 else None
         cell += [say(one, 8 / per)]
         cell += [say(block(arm["dotprod"]["tiles_%s_4" % tiles], "sdot$", 2 * elems, elems // sub), 32 / per),
-                 say(block(arm["i8mm"]["tiles_%s_4" % tiles], "smmla$", elems, elems // sub), 32 / per), say(four, 32 / per)]
+                 say(block(arm["i8mm"]["tiles_%s_4" % tiles], "smmla$", elems, elems // sub), 32 / per), say(many, 48 / per)]
         cell += [say(straight(arm[f]["pack_" + rows], elems // sub), 8 / per) for f in ("dotprod", "i8mm")] + [say(parts, 8 / per)]
         for f, code in (("neon", "rows_%s_1" % rows), ("dotprod", "rows_%s_1" % rows), ("dotprod", "tiles_%s_4" % tiles), ("i8mm", "tiles_%s_4" % tiles)):
             product = {"neon": "sadalp$", "dotprod": "sdot$", "i8mm": "smmla$"}[f]

@@ -16,12 +16,14 @@ enum {
     ATT_SEGMENT = 8,               /* pages of a segment: part of the arithmetic         */
     ATT_CELLS = ATT_SEGMENT * KER_PAGE,
     ATT_SPLIT_ROWS = 8,            /* batches up to this many rows may split a row's segments */
+    ATT_JOINED = 64,               /* segments that are joined together */
     ATT_PART_HEADS = 4             /* latent cells: heads of a task, at least, where few rows share all heads */
 };
 
 /* ---- bias, head norms, rotation, append ---- */
 
-typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; bool gate; } attn_job;
+/* per: rows of a rope_task or out_task; split: a rope_task has one KV head of its rows and the heads that share it, else all. */
+typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; bool gate, split; } attn_job;
 
 /* A head's gate, behind its q, in layers that have some. */
 static const float *q_gate(const ker_ctx *c, int row, int head)
@@ -40,6 +42,25 @@ void attn_rotate(const ker_model *m, float *x, const float *cs)
     }
 }
 
+/* A query as whole numbers, where it lay in F32: [dim] of them, then the scales of its blocks and their sums (q8_rows). */
+static void query_whole(const q8_ops *ops, float *q, int dim, float *room)
+{
+    int blocks = q8_blocks(dim);
+    q8_rows to = { (int8_t *)room, room + dim / 4, (int32_t *)(void *)(room + dim / 4 + blocks) };
+    q8_row_put(ops, &to, 0, q, dim);
+    memcpy(q, room, (size_t)dim + 8 * (size_t)blocks);
+}
+
+/* Query i of rows, from where query_whole has put it. */
+static void query_take(const q8_rows *rows, int i, const float *q, int dim)
+{
+    size_t each = 4 * (size_t)q8_blocks(dim);
+    q8_rows to = q8_rows_from(rows, i, dim);
+    memcpy(to.q, q, (size_t)dim);
+    memcpy(to.scale, q + dim / 4, each);
+    memcpy(to.low, (const char *)(q + dim / 4) + each, each);
+}
+
 static void rope_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
@@ -47,28 +68,31 @@ static void rope_task(void *arg, int task, int worker)
     const ker_model *m = &c->dev->m;
     const vec_ops *ops = c->dev->v;
     const layer_w *w = j->w;
-    int dim = m->head_dim, qd = m->n_head * dim, kd = m->n_kv_head * dim;
+    int dim = m->head_dim, qd = m->n_head * dim, kd = m->n_kv_head * dim, group = m->n_head / m->n_kv_head;
+    int k0 = j->split ? task % m->n_kv_head : 0, n_k = j->split ? 1 : m->n_kv_head, q0 = k0 * group, n_q = n_k * group;
+    if (j->split) task /= m->n_kv_head;
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
-        float *q = c->att.q + (int64_t)r * qd, *k = c->att.k + (int64_t)r * kd, *v = c->att.v + (int64_t)r * kd;
+        float *q = c->att.q + (int64_t)r * qd + q0 * dim, *k = c->att.k + (int64_t)r * kd + k0 * dim, *v = c->att.v + (int64_t)r * kd + k0 * dim;
         const ker_config *g = ctx_cfg(c, r);
         const float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + m->layer[j->layer].rope_set) * m->rope_dim;
-        for (int h = 0; h < m->n_head && j->gate; h++) memcpy(q + h * dim, q_gate(c, r, h) - dim, sizeof(float) * (size_t)dim);
-        if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ], qd);
-        if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK], kd);
-        if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV], kd);
+        for (int h = 0; h < n_q && j->gate; h++) memcpy(q + h * dim, q_gate(c, r, q0 + h) - dim, sizeof(float) * (size_t)dim);
+        if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ] + q0 * dim, n_q * dim);
+        if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK] + k0 * dim, n_k * dim);
+        if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV] + k0 * dim, n_k * dim);
         if (m->qk_whole && w->vec[KER_W_Q_NORM]) ops->norm(q, w->vec[KER_W_Q_NORM], qd, g->norm_eps, q);
         if (m->qk_whole && w->vec[KER_W_K_NORM]) ops->norm(k, w->vec[KER_W_K_NORM], kd, g->norm_eps, k);
-        for (int h = 0; h < m->n_head; h++) {
+        for (int h = 0; h < n_q; h++) {
             if (w->vec[KER_W_Q_NORM] && !m->qk_whole) ops->norm(q + h * dim, w->vec[KER_W_Q_NORM], dim, g->norm_eps, q + h * dim);
             attn_rotate(m, q + h * dim, cs);
         }
-        for (int i = 0; i < qd; i++) q[i] *= g->attn_scale;
+        for (int i = 0; i < n_q * dim; i++) q[i] *= g->attn_scale;
+        for (int h = 0; h < n_q && c->kv->fours; h++) query_whole(q8_get(), q + h * dim, dim, dev_floats(c->dev, worker));
         const ker_seq *s = &c->b.seqs[c->b.seq ? c->b.seq[r] : 0];
         int cell = c->b.cell[r];
-        for (int h = 0; h < m->n_kv_head; h++) {
+        for (int h = 0; h < n_k; h++) {
             if (w->vec[KER_W_K_NORM] && !m->qk_whole) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
             attn_rotate(m, k + h * dim, cs);
-            kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
+            kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, k0 + h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
         }
     }
 }
@@ -99,8 +123,7 @@ static void join(const vec_ops *ops, att_sum *to, const float *acc, float top, f
     }
     float most = top > to->top ? top : to->top, d[2] = { to->top, top }, f[2];
     ops->exp(d, most, f, 2);
-    for (int i = 0; i < dim; i++) to->acc[i] *= f[0];
-    ops->axpy(to->acc, f[1], acc, dim);
+    ops->parts(acc, 0, 1, &f[0], &f[1], to->acc, dim);
     to->sum = fmaf(sum, f[1], to->sum * f[0]);
     to->top = most;
 }
@@ -120,7 +143,11 @@ static void head_out(ker_ctx *c, int layer, int row, int head, const att_sum *a)
         inv *= cells / (cells + f[1] + (d[1] - d[1]));
     }
     bool silent = off && off[(int64_t)layer * m->n_head + head];
-    for (int d = 0; d < width; d++) o[d] = silent ? 0 : a->acc[d] * inv;
+    int d = 0;
+    for (; d + 16 <= width; d += 16)
+        for (int i = 0; i < 16; i++) o[d + i] = a->acc[d + i] * inv;
+    for (; d < width; d++) o[d] = a->acc[d] * inv;
+    if (silent) memset(o, 0, sizeof(float) * (size_t)width);
     if (m->layer[layer].q_gate) c->dev->v->gate(o, q_gate(c, row, head), width);
 }
 
@@ -133,7 +160,7 @@ static int att_queries(const ker_model *m)
 int64_t attn_floats(const ker_model *m)
 {
     int pad = round16(ker_value_width(m)), page = round16(ker_cell_k(m)) + (ker_cell_v(m) ? 0 : pad);
-    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 5 + KER_PAGE / 2 : 0;
+    int whole = ker_cells_fours(m) ? m->head_dim / 4 + 2 * q8_blocks(m->head_dim) + 3 + KER_PAGE / 2 : 0;
     return (int64_t)page * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4 + whole) + 64;
 }
 
@@ -156,25 +183,8 @@ typedef struct att_span {
     const q8_ops *whole;           /* cells by fours: they and queries are multiplied as whole numbers; else NULL */
     q8_rows rows;                  /* the queries as such                              */
     int16_t *weight;               /* what cells count, [n_q][KER_PAGE]                */
-    float *page_top, *page_sum, *factor, *gap;         /* of a page alone; what it counts; room for [2][n_q] */
+    float *page_top, *page_sum, *factor;               /* of a page alone; what it counts  */
 } att_span;
-
-/* Joins queries [i, i + n) over one page, whose maximum and sum stand alone, to what came before it: shrink and factor follow. */
-static void join_page(const att_span *a, const vec_ops *ops, int i, int n)
-{
-    for (int k = 0; k < n; k++) {
-        float was = a->top[i + k], now = a->page_top[i + k], most = now > was ? now : was;
-        a->gap[k] = was - most;
-        a->gap[n + k] = now - most;
-        a->top[i + k] = most;
-    }
-    ops->exp(a->gap, 0, a->gap, 2 * n);
-    for (int k = 0; k < n; k++) {
-        a->shrink[i + k] = a->gap[k];
-        a->factor[i + k] = a->gap[n + k];
-        a->sum[i + k] = fmaf(a->page_sum[i + k], a->gap[n + k], a->sum[i + k] * a->gap[k]);
-    }
-}
 
 /* Scores of one page for rows [first, stop) of the block, into s. Returns K in F32 where that was needed. */
 static const float *page_scores(const att_span *a, const uint8_t *p, const uint8_t *next, int first, int stop)
@@ -209,7 +219,7 @@ static void page_values(const att_span *a, const uint8_t *p, const uint8_t *next
         int16_t *weight = a->weight + i * KER_PAGE;
         kv_q8 at = kv_whole(kv, kv->type == KER_KV_Q4_0 ? NULL : p, a->page, ops);
         ops->weigh(w, seen, n, a->page_top + i, a->page_sum + i, weight);
-        join_page(a, ops, i, n);
+        ops->joined(a->page_top + i, a->page_sum + i, a->top + i, a->sum + i, a->shrink + i, a->factor + i, n);
         a->whole->values(at.v, kv_ahead(kv, next, a->page).v, dim, seen, weight, a->shrink + i, a->factor + i, a->out + i, n);
         return;
     }
@@ -258,15 +268,28 @@ static void attend_segment(const att_span *a, int seg)
     }
 }
 
+/* All segments of a split row, in rising order: bit for bit as `join` does one after the other. Sums lie behind what they are sums of. */
 static void join_all(ker_ctx *c, int layer, int row, int head, int worker)
 {
-    int pad = round16(ker_value_width(&c->dev->m)), first = first_cell(c, layer, row) / ATT_CELLS;
-    att_sum all = { .acc = dev_floats(c->dev, worker) };
-    for (int seg = first; seg <= c->b.cell[row] / ATT_CELLS; seg++) {
+    const vec_ops *ops = c->dev->v;
+    int pad = round16(ker_value_width(&c->dev->m)), wide = pad + 16, last = c->b.cell[row] / ATT_CELLS, seg = first_cell(c, layer, row) / ATT_CELLS;
+    float *acc = dev_floats(c->dev, worker), less[ATT_JOINED], more[ATT_JOINED];
+    memcpy(acc, att_part(c, row, head, seg), sizeof(float) * (size_t)wide);
+    float top = acc[pad];
+    for (int n = 1; (seg += n) <= last; ) {
         const float *part = att_part(c, row, head, seg);
-        join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == first);
+        n = last + 1 - seg < ATT_JOINED ? last + 1 - seg : ATT_JOINED;
+        for (int i = 0; i < n; i++) {
+            float now = part[i * wide + pad], most = now > top ? now : top;
+            less[i] = top - most;
+            more[i] = now - most;
+            top = most;
+        }
+        ops->exp(less, 0, less, n);
+        ops->exp(more, 0, more, n);
+        ops->parts(part, wide, n, less, more, acc, wide);
     }
-    head_out(c, layer, row, head, &all);
+    head_out(c, layer, row, head, &(att_sum){ acc, top, acc[pad + 1] });
 }
 
 /* A segment of split rows is done; of: its block, KV head and part of the heads. The last one joins all, in rising order, whoever it is. */
@@ -314,11 +337,11 @@ static void attend_task(void *arg, int task, int worker)
     }
     bool direct = c->kv->type == KER_KV_F16 && !latent && pad == dim && n_q <= ops->few;
     const q8_ops *whole = c->kv->fours ? q8_get() : NULL;
-    float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *gap = factor + most, *scales = gap + 2 * most;
+    float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *scales = factor + most;
     int32_t *low = (int32_t *)(void *)(scales + (int64_t)most * q8_blocks(dim));
     int16_t *weight = (int16_t *)(void *)(low + (int64_t)most * q8_blocks(dim));
     q8_rows rows = { (int8_t *)(weight + (int64_t)most * KER_PAGE), scales, low };
-    for (int i = 0; i < n_q && whole; i++) q8_row_put(whole, &rows, i, q[i], dim);
+    for (int i = 0; i < n_q && whole; i++) query_take(&rows, i, q[i], dim);
     for (int seg = c->att.n_seg > 1 ? only : first_seg; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
         for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
@@ -326,7 +349,7 @@ static void attend_task(void *arg, int task, int worker)
         while (c->b.cell[blk->row + begin] < seg * ATT_CELLS) begin++;
         while (end > begin && first_cell(c, j->layer, blk->row + end - 1) >= (seg + 1) * ATT_CELLS) end--;
         att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out,
-                       whole, rows, weight, page_top, page_sum, factor, gap };
+                       whole, rows, weight, page_top, page_sum, factor };
         if (begin < end) attend_segment(&a, seg);
         for (int i = begin * group; i < end * group; i++) {
             int row = blk->row + i / group;
@@ -336,6 +359,7 @@ static void attend_task(void *arg, int task, int worker)
             }
             float *to = att_part(c, row, base + i % group, seg);
             memcpy(to, out[i], sizeof(float) * (size_t)pad);
+            memset(to + pad, 0, sizeof(float) * 16);
             to[pad] = top[i];
             to[pad + 1] = sum[i];
         }
@@ -417,8 +441,8 @@ int cpu_attn(ker_ctx *c, int layer)
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], kinds);
     if (!rc) rc = low_prepare(c, low, 3);
     if (!rc) rc = ctx_products(c, p, 3);
-    attn_job j = { c, w, layer, n <= 2 ? n : 4, gate };
-    if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, rope_task, &j);
+    attn_job j = { c, w, layer, n <= 2 ? n : 4, gate, n < pool_threads(c->dev->pool) && !c->dev->m.qk_whole };
+    if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per * (j.split ? c->dev->m.n_kv_head : 1), rope_task, &j);
     if (!rc) rc = attn_attend(c, layer);
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
     return rc ? rc : attn_output(c, layer, c->att.o);

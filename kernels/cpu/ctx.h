@@ -18,7 +18,7 @@ typedef struct att_block { int row, n, seq; } att_block;   /* rows that walk the
 typedef struct ctx_att {
     att_block *block;              /* [max_rows] */
     int n_block;
-    float *q;                      /* [max_rows][n_head * head_dim]                */
+    float *q;                      /* [max_rows][n_head * head_dim]; once rotated, behind cells by fours, each head as whole numbers (attn.c) */
     float *qg;                     /* [max_rows][n_head][2 * head_dim] q, then its gate, where a layer has one; or NULL */
     float *k, *v;                  /* [max_rows][n_kv_head * head_dim]             */
     float *o;                      /* [max_rows][n_head * ker_value_width]         */

@@ -1,10 +1,6 @@
-/* kernels/cpu/mat_avx2: the products with AVX2 and FMA. Eight rows of the matrix are unpacked to bytes, interleaved
- * by four (lane = row), into the caller's scratch; up to four activation rows at a time run over them. Few rows go straight from the
- * file's layout (mat_avx2_few.h). No state; any thread; runs only where cpu.c found AVX2, FMA, F16C and BMI2.
- *
- * Byte products go through maddubs, whose int16 sums of two must not saturate: weights with a minimum stay unsigned
- * (at most 31), all others are signed and meet |w| times a with w's sign. `flush` says how many such sums of two fit
- * an int16: flush * 2 * max|w| * 127 <= 32767. */
+/* kernels/cpu/mat_avx2: the products with AVX2 and FMA. Twice eight rows of the matrix are unpacked to bytes, interleaved
+ * by four (lane = row), into the caller's scratch, and all activation rows run over them (mat_avx2_tile.h). Few rows go straight from
+ * the file's layout (mat_avx2_few.h). No state; any thread; runs only where cpu.c found AVX2, FMA, F16C and BMI2. */
 #include "kernels/cpu/mat_isa.h"
 #include "kernels/cpu/mat_fetch.h"
 
@@ -16,7 +12,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")   /* every loop over an array of vectors: unrolled, they stay in registers */
 
-enum { PANEL = 2048, MAX_R = 4 };
+enum { PANEL = 1024, TILES = 2 };   /* numbers of a row that are unpacked at once: with the rows that meet them, in the first cache */
 
 typedef struct tile256 {
     uint8_t w[64][8][4];
@@ -32,10 +28,9 @@ typedef struct tile32 {
     uint8_t w[8][8][4];
     float d[8], m[8];
 } tile32;
-_Static_assert(sizeof(tile256) * (PANEL / 256) <= MAT_SCRATCH && sizeof(tile64) * (PANEL / 64) <= MAT_SCRATCH && sizeof(tile32) * (PANEL / 32) <= MAT_SCRATCH, "a tile fits");
 
 static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
-static const int8_t e2m1[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+static const int8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0 };
 
 INLINE __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE __m128i load16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
@@ -158,7 +153,7 @@ static void tile_q5k(void *t, const uint8_t *const row[8], int64_t at) { tile_q4
 static void tile_q6k(void *to, const uint8_t *const row[8], int64_t at)
 {
     tile256 *t = to;
-    const __m256i two = _mm256_set1_epi8(0x30), less = _mm256_set1_epi8(32);
+    const __m256i two = _mm256_set1_epi8(0x30);
     __m256i s[4];
     columns16(row, at + 192, s);
     UNROLL for (int j = 0; j < 16; j++)
@@ -172,8 +167,8 @@ static void tile_q6k(void *to, const uint8_t *const row[8], int64_t at)
             UNROLL for (int k = 0; k < 8; k++) {
                 __m256i h0 = _mm256_and_si256(e ? _mm256_slli_epi32(hi[k], 2) : _mm256_slli_epi32(hi[k], 4), two);
                 __m256i h1 = _mm256_and_si256(e ? _mm256_srli_epi32(hi[k], 2) : hi[k], two);
-                put(t->w[32 * f + 8 * e + k], _mm256_sub_epi8(_mm256_or_si256(low_nibbles(v[k]), h0), less));
-                put(t->w[32 * f + 16 + 8 * e + k], _mm256_sub_epi8(_mm256_or_si256(high_nibbles(v[k]), h1), less));
+                put(t->w[32 * f + 8 * e + k], _mm256_or_si256(low_nibbles(v[k]), h0));
+                put(t->w[32 * f + 16 + 8 * e + k], _mm256_or_si256(high_nibbles(v[k]), h1));
             }
         }
     }
@@ -238,10 +233,10 @@ static void tile_q3k(void *to, const uint8_t *const row[8], int64_t at)
         __m256i v[8];
         columns32(row, at + 32 + 32 * h, v);
         UNROLL for (int f = 0; f < 4; f++)
-            UNROLL for (int k = 0; k < 8; k++) {     /* bit 4h + f to bit 2; not set: 4 less */
+            UNROLL for (int k = 0; k < 8; k++) {     /* bit 4h + f to bit 2 */
                 __m256i bit = 4 * h + f < 2 ? _mm256_slli_epi32(high[k], 2 - 4 * h - f) : _mm256_srli_epi32(high[k], 4 * h + f - 2);
                 __m256i low = _mm256_and_si256(_mm256_srli_epi32(v[k], 2 * f), _mm256_set1_epi8(3));
-                put(t->w[32 * h + 8 * f + k], _mm256_sub_epi8(_mm256_or_si256(low, _mm256_and_si256(bit, _mm256_set1_epi8(4))), _mm256_set1_epi8(4)));
+                put(t->w[32 * h + 8 * f + k], _mm256_or_si256(low, _mm256_and_si256(bit, _mm256_set1_epi8(4))));
             }
     }
 }
@@ -270,9 +265,8 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[8], int64_t at, con
 {
     const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : type == KER_MXFP4 ? 17 : 18;
     const int five = type == KER_Q5_0 || type == KER_Q5_1, has_min = type == KER_Q4_1 || type == KER_Q5_1;
-    const __m256i table = _mm256_broadcastsi128_si256(load16(type == KER_MXFP4 ? e2m1 : iq4_values)), one = _mm256_set1_epi32(1);
-    const __m256i less = _mm256_set1_epi8(type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : 0);
-    __m256i v[4], fifth = five ? dwords8(row, at + bytes - 20) : one;
+    const __m256i table = _mm256_broadcastsi128_si256(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_values));
+    __m256i v[4], fifth = five ? dwords8(row, at + bytes - 20) : table;
     columns16(row, at + bytes - 16, v);
     UNROLL for (int k = 0; k < 4; k++) {
         __m256i lo = low_nibbles(v[k]), hi = high_nibbles(v[k]);
@@ -284,8 +278,8 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[8], int64_t at, con
             lo = _mm256_or_si256(lo, _mm256_slli_epi32(field(fifth, 4 * k + e, 1), 8 * e + 4));
             hi = _mm256_or_si256(hi, _mm256_slli_epi32(field(fifth, 16 + 4 * k + e, 1), 8 * e + 4));
         }
-        put(t->w[k], _mm256_sub_epi8(lo, less));
-        put(t->w[4 + k], _mm256_sub_epi8(hi, less));
+        put(t->w[k], lo);
+        put(t->w[4 + k], hi);
     }
     if (has_min) {
         __m256i pairs = dwords8(row, at);
@@ -317,7 +311,7 @@ INLINE void ue4m3_halves(const uint8_t *const row[8], int64_t at, __m256 d[4])
 static void tile_nvfp4(void *to, const uint8_t *const row[8], int64_t at)
 {
     tile64 *t = to;
-    const __m256i table = _mm256_broadcastsi128_si256(load16(e2m1));
+    const __m256i table = _mm256_broadcastsi128_si256(load16(e2m1_plus_12));
     __m256i v[8];
     __m256 d[4];
     columns32(row, at + 4, v);
@@ -329,146 +323,7 @@ static void tile_nvfp4(void *to, const uint8_t *const row[8], int64_t at)
     UNROLL for (int j = 0; j < 4; j++) _mm256_storeu_ps(t->d[j], d[j]);
 }
 
-/* ---- the products of one tile with nr activation rows ---- */
-
-typedef struct panel {             /* the same for every tile and row of one panel */
-    int64_t stride, y_stride;      /* bytes; floats */
-    int64_t d_at, sums_at;         /* offsets in a prepared row, of this panel's first block */
-    int n_block;
-    int first;                     /* y holds nothing yet */
-} panel;
-
-INLINE __m256i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
-INLINE __m256 scale(const char *p) { float v; memcpy(&v, p, 4); return _mm256_set1_ps(v); }
-
-#define EACH(r) UNROLL for (int r = 0; r < nr; r++)
-
-/* y's eight floats of a row; a part of a tile goes through memory. */
-INLINE __m256 get_y(const float *y, int live)
-{
-    float v[8] = { 0 };
-    if (live == 8)
-        return _mm256_loadu_ps(y);
-    memcpy(v, y, (size_t)live * 4);
-    return _mm256_loadu_ps(v);
-}
-INLINE void put_y(float *y, int live, __m256 v)
-{
-    float part[8];
-    if (live == 8) {
-        _mm256_storeu_ps(y, v);
-        return;
-    }
-    _mm256_storeu_ps(part, v);
-    memcpy(y, part, (size_t)live * 4);
-}
-
-/* dot16[r] = sum of `flush` steps of four bytes, as words. */
-INLINE void steps(const uint8_t (*w)[8][4], const char *q, int64_t stride, const int nr, const int flush, const int is_signed, __m256i dot16[MAX_R])
-{
-    UNROLL for (int k = 0; k < flush; k++) {
-        __m256i v = load32(w[k]), mag = is_signed ? _mm256_abs_epi8(v) : v;
-        EACH(r) {
-            __m256i a = four(q + r * stride + 4 * k);
-            __m256i p = _mm256_maddubs_epi16(mag, is_signed ? _mm256_sign_epi8(a, v) : a);
-            dot16[r] = k ? _mm256_add_epi16(dot16[r], p) : p;
-        }
-    }
-}
-
-INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, int live, const int nr, const int sub,
-                      const int flush, const int has_min)
-{
-    __m256 acc[MAX_R];
-    EACH(r) acc[r] = p->first ? _mm256_setzero_ps() : get_y(y + r * p->y_stride, live);
-    for (int b = 0; b < p->n_block; b++, t++) {
-        __m256i sum[MAX_R], dot16[MAX_R];
-        EACH(r) sum[r] = _mm256_setzero_si256();
-        for (int j = 0; j < 256 / sub; j++) {
-            __m256i sc = load32(t->sc[j]);
-            for (int k = 0; k < sub / 4; k += flush) {
-                steps(t->w + j * (sub / 4) + k, act + 256 * b + j * sub + 4 * k, p->stride, nr, flush, !has_min, dot16);
-                EACH(r) sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(dot16[r], sc));
-            }
-        }
-        __m256 d = _mm256_loadu_ps(t->d), m = has_min ? _mm256_loadu_ps(t->m) : d;
-        EACH(r) {
-            __m256 da = scale(act + p->d_at + 4 * b + r * p->stride);
-            acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(sum[r]), acc[r]);
-            if (has_min) {
-                __m256i low = _mm256_setzero_si256();
-                UNROLL for (int j = 0; j < 128 / sub; j++)
-                    low = _mm256_add_epi32(low, _mm256_madd_epi16(load32(t->words[j]), four(act + p->sums_at + 512 / sub * b + 4 * j + r * p->stride)));
-                acc[r] = _mm256_fnmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(low), acc[r]);
-            }
-        }
-    }
-    EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
-}
-
-INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, int live, const int nr, const int sub,
-                     const int flush, const int has_min)
-{
-    __m256 acc[MAX_R];
-    (void)sub;
-    EACH(r) acc[r] = p->first ? _mm256_setzero_ps() : get_y(y + r * p->y_stride, live);
-    for (int b = 0; b < p->n_block; b++, t++) {
-        __m256i sum[MAX_R], dot16[MAX_R];
-        EACH(r) sum[r] = _mm256_setzero_si256();
-        UNROLL for (int k = 0; k < 8; k += flush) {
-            steps(t->w + k, act + 32 * b + 4 * k, p->stride, nr, flush, !has_min, dot16);
-            EACH(r) sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(dot16[r], _mm256_set1_epi16(1)));
-        }
-        __m256 d = _mm256_loadu_ps(t->d), m = has_min ? _mm256_loadu_ps(t->m) : d;
-        EACH(r) {
-            __m256 da = scale(act + p->d_at + 4 * b + r * p->stride);
-            acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(sum[r]), acc[r]);
-            if (has_min)
-                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(four(act + p->sums_at + 4 * b + r * p->stride)), acc[r]);
-        }
-    }
-    EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
-}
-
-INLINE void kernel64(const tile64 *t, const char *act, const panel *p, float *y, int live, const int nr, const int sub,
-                     const int flush, const int has_min)
-{
-    __m256 acc[MAX_R];
-    EACH(r) acc[r] = p->first ? _mm256_setzero_ps() : get_y(y + r * p->y_stride, live);
-    for (int b = 0; b < p->n_block; b++, t++)
-        UNROLL for (int j = 0; j < 64 / sub; j++) {
-            __m256i dot16[MAX_R];
-            __m256 d = _mm256_loadu_ps(t->d[j]);
-            steps(t->w + j * flush, act + 64 * b + j * sub, p->stride, nr, flush, !has_min, dot16);
-            EACH(r) {
-                __m256 da = scale(act + p->d_at + 8 * b + j / 2 * 4 + r * p->stride);
-                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(_mm256_madd_epi16(dot16[r], _mm256_set1_epi16(1))), acc[r]);
-            }
-        }
-    EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
-}
-
-typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, int live);
-#define ONE(name, kernel, nr, sub, flush, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, int l) \
-    { kernel(t, a, p, y, l, nr, sub, flush, has_min); }
-#define ALL_R(name, kernel, sub, flush, has_min) \
-    ONE(name, kernel, 1, sub, flush, has_min) ONE(name, kernel, 2, sub, flush, has_min) \
-    ONE(name, kernel, 3, sub, flush, has_min) ONE(name, kernel, 4, sub, flush, has_min) \
-    static kernel_fn *const name[MAX_R + 1] = { NULL, name##_1, name##_2, name##_3, name##_4 };
-ALL_R(run_q4k, kernel256, 32, 8, 1)        /* 8 * 2 * 15 * 127 = 30480 */
-ALL_R(run_q5k, kernel256, 32, 4, 1)        /* 4 * 2 * 31 * 127 = 31496 */
-ALL_R(run_q6k, kernel256, 16, 4, 0)        /* 4 * 2 * 32 * 127 = 32512 */
-ALL_R(run_q2k, kernel256, 16, 4, 1)
-ALL_R(run_iq4xs, kernel256, 32, 1, 0)
-ALL_R(run_grid32, kernel256, 32, 2, 0)     /* 2 * 2 * 62 * 127 = 31496 */
-ALL_R(run_grid16, kernel256, 16, 2, 0)
-ALL_R(run_small, kernel256, 32, 8, 0)      /* 8 * 2 * 15 * 127 = 30480 */
-ALL_R(run_nvfp4, kernel64, 16, 4, 0)       /* 4 * 2 * 12 * 127 = 12192 */
-ALL_R(run_q5_1, kernel32, 32, 4, 1)
-ALL_R(run_q4_1, kernel32, 32, 8, 1)
-ALL_R(run_q45_0, kernel32, 32, 8, 0)       /* 8 * 2 * 16 * 127 = 32512 */
-ALL_R(run_byte, kernel32, 32, 1, 0)        /* 2 * 128 * 127 = 32512 */
-
+#include "kernels/cpu/mat_avx2_tile.h"
 #include "kernels/cpu/mat_avx2_few.h"
 #include "kernels/cpu/mat_avx2_grid.h"
 
@@ -477,36 +332,115 @@ typedef struct way {
     int block, bytes;
     void (*unpack)(void *, const uint8_t *const [8], int64_t);
     kernel_fn *const *run;
+    int less;                      /* by what the tile's numbers are too large */
     few_fn *const *few;
 } way;
 /* Types that have a way; whoever has none is left to the scalar products. */
 #define WAYS(X) \
-    X(KER_Q4_K, 256, 144, tile_q4k, run_q4k, few_q4k) \
-    X(KER_Q5_K, 256, 176, tile_q5k, run_q5k, few_q5k) \
-    X(KER_Q6_K, 256, 210, tile_q6k, run_q6k, few_q6k) \
-    X(KER_IQ4_XS, 256, 136, tile_iq4xs, run_iq4xs, few_iq4xs) \
-    X(KER_Q8_0, 32, 34, tile_q80, run_byte, few_q80) \
-    X(KER_IQ4_NL, 32, 18, tile_iq4nl, run_byte, few_iq4nl) \
-    X(KER_Q4_0, 32, 18, tile_q40, run_q45_0, few_q40) \
-    X(KER_Q5_0, 32, 22, tile_q50, run_q45_0, few_q50) \
-    X(KER_Q4_1, 32, 20, tile_q41, run_q4_1, few_q41) \
-    X(KER_Q5_1, 32, 24, tile_q51, run_q5_1, few_q51) \
-    X(KER_Q2_K, 256, 84, tile_q2k, run_q2k, few_q2k) \
-    X(KER_Q3_K, 256, 110, tile_q3k, run_q6k, few_q3k) \
-    X(KER_MXFP4, 32, 17, tile_mxfp4, run_q45_0, few_mxfp4) \
-    X(KER_NVFP4, 64, 36, tile_nvfp4, run_nvfp4, few_nvfp4) \
-    X(KER_IQ2_XXS, 256, 66, tile_iq2xxs, run_grid32, few_iq2xxs) \
-    X(KER_IQ2_XS, 256, 74, tile_iq2xs, run_grid16, few_iq2xs) \
-    X(KER_IQ2_S, 256, 82, tile_iq2s, run_grid16, few_iq2s) \
-    X(KER_IQ3_XXS, 256, 98, tile_iq3xxs, run_grid32, few_iq3xxs) \
-    X(KER_IQ3_S, 256, 110, tile_iq3s, run_small, few_iq3s) \
-    X(KER_IQ1_S, 256, 50, tile_iq1s, run_small, few_iq1s) \
-    X(KER_IQ1_M, 256, 56, tile_iq1m, run_q6k, few_iq1m) \
-    X(KER_TQ1_0, 256, 54, tile_tq1, run_small, few_tq1) \
-    X(KER_TQ2_0, 256, 66, tile_tq2, run_small, few_tq2)
+    X(KER_Q4_K, 256, 144, tile_q4k, run_q4k, 0, few_q4k) \
+    X(KER_Q5_K, 256, 176, tile_q5k, run_q5k, 0, few_q5k) \
+    X(KER_Q6_K, 256, 210, tile_q6k, run_less16, 32, few_q6k) \
+    X(KER_IQ4_XS, 256, 136, tile_iq4xs, run_iq4xs, 0, few_iq4xs) \
+    X(KER_Q8_0, 32, 34, tile_q80, run_byte, 0, few_q80) \
+    X(KER_IQ4_NL, 32, 18, tile_iq4nl, run_byte, 0, few_iq4nl) \
+    X(KER_Q4_0, 32, 18, tile_q40, run_less, 8, few_q40) \
+    X(KER_Q5_0, 32, 22, tile_q50, run_less, 16, few_q50) \
+    X(KER_Q4_1, 32, 20, tile_q41, run_q4_1, 0, few_q41) \
+    X(KER_Q5_1, 32, 24, tile_q51, run_q5_1, 0, few_q51) \
+    X(KER_Q2_K, 256, 84, tile_q2k, run_q2k, 0, few_q2k) \
+    X(KER_Q3_K, 256, 110, tile_q3k, run_less16, 4, few_q3k) \
+    X(KER_MXFP4, 32, 17, tile_mxfp4, run_less, 12, few_mxfp4) \
+    X(KER_NVFP4, 64, 36, tile_nvfp4, run_nvfp4, 12, few_nvfp4) \
+    X(KER_IQ2_XXS, 256, 66, tile_iq2xxs, run_grid32, 0, few_iq2xxs) \
+    X(KER_IQ2_XS, 256, 74, tile_iq2xs, run_grid16, 0, few_iq2xs) \
+    X(KER_IQ2_S, 256, 82, tile_iq2s, run_grid16, 0, few_iq2s) \
+    X(KER_IQ3_XXS, 256, 98, tile_iq3xxs, run_grid32, 0, few_iq3xxs) \
+    X(KER_IQ3_S, 256, 110, tile_iq3s, run_small, 0, few_iq3s) \
+    X(KER_IQ1_S, 256, 50, tile_iq1s, run_less32, 9, few_iq1s) \
+    X(KER_IQ1_M, 256, 56, tile_iq1m, run_less16, 9, few_iq1m) \
+    X(KER_TQ1_0, 256, 54, tile_tq1, run_less32, 1, few_tq1) \
+    X(KER_TQ2_0, 256, 66, tile_tq2, run_less32, 1, few_tq2)
 #define WAY(type, ...) [type] = { __VA_ARGS__ },
 static const way ways[KER_TYPE_LIMIT] = { WAYS(WAY) };
 #undef WAY
+
+enum { TILE_ROOM = TILES * (sizeof(tile256) * (PANEL / 256) > sizeof(tile32) * (PANEL / 32) ? sizeof(tile256) * (PANEL / 256) : sizeof(tile32) * (PANEL / 32)) };
+_Static_assert(TILE_ROOM >= TILES * sizeof(tile64) * (PANEL / 64) && TILE_ROOM + START_ROWS * PANEL / 4 <= MAT_SCRATCH, "tiles and starts fit the scratch");
+
+/* From row o's columns c to those that are unpacked next, in bytes. */
+static int64_t next_rows(const mat *w, const way *how, int64_t o, int64_t o0, int64_t o1, int64_t c)
+{
+    const int64_t here = o * w->row_bytes + c / how->block * how->bytes;
+    if (o + 8 * TILES < o1) return 8 * TILES * w->row_bytes;
+    if (c + PANEL < w->n_in) return o0 * w->row_bytes + (c + PANEL) / how->block * how->bytes - here;
+    return w->next ? (int64_t)((uintptr_t)w->next - (uintptr_t)(w->data + here)) : 8 * TILES * w->row_bytes;
+}
+
+/* Lines of the rows that are unpacked next, asked for between products: in a burst they would wait for one another. */
+typedef struct ahead {
+    const char *at;
+    int64_t to_next_row;           /* from behind a row's last line */
+    int row_lines, left;           /* of this row */
+    int all;                       /* not asked for yet */
+} ahead;
+
+static void ask_ahead(ahead *a, int lines)
+{
+    for (lines = lines < a->all ? lines : a->all, a->all -= lines; lines; lines--) {
+        _mm_prefetch(a->at, _MM_HINT_T1);
+        a->left--;
+        a->at += 64 + (a->left ? 0 : a->to_next_row);
+        a->left = a->left ? a->left : a->row_lines;
+    }
+}
+
+/* More than FEW rows, up to START_ROWS. */
+static void mul_tiles(const way *how, const mat *w, const char *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
+                      int64_t y_stride, void *scratch)
+{
+    const int64_t tile_bytes = how->block == 256 ? (int64_t)sizeof(tile256) : how->block == 64 ? (int64_t)sizeof(tile64) : (int64_t)sizeof(tile32);
+    const int sub16 = ker_type_get(w->type)->sub == 16;
+    const mat_q8 x = how->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
+    uint8_t *start = (uint8_t *)scratch + TILE_ROOM;
+    for (int64_t c = 0; c < w->n_in; c += PANEL) {
+        const int64_t b0 = c / how->block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
+        const char *a0 = act + c;                    /* all offsets from here */
+        panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / how->block), .first = c == 0 };
+        p.d_at = (const char *)(x.d + (how->block == 256 ? b0 : c / 32)) - a0;
+        p.sums_at = how->block < 256 ? (const char *)(x.sum + c / 32) - a0 : sub16 ? (const char *)(x.sum16 + 16 * b0) - a0 : (const char *)(x.sum32 + 8 * b0) - a0;
+        p.start_stride = PANEL / (sub16 ? 4 : 8);
+        for (int r = 0; r < n && how->less; r++) {
+            const int8_t *q = (const int8_t *)(const void *)(a0 + r * act_stride);
+            if (sub16) starts(q, (int)cols, 16, how->less, start + r * p.start_stride);
+            else starts(q, (int)cols, 32, how->less, start + r * p.start_stride);
+        }
+        const int calls = n % MAX_R ? n / MAX_R + 1 : n / MAX_R;
+        for (int64_t o = o0; o < o1; o += 8 * TILES) {
+            const int64_t left = o1 - o, bytes = p.n_block * how->bytes;
+            const char *next = (const char *)w->data + o * w->row_bytes + b0 * how->bytes + next_rows(w, how, o, o0, o1, c), *line = next - ((uintptr_t)next & 63);
+            ahead more = { .at = line, .row_lines = (int)((bytes + 63) / 64 + 1) };
+            more.left = more.row_lines, more.all = 8 * TILES * more.row_lines, more.to_next_row = w->row_bytes - 64 * more.row_lines;
+            const int lines = (more.all + calls - 1) / calls;
+            span s = { .live = { left < 8 ? (int)left : 8, left < 8 ? 0 : left < 16 ? (int)left - 8 : 8 } };
+            for (int i = 0; i < TILES; i++) {
+                const uint8_t *row[8];
+                s.tile[i] = (char *)scratch + i * p.n_block * tile_bytes;
+                for (int k = 0; k < 8; k++)          /* beyond the last row the last again, not stored */
+                    row[k] = w->data + (8 * i + k < left ? o + 8 * i + k : o1 - 1) * w->row_bytes;
+                for (int b = 0; b < p.n_block; b++) {
+                    const int64_t at = (b0 + b) * how->bytes;
+                    how->unpack((char *)scratch + (i * p.n_block + b) * tile_bytes, row, at);
+                }
+            }
+            for (int r = 0, some; r < n; r += some) {
+                some = n - r == MAX_R + 1 ? 2 : n - r < MAX_R ? n - r : MAX_R;      /* four are two and two */
+                s.act = a0 + r * act_stride, s.start = (const char *)start + r * p.start_stride, s.y = y + r * y_stride + o;
+                ask_ahead(&more, lines);
+                how->run[some](&s, &p);
+            }
+        }
+    }
+}
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
                        int64_t y_stride, void *scratch)
@@ -516,31 +450,9 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
         how->few[n](w, act, act_stride, o0, o1, y, y_stride);
         return;
     }
-    const int64_t tile_bytes = how->block == 256 ? (int64_t)sizeof(tile256) : how->block == 64 ? (int64_t)sizeof(tile64) : (int64_t)sizeof(tile32);
-    mat_q8 x = how->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
-    for (int64_t c = 0; c < w->n_in; c += PANEL) {
-        const int64_t b0 = c / how->block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
-        const char *a0 = (const char *)act + c;      /* all offsets from here */
-        panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / how->block), .first = c == 0 };
-        p.d_at = (const char *)(x.d + (how->block == 256 ? b0 : c / 32)) - a0;
-        p.sums_at = how->block < 256 ? (const char *)(x.sum + c / 32) - a0
-                  : ker_type_get(w->type)->sub == 16 ? (const char *)(x.sum16 + 16 * b0) - a0 : (const char *)(x.sum32 + 8 * b0) - a0;
-        for (int64_t o = o0; o < o1; o += 8) {
-            const uint8_t *row[8];
-            int live = o1 - o < 8 ? (int)(o1 - o) : 8;
-            for (int i = 0; i < 8; i++)              /* beyond the last row the last again, not stored */
-                row[i] = w->data + (o + (i < live ? i : live - 1)) * w->row_bytes;
-            for (int b = 0; b < p.n_block; b++) {
-                const int64_t at = (b0 + b) * how->bytes;
-                for (int i = 0; i < 8; i++)          /* eight rows ahead, into the second cache */
-                    for (int k = 0; k < how->bytes; k += 64)
-                        _mm_prefetch((const char *)row[i] + 8 * w->row_bytes + at + k, _MM_HINT_T1);
-                how->unpack((char *)scratch + b * tile_bytes, row, at);
-            }
-            for (int r = 0; r < n; r += MAX_R)
-                how->run[n - r < MAX_R ? n - r : MAX_R](scratch, a0 + r * act_stride, &p, y + r * y_stride + o, live);
-        }
-    }
+    for (; n > START_ROWS; n -= START_ROWS, act = (const char *)act + START_ROWS * act_stride, y += START_ROWS * y_stride)
+        mul_tiles(how, w, act, act_stride, START_ROWS, o0, o1, y, y_stride, scratch);
+    mul_tiles(how, w, act, act_stride, n, o0, o1, y, y_stride, scratch);
 }
 
 /* ---- float weights: sixteen partial sums are two vectors ---- */

@@ -168,8 +168,6 @@ INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int
 
 /* ---- blocks of 32 ---- */
 
-static const int8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0 };
-
 /* Bit i of a dword to bit 4 of byte i. */
 INLINE __m256i fifth_bits(const uint8_t *p)
 {

@@ -311,7 +311,7 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[8], int64_t at, const
         put(scales[k], grid_prepare(type, s, &g));
         UNROLL for (int i = 0; i < 8; i++) {
             __m256i v = grid_bytes(type, s, &g, i);
-            put(bytes[k] + 32 * i, HAS_MINUS(type) ? _mm256_sign_epi8(v, grid_signs(type, s, &g, i)) : _mm256_sub_epi8(v, _mm256_set1_epi8(GRID_LESS(type))));
+            put(bytes[k] + 32 * i, HAS_MINUS(type) ? _mm256_sign_epi8(v, grid_signs(type, s, &g, i)) : v);
         }
         from[k] = bytes[k];
         words[k] = (const uint8_t *)scales[k];

@@ -7,6 +7,12 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* acc + sums of four products of unsigned u and signed s. In words of the machine: compilers copy acc to and fro around the intrinsic. */
+static inline __attribute__((always_inline)) __m512i dpb(__m512i acc, __m512i u, __m512i s)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
+    return acc;
+}
 static inline __m512i four(const void *p)
 {
     int32_t x;
@@ -49,8 +55,8 @@ static inline __attribute__((always_inline)) void scores_tile(q8_cells k, q8_cel
                 ask(next.x, line), ask(next.x, line + 64);
                 _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
                     __m512i w = four(q->q + (int64_t)i * dim + first + t);
-                    a[i][0] = _mm512_dpbusd_epi32(a[i][0], x0, w);
-                    a[i][1] = _mm512_dpbusd_epi32(a[i][1], x1, w);
+                    a[i][0] = dpb(a[i][0], x0, w);
+                    a[i][1] = dpb(a[i][1], x1, w);
                 }
             }
             ask(next.scale, (b * Q8_CELLS + c) * 4), ask(next.scale, (b * Q8_CELLS + c) * 4 + 64);
@@ -72,22 +78,24 @@ static void vnni_scores(q8_cells k, q8_cells next, int dim, const q8_rows *q, in
     for (; i < n_q; i++, next = k) { q8_rows r = q8_rows_from(q, i, dim); scores_tile(k, next, dim, &r, 1, s + i * Q8_CELLS); }
 }
 
+enum { AT_ONCE = 4 };                  /* blocks whose scales are prepared together */
+
 /* What a tile of V sums, beside its constants: a block of numbers from `first` on, relative to `unit`; r: the cells' scales. */
 typedef struct values_job { q8_cells v; int dim, n_cells, first; float unit; __m512i r[2]; } values_job;
 
-/* n_q queries, 16 * wide numbers. The upper parts of all cells' weights are multiplied first, the sums moved up by eight bits, and the lower
- * parts added. */
+/* n_q queries, 16 * wide numbers. The upper bytes of all cells' weights are multiplied first, the sums moved up by eight bits, and the lower
+ * bytes added. */
 static inline __attribute__((always_inline)) void values_tile(const values_job *o, q8_cells next, const int16_t *w, const float *shrink, const float *factor,
                                                               float *const *acc, int n_q, int wide)
 {
-    uint8_t part[2][8][Q8_CELLS];
+    const __m512i apart = _mm512_broadcast_i32x4(_mm_set_epi64x(0x0E0C0A080F0D0B09, 0x0604020007050301));  /* upper bytes of four cells, then the lower */
+    uint8_t part[8][2 * Q8_CELLS];
     __m512i a[8][2];
     int64_t line = (int64_t)o->first * Q8_CELLS;
     _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
         _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++) {
             __m512i u = _mm512_mulhrs_epi16(_mm512_loadu_si512(w + i * Q8_CELLS + 32 * j), o->r[j]);
-            _mm256_storeu_si256((void *)(part[0][i] + 32 * j), _mm512_cvtepi16_epi8(_mm512_srli_epi16(u, 8)));
-            _mm256_storeu_si256((void *)(part[1][i] + 32 * j), _mm512_cvtepi16_epi8(u));
+            _mm512_storeu_si512(part[i] + 64 * j, _mm512_shuffle_epi8(u, apart));
         }
         _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_setzero_si512();
     }
@@ -100,8 +108,8 @@ static inline __attribute__((always_inline)) void values_tile(const values_job *
                 if ((j + c / 4 * wide) % 2 == h) ask(next.x, line + (c / 4 * wide + j) * 64);      /* evenly over both */
             }
             _Pragma("GCC unroll 8") for (int i = 0; i < n_q; i++) {
-                __m512i f = four(part[h][i] + c);
-                _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = _mm512_dpbusd_epi32(a[i][j], f, x[j]);
+                __m512i f = four(part[i] + 2 * c + 4 * h);
+                _Pragma("GCC unroll 2") for (int j = 0; j < wide; j++) a[i][j] = dpb(a[i][j], f, x[j]);
             }
         }
         _Pragma("GCC unroll 8") for (int i = 0; i < n_q && !h; i++)
@@ -148,12 +156,19 @@ static inline __attribute__((always_inline)) void values_block(const values_job 
 static void vnni_values(q8_cells v, q8_cells next, int dim, int n_cells, const int16_t *w, const float *shrink, const float *factor,
                         float *const *acc, int n_q)
 {
-    values_job o = { .v = v, .dim = dim, .n_cells = n_cells };
-    for (int b = 0; o.first < dim; b++, o.first += Q8_BLOCK) {
-        for (int j = 0; j < 4; j++) ask(next.scale, (b * Q8_CELLS + 16 * j) * 4);
-        scales_of(&o, v.scale + b * Q8_CELLS);
-        if (dim - o.first < Q8_BLOCK) values_block(&o, next, w, shrink, factor, acc, n_q, 1);
-        else values_block(&o, next, w, shrink, factor, acc, n_q, 2);
+    values_job o[AT_ONCE];
+    int blocks = q8_blocks(dim);
+    for (int from = 0; from < blocks; from += AT_ONCE) {
+        int n = blocks - from < AT_ONCE ? blocks - from : AT_ONCE;
+        for (int b = 0; b < n; b++) {
+            o[b] = (values_job){ .v = v, .dim = dim, .n_cells = n_cells, .first = (from + b) * Q8_BLOCK };
+            scales_of(&o[b], v.scale + (from + b) * Q8_CELLS);
+        }
+        for (int b = 0; b < n; b++) {
+            for (int j = 0; j < 4; j++) ask(next.scale, ((from + b) * Q8_CELLS + 16 * j) * 4);
+            if (dim - o[b].first < Q8_BLOCK) values_block(&o[b], next, w, shrink, factor, acc, n_q, 1);
+            else values_block(&o[b], next, w, shrink, factor, acc, n_q, 2);
+        }
     }
 }
 

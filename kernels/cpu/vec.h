@@ -47,6 +47,11 @@ typedef struct vec_ops {
      * VEC_WEIGHT as a whole number, nearest even, VEC_WEIGHT - 1 at most, 0 from n on; l[i] = the sum of exp(s - m), whose relative error
      * is below 4e-6 (v_weight). Where a score is NaN, or the largest is infinite, l is NaN and every weight zero. s changes beyond n. */
     void (*weigh)(float *s, int n, int n_q, float *m, float *l, int16_t *w);
+    /* n queries of one page, whose largest and sum (`weigh`) stand alone, joined to what came before it: top = the larger of both,
+     * shrink = exp(what it was - top), factor = exp(page_top - top), sum = fmaf(page_sum, factor, sum * shrink). */
+    void (*joined)(const float *page_top, const float *page_sum, float *top, float *sum, float *shrink, float *factor, int n);
+    /* For parts i rising: acc = fmaf(more[i], part[i], acc * less[i]); part i at part + i * apart; n a multiple of 16. */
+    void (*parts)(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int n);
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
     void (*values_f16)(const uint16_t *v, const uint16_t *next, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);

@@ -379,6 +379,40 @@ static void vec_weigh(float *s, int n, int n_q, float *m, float *l, int16_t *w)
     }
 }
 
+static void vec_joined(const float *page_top, const float *page_sum, float *top, float *sum, float *shrink, float *factor, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        int some = n - i < 16 ? n - i : 16;
+        v16 was = v_loadn(top + i, some), now = v_loadn(page_top + i, some), most = v_max(now, was);
+        v16 less = v_exp(v_sub(was, most)), f = v_exp(v_sub(now, most));
+        v_storen(sum + i, v_fma(v_loadn(page_sum + i, some), f, v_mul(v_loadn(sum + i, some), less)), some);
+        v_storen(top + i, most, some);
+        v_storen(shrink + i, less, some);
+        v_storen(factor + i, f, some);
+    }
+}
+
+static inline __attribute__((always_inline)) void parts_tile(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int wide)
+{
+    v16 a[4];
+    V_UNROLL
+    for (int j = 0; j < wide; j++) a[j] = v_load(acc + 16 * j);
+    for (int i = 0; i < n_parts; i++, part += apart) {
+        v16 f = v_set(less[i]), g = v_set(more[i]);
+        V_UNROLL
+        for (int j = 0; j < wide; j++) a[j] = v_fma(g, v_load(part + 16 * j), v_mul(a[j], f));
+    }
+    V_UNROLL
+    for (int j = 0; j < wide; j++) v_store(acc + 16 * j, a[j]);
+}
+
+static void vec_parts(const float *part, int64_t apart, int n_parts, const float *less, const float *more, float *acc, int n)
+{
+    int i = 0;
+    for (; i + 64 <= n; i += 64) parts_tile(part + i, apart, n_parts, less, more, acc + i, 4);
+    for (; i < n; i += 16) parts_tile(part + i, apart, n_parts, less, more, acc + i, 1);
+}
+
 static inline __attribute__((always_inline)) void values_tile(const void *v, const void *next, bool half, int64_t dim, int n_cells, const float *p,
                                                               const float *shrink, float *const *acc, int n_q, int d, int wide)
 {
@@ -538,4 +572,4 @@ static void vec_delta(const float *from, float *to, int dim, int wide, const flo
 }
 
 #define VEC_OPS { vec_norm, { vec_swiglu, vec_geglu, vec_clamped }, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, vec_q4, vec_fours, vec_fours_each, vec_signs, \
-                  vec_scores, vec_scores_f16, vec_softmax, vec_weigh, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }
+                  vec_scores, vec_scores_f16, vec_softmax, vec_weigh, vec_joined, vec_parts, vec_values, vec_values_f16, vec_unit, vec_gate, vec_conv, vec_delta, VEC_FEW }

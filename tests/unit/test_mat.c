@@ -127,6 +127,8 @@ static void every_path_equals_scalar(void)
         shape(types[t], 256, 5, 2, 1, 2, 3);
         shape(types[t], 256, 5, 9, 2, 2, 3);         /* nothing asked for */
     }
+    shape(KER_Q4_0, 128, 5, 520, 1, 5, 3);           /* more rows of activations than AVX2 prepares at once */
+    shape(KER_NVFP4, 128, 5, 520, 0, 5, 1);
     shape(KER_IQ3_S, 200 * 256, 5, 1, 0, 5, 3);      /* more blocks than scratch has room for when they are taken apart */
     shape(KER_IQ2_XS, 200 * 256, 5, 1, 1, 4, 3);
     for (int k = 1; k <= 40; k++)                    /* float widths that are no multiple of anything */

@@ -61,6 +61,7 @@ static void by_length(const vec_ops *here, int n)
     BOTH("signs", n, v->signs(halves, (int8_t *)(to + N / 4 * 3), to, n / 32 * 16));
     BOTH("unit", n, (memcpy(to, x, sizeof x), v->unit(to, n, 1e-6f, .5f)));
     BOTH("gate", n, (memcpy(to, x, sizeof x), v->gate(to, y, n)));
+    BOTH("parts", n, (memcpy(to, x, sizeof x), v->parts(w, n % 3 * 16, 1 + n % 5, y, scale, to, n / 32 * 16)));
     BOTH("conv", n, v->conv((const float *const[]){ x, y, w, scale }, w, 1, 4, to, n < N - 4 ? n : N - 4));
     memset(h_want, 0, sizeof h_want), memset(h_got, 0, sizeof h_got);
     vec_scalar.to_f16(x, h_want, n);
@@ -81,6 +82,17 @@ static void attention(const vec_ops *here, int dim, int n_q, int n_cells)
         size_t each = sizeof(float) * (size_t)n_q;
         vec_scalar.weigh(s_want, n_cells, n_q, m[0], l[0], weight[0]), here->weigh(s_got, n_cells, n_q, m[1], l[1], weight[1]);
         CHECK_MSG(!memcmp(m[0], m[1], each) && !memcmp(l[0], l[1], each) && !memcmp(weight[0], weight[1], sizeof **weight * (size_t)(n_q * VEC_CELLS)), "weights of %d, %s", n_cells, ker_cpu_features());
+        float top[2][QUERIES], sum[2][QUERIES], less[2][QUERIES], f[2][QUERIES];
+        for (int i = 0; i < n_q; i++) top[0][i] = top[1][i] = i % 3 ? number() : -INFINITY, sum[0][i] = sum[1][i] = i % 3 ? 2.5f : 0;
+        float was[QUERIES];
+        memcpy(was, top[0], each);
+        vec_scalar.joined(m[0], l[0], top[0], sum[0], less[0], f[0], n_q), here->joined(m[1], l[1], top[1], sum[1], less[1], f[1], n_q);
+        CHECK_MSG(!memcmp(top[0], top[1], each) && !memcmp(sum[0], sum[1], each) && !memcmp(less[0], less[1], each) && !memcmp(f[0], f[1], each), "a page of %d joined, %s", n_cells, ker_cpu_features());
+        for (int i = 0; i < n_q && !half; i++) {
+            double most = fmax(was[i], m[0][i]), before = exp(was[i] - most), of_page = exp(m[0][i] - most);
+            CHECK(top[0][i] == (float)most && fabs(less[0][i] - before) < 1e-6 && fabs(f[0][i] - of_page) < 1e-6);
+            CHECK_MSG(fabs(sum[0][i] - ((i % 3 ? 2.5 : 0) * before + l[0][i] * of_page)) < 1e-5 * sum[0][i], "%g", (double)sum[0][i]);
+        }
         for (int i = 0; i < n_q; i++) m[0][i] = m[1][i] = i % 2 ? -INFINITY : number(), l[0][i] = l[1][i] = i % 2 ? 0 : 3;
         vec_scalar.softmax(s_want, n_cells, n_q, m[0], l[0], shrink[0]), here->softmax(s_got, n_cells, n_q, m[1], l[1], shrink[1]);
         CHECK_MSG(!memcmp(m[0], m[1], each) && !memcmp(l[0], l[1], each) && !memcmp(shrink[0], shrink[1], each), "softmax of %d, %s", n_cells, ker_cpu_features());

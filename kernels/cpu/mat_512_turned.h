@@ -68,7 +68,7 @@ static void turned_less(const mat *w, const void *act, int64_t act_stride, int n
     const mat_q8 x = block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
     const panel p = { .stride = act_stride, .sum16_at = (const char *)x.sum16 - (const char *)act,
                       .sum32_at = block == 256 ? (const char *)x.sum32 - (const char *)act : (const char *)x.sum - (const char *)act };
-    put_less(&f, &p, act, n, w->n_in / sub, scratch, act_stride);
+    put_less(&f, &p, act, n, w->n_in / sub, 0, scratch, act_stride);
 }
 
 /* The places at `at` of every row, for what is gathered from all of them. */

@@ -116,6 +116,19 @@ static int cells_of(const char *v)
     return *end || n > LONGEST ? -1 : (int)n;
 }
 
+/* 2k and 2048, 8 and 8.0 are the same value. */
+static bool twice(const axis *x)
+{
+    for (int v = 1; v < x->n; v++)
+        for (int w = 0; w < v; w++) {
+            char *one, *other;
+            double a = strtod(x->value[v], &one), b = strtod(x->value[w], &other);
+            bool both = one != x->value[v] && !*one && other != x->value[w] && !*other;
+            if (is(x, "context") ? cells_of(x->value[v]) == cells_of(x->value[w]) : both ? a == b : !strcmp(x->value[v], x->value[w])) return true;
+        }
+    return false;
+}
+
 /* What the axes ask of the rest; a model axis is added where there are several models. NULL: all is well; else what is wrong, to be translated. */
 static const char *check(args *a)
 {
@@ -127,6 +140,7 @@ static const char *check(args *a)
             if (cells_of(a->axis[i].value[v]) < 0) return N_("context takes numbers of tokens, as 0,2048 or 0,2k");
         contexts |= is(&a->axis[i], "context");
         if (is(&a->axis[i], "weights.ram")) return N_("memory for weights is chosen when a model is opened: bench with --weights-ram GIB, once for each");
+        if (twice(&a->axis[i])) return N_("a --sweep has one value twice: give each of them once, and -r ROUNDS measures it more often");
         if (is(&a->axis[i], "model")) return N_("several models are several -m, not --sweep model=");
     }
     if (a->n_axis == 2 && means(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");

@@ -16,8 +16,11 @@ static const uint8_t e2m1_plus_12[16] = { 12, 13, 14, 15, 16, 18, 20, 24, 12, 11
 #endif
 #include "kernels/cpu/mat_512_gemm.h"
 
-#if !WORD_SUMS
-enum { FEW = 8 };                  /* up to this many rows run straight from the file's layout, of types that are turned; else up to four */
+/* Up to this many rows run straight from the file's layout; types that are not turned: up to four. */
+#if WORD_SUMS
+enum { FEW = 4 };
+#else
+enum { FEW = 8 };
 #include "kernels/cpu/mat_512_turned.h"
 #endif
 

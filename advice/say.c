@@ -153,10 +153,10 @@ enum { SHOWN = 24 };
 
 static void say_table(const adv_choice *list, int n, int width, q_buf *out)
 {
-    const bool wide = width >= 100;
+    const bool wide = width >= 100, tight = width < 76;        /* tight: the k that most models have stands for the others */
     const struct { const char *head; int width; bool narrow, left; } columns[] = {
-        {_("model"), wide ? 36 : 29, true, true}, {_("type"), 6, true, true}, {_("GiB"), 5, true, false},   {_("KV KiB"), 7, false, false}, {_("where"), 7, true, true},
-        {_("context"), 8, false, false},          {"k=1", 5, true, false},     {"k=8", 5, true, false},      {"k=16", 5, true, false},        {_("own k"), 5, true, false},
+        {_("model"), wide ? 36 : tight ? 26 : 29, true, true}, {_("type"), 6, true, true}, {_("GiB"), 5, true, false},   {_("KV KiB"), 7, false, false}, {_("where"), 7, true, true},
+        {_("context"), 8, false, false},          {"k=1", 5, !tight, false},     {"k=8", 5, true, false},      {"k=16", 5, !tight, false},        {_("own k"), 5, true, false},
     };
     enum { N = sizeof columns / sizeof *columns };
     for (int row = -1; row < n && row < SHOWN; row++) {

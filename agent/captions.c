@@ -18,7 +18,7 @@ const char *caption_label(const prov_config *c, char *buf, size_t n)
 
 static const char *short_name(const char *name)
 {
-    static const char *const brief[][2] = { { "experts.k", "k" }, { "sampler.temperature", "T" } };
+    static const char *const brief[][2] = { { "experts.k", "k" }, { "sampler.temperature", "T" }, { "kv.type", "kv" } };
     const char *dot = strrchr(name, '.'), *word = dot ? dot + 1 : name;
     for (size_t i = 0; i < sizeof brief / sizeof *brief; i++)
         if (strcmp(name, brief[i][0]) == 0)

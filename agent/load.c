@@ -265,6 +265,8 @@ static void load_job(agt *a, const job *j)
     const prov_info *info = prov_about(a->seat.who);
     if (info->note && !a->base)
         note(&a->events, AGT_WARN, "%s", info->note);
+    if (info->shortened)
+        note(&a->events, AGT_WARN, "%s", info->shortened);
     if (info->divided)
         note(&a->events, AGT_INFO, "%s", info->divided);
     guard_loaded(a);

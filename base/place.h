@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+bool q_same_place(const char *a, const char *b);     /* writing both leaves one file: a name in one folder, however that is written; nothing need be there */
 bool q_taken(const char *path);                      /* something has that name: a link that leads nowhere, too */
 /* Q_IO and why: q_write_file_new could not, for want of a folder or rights, or as the name is too long. */
 int q_may_write(const char *path, char *err);

@@ -19,13 +19,6 @@ const cli_command cli_advise = { "advise", N_(
 
 typedef struct args { const char *model, *machine; double ram, vram, bandwidth; int context, width; const char *family, *want; bool json; } args;
 
-static bool number(const char *text, double most, double *out)
-{
-    char *end;
-    *out = strtod(text, &end);
-    return end != text && *end == 0 && *out >= 0 && *out <= most;
-}
-
 static bool one_of(const char *text) { return strcmp(text, "base") == 0 || strcmp(text, "instruct") == 0 || strcmp(text, "thinking") == 0; }
 
 static const cli_takes takes[] = {
@@ -42,9 +35,9 @@ static int parse(int argc, char **argv, args *o)
         bool good = true;
         if ((v = cli_opt(argc, argv, &i, "-m"))) o->model = v;
         else if ((v = cli_opt(argc, argv, &i, "--machine"))) o->machine = v;
-        else if ((v = cli_opt(argc, argv, &i, "--ram"))) good = number(v, 1 << 20, &o->ram) && o->ram > 0;
-        else if ((v = cli_opt(argc, argv, &i, "--vram"))) good = number(v, 1 << 20, &o->vram);
-        else if ((v = cli_opt(argc, argv, &i, "--bandwidth"))) good = number(v, 1e6, &o->bandwidth) && o->bandwidth > 0;
+        else if ((v = cli_opt(argc, argv, &i, "--ram"))) good = cli_number(v, 1 << 20, &o->ram) && o->ram > 0;
+        else if ((v = cli_opt(argc, argv, &i, "--vram"))) good = cli_number(v, 1 << 20, &o->vram);
+        else if ((v = cli_opt(argc, argv, &i, "--bandwidth"))) good = cli_number(v, 1e6, &o->bandwidth) && o->bandwidth > 0;
         else if ((v = cli_opt(argc, argv, &i, "--context"))) good = cli_int(v, 256, 1 << 20, &o->context);
         else if ((v = cli_opt(argc, argv, &i, "--width"))) good = cli_int(v, 60, 400, &o->width);
         else if ((v = cli_opt(argc, argv, &i, "--family"))) o->family = v;

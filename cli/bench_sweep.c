@@ -1,6 +1,7 @@
 /* cli/bench_sweep: `quorum bench --sweep`: prefill and decode over the values of one setting or of two, of one model or of several. Reads its options, makes the
  * points, lets exam_speed measure them, and prints. Files of random weights that it makes itself are deleted again. */
 #include "advice/advice.h"
+#include "base/place.h"
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
@@ -115,6 +116,19 @@ static int cells_of(const char *v)
     return *end || n > LONGEST ? -1 : (int)n;
 }
 
+/* 2k and 2048, 8 and 8.0 are the same value. */
+static bool twice(const axis *x)
+{
+    for (int v = 1; v < x->n; v++)
+        for (int w = 0; w < v; w++) {
+            char *one, *other;
+            double a = strtod(x->value[v], &one), b = strtod(x->value[w], &other);
+            bool both = one != x->value[v] && !*one && other != x->value[w] && !*other;
+            if (is(x, "context") ? cells_of(x->value[v]) == cells_of(x->value[w]) : both ? a == b : !strcmp(x->value[v], x->value[w])) return true;
+        }
+    return false;
+}
+
 /* What the axes ask of the rest; a model axis is added where there are several models. NULL: all is well; else what is wrong, to be translated. */
 static const char *check(args *a)
 {
@@ -126,11 +140,12 @@ static const char *check(args *a)
             if (cells_of(a->axis[i].value[v]) < 0) return N_("context takes numbers of tokens, as 0,2048 or 0,2k");
         contexts |= is(&a->axis[i], "context");
         if (is(&a->axis[i], "weights.ram")) return N_("memory for weights is chosen when a model is opened: bench with --weights-ram GIB, once for each");
+        if (twice(&a->axis[i])) return N_("a --sweep has one value twice: give each of them once, and -r ROUNDS measures it more often");
         if (is(&a->axis[i], "model")) return N_("several models are several -m, not --sweep model=");
     }
     if (a->n_axis == 2 && means(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
     if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
-    if (a->csv && a->svg && !strcmp(a->csv, a->svg)) return N_("--csv and --svg name the same file");
+    if (a->csv && a->svg && q_same_place(a->csv, a->svg)) return N_("--csv and --svg name the same file");
     if (a->made_up && !contexts) return N_("--made-up fills a context with numbers instead of reading it: it goes with --sweep context=0,2k,32k");
     if (a->like && !types) return N_("--like goes with --sweep type=T,T,...");
     if (a->like && a->n_model) return N_("--like and -m do not go together");

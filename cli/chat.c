@@ -389,6 +389,14 @@ static void json_event(agt *a, const options *o, const agt_event *e)
 
 typedef struct said { bool ended, failed, newline, any; char *note; } said;     /* note: the last one that was shown */
 
+/* What is said of it begins on a line of its own. */
+static void end_line(said *s)
+{
+    if (s->any && !s->newline)
+        q_say(stdout, "\n");
+    s->newline = true;
+}
+
 static void plain_event(const agt_event *e, said *s)
 {
     switch (e->kind) {
@@ -407,6 +415,10 @@ static void plain_event(const agt_event *e, said *s)
         break;
     }
     case AGT_EV_NOTE:
+        if (e->level == AGT_ERROR) {             /* the answer ends here */
+            end_line(s);
+            fflush(stdout);
+        }
         if (e->level != AGT_INFO)
             q_say(stderr, "quorum: %s\n", e->text);
         break;
@@ -478,8 +490,8 @@ static int one_shot(agt *a, const options *o, const char *text)
         }
     }
     free(s.note);
-    if (!o->json && s.any && !s.newline)
-        q_say(stdout, "\n");
+    if (!o->json)
+        end_line(&s);
     if (fflush(stdout) != 0 || ferror(stdout))
         s.failed = true;
     return s.failed || interrupted ? 1 : 0;

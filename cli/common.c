@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int cli_usage(const cli_command *c, const char *problem)
@@ -102,6 +103,13 @@ bool cli_int(const char *text, long min, long max, int *out)
     return true;
 }
 
+bool cli_number(const char *text, double most, double *out)
+{
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && *end == 0 && *out >= 0 && *out <= most;
+}
+
 static const char *takes_of(const cli_takes *t, int n, const char *arg)
 {
     for (int k = 0; k < n; k++) {
@@ -116,7 +124,9 @@ int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, in
     static const cli_takes all[] = { { "--ctx", N_("--ctx takes a number of tokens, 16 to 16777216") }, { "-t", N_("-t takes a number of threads, 1 to 1024") },
         { "--set", N_("--set takes NAME=VALUE, and stands 64 times at most") } };
     const char *said = NULL;
-    for (int back = 0; !said && back < 2; back++)              /* cli_opt may have gone on to the value */
+    bool foreign = false;                /* cli_opt goes on to a value that is there: whoever still stands before one does not take the option */
+    for (int a = 0; a < (int)(sizeof all / sizeof *all); a++) foreign |= argv[i + 1] && strcmp(argv[i], all[a].name) == 0 && !takes_of(takes, n, argv[i]);
+    for (int back = 0; !said && !foreign && back < 2; back++)          /* cli_opt may have gone on to the value */
         if (!(said = takes_of(takes, n, argv[i - back]))) said = takes_of(all, (int)(sizeof all / sizeof *all), argv[i - back]);
     return said ? cli_usage(as, _(said)) : cli_usage_take(as, q_printf(_("%s does not know \"%s\", or its value is wrong or missing"), who, argv[i]));
 }
@@ -161,7 +171,7 @@ int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
     return eng_config_set(c, "context.length", words, err);
 }
 
-static const size_t READ_AT_ONCE = (size_t)256 << 20;  /* beyond any cache that a few threads share */
+static const size_t READ_AT_ONCE = (size_t)256 << 20 /* beyond any cache that a few threads share */, READ_AT_LEAST = (size_t)16 << 20;
 
 /* Of the files that the model lies in the one with most of it. */
 static const void *largest(const eng_model *m, size_t *bytes)
@@ -182,7 +192,8 @@ double cli_bench_reads(const eng_model *m)
     const void *pages = largest(m, &n);
     bool there = !eng_model_ondisk(m, &(eng_ondisk){ 0 });
     double own = there ? ker_cpu_read_bandwidth(eng_model_threads(m), pages, n < READ_AT_ONCE ? n : READ_AT_ONCE) : 0;
-    double any = ker_cpu_read_bandwidth(eng_model_threads(m), NULL, READ_AT_ONCE);
+    size_t like = !there || n > READ_AT_ONCE ? READ_AT_ONCE : n > READ_AT_LEAST ? n : READ_AT_LEAST;       /* a small model lies in caches: so may what bounds it */
+    double any = ker_cpu_read_bandwidth(eng_model_threads(m), NULL, like);
     return own > any ? own : any;
 }
 
@@ -261,7 +272,12 @@ int cli_put_picture(const char *path, bool force, const char *like, const q_buf 
 {
     int rc = q_no_folder(path, like, err);
     if (rc == Q_OK) rc = taken(path, force, err);
-    return rc == Q_OK ? (force ? q_write_file_atomic : q_write_file_new)(path, picture->p, picture->len, err) : rc;
+    if (rc == Q_OK) rc = (force ? q_write_file_atomic : q_write_file_new)(path, picture->p, picture->len, err);
+    if (rc != Q_OK) return rc;
+    mode_t mask = umask(077);            /* what is written so is the person's alone; a picture is to be shown */
+    umask(mask);
+    (void)!chmod(path, 0666 & ~mask);
+    return Q_OK;
 }
 
 static int server_row(void *user, const char *section, const char *name, const char *value)

@@ -13,6 +13,7 @@ typedef struct cli_sets { const char *item[CLI_MAX_SETS]; int n; } cli_sets;    
  * names; NULL when argv[*i] is something else or the value is missing. */
 const char *cli_opt(int argc, char **argv, int *i, const char *name);
 bool cli_int(const char *text, long min, long max, int *out);
+bool cli_number(const char *text, double most, double *out);               /* 0 to most */
 /* What an option takes, as a sentence for who gave it something else. */
 typedef struct cli_takes { const char *name, *takes; } cli_takes;
 /* cli_usage of an argument that the subcommand `who` does not take: argv[i], or the value at argv[i] that cli_opt went on to. Its option is looked up
@@ -52,7 +53,7 @@ struct cJSON *cli_event(const char *name);
 void cli_say_event(struct cJSON * /* deleted */);
 /* What can be known of that before work begins: no folder and no device; it is not there, or force; its folder can be written to. like: see below. */
 int cli_may_put(const char *path, bool force, const char *like, char *err);
-/* A picture into a file: one that is there is written over only by force; never over a folder, a device or a pipe. like: what to give instead. */
+/* A picture into a file, with the mode that the umask leaves: one that is there is written over only by force; never over a folder, a device or a pipe. like: what to give instead. */
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err);
 
 #endif

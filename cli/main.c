@@ -41,7 +41,7 @@ static void on_bus(int sig, siginfo_t *info, void *context)
 
 static void set_up_signals(void)
 {
-    bus_words = _(" became shorter or unreadable while it was in use: fetch or copy it again; what was said is kept");
+    bus_words = _(" became shorter or unreadable while it was in use: fetch or copy it again");
     struct sigaction sa = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
     sigemptyset(&sa.sa_mask);
     sigaction(SIGBUS, &sa, NULL);
@@ -126,6 +126,7 @@ static int dispatch(int argc, char **argv)
         }
         i = skip < argc - i ? i + skip : argc;
     }
+    if (c == &cli_chat) bus_words = _(" became shorter or unreadable while it was in use: fetch or copy it again; what was said is kept");
     if (c)
         return bare ? c->run(argc, argv) : c->run(argc - 1, argv + 1);
     char err[Q_ERRLEN];

@@ -17,7 +17,8 @@
 
 const cli_command cli_model = { "model", N_(
     "quorum model info FILE|NAME|ADAPTER [--json]   what a model is, and whether it fits here; what an adapter changes\n"
-    "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--json]   what a token costs at each k\n"
+    "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--bandwidth N] [--json]   what a token costs at each k; N: thousand millions\n"
+    "    of bytes that a machine reads a second, as makers print it, instead of what this one reads\n"
     "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
     "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
@@ -107,10 +108,13 @@ static int added_of(const char *path, lab_adapted *o, struct lab_adapted_at **of
 static int model_energy(int argc, char **argv)
 {
     bool json = false;
-    const char *file = NULL, *like = NULL, *arch = NULL, *type = NULL;
-    const option o[] = {{"--json", NULL, &json}, {"--like", &like, NULL}, {"--arch", &arch, NULL}, {"--type", &type, NULL}, {NULL, NULL, NULL}};
+    const char *file = NULL, *like = NULL, *arch = NULL, *type = NULL, *reads = NULL;
+    const option o[] = {{"--json", NULL, &json}, {"--like", &like, NULL}, {"--arch", &arch, NULL}, {"--type", &type, NULL}, {"--bandwidth", &reads, NULL}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, &file, 1);
+    double bandwidth = 0;
     if (n < 0) return 2;
+    if (reads && !(cli_number(reads, 1e6, &bandwidth) && bandwidth > 0))
+        return cli_usage(&cli_model, _("--bandwidth takes thousand millions of bytes a second, as makers print it: 1008"));
     if (n && like) return cli_usage(&cli_model, _("energy takes a file or --like, not both"));
     if (!like && (arch || type)) return cli_usage(&cli_model, _("--arch and --type go with --like"));
     char err[Q_ERRLEN], *path = NULL;
@@ -120,7 +124,7 @@ static int model_energy(int argc, char **argv)
     struct lab_adapted_at *of = NULL;
     if (rc == Q_OK) rc = added_of(path, &added, &of, err);
     if (rc == Q_OK)
-        rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true, .added = &added}, json ? NULL : &out, json ? &out : NULL, err);
+        rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true, .bandwidth = bandwidth * 1e9, .added = &added}, json ? NULL : &out, json ? &out : NULL, err);
     free(of);
     if (rc == Q_OK && json) q_say_json(stdout, out.p);
     else if (rc == Q_OK) q_say_text(stdout, out.p);

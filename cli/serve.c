@@ -206,8 +206,9 @@ int cmd_serve(int argc, char **argv)
     int rc = a.key_file ? q_key_file(a.key_file, &key, err) : Q_OK;
     if (rc == Q_OK)
         rc = open_model(&a, &p, err);
-    if (rc == Q_OK && prov_about(p)->divided)
-        q_say(stderr, "quorum: %s\n", prov_about(p)->divided);
+    const char *const said[] = { rc == Q_OK ? prov_about(p)->shortened : NULL, rc == Q_OK ? prov_about(p)->divided : NULL };
+    for (int i = 0; i < 2; i++)
+        if (said[i]) q_say(stderr, "quorum: %s\n", said[i]);
     if (rc == Q_OK) {
         hear_signals();                  /* behind the opening: Ctrl-C ends that at once */
         const serve_opts o = { .p = p, .listen = a.listen, .unix_path = a.path, .key = key, .embedder = a.embedder, .streams = a.streams, .limit = a.limit, .said = on_request, .user = &a };

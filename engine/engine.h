@@ -143,6 +143,8 @@ enum q_effect eng_config_diff(const eng_config *a, const eng_config *b);
 /* Pages for `timelines` timelines of c's context.length in c's kv.type, and some to find former branches in. Refused with
  * sizes when they do not fit. */
 int eng_cache_new(eng_model *, const eng_config *c, int timelines, eng_cache **out, char *err);
+/* The longest context of one timeline, c's at most, for whose cells there is memory now; what a cache takes besides them is not taken off. */
+int eng_context_fits(const eng_model *, const eng_config *c);
 void eng_cache_free(eng_cache *);                         /* after its sessions */
 eng_model *eng_cache_model(const eng_cache *);
 /* Pages of 64 cells that timelines hold now, and of these the ones that several share. */

@@ -205,6 +205,11 @@ int exam_speed(exam_speeds *, char *err);
 void exam_speed_free(exam_speeds *);     /* reasons of points; the points are the caller's */
 double exam_speed_share(const exam_fast *);             /* decode of what the bandwidth allows, the median of the rounds; NAN: not known */
 double exam_speed_peak(const exam_speeds *, const exam_fast *);          /* prefill of what the peak allows; NAN: not known */
+/* How long reading takes, foretold by its first piece and the last one: n tokens take a n + b n n seconds. sum: of all n that are to be read, and of their
+ * squares; since: q_now_ns where the first of them is begun; the rest is its own. Returns seconds of all where those are more than a minute, and again
+ * where it turns out to be twice as much; 0: nothing to tell. done: tokens of the first. */
+typedef struct exam_forecast { int64_t since; double sum[2], first, first_s, told; } exam_forecast;
+double exam_foretell(exam_forecast *, int done);
 void exam_any_ids(int32_t *tokens, int n, int n_vocab, uint64_t salt);      /* that differ by the salt */
 exam_spread exam_spread_of(double *v /* sorted in place */, int n);
 void exam_speed_say(const exam_speeds *, q_buf *out);    /* a table and a plot; 80 columns where the words of the axes take 19, 10 with the share of the peak */

@@ -29,9 +29,18 @@ typedef struct measured { eng_session *base; double *prefill, *decode, *share; i
 /* Reading a long context takes minutes: who measures is asked between its pieces, too. */
 typedef struct asking { const exam_speeds *s; eng_session *what; int done, of; } asking;
 
-/* Of all contexts together: n tokens take a n + b n n seconds, as the first piece and the last one say. sum: of all n, and of their squares. */
-typedef struct forecast { asking *a; int64_t since; double sum[2], first, first_s, told; } forecast;
+typedef struct forecast { asking *a; exam_forecast of; } forecast;
 enum { SLOW = 60 };                      /* seconds that are worth a word */
+
+double exam_foretell(exam_forecast *f, int done)
+{
+    double so_far = 1e-9 * (double)(q_now_ns() - f->since), slope = 0;
+    if (done > 0 && f->first <= 0) f->first = done, f->first_s = so_far;
+    if (done > f->first && f->first > 0) slope = fmax(0, (so_far / done - f->first_s / f->first) / (done - f->first));
+    double all = done > 0 ? (so_far / done - slope * done) * f->sum[0] + slope * f->sum[1] : 0;
+    if (all <= SLOW || all <= 2 * f->told) return 0;
+    return f->told = all;
+}
 
 static bool goes_on(const asking *a) { return !a->s->go || a->s->go(a->s->user, a->done, a->of); }
 
@@ -45,14 +54,8 @@ static void piece_of_context(void *user, int done, int total)
 {
     forecast *f = user;
     const exam_speeds *s = f->a->s;
-    double so_far = 1e-9 * (double)(q_now_ns() - f->since), slope = 0;
-    if (done > 0 && f->first <= 0) f->first = done, f->first_s = so_far;
-    if (done > f->first && f->first > 0) slope = fmax(0, (so_far / done - f->first_s / f->first) / (done - f->first));
-    double all = done > 0 ? (so_far / done - slope * done) * f->sum[0] + slope * f->sum[1] : 0;
-    if (all > SLOW && all > 2 * f->told) {
-        f->told = all;
-        if (s->slow) s->slow(s->user, all);
-    }
+    double all = exam_foretell(&f->of, done);
+    if (all > 0 && s->slow) s->slow(s->user, all);
     piece(f->a, done, total);
 }
 
@@ -61,11 +64,11 @@ static int begin(asking *a, exam_fast *p, eng_session *what, const int32_t *t, c
 {
     const exam_speeds *s = a->s;
     if (s->made_up && eng_session_make_up(what, t, p->context, err) == Q_OK) return p->made_up = true, Q_OK;
-    forecast f = { .a = a, .since = q_now_ns() };
+    forecast f = { .a = a, .of = { .since = q_now_ns() } };
     for (int i = 0; i < s->n; i++)       /* who was told of the first needs not be told of the others */
-        if (!s->point[i].refused) f.sum[0] += s->point[i].context, f.sum[1] += (double)s->point[i].context * s->point[i].context;
+        if (!s->point[i].refused) f.of.sum[0] += s->point[i].context, f.of.sum[1] += (double)s->point[i].context * s->point[i].context;
     for (const exam_fast *q = s->point; q < p; q++)
-        if (q->context > 0 && !q->refused && !q->made_up) f.told = (double)INFINITY;
+        if (q->context > 0 && !q->refused && !q->made_up) f.of.told = (double)INFINITY;
     a->what = what;
     int rc = eng_session_sync(what, t, p->context, ENG_CONTINUE, piece_of_context, &f, err);
     eng_session_uncancel(what);

@@ -254,7 +254,9 @@ static void as_text(const eng_energy *e, double bandwidth, const lab_bill *b, q_
     if (b->fetched)
         q_buf_say(out, _("Experts are read from the disk when they are chosen (--weights-ram). In the last answer %.0f%% of\nthose chosen lay in memory; the others were %s a token, for which it stood still %.1f ms.\n"),
                   100 * b->fetched->there, q_bytes_words((uint64_t)b->fetched->bytes, w1), b->fetched->wait_ms);
-    if (bandwidth > 0)
+    if (b->bandwidth > 0)
+        q_buf_say(out, _("Of a machine that reads %s/s; no token comes faster than its weights are read.\n"), q_bytes_words((uint64_t)bandwidth, w1));
+    else if (bandwidth > 0)
         q_buf_say(out, _("The threads of this machine read %s/s together, measured now;\n"
                          "no token comes faster than its weights are read.\n"),
                   q_bytes_words((uint64_t)bandwidth, w1));
@@ -268,7 +270,7 @@ int lab_energy(const lab_bill *b, q_buf *text, q_buf *json, char *err)
     int rc = b->path ? eng_energy_read(b->path, &e, err) : eng_energy_like(b->arch, b->like, b->type ? b->type : "Q4_K_M", 0, &e, err);
     if (rc)
         return rc;
-    double bandwidth = b->measure ? eng_read_bandwidth() : 0;
+    double bandwidth = b->bandwidth > 0 ? b->bandwidth : b->measure ? eng_read_bandwidth() : 0;
     if (json)
         as_json(&e, bandwidth, b, json);
     if (text)

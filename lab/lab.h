@@ -94,6 +94,7 @@ void lab_watch_save(lab_watch *);                        /* usual rates that cha
 typedef struct lab_bill {                /* of a file, or where path is NULL of the published shapes that `like` names */
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
+    double bandwidth;                    /* bytes a second of another one instead; 0: none was named */
     uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
     const struct lab_adapted *added;     /* by adapters; NULL or of 0 adapters: none acts */
     const struct lab_fetched *fetched;   /* experts that lay on the disk, in the last answer; NULL: none, or no answer yet */

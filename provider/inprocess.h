@@ -18,6 +18,7 @@ typedef struct local {
     eng_config *c;                       /* in effect */
     rendered last;                       /* what was counted is asked next: it is rendered once */
     char device[16];
+    char *shortened;                     /* what is said of a context that memory made shorter; NULL: it is as long as it was to be */
     uint8_t *recurrent;                  /* [n_layer], NULL: no layer is */
     int32_t *window;                     /* likewise: none slides */
     bool sinks;

@@ -342,6 +342,7 @@ static void close_local(prov *p)
     }
     eng_config_free(l->c);
     eng_model_free(l->m);
+    free(l->shortened);
     free(l->recurrent);
     free(l->window);
     eng_tokens_free(&l->last.t);
@@ -384,7 +385,7 @@ static void describe(local *l)
 
 static int open_single(local *l, char *err)
 {
-    single *s = l->single = q_alloc(sizeof *s);
+    single *s = l->single ? l->single : (l->single = q_alloc(sizeof *s));
     s->l = l;
     int rc = eng_session_new(l->m, l->c, &s->s, err);
     if (rc < 0)
@@ -392,6 +393,27 @@ static int open_single(local *l, char *err)
     s->sampler.s = eng_sampler_new(l->m);
     eng_sampler_watch(s->sampler.s, s->s);
     return Q_OK;
+}
+
+static int open_either(local *l, int streams, char *err) { return streams > 0 ? many_open(l, streams, &l->many, err) : open_single(l, err); }
+
+/* A context that nobody asked for is as long as there is memory for its cells, and it is said. What else a cache takes is only known when one is made,
+ * so from what fits beside nothing on each try is shorter by a sixteenth. rc, err: of the try before. */
+static int open_shorter(local *l, int streams, int rc, char *err)
+{
+    enum { LEAST = 512, STEP = 64 };     /* tokens: less is no conversation */
+    int own = (int)eng_config_number(l->c, "context.length"), n = eng_context_fits(l->m, l->c) / STEP * STEP;
+    for (; rc == Q_NOMEM && n >= LEAST; n -= (n / 16 + STEP) / STEP * STEP) {
+        char length[24], ignored[Q_ERRLEN];
+        eng_config *c = eng_config_copy(l->c);
+        snprintf(length, sizeof length, "%d", n);
+        if (eng_config_set(c, "context.length", length, ignored) == Q_OK) local_take(l, c);
+        else eng_config_free(c);
+        rc = open_either(l, streams, err);
+        if (rc == Q_OK)
+            l->base.info.shortened = l->shortened = q_printf(_("the context is %d tokens instead of %d, for which there is no memory: more fit with kv.type q8_0, context.length sets it"), n, own);
+    }
+    return rc;
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)
@@ -415,7 +437,9 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
         local_config_free(c);
     }
     if (rc == Q_OK)
-        rc = o->streams > 0 ? many_open(l, o->streams, &l->many, err) : open_single(l, err);
+        rc = open_either(l, o->streams, err);
+    if (rc == Q_NOMEM && l->c && eng_config_is_default(l->c, "context.length"))
+        rc = open_shorter(l, o->streams, rc, err);
     if (rc < 0) {
         prov_close(&l->base);
         return rc;

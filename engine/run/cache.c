@@ -23,6 +23,25 @@ typedef struct cache_batch {
     size_t forced_cap;
 } cache_batch;
 
+/* Bytes of a page of 64 cells, with those of the head that drafts. */
+static uint64_t bytes_of_page(const eng_model *m, const eng_config *c)
+{
+    return (uint64_t)m->on.be->kv_page_bytes(m->on.dev, config_kv_type(c)) + (c->v.draft == DRAFT_MTP && m->on.be == ker_cpu() ? next_page(m) : 0);
+}
+
+/* Tokens that each of so many timelines may have in so much memory. */
+static uint64_t tokens_in(uint64_t have, uint64_t page, int timelines)
+{
+    uint64_t each = page ? have / page / (uint64_t)timelines : 0;
+    return each > 2 ? (each - 2) * KER_PAGE : 0;
+}
+
+int eng_context_fits(const eng_model *m, const eng_config *c)
+{
+    uint64_t n = tokens_in(room_beside(m), bytes_of_page(m, c), 1);
+    return n < (uint64_t)c->v.context ? (int)n : (int)c->v.context;
+}
+
 /* Pages for the timelines, one spare for copying a shared tail, and room to keep other branches: as much again
  * while that is cheap, a quarter otherwise. */
 int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool **out, char *err)
@@ -32,12 +51,11 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
     uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = room_beside(m);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
-    uint64_t each_page = page + (c->v.draft == DRAFT_MTP && m->on.be == ker_cpu() ? next_page(m) : 0);      /* with those of the head that drafts */
+    uint64_t each_page = bytes_of_page(m, c);
     if (have > 0 && each_page * base > have) {
         char need[32], left[32];
-        uint64_t each = have / each_page / (uint64_t)timelines, fits = each > 2 ? (each - 2) * KER_PAGE : 0;
         return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
-                      context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)fits);
+                      context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)tokens_in(have, each_page, timelines));
     }
     if (have > 0 && each_page * base + page * spare > have)
         spare = 0;

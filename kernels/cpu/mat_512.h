@@ -26,7 +26,7 @@ static void mul_q4k(ARGS)
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 0)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 256, 144, 32, 0, NIBBLES, tile_q4k, NULL, run_q4k };
+    static const rows_of f = { 256, 144, 32, 0, NIBBLES, tile_q4k, NULL, .run = run_q4k, PAIRED(.far = far_q4k, .reach = 32767 / 15) };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q5k(ARGS)
@@ -34,7 +34,7 @@ static void mul_q5k(ARGS)
 #define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 1)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 256, 176, 32, 0, BYTES, tile_q5k, NULL, run_q5k };
+    static const rows_of f = { 256, 176, 32, 0, BYTES, tile_q5k, NULL, .run = run_q5k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q6k(ARGS)
@@ -42,7 +42,7 @@ static void mul_q6k(ARGS)
 #define CALL(nr) dec_q6k(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 256, 210, 16, 32, NIBBLES_AND_PAIRS, tile_q6k, NULL, run_q6k };
+    static const rows_of f = { 256, 210, 16, 32, NIBBLES_AND_PAIRS, tile_q6k, NULL, .run = run_q6k, PAIRED(.far = far_q6k, .reach = 32766 / 32) };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_iq4xs(ARGS)
@@ -50,7 +50,7 @@ static void mul_iq4xs(ARGS)
 #define CALL(nr) dec_iq4xs(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 256, 136, 32, 128, BYTES, tile_iq4xs, NULL, run_iq4xs };
+    static const rows_of f = { 256, 136, 32, 128, BYTES, tile_iq4xs, NULL, .run = run_iq4xs };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q2k(ARGS)
@@ -58,7 +58,7 @@ static void mul_q2k(ARGS)
 #define CALL(nr) dec_q2k(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 256, 84, 16, 0, BYTES, tile_q2k, NULL, run_q2k };
+    static const rows_of f = { 256, 84, 16, 0, BYTES, tile_q2k, NULL, .run = run_q2k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q3k(ARGS)
@@ -66,7 +66,7 @@ static void mul_q3k(ARGS)
 #define CALL(nr) dec_q3k(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 256, 110, 16, 4, BYTES, tile_q3k, NULL, run_q3k };
+    static const rows_of f = { 256, 110, 16, 4, BYTES, tile_q3k, NULL, .run = run_q3k };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
 static void mul_q80(ARGS)
@@ -74,11 +74,11 @@ static void mul_q80(ARGS)
 #define CALL(nr) dec_q80(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 32, 34, 32, 128, BYTES, NULL, tile_q80, run_less32 };
+    static const rows_of f = { 32, 34, 32, 128, BYTES, NULL, tile_q80, .run = run_less32 };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }
-#define BY_NIBBLES(name, type, bytes, less, tile, run) static void name(ARGS) { \
-    static const rows_of f = { 32, bytes, 32, less, BYTES, NULL, tile, run }; \
+#define BY_NIBBLES(name, type, bytes, less, tile, kernels) static void name(ARGS) { \
+    static const rows_of f = { 32, bytes, 32, less, BYTES, NULL, tile, .run = kernels }; \
     switch (n) { \
     case 1: dec_nibbles(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
     case 2: dec_nibbles(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
@@ -106,13 +106,17 @@ static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, 
 
 /* ---- activations ---- */
 
+static inline int bytes_sum(__m128i u)
+{
+    __m128i s = _mm_sad_epu8(u, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s)));
+}
+
 static void act_q8(int block, const float *x, int64_t n_in, void *dst)
 {
-    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
-    int8_t *q = dst;
-    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
-    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
-    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    mat_act_sums sums = mat_act_sums_of(block, n_in, dst);
+    int8_t *q = (int8_t *)dst;
+    float *d = sums.d;
     const __m512i no_sign = _mm512_set1_epi32(0x7fffffff);
     for (int64_t b = 0; b < n_in / block; b++) {
         __m512i most = _mm512_setzero_si512();       /* as bits: NaN > infinity > every number */
@@ -129,9 +133,7 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
             __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(all, x + b * block + i), scale));
             __m128i bytes = _mm512_cvtepi32_epi8(v);
             _mm_storeu_si128((__m128i *)(void *)(q + b * block + i), bytes);
-            __m128i s = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
-            int part = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s))) - 16 * 128;
-            mat_act_part(block, b, i, part, sum, sum16, sum32);
+            mat_act_part(&sums, b, i, bytes_sum(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80))) - 16 * 128, bytes_sum(_mm_abs_epi8(bytes)));
         }
     }
     if (block == 32 && n_in % 64)

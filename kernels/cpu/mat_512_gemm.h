@@ -20,7 +20,7 @@ enum form {
 typedef struct tile256 {
     float d[16], m[16];
     int32_t words[8][16];
-    int32_t sc[16][16];
+    int32_t sc[8][16];
     uint8_t w[64][16][4];
 } tile256;
 typedef struct tile32 {
@@ -67,6 +67,9 @@ INLINE void transpose4(const __m512i h[4], __m512i out[4])
 
 INLINE void put(void *p, __m512i v) { _mm512_storeu_si512(p, v); }
 
+/* Words a as upper, b as lower halves. */
+INLINE __m512i words_of(__m512i a, __m512i b) { return _mm512_mask_mov_epi16(b, 0xaaaaaaaau, _mm512_slli_epi32(a, 16)); }
+
 /* ---- unpacking: one 256-block of sixteen rows ---- */
 
 static void tile_q45k(tile256 *t, const uint8_t *const row[16], int64_t at, const int five)
@@ -75,10 +78,10 @@ static void tile_q45k(tile256 *t, const uint8_t *const row[16], int64_t at, cons
     __m512i head[4], pairs, s[4], fifth[16];
     k_headers(row, at, head, &pairs);
     transpose4(head, s);                             /* sc0-3, sc4-7, mn0-3, mn4-7 */
-    UNROLL for (int j = 0; j < 8; j++)
-        put(t->sc[j], _mm512_and_si512(_mm512_srli_epi32(s[j / 4], (unsigned)(8 * (j % 4))), byte));
     UNROLL for (int j = 0; j < 4; j++) {
-        __m512i two = _mm512_srli_epi32(s[2 + j / 2], (unsigned)(16 * (j % 2)));
+        __m512i two = _mm512_srli_epi32(s[j / 2], (unsigned)(16 * (j % 2)));
+        put(t->sc[j], words_of(_mm512_and_si512(two, byte), _mm512_and_si512(_mm512_srli_epi32(two, 8), byte)));
+        two = _mm512_srli_epi32(s[2 + j / 2], (unsigned)(16 * (j % 2)));
         put(t->words[j], _mm512_or_si512(_mm512_and_si512(two, byte), _mm512_slli_epi32(_mm512_and_si512(two, _mm512_set1_epi32(0xff00)), 8)));
     }
     _mm512_storeu_ps(t->d, low_halves(pairs));
@@ -116,8 +119,7 @@ INLINE void put_signed_scales(tile256 *t, const __m512i s[4])
     UNROLL for (int j = 0; j < 16; j += 2) {
         __m512i a = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(24 - 8 * (j % 4))), 24);
         __m512i b = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(16 - 8 * (j % 4))), 24);
-        put(t->sc[j], a);
-        put(t->sc[j + 1], b);
+        put(t->sc[j / 2], words_of(a, b));
     }
 }
 
@@ -146,10 +148,14 @@ static void tile_iq4xs(tile256 *t, const uint8_t *const row[16], int64_t at)
     UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + at, row[4 + g] + at, row[8 + g] + at, row[12 + g] + at);
     transpose4(h, s);                                /* d and high scale bits, low scale bits */
-    UNROLL for (int j = 0; j < 8; j++) {
-        __m512i lo = _mm512_and_si512(_mm512_srli_epi32(s[1], (unsigned)(4 * j)), _mm512_set1_epi32(15));
-        __m512i hi = _mm512_and_si512(_mm512_srli_epi32(s[0], (unsigned)(16 + 2 * j)), _mm512_set1_epi32(3));
-        put(t->sc[j], _mm512_sub_epi32(_mm512_or_si512(lo, _mm512_slli_epi32(hi, 4)), _mm512_set1_epi32(32)));
+    UNROLL for (int j = 0; j < 8; j += 2) {
+        __m512i one[2];
+        UNROLL for (int e = 0; e < 2; e++) {
+            __m512i lo = _mm512_and_si512(_mm512_srli_epi32(s[1], (unsigned)(4 * (j + e))), _mm512_set1_epi32(15));
+            __m512i hi = _mm512_and_si512(_mm512_srli_epi32(s[0], (unsigned)(16 + 2 * (j + e))), _mm512_set1_epi32(3));
+            one[e] = _mm512_sub_epi32(_mm512_or_si512(lo, _mm512_slli_epi32(hi, 4)), _mm512_set1_epi32(32));
+        }
+        put(t->sc[j / 2], words_of(one[0], one[1]));
     }
     _mm512_storeu_ps(t->d, low_halves(s[0]));
     UNROLL for (int f = 0; f < 2; f++) {                    /* four sub-blocks of 16 bytes: low nibbles first */
@@ -173,10 +179,10 @@ static void tile_q2k(tile256 *t, const uint8_t *const row[16], int64_t at)
     UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + at, row[4 + g] + at, row[8 + g] + at, row[12 + g] + at);
     transpose4(h, s);
-    UNROLL for (int j = 0; j < 16; j++)
-        put(t->sc[j], _mm512_and_si512(_mm512_srli_epi32(s[j / 4], (unsigned)(8 * (j % 4))), _mm512_set1_epi32(15)));
     UNROLL for (int j = 0; j < 8; j++) {
-        __m512i two = _mm512_srli_epi32(s[j / 2], (unsigned)(16 * (j % 2) + 4));
+        __m512i two = _mm512_srli_epi32(s[j / 2], (unsigned)(16 * (j % 2)));
+        put(t->sc[j], words_of(_mm512_and_si512(two, _mm512_set1_epi32(15)), _mm512_and_si512(_mm512_srli_epi32(two, 8), _mm512_set1_epi32(15))));
+        two = _mm512_srli_epi32(two, 4);
         put(t->words[j], _mm512_or_si512(_mm512_and_si512(two, _mm512_set1_epi32(15)), _mm512_slli_epi32(_mm512_and_si512(two, _mm512_set1_epi32(0xf00)), 8)));
     }
     _mm512_storeu_ps(t->d, low_halves(pairs));
@@ -315,7 +321,7 @@ INLINE __m512i weights(const tile256 *t, int64_t from, int at, int k, const int 
 {
     const __m512i nib = _mm512_set1_epi8(15), pair = _mm512_set1_epi8(0x30);
     const char *w = (const char *)t->w;
-    if (form == BYTES) return load64(w + 16 * from + 64 * k);
+    if (form == BYTES) return load64(w + 16 * from + 512 * at + 64 * k);
     int high = form == NIBBLES ? at : at / 2;        /* nibbles of the byte */
     __m512i v = load64(w + 8 * from + 64 * (form == NIBBLES ? k : 8 * (at % 2) + k));
     v = _mm512_and_si512(high ? _mm512_srli_epi16(v, 4) : v, nib);
@@ -334,59 +340,72 @@ INLINE int pairs_in_a_word(const int most, const int sub)
 }
 
 /* sub: 16 or 32; has_min: the words are minima, else the dot products begin with p->less; most: the largest byte. Rows are reached by
- * pointers of their own, which the compiler must not derive from one another: it would keep none in a register. */
+ * pointers of their own, which the compiler must not derive from one another: it would keep none in a register.
+ * paired: the dot products of two sub-blocks that follow one another fit 16 bits, so they become the words of one register, and one
+ * vpdpwssd meets both with their scales: a multiplication instead of two, of the port that bounds the whole. The first's is moved up
+ * and the second's added below it, which would borrow from the first where it is negative: so 0x8000 is added first and taken off last. */
 INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
-                      const int sub, const int has_min, const int form, const int most)
+                      const int sub, const int has_min, const int form, const int most, const int paired)
 {
     const int words = pairs_in_a_word(most, sub);
-    const int step = form == BYTES ? 32 : form == NIBBLES ? 64 : 128;
+    const int step = form == BYTES ? 2 * sub : form == NIBBLES ? 64 : 128;
+    const __m512i half = _mm512_set1_epi32(has_min ? 0x8000 : (int)0x80008000u);
+    const __m512i swap = _mm512_set4_epi32(0x0d0c0f0e, 0x09080b0a, 0x05040706, 0x01000302);      /* not a rotation: that is a multiplier's */
     const char *less = (const char *)p->less, *q[MAX_R];
     __m512 acc[MAX_R];
     UNROLL_R(r) {
         acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
         q[r] = act + r * p->stride;
-        __asm__("" : "+r"(q[r]));
+        __asm__("" : "+r"(q[r]), "+m"(acc[r]));
     }
     int64_t s_at = sub == 16 ? p->sum16_at : p->sum32_at, d_at = p->d_at;      /* from a row's pointer, which moves on faster */
     for (int b = 0; b < p->n_block; b++) {
-        __m512i sum[MAX_R];
+        __m512i sum[MAX_R], dot[MAX_R];
         fetch_some(p->next);
         UNROLL_R(r) sum[r] = _mm512_setzero_si512();
         for (int64_t from = 0; from < 256; from += step)
-            UNROLL for (int at = 0; at < step / 32; at++) {
+            UNROLL for (int j = 0; j < step / sub; j++) {
+                const int at = j * sub / 32, h = sub == 16 ? j % 2 : 0;
+                const char *scale = (const char *)t->sc + 32 / sub * from + 64 * (j / 2);
                 __asm__("" : "+r"(t));               /* else packed bytes stay in registers for their other part */
-                UNROLL for (int h = 0; h < 32 / sub; h++) {
-                    const int j = at * (32 / sub) + h;       /* of the step */
-                    const char *scale = (const char *)t->sc + 64 / sub * from + 64 * j;
-                    __m512i dot[MAX_R];
-                    UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : four(less + r * LESS_BYTES + 4 * j);
-                    if (words) {
-                        const __m512i sc = load64(scale), both = _mm512_mask_mov_epi16(sc, 0xaaaaaaaau, _mm512_slli_epi32(sc, 16));
-                        UNROLL for (int k = 0; k < sub / 4; k += words) {
-                            __m512i part[MAX_R];
-                            UNROLL for (int i = 0; i < words; i++) {
-                                __m512i w = weights(t, from, at, h * (sub / 4) + k + i, form);
-                                UNROLL_R(r) {
-                                    __m512i two = _mm512_maddubs_epi16(w, four(q[r] + from + j * sub + 4 * (k + i)));
-                                    part[r] = i ? _mm512_add_epi16(part[r], two) : two;
-                                }
+                UNROLL_R(r) {
+                    if (!paired || j % 2 == 0) dot[r] = has_min ? _mm512_setzero_si512() : four(less + r * LESS_BYTES + 4 * j);
+                    else dot[r] = has_min ? _mm512_or_si512(_mm512_slli_epi32(dot[r], 16), half) : _mm512_shuffle_epi8(dot[r], swap);
+                }
+                __m512i sc = load64(scale);
+                if (!paired) sc = _mm512_srai_epi32(j % 2 ? _mm512_slli_epi32(sc, 16) : sc, 16);
+                if (words) {
+                    const __m512i both = words_of(sc, sc);
+                    UNROLL for (int k = 0; k < sub / 4; k += words) {
+                        __m512i part[MAX_R];
+                        UNROLL for (int i = 0; i < words; i++) {
+                            __m512i w = weights(t, from, at, h * (sub / 4) + k + i, form);
+                            UNROLL_R(r) {
+                                __m512i two = _mm512_maddubs_epi16(w, four(q[r] + from + j * sub + 4 * (k + i)));
+                                part[r] = i ? _mm512_add_epi16(part[r], two) : two;
                             }
-                            UNROLL_R(r) sum[r] = _mm512_add_epi32(sum[r], _mm512_madd_epi16(part[r], both));
                         }
-                        UNROLL_R(r) if (!has_min) sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
-                        continue;
+                        UNROLL_R(r) sum[r] = _mm512_add_epi32(sum[r], _mm512_madd_epi16(part[r], both));
                     }
+                    UNROLL_R(r) if (!has_min) sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
+                } else {
                     UNROLL for (int k = 0; k < sub / 4; k++) {
                         __m512i w = weights(t, from, at, h * (sub / 4) + k, form);
                         UNROLL_R(r) dot[r] = dpb_four(dot[r], w, q[r] + from + j * sub + 4 * k);
                     }
-                    __m512i sc = load64(scale);
-                    UNROLL_R(r) {
-                        sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
-                        __asm__("" : "+v"(sum[r]));  /* else all of a step's products are kept and added at its end */
+                    if (paired && j % 2) {
+                        UNROLL_R(r) {
+                            sum[r] = dpw(sum[r], _mm512_xor_si512(dot[r], half), sc);
+                            __asm__("" : "+v"(sum[r]));
+                        }
+                    } else if (!paired) {
+                        UNROLL_R(r) {
+                            sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
+                            __asm__("" : "+v"(sum[r]));  /* else all of a step's products are kept and added at its end */
+                        }
                     }
                 }
-                if (at == step / 32 - 1) less += step / sub * 4;
+                if (j == step / sub - 1) less += step / sub * 4;
             }
         __m512 d = _mm512_loadu_ps(t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
         UNROLL_R(r) {
@@ -400,6 +419,7 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
             if (has_min)
                 acc[r] = _mm512_fnmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(other), acc[r]);
             q[r] += 256;
+            __asm__("" : "+m"(acc[r]));
         }
         t = (const tile256 *)(const void *)((const char *)t + p->tile);
         s_at += 512 / sub - 256;
@@ -450,8 +470,8 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
 }
 
 typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, __mmask16 live);
-#define K256(name, nr, sub, has_min, form, most) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel256(t, a, p, y, l, nr, sub, has_min, form, most); }
+#define K256(name, nr, sub, has_min, form, most, paired) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+    { kernel256(t, a, p, y, l, nr, sub, has_min, form, most, paired); }
 #define K32(name, nr, sub, has_min, form, most) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
     { kernel32(t, a, p, y, l, nr, sub, has_min, most); }
 #define UP_TO_6(K, name, ...) K(name, 1, __VA_ARGS__) K(name, 2, __VA_ARGS__) K(name, 3, __VA_ARGS__) \
@@ -464,12 +484,25 @@ typedef void kernel_fn(const void *tile, const char *act, const panel *p, float 
 #define ALL_R(K, name, ...) UP_TO_6(K, name, __VA_ARGS__) \
     static kernel_fn *const name[MAX_R + 1] = { LIST_6(name) };
 #endif
-ALL_R(K256, run_q4k, 32, 1, NIBBLES, 15)
-ALL_R(K256, run_q5k, 32, 1, BYTES, 31)
-ALL_R(K256, run_q2k, 16, 1, BYTES, 3)
-ALL_R(K256, run_q3k, 16, 0, BYTES, 7)   /* with dpb also others of bytes, a scale for sixteen */
-ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS, 63)
-ALL_R(K256, run_iq4xs, 32, 0, BYTES, 255)
+#if WORD_SUMS
+ALL_R(K256, run_q4k, 32, 1, NIBBLES, 15, 0)
+ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS, 63, 0)
+enum { FAR_R = MAX_R };
+#define PAIRED(...)
+#else                                  /* the second of each for rows that reach too far, a few at a time */
+enum { FAR_R = 4 };
+#define UP_TO_4(K, name, ...) K(name, 1, __VA_ARGS__) K(name, 2, __VA_ARGS__) K(name, 3, __VA_ARGS__) K(name, 4, __VA_ARGS__) \
+    static kernel_fn *const name[FAR_R + 1] = { NULL, name##_1, name##_2, name##_3, name##_4 };
+ALL_R(K256, run_q4k, 32, 1, NIBBLES, 15, 1)
+UP_TO_4(K256, far_q4k, 32, 1, NIBBLES, 15, 0)
+ALL_R(K256, run_q6k, 16, 0, NIBBLES_AND_PAIRS, 63, 1)
+UP_TO_4(K256, far_q6k, 16, 0, NIBBLES_AND_PAIRS, 63, 0)
+#define PAIRED(...) __VA_ARGS__
+#endif
+ALL_R(K256, run_q5k, 32, 1, BYTES, 31, 0)
+ALL_R(K256, run_q2k, 16, 1, BYTES, 3, 0)
+ALL_R(K256, run_q3k, 16, 0, BYTES, 7, 0)   /* with dpb also others of bytes, a scale for sixteen */
+ALL_R(K256, run_iq4xs, 32, 0, BYTES, 255, 0)
 ALL_R(K32, run_less32, 32, 0, BYTES, 255)
 ALL_R(K32, run_min32, 32, 1, BYTES, 31)
 #if WORD_SUMS
@@ -490,6 +523,8 @@ typedef struct rows_of {               /* a type's way through tiles */
     void (*unpack256)(tile256 *, const uint8_t *const [16], int64_t);
     void (*unpack32)(tile32 *, const uint8_t *const [16], int64_t);
     kernel_fn *const *run;
+    kernel_fn *const *far;             /* up to FAR_R rows, where run is paired: for rows of which `most` (mat_isa.h) is above reach */
+    int reach;
 } rows_of;
 
 /* Four sums of sixteen activations, of rows that keep those of 32 only. */
@@ -501,10 +536,11 @@ INLINE __m128i sums_of_16(const char *q)
     return _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, s));
 }
 
-/* What the dot products of nr rows begin with; a0: the rows' places of this panel. */
-static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, int64_t n, int32_t *to)
+/* What the dot products of nr rows begin with; a0: the rows' places of this panel. paired: the upper half of the first of two holds
+ * what the second begins with (kernel256). */
+static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, int64_t n, int paired, int32_t *to)
 {
-    const __m512i less = _mm512_set1_epi32(-f->less);
+    const __m512i less = _mm512_set1_epi32(-f->less), half = _mm512_set1_epi32(0x8000);
     const int count = f->block == 32 && f->sub == 16;        /* such sums are not kept */
     for (int r = 0; r < nr; r++, a0 += p->stride, to += LESS_BYTES / 4) {
         for (int64_t j = 0; count && j < n; j += 4)
@@ -513,8 +549,39 @@ static void put_less(const rows_of *f, const panel *p, const char *a0, int nr, i
             __mmask16 live = n - j < 16 ? (__mmask16)((1u << (n - j)) - 1) : (__mmask16)0xffff;
             const char *s = a0 + (f->sub == 16 ? p->sum16_at : p->sum32_at);
             __m512i sum = f->block == 32 ? _mm512_maskz_loadu_epi32(live, s + 4 * j) : _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(live, s + 2 * j));
-            put(to + j, _mm512_mullo_epi32(sum, less));
+            sum = _mm512_mullo_epi32(sum, less);
+            if (paired) {                            /* what the second's exceeds 16 bits by, the first gets */
+                __m512i second = _mm512_add_epi32(_mm512_shuffle_epi32(sum, _MM_PERM_CDAB), half);
+                sum = _mm512_add_epi32(_mm512_add_epi32(sum, half), _mm512_srai_epi32(second, 16));
+                sum = _mm512_add_epi32(sum, _mm512_slli_epi32(second, 16));
+            }
+            put(to + j, sum);
         }
+    }
+}
+
+/* Whether the dot products of nr rows fit 16 bits for any weights of the type. */
+INLINE int within_reach(const rows_of *f, const char *most, int64_t stride, int nr)
+{
+    int16_t far = 0, one;
+    for (int r = 0; r < nr; r++) {
+        memcpy(&one, most + r * stride + (f->sub == 32 ? 2 : 0), 2);
+        far = one > far ? one : far;
+    }
+    return far <= f->reach;
+}
+
+/* The products of a group of n_tile tiles with nr activation rows; a0: the first one's place of this panel. */
+static void group_rows(const rows_of *f, panel *p, const char *tiles, int n_tile, const __mmask16 *live, const char *a0, const char *most, int nr, int64_t cols, int32_t *less, float *y)
+{
+    const int near = f->far && within_reach(f, most, p->stride, nr), at_once = f->far && !near ? FAR_R : MAX_R;
+    kernel_fn *const *run = at_once < MAX_R ? f->far : f->run;
+    if (f->less) put_less(f, p, a0, nr, cols / f->sub, near, less);
+    for (int r = 0, n; r < nr; r += n) {
+        n = nr - r < at_once ? nr - r : at_once;
+        p->less = less + r * (LESS_BYTES / 4);
+        for (int t = 0; t < n_tile; t++)
+            run[n](tiles + t * p->n_block * p->tile, a0 + r * p->stride, p, y + r * p->y_stride + 16 * t, live[t]);
     }
 }
 
@@ -562,9 +629,7 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
-                if (f->less) put_less(f, &p, a0 + r * act_stride, nr, cols / f->sub, less);
-                for (int t = 0; t < n_tile; t++)
-                    f->run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p, y + r * y_stride + g + 16 * t, live[t]);
+                group_rows(f, &p, (const char *)scratch, n_tile, live, a0 + r * act_stride, f->far ? (const char *)x.most + r * act_stride : NULL, nr, cols, less, y + r * y_stride + g);
                 r += nr;
             }
         }

@@ -475,8 +475,8 @@ INLINE void dec_ternary(const mat *w, const void *act, int64_t act_stride, const
                     const __m512i h = _mm512_srli_epi16(four, 4);
                     const __m512i v[4] = { _mm512_and_si512(four, first), _mm512_and_si512(four, second), _mm512_and_si512(h, first), _mm512_and_si512(h, second) };
                     EACH(r) {
-                        __m512i once = dpb_small(dpb_small(type == KER_TQ1_0 ? dpb_small(z, fifth, x[r]->a[4]) : z, v[0], x[r]->a[0]), v[2], x[r]->a[2]);
-                        p[r][g] = _mm512_add_epi32(_mm512_slli_epi32(once, 2), dpb_small(dpb_small(x[r]->less, v[1], x[r]->a[1]), v[3], x[r]->a[3]));
+                        __m512i plain = dpb_small(dpb_small(type == KER_TQ1_0 ? dpb_small(z, fifth, x[r]->a[4]) : z, v[0], x[r]->a[0]), v[2], x[r]->a[2]);
+                        p[r][g] = _mm512_add_epi32(_mm512_slli_epi32(plain, 2), dpb_small(dpb_small(x[r]->less, v[1], x[r]->a[1]), v[3], x[r]->a[3]));
                     }
                 }
                 EACH(r) u[r][q] = fold4_small(p[r][0], p[r][1], p[r][2], p[r][3]);

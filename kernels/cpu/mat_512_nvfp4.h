@@ -108,6 +108,6 @@ static void mul_nvfp4(ARGS)
 #define CALL(nr) dec_nvfp4(w, act, act_stride, nr, o0, o1, y, y_stride)
     BY_N(CALL)
 #undef CALL
-    static const rows_of f = { 32, 18, 16, 12, BYTES, NULL, tile_nvfp4, run_two16 };
+    static const rows_of f = { 32, 18, 16, 12, BYTES, NULL, tile_nvfp4, .run = run_two16 };
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, &f);
 }

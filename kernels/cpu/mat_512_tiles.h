@@ -15,8 +15,8 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, cons
                 one[i + e][j] = GRID_TERNARY(type) ? 1 : scale[j / 8][8 * (j % 4) + 4 * (j / 4 % 2)];
         }
     }
-    for (int j = 0; j < 16; j++)
-        for (int i = 0; i < 16; i++) t->sc[j][i] = one[i][j];
+    for (int j = 0; j < 8; j++)
+        for (int i = 0; i < 16; i++) t->sc[j][i] = (int32_t)((uint32_t)one[i][2 * j] << 16 | (uint16_t)one[i][2 * j + 1]);
     _mm512_storeu_ps(t->d, grid_d(type, row, at));
     for (int k = 0; k < 4; k++) {
         transpose16(v[k]);
@@ -27,7 +27,7 @@ INLINE void tile_grid(tile256 *t, const uint8_t *const row[16], int64_t at, cons
 #define GRID_TYPE(name, type, few) \
     static void tile_##name(tile256 *t, const uint8_t *const row[16], int64_t at) { tile_grid(t, row, at, type); } \
     static void mul_##name(ARGS) { \
-    static const rows_of f = { 256, GRID_BYTES(type), 16, GRID_TERNARY(type) ? 1 : GRID_LESS, BYTES, tile_##name, NULL, run_q3k }; \
+    static const rows_of f = { 256, GRID_BYTES(type), 16, GRID_TERNARY(type) ? 1 : GRID_LESS, BYTES, tile_##name, NULL, .run = run_q3k }; \
     switch (n) { \
     case 1: few(w, act, act_stride, 1, o0, o1, y, y_stride, scratch, type); return; \
     case 2: few(w, act, act_stride, 2, o0, o1, y, y_stride, scratch, type); return; \

@@ -531,13 +531,17 @@ FLOATS(mul_bf16, KER_BF16)
 
 /* ---- activations ---- */
 
+static inline int bytes_sum(__m128i u)
+{
+    __m128i s = _mm_sad_epu8(u, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s)));
+}
+
 static void act_q8(int block, const float *x, int64_t n_in, void *dst)
 {
-    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
-    int8_t *q = dst;
-    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
-    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
-    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    mat_act_sums sums = mat_act_sums_of(block, n_in, dst);
+    int8_t *q = (int8_t *)dst;
+    float *d = sums.d;
     const __m256i no_sign = _mm256_set1_epi32(0x7fffffff);
     for (int64_t b = 0; b < n_in / block; b++) {
         __m256i most = _mm256_setzero_si256();       /* as bits: NaN > infinity > every number */
@@ -562,9 +566,7 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
                 bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
             }
             _mm_storeu_si128((__m128i *)(void *)(q + b * block + i), bytes);
-            __m128i s = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
-            int part = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s))) - 16 * 128;
-            mat_act_part(block, b, i, part, sum, sum16, sum32);
+            mat_act_part(&sums, b, i, bytes_sum(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80))) - 16 * 128, bytes_sum(_mm_abs_epi8(bytes)));
         }
     }
     if (block == 32 && n_in % 64)

@@ -18,6 +18,13 @@ INLINE __m256i fold8(const __m256i v[8])
     return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
+/* From row o to those that are fetched: sixteen rows on, or as many behind o1 among what is read next. */
+INLINE int64_t sixteen_on(const mat *w, int64_t o, int64_t o1)
+{
+    if (o + 16 < o1 || !w->next || w->row_bytes > 32 << 10) return w->row_bytes > 32 << 10 ? 1024 : 16 * w->row_bytes;
+    return (int64_t)((uintptr_t)w->next - (uintptr_t)w->data) + (16 - o1) * w->row_bytes;
+}
+
 #define ROW(r) ((const char *)act + (r) * act_stride)
 
 /* The eight rows from o, beyond the last one the last again; returns how many are stored. */
@@ -166,6 +173,95 @@ INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int
     }
 }
 
+/* ---- sixteen numbers of two rows a vector ---- */
+
+/* Sixteen bytes of a row and of the one four rows on; rows lie `rb` bytes apart. */
+INLINE __m256i pair16(const uint8_t *s, int64_t rb) { return two16(s, s + 4 * rb); }
+INLINE __m256i twice16(const void *p) { return _mm256_broadcastsi128_si256(load16(p)); }
+/* Neighbours added up: a's and b's in turn, by words, dwords and pairs of these. */
+INLINE __m256i fold_words(__m256i a, __m256i b) { return _mm256_add_epi16(_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)); }
+INLINE __m256i fold_dwords(__m256i a, __m256i b) { return _mm256_add_epi16(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)); }
+INLINE __m256i fold_pairs(__m256i a, __m256i b) { return _mm256_add_epi16(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)); }
+
+/* What stands at the heads of a block of eight rows, lane = row: d and dmin, and scales and minima as bytes, four sub-blocks a dword. */
+typedef struct k_heads { __m256i pairs, sc[2], mn[2]; } k_heads;
+INLINE k_heads k_heads_of(const uint8_t *s, int64_t rb)
+{
+    const __m256i six = _mm256_set1_epi8(0x3f), up = _mm256_set1_epi8(0x30);
+    __m256i h[4], t[4];
+    UNROLL for (int k = 0; k < 4; k++) h[k] = pair16(s + k * rb, rb);
+    UNROLL for (int k = 0; k < 2; k++) {
+        t[k] = _mm256_unpacklo_epi32(h[2 * k], h[2 * k + 1]);
+        t[2 + k] = _mm256_unpackhi_epi32(h[2 * k], h[2 * k + 1]);
+    }
+    const __m256i a = _mm256_unpackhi_epi64(t[0], t[1]), b = _mm256_unpacklo_epi64(t[2], t[3]), c = _mm256_unpackhi_epi64(t[2], t[3]);
+    k_heads k = { .pairs = _mm256_unpacklo_epi64(t[0], t[1]), .sc[0] = _mm256_and_si256(a, six), .mn[0] = _mm256_and_si256(b, six) };
+    k.sc[1] = _mm256_or_si256(low_nibbles(c), _mm256_and_si256(_mm256_srli_epi16(a, 2), up));
+    k.mn[1] = _mm256_or_si256(high_nibbles(c), _mm256_and_si256(_mm256_srli_epi16(b, 2), up));
+    return k;
+}
+/* Two bytes of each dword as words: the lower two, or the upper ones. */
+INLINE __m256i two_words(__m256i v, const int upper)
+{
+    const __m256i low = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
+    const __m256i high = _mm256_broadcastsi128_si256(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1));
+    return _mm256_shuffle_epi8(v, upper ? high : low);
+}
+
+/* Q4_K: two rows a vector, so that the halves of a sub-block are added up as they are; the sums of two sub-blocks and eight rows are folded
+ * as words until a word is one of them, and meet their scales together. A whole sum of a sub-block fits a word if 8 is taken off
+ * the weights: it is, by the sums of the activations, and is put back behind the scale. */
+INLINE void dec_q4k(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1, float *y, int64_t y_stride, const int type, const int bytes)
+{
+    (void)type;
+    const few_at in = few_offsets(act, w->n_in, 256);
+    const int live = o1 - o0 < 8 ? 1 : 8;            /* fewer rows than eight one by one; the last eight may begin among those before */
+    const int64_t rb = live == 8 ? w->row_bytes : 0;
+    for (int64_t from = o0; from < o1; from += live) {
+        const int64_t o = o1 - from < live ? o1 - live : from, far = sixteen_on(w, o, o1);
+        const uint8_t *s = w->data + o * w->row_bytes;
+        __m256 acc[FEW];
+        EACH(r) acc[r] = _mm256_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes, s += bytes) {
+            const k_heads heads = k_heads_of(s, rb);
+            __m256i isum[FEW], msum[FEW];
+            UNROLL for (int c = 0; c < 4; c++) {     /* sub-blocks 2 c and 2 c + 1 */
+                __m256i x[FEW][4];
+                UNROLL for (int k = 0; k < 4; k++) {
+                    const uint8_t *of = s + k * rb + 16 + 32 * c;
+                    if (c % 2 == 0) fetch(s + far + (k + 2 * c) * rb, at, bytes);
+                    __m256i v0 = pair16(of, rb), v1 = pair16(of + 16, rb);
+                    __m256i l0 = low_nibbles(v0), l1 = low_nibbles(v1), h0 = high_nibbles(v0), h1 = high_nibbles(v1);
+                    EACH(r) {
+                        const char *a = ROW(r) + 256 * b + 64 * c;
+                        __m256i low = _mm256_add_epi16(_mm256_maddubs_epi16(l0, twice16(a)), _mm256_maddubs_epi16(l1, twice16(a + 16)));
+                        __m256i high = _mm256_add_epi16(_mm256_maddubs_epi16(h0, twice16(a + 32)), _mm256_maddubs_epi16(h1, twice16(a + 48)));
+                        x[r][k] = fold_words(low, high);
+                        NOW(x[r][k]);
+                    }
+                }
+                const __m256i sc = two_words(heads.sc[c / 2], c % 2), mn = two_words(heads.mn[c / 2], c % 2);
+                EACH(r) {
+                    const __m256i sums = four(ROW(r) + in.sum32 + 16 * b + 4 * c), eight = _mm256_slli_epi16(sums, 3);
+                    __m256i all = fold_pairs(fold_dwords(x[r][0], x[r][1]), fold_dwords(x[r][2], x[r][3]));
+                    __m256i part = _mm256_add_epi32(_mm256_madd_epi16(_mm256_sub_epi16(all, eight), sc), _mm256_madd_epi16(eight, sc)), low = _mm256_madd_epi16(mn, sums);
+                    isum[r] = c ? _mm256_add_epi32(isum[r], part) : part;
+                    msum[r] = c ? _mm256_add_epi32(msum[r], low) : low;
+                    NOW(isum[r]);
+                    NOW(msum[r]);
+                }
+            }
+            const __m256 d = low_halves(heads.pairs), m = high_halves(heads.pairs);
+            EACH(r) {
+                __m256 da = FEW_D(r, b);
+                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(isum[r]), acc[r]);
+                acc[r] = _mm256_fnmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(msum[r]), acc[r]);
+            }
+        }
+        EACH(r) put_y(y + r * y_stride + o, live, acc[r]);
+    }
+}
+
 /* ---- blocks of 32 ---- */
 
 /* Bit i of a dword to bit 4 of byte i. */
@@ -272,7 +368,7 @@ typedef void few_fn(const mat *w, const void *act, int64_t act_stride, int64_t o
 #define FEW_TYPE(name, dec, type, bytes) FEW_ROWS(name, dec, 1, type, bytes) FEW_ROWS(name, dec, 2, type, bytes) \
     FEW_ROWS(name, dec, 3, type, bytes) FEW_ROWS(name, dec, 4, type, bytes) \
     static few_fn *const name[FEW + 1] = { NULL, name##_1, name##_2, name##_3, name##_4 };
-FEW_TYPE(few_q4k, dec_256, KER_Q4_K, 144)
+FEW_TYPE(few_q4k, dec_q4k, KER_Q4_K, 144)
 FEW_TYPE(few_q5k, dec_256, KER_Q5_K, 176)
 FEW_TYPE(few_q6k, dec_256, KER_Q6_K, 210)
 FEW_TYPE(few_q2k, dec_256, KER_Q2_K, 84)

@@ -32,7 +32,20 @@ static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a,
 
 #define WORD_SUMS 1                /* tiles of small bytes add up pairs of products as words, see pairs_in_a_word */
 #define MAX_R 6                   /* byte products take several temporaries */
+
+/* Products of bytes that fill all eight bits fit no word, and AVX2's way is shorter for more than a few rows of those. */
+#define mul_q80 few_q80
+#define mul_iq4nl few_iq4nl
+#define mul_iq4xs few_iq4xs
 #include "kernels/cpu/mat_512.h"
+#undef mul_q80
+#undef mul_iq4nl
+#undef mul_iq4xs
+#define MANY_BY_AVX2(type, name, few) static void name(ARGS) \
+    { (n > FEW ? mat_isa_avx2()->mul[type] : few)(w, act, act_stride, n, o0, o1, y, y_stride, scratch); }
+MANY_BY_AVX2(KER_Q8_0, mul_q80, few_q80)
+MANY_BY_AVX2(KER_IQ4_NL, mul_iq4nl, few_iq4nl)
+MANY_BY_AVX2(KER_IQ4_XS, mul_iq4xs, few_iq4xs)
 
 const mat_isa *mat_isa_avx512(void)
 {

@@ -75,11 +75,9 @@ FLOATS(mul_bf16, KER_BF16)
 
 static void act_q8(int block, const float *x, int64_t n_in, void *dst)
 {
-    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
-    int8_t *q = dst;
-    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
-    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
-    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    mat_act_sums sums = mat_act_sums_of(block, n_in, dst);
+    int8_t *q = (int8_t *)dst;
+    float *d = sums.d;
     for (int64_t b = 0; b < n_in / block; b++) {
         uint32x4_t most = vdupq_n_u32(0);            /* as bits: NaN > infinity > every number */
         for (int i = 0; i < block; i += 4)
@@ -99,8 +97,7 @@ static void act_q8(int block, const float *x, int64_t n_in, void *dst)
                 bytes = vqmovn_high_s16(vqmovn_s16(vqmovn_high_s32(vqmovn_s32(v[0]), v[1])), vqmovn_high_s32(vqmovn_s32(v[2]), v[3]));
             }
             vst1q_s8(q + b * block + i, bytes);
-            const int part = vaddlvq_s8(bytes);
-            mat_act_part(block, b, i, part, sum, sum16, sum32);
+            mat_act_part(&sums, b, i, vaddlvq_s8(bytes), vaddlvq_u8(vreinterpretq_u8_s8(vabsq_s8(bytes))));
         }
     }
     if (block == 32 && n_in % 64)

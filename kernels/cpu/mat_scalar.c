@@ -15,7 +15,7 @@ int64_t mat_act_bytes(int type, int64_t n_in)
     switch (ker_type_get(type)->act) {
     case KER_ACT_F32: return up64(n_in * 4);
     case KER_ACT_Q8_32: return up64(n_in) + up64(n_in / 32 * 8);
-    case KER_ACT_Q8_256: return up64(n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2);
+    case KER_ACT_Q8_256: return up64(n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2 + 2 * 2);
     }
     return 0;
 }
@@ -44,27 +44,22 @@ static float quantise(const float *x, int block, int8_t *q)
 
 static void act_q8_scalar(int block, const float *x, int64_t n_in, void *dst)
 {
-    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
-    int8_t *q = dst;
-    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
-    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
-    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    mat_act_sums sums = mat_act_sums_of(block, n_in, dst);
+    int8_t *q = (int8_t *)dst;
+    float *d = sums.d;
     for (int64_t b = 0; b < n_in / block; b++)
         d[b] = quantise(x + b * block, block, q + b * block);
     if (block == 32)
         memset(q + n_in, 0, (size_t)(up64(n_in) - n_in));
     for (int64_t b = 0; b < n_in / 32; b++) {
-        int s0 = 0, s1 = 0;
-        for (int i = 0; i < 16; i++) {
-            s0 += q[b * 32 + i];
-            s1 += q[b * 32 + 16 + i];
-        }
-        if (block == 32)
-            sum[b] = s0 + s1;
-        else {
-            sum16[2 * b] = (int16_t)s0;
-            sum16[2 * b + 1] = (int16_t)s1;
-            sum32[b] = (int16_t)(s0 + s1);
+        for (int h = 0; h < 2; h++) {
+            int part = 0, size = 0;
+            for (int i = 0; i < 16; i++) {
+                const int v = q[b * 32 + 16 * h + i];
+                part += v;
+                size += v < 0 ? -v : v;
+            }
+            mat_act_part(&sums, b * 32 / block, (int)(b * 32 % block) + 16 * h, part, size);
         }
     }
 }

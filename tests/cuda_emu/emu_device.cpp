@@ -1,4 +1,5 @@
 // emu_device.cpp: devices, memory, errors, and calls that are told to fail.
+#include <malloc.h>
 #include "emu_inside.h"
 
 namespace emu {
@@ -51,6 +52,8 @@ void init()
         fail_nth = colon ? atol(colon + 1) : 1;
     }
     seed(opt.seed);
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);                    // a device's memory comes and goes with each context: pages that stay
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);                    // are not asked of the system, and cleared by it, again and again
     if (opt.leak) atexit(at_exit);
 }
 void set_option(const char *what, long v)

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 extern const fuzz_target fuzz_gguf, fuzz_model, fuzz_kinds, fuzz_text, fuzz_ids, fuzz_template, fuzz_stops,
-    fuzz_knob, fuzz_json, fuzz_ini, fuzz_theme, fuzz_recipe, fuzz_brain, fuzz_verdict, fuzz_energy, fuzz_routes, fuzz_vocabulary, fuzz_pieces, fuzz_sentences, fuzz_e5s1, fuzz_adapter, fuzz_peft, fuzz_folder, fuzz_embed, fuzz_state, fuzz_hybrid,
+    fuzz_knob, fuzz_json, fuzz_ini, fuzz_theme, fuzz_recipe, fuzz_brain, fuzz_verdict, fuzz_energy, fuzz_routes, fuzz_vocabulary, fuzz_pieces, fuzz_sentences, fuzz_e5s1, fuzz_adapter, fuzz_peft, fuzz_folder, fuzz_embed, fuzz_state, fuzz_eights, fuzz_fours, fuzz_latent, fuzz_hybrid,
     fuzz_archive, fuzz_note, fuzz_zip, fuzz_broken, fuzz_page, fuzz_office, fuzz_table, fuzz_mail, fuzz_names, fuzz_events, fuzz_mcp, fuzz_challenge, fuzz_back, fuzz_tokens, fuzz_chunk, fuzz_told, fuzz_gbnf, fuzz_schema, fuzz_jinja, fuzz_messages, fuzz_calls, fuzz_tools, fuzz_asked,
     fuzz_module, fuzz_scale, fuzz_example, fuzz_settings, fuzz_plan;
 static const fuzz_target *const TARGETS[] = {&fuzz_gguf, &fuzz_model, &fuzz_kinds, &fuzz_text, &fuzz_ids, &fuzz_template, &fuzz_stops,
     &fuzz_knob, &fuzz_json, &fuzz_ini, &fuzz_theme, &fuzz_recipe, &fuzz_brain, &fuzz_verdict, &fuzz_energy, &fuzz_routes,
-    &fuzz_vocabulary, &fuzz_pieces, &fuzz_sentences, &fuzz_e5s1, &fuzz_adapter, &fuzz_peft, &fuzz_folder, &fuzz_embed, &fuzz_state, &fuzz_hybrid,
+    &fuzz_vocabulary, &fuzz_pieces, &fuzz_sentences, &fuzz_e5s1, &fuzz_adapter, &fuzz_peft, &fuzz_folder, &fuzz_embed, &fuzz_state, &fuzz_eights, &fuzz_fours, &fuzz_latent, &fuzz_hybrid,
     &fuzz_archive, &fuzz_note, &fuzz_zip, &fuzz_broken, &fuzz_page, &fuzz_office, &fuzz_table, &fuzz_mail, &fuzz_names, &fuzz_events, &fuzz_mcp, &fuzz_challenge, &fuzz_back, &fuzz_tokens, &fuzz_chunk, &fuzz_told, &fuzz_gbnf, &fuzz_schema, &fuzz_jinja, &fuzz_messages, &fuzz_calls, &fuzz_tools, &fuzz_asked,
     &fuzz_module, &fuzz_scale, &fuzz_example, &fuzz_settings, &fuzz_plan};
 enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS };

@@ -16,7 +16,7 @@ static q_buf whole;
 
 static bool one_sentence(const char *e) { return *e && !strchr(e, '\n') && strlen(e) < Q_ERRLEN && q_utf8_valid(e, strlen(e)); }
 
-static bool ready_of(const char *name)
+static bool ready_of(const char *name, const char *cells)
 {
     char *path = util_model(name), *file = q_printf("/tmp/quorum-fuzz-%ld.state", (long)getpid());
     eng_open_opts o = {.n_threads = 1};
@@ -27,7 +27,7 @@ static bool ready_of(const char *name)
     int32_t t[KEPT];
     for (int i = 0; i < KEPT; i++) t[i] = (i * 7 + 3) % eng_model_info(model)->n_vocab;
     for (int i = 0; i < OWN; i++) tokens[i] = i + 1;
-    bool good = c && eng_config_set(c, "context.length", "128", err) == 0 && eng_session_new(model, c, &s, err) == 0 && eng_session_new(model, c, &own, err) == 0 &&
+    bool good = c && eng_config_set(c, "context.length", "128", err) == 0 && eng_config_set(c, "kv.type", cells, err) == 0 && eng_session_new(model, c, &s, err) == 0 && eng_session_new(model, c, &own, err) == 0 &&
                 eng_session_sync(s, t, KEPT, ENG_CONTINUE, NULL, NULL, err) == 0 && eng_state_save(s, file, "{\"note\":1}", 10, NULL, NULL, err) == 0 &&
                 q_read_file(file, &whole, 1 << 24, err) == 0;
     unlink(file);
@@ -38,8 +38,11 @@ static bool ready_of(const char *name)
     return good;
 }
 
-static bool ready(void) { return ready_of("qwen3moe"); }
-static bool ready_hybrid(void) { return ready_of("qwen3next"); }
+static bool ready(void) { return ready_of("qwen3moe", "f16"); }
+static bool ready_eights(void) { return ready_of("qwen3moe", "q8_0"); }
+static bool ready_fours(void) { return ready_of("qwen3moe", "q4_0"); }
+static bool ready_latent(void) { return ready_of("deepseek2-lite", "q8_0"); }
+static bool ready_hybrid(void) { return ready_of("qwen3next", "f16"); }
 
 static void done(void)
 {
@@ -78,7 +81,8 @@ static void seal(char *p, size_t n)
     memcpy(p + HEAD_HASH, &h, sizeof h);
     int32_t layers = number(p, 56), heads = number(p, 60), dim = number(p, 64), kv = (int16_t)half(p, 68), n_tokens = number(p, 76), cells = number(p, 80), logits = number(p, 84);
     if (layers < 1 || layers > 64 || heads < 1 || heads > 64 || dim < 1 || dim > 256 || kv < 0 || kv >= KER_KV_TYPES || n_tokens < 0 || n_tokens > 1 << 20 || cells < 0 || cells > 1 << 20) return;
-    ker_model m = {.n_layer = layers, .n_kv_head = heads, .head_dim = dim};
+    ker_model m = {.n_layer = layers, .n_kv_head = heads, .head_dim = dim, .latent.kv_rank = number(p, 212)};
+    if (m.latent.kv_rank < 0 || m.latent.kv_rank > dim) return;
     size_t at = 0, piece[5] = {HEAD, (uint32_t)number(p, 88), (uint32_t)number(p, 92), (uint32_t)number(p, 96), 4 * (size_t)n_tokens};
     h = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -116,7 +120,7 @@ static int run(const char *p, size_t n)
     if (eng_session_sync(own, tokens, OWN, ENG_CONTINUE, NULL, NULL, err)) return FUZZ_BROKEN("the own text is not taken any more: %s", err);
     char *copy = malloc(n + 1), path[64];
     memcpy(copy, p, n);
-    if (n && (p[n / 2] & 1)) seal(copy, n);
+    if (q_hash64(p, n, 3) & 1) seal(copy, n);
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (fd < 0 || write(fd, copy, n) != (ssize_t)n) rc = FUZZ_BROKEN("cannot write a file in memory");
     else {
@@ -140,4 +144,7 @@ static int run(const char *p, size_t n)
     return rc;
 }
 const fuzz_target fuzz_state = {"state", 1500, 30000, ready, seed, run, done, HEAD};
+const fuzz_target fuzz_eights = {"eights", 300, 10000, ready_eights, seed, run, done, 0};
+const fuzz_target fuzz_fours = {"fours", 300, 10000, ready_fours, seed, run, done, 0};
+const fuzz_target fuzz_latent = {"latent", 300, 10000, ready_latent, seed, run, done, 0};
 const fuzz_target fuzz_hybrid = {"hybrid", 600, 10000, ready_hybrid, seed, run, done, 0};

@@ -187,14 +187,15 @@ static void names_are_true(void)
     static const struct { const char *command, *label; } step[] = {
         { "/set experts.k 2", "standard · k 4 · T 0.9 → k 2" },
         { "/set sampler.top_p 0.5", "standard · k 4 · T 0.9 → k 2 → top_p 0.5" },
-        { "/set experts.k default", "standard · k 4 · T 0.9 → k 2 → top_p 0.5 → k default" } };
+        { "/set experts.k default", "standard · k 4 · T 0.9 → k 2 → top_p 0.5 → k default" },
+        { "/set kv.type q8_0", "standard · k 4 · T 0.9 → k 2 → top_p 0.5 → k default → kv q8_0" } };      /* by the name that the status line has for it */
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, set, &s);
     agt_pause(a, true);
     agt_submit(a, "in the main void");
     CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
     one_more(a, &s, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         agt_submit(a, step[i].command);
         CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
         one_more(a, &s, i + 2);
@@ -204,11 +205,11 @@ static void names_are_true(void)
     CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
     agt_submit(a, "/set experts.k default");
     CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
-    one_more(a, &s, 5);
+    one_more(a, &s, 6);
     agt_pause(a, false);
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
-    CHECK_STR(s.last ? s.last->label : "", step[2].label);
-    CHECK(s.last && s.last->n_config == 4);
+    CHECK_STR(s.last ? s.last->label : "", step[3].label);
+    CHECK(s.last && s.last->n_config == 5);
     agt_close(a);
     seen_clear(&s);
 }

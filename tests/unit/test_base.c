@@ -259,6 +259,10 @@ static void a_place_is_known_before_work(void)
     CHECK_INT(q_write_file_new(file, "x", 1, err), Q_OK);
     CHECK(q_taken(file) && !q_taken(none));
     CHECK_INT(q_write_file_new(link, "x", 1, err), Q_RANGE);
+    char *dotted = q_printf("%s/.//f", dir), *name = strrchr(dir, '/'), *about = q_printf("%s/..%s/new", dir, name), *plain = q_printf("%s/new", dir);
+    CHECK(q_same_place(file, dotted) && q_same_place(about, plain) && q_same_place("new", "./new") && q_same_place(none, none));
+    CHECK(!q_same_place(file, plain) && !q_same_place(link, file) && !q_same_place("new", plain) && !q_same_place(none, plain));
+    free(dotted), free(about), free(plain);
     char *const never[] = { none, under, longest, long_one };
     for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
         CHECK_INT(q_may_write(never[i], err), Q_IO);

@@ -397,6 +397,22 @@ static void test_speed_words(void)
     q_buf_free(&svg);
 }
 
+/* What reading takes is told where it is minutes, once for what stays so and again where it turns out to be twice as much. */
+static void test_foretold(void)
+{
+    const int64_t s = 1000000000;
+    exam_forecast f = { .since = q_now_ns() - 2 * s, .sum = { 10000, 1e8 } };
+    double all = exam_foretell(&f, 100);                       /* 100 of 10000 tokens took two seconds */
+    CHECK_MSG(all > 199 && all < 230, "%g", all);
+    f.since = q_now_ns() - 4 * s;
+    CHECK(exam_foretell(&f, 200) == 0);                        /* and the next hundred as long */
+    f.since = q_now_ns() - 16 * s;
+    all = exam_foretell(&f, 400);                              /* twice as long a token, behind four times as many: 1333 + n / 15 hundred thousandths */
+    CHECK_MSG(all > 6700 && all < 6900, "%g", all);
+    f = (exam_forecast){ .since = q_now_ns() - s / 2, .sum = { 10000, 1e8 } };
+    CHECK(exam_foretell(&f, 100) == 0 && exam_foretell(&f, 0) == 0);       /* less than a minute; nothing is known yet */
+}
+
 int main(void)
 {
     RUN(test_spread);
@@ -415,5 +431,6 @@ int main(void)
     RUN(test_stopped);
     RUN(test_percentiles);
     RUN(test_page);
+    RUN(test_foretold);
     return TEST_END();
 }

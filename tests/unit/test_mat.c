@@ -42,14 +42,33 @@ static const int types[] = {
 #define KER_BLOCK(id, ...) id,
 #include "kernels/types.def"
 };
-enum { WILD = 5 /* kinds of numbers from here on are of any size, or none */ };
+enum { NEAR_16 = 5, NEAR_32, FAR_16, FAR_32, WILD /* kinds of numbers from here on are of any size, or none */ };
 enum { N_TYPES = sizeof types / sizeof *types, MAX_IN = 2560, MAX_OUT = 150, MAX_N = 33, WIDE = 208 * 256 };
 
 static uint8_t *weights, *acts, *scratch;
 static float *xs, *want, *got;
 
+/* Whole numbers up to 127, which is in every block, so that they are prepared as they are: of each `sub` the sizes sum up to `reach`,
+ * all of one sign, which sub-blocks draw. */
+static void reaching(float *x, int64_t n_in, int sub, int reach)
+{
+    for (int64_t i = 0; i < n_in; i += sub) {
+        float sign = rnd() & 1 ? 1 : -1;
+        for (int k = 0, left = reach; k < sub; k++) {
+            int q = left < 127 ? left : 127;
+            x[i + k] = sign * (float)q;
+            left -= q;
+        }
+    }
+}
+
 static void activations(int n, int64_t n_in, int kind)
 {
+    if (kind >= NEAR_16 && kind <= FAR_32) {         /* products of sixteen and thirty-two that fit 16 bits (Q6_K, Q4_K), or one row in three that may not */
+        const int sub = kind == NEAR_16 || kind == FAR_16 ? 16 : 32, most = sub == 16 ? 1023 : 2184;
+        for (int r = 0; r < n; r++) reaching(xs + r * n_in, n_in, sub, most + (kind >= FAR_16 && r % 3 == 1));
+        return;
+    }
     for (int64_t i = 0; i < n * n_in; i++)
         xs[i] = kind == 1 ? ((rnd() & 1) ? 1.0f : -1.0f) : kind == 2 ? 1.0f : rndf() * (kind == 4 || (rnd() & 63) ? 1 : 40);
     static const float edges[] = { 0, -0.0f, 1e-45f, -1e-39f, 1e-31f, 3e38f, -3e38f, 1e20f, INFINITY, -INFINITY, NAN };
@@ -128,6 +147,9 @@ static void every_path_equals_scalar(void)
         shape(types[t], 256, 5, 2, 1, 2, 3);
         shape(types[t], 256, 5, 9, 2, 2, 3);         /* nothing asked for */
     }
+    for (int t = 0; t < N_TYPES; t++)
+        for (int kind = NEAR_16; kind <= FAR_32; kind++)
+            for (int n = 1; n <= 13; n += 3) shape(types[t], 768, 37, n, 1, 36, kind);
     shape(KER_Q4_0, 128, 5, 520, 1, 5, 3);           /* more rows of activations than AVX2 prepares at once */
     shape(KER_NVFP4, 128, 5, 520, 0, 5, 1);
     shape(KER_IQ3_S, 200 * 256, 5, 1, 0, 5, 3);      /* more blocks than scratch has room for when they are taken apart */
@@ -214,7 +236,7 @@ static void activations_prepared(void)
                 uint8_t *dst = i ? acts + as : acts;
                 memset(dst, 0xee, (size_t)as);
                 mat_act(act_types[k], xs, n_in, dst);
-                size_t used = (size_t)(block == 32 ? n_in + n_in / 32 * 8 : n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2);
+                size_t used = (size_t)(block == 32 ? n_in + n_in / 32 * 8 : n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2 + 4);
                 CHECK_MSG(!i || !memcmp(dst, acts, used), "%s, block %d, round %d", ker_cpu_path(i), block, round);
             }
             ker_cpu_force(NULL);
@@ -231,6 +253,21 @@ static void activations_prepared(void)
                     s += a.q[b * 32 + i];
                 CHECK_INT(block == 32 ? a.sum[b] : a.sum32[b], s);
             }
+            int most[2] = { 0, 0 };
+            for (int64_t b = 0; b < n_in / 32; b++) {
+                int above = 0, below = 0;
+                for (int h = 0, size = 0; h < 2; h++, size = 0) {
+                    for (int i = 0; i < 16; i++) {
+                        int v = a.q[b * 32 + 16 * h + i];
+                        size += abs(v);
+                        *(v > 0 ? &above : &below) += abs(v);
+                    }
+                    most[0] = size > most[0] ? size : most[0];
+                }
+                most[1] = above > most[1] ? above : most[1];
+                most[1] = below > most[1] ? below : most[1];
+            }
+            CHECK(block == 32 || (a.most[0] == most[0] && a.most[1] == most[1]));
         }
     }
 }

@@ -74,7 +74,7 @@ int gguf_n_tensors(const gguf_file *);
 const gguf_tensor *gguf_tensor_at(const gguf_file *, int i);
 const gguf_tensor *gguf_tensor_find(const gguf_file *, const char *name);
 
-/* ---- writer: declare everything, then write. Streams to path + ".part", fsync, rename. ---- */
+/* ---- writer: declare everything, then write. Streams to a file without a name (or called path + ".part": base.h), fsync, rename. ---- */
 typedef struct gguf_writer gguf_writer;
 gguf_writer *gguf_writer_new(void);
 void gguf_writer_free(gguf_writer *);

@@ -44,7 +44,7 @@ typedef struct st_out {
     int (*fill)(void *user, float *dst, size_t n, char *err);
     void *user;
 } st_out;
-/* Streams to path + ".part", fsync, rename: over what is there. A tensor at a time is in memory. note: pairs of __metadata__, n_note of them;
+/* Streams to a file without a name (or called path + ".part": base.h), fsync, rename: over what is there. A tensor at a time is in memory. note: pairs of __metadata__, n_note of them;
  * values NULL are left out. */
 int st_write(const char *path, const st_out *t, int n, const char *const (*note)[2], int n_note, char *err);
 

@@ -75,11 +75,10 @@ int st_write(const char *path, const st_out *t, int n, const char *const (*note)
     if (q_no_device(path, err) != Q_OK) return Q_RANGE;
     char *part = q_printf("%s.part", path);
     put_head(&head, t, n, note, n_note);
-    unlink(part);                      /* left by a kill, or a link that somebody laid there */
-    int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), rc = fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno)) : Q_OK;
+    int fd = q_part_open(part), rc = fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno)) : Q_OK;
     if (!rc) rc = put(fd, part, head.p, head.len, err);
     if (!rc) rc = put_tensors(fd, part, t, n, err);
-    if (!rc && fsync(fd) != 0) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno));
+    if (!rc && (fsync(fd) != 0 || q_part_name(fd, part) != 0)) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno));
     if (fd >= 0 && close(fd) != 0 && !rc) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno));
     if (!rc && rename(part, path) != 0) rc = q_fail(err, Q_IO, _("cannot rename %s to %s: %s"), part, path, strerror(errno));
     if (rc && fd >= 0) unlink(part);

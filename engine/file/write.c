@@ -1,5 +1,5 @@
-/* engine/file/write: the writing half of engine/file/gguf.h. Owns the declared values and the open ".part"
- * file; one thread per writer. It never keeps more than one tensor's bytes in memory (of those written by rows a few MiB) and never leaves
+/* engine/file/write: the writing half of engine/file/gguf.h. Owns the declared values and the open file,
+ * which has no name (or that of path and ".part": base.h) until all is in it; one thread per writer. It never keeps more than one tensor's bytes in memory (of those written by rows a few MiB) and never leaves
  * a half-written file under the final name. Format: ggml/docs/gguf.md, version 3, alignment 32. */
 #include "engine/file/gguf.h"
 #include "kernels/kernels.h"
@@ -253,8 +253,7 @@ int gguf_write_checked(gguf_writer *w, const char *path, int (*check)(void *chec
 
     char *part = q_printf("%s.part", path);
     sink s = {.path = path, .total = padded(head.len) + offset, .progress = progress, .user = user};
-    unlink(part);                        /* left by a kill, or a link that somebody laid there */
-    s.fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    s.fd = q_part_open(part);
     int rc = s.fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
     /* Asking for the room now turns a full disk into a sentence at the start instead of after minutes. */
     if (rc == Q_OK && largest && posix_fallocate(s.fd, 0, (off_t)s.total) == ENOSPC) {
@@ -262,7 +261,7 @@ int gguf_write_checked(gguf_writer *w, const char *path, int (*check)(void *chec
         rc = q_fail(err, Q_IO, _("cannot write %s: %s are needed and the disk has less"), path, q_bytes_words(s.total, words));
     }
     if (rc == Q_OK) rc = write_all(w, &s, &head, largest, err);
-    if (rc == Q_OK && fsync(s.fd) != 0) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno));
+    if (rc == Q_OK && (fsync(s.fd) != 0 || q_part_name(s.fd, part) != 0)) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno));
     if (s.fd >= 0 && close(s.fd) != 0 && rc == Q_OK) rc = q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno));
     if (rc == Q_OK && check) rc = check(checker, part, err);
     if (rc == Q_OK && rename(part, path) != 0)

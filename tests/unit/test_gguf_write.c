@@ -6,7 +6,11 @@
 #include "kernels/kernels.h"
 #include "tests/test.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char err[Q_ERRLEN];
@@ -115,6 +119,68 @@ static void refusals(void)
     unlink(path);
     unlink(path2);
     gguf_writer_free(w);
+}
+
+/* Killed while gigabytes are written, it leaves none of them: public reports tell of a torn model that was taken for a whole one. */
+static int fill_killed(void *user, void *dst, size_t bytes, char *e)
+{
+    memset(dst, 0, bytes);
+    if (--*(int *)user == 0) raise(SIGKILL);
+    return Q_OK;
+}
+
+static int st_fill_killed(void *user, float *dst, size_t n, char *e) { return fill_killed(user, dst, n * sizeof *dst, e); }
+
+static void killed_leaves_nothing(void)
+{
+    char folder[64], file[80];
+    snprintf(folder, sizeof folder, "%s/killed", dir);
+    snprintf(file, sizeof file, "%s/x.gguf", folder);
+    CHECK(mkdir(folder, 0700) == 0);
+    int without = open(folder, O_TMPFILE | O_WRONLY, 0600);
+    bool nameless = without >= 0 && access("/proc/self/fd", X_OK) == 0;
+    if (without >= 0) close(without);
+    for (int form = 0; form < 2; form++) {
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            int calls = 2;
+            gguf_writer *w = gguf_writer_new();
+            for (int i = 0; i < 3; i++) gguf_put_tensor(w, (const char *[]){"a", "b", "c"}[i], KER_F32, 1, (int64_t[]){8}, fill_killed, &calls);
+            st_out t[3];
+            for (int i = 0; i < 3; i++) t[i] = (st_out){ .name = (const char *[]){"a", "b", "c"}[i], .n_dims = 1, .ne = {8}, .fill = st_fill_killed, .user = &calls };
+            if (form == 0) gguf_write(w, file, NULL, NULL, err);
+            else st_write(file, t, 3, NULL, 0, err);
+            _exit(7);
+        }
+        int status = 0;
+        CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        DIR *d = opendir(folder);
+        int left = 0;
+        for (struct dirent *e; d && (e = readdir(d));) left += e->d_name[0] != '.';
+        if (d) closedir(d);
+        CHECK_INT(left, nameless ? 0 : 1);
+        CHECK(access(file, F_OK) != 0);
+    }
+    /* what is whole has its name, and an older rest of that name is no hindrance */
+    char part[90];
+    snprintf(part, sizeof part, "%s.part", file);
+    CHECK_INT(q_write_file_atomic(part, "rest", 4, err), Q_OK);
+    gguf_writer *w = gguf_writer_new();
+    float base = 3;
+    gguf_put_tensor(w, "t", KER_F32, 1, (int64_t[]){8}, fill_count, &base);
+    CHECK_INT(gguf_write(w, file, NULL, NULL, err), Q_OK);
+    gguf_writer_free(w);
+    gguf_file *f = NULL;
+    CHECK_INT(gguf_open(file, &f, err), Q_OK);
+    if (f) CHECK(gguf_tensor_find(f, "t") && *(const float *)gguf_tensor_find(f, "t")->data == 3);
+    gguf_close(f);
+    CHECK(access(part, F_OK) != 0);
+    struct stat st;
+    CHECK(stat(file, &st) == 0 && st.st_nlink == 1 && (st.st_mode & 0600) == 0600);
+    unlink(part);
+    unlink(file);
+    rmdir(folder);
 }
 
 /* Mean and standard deviation of a tensor, times sqrt(row length): every matrix is made for (0, 1). */
@@ -257,6 +323,7 @@ int main(void)
     snprintf(path2, sizeof path2, "%s/b.gguf", dir);
     RUN(round_trip);
     RUN(refusals);
+    RUN(killed_leaves_nothing);
     RUN(synthetic_model);
     RUN(synthetic_latent_attention);
     RUN(synthetic_head);

@@ -156,6 +156,10 @@ uint64_t q_mem_total_in(const char *root);
  * groups of a machine whose / is at root (tests). */
 int q_cores(void);
 int q_cores_in(const char *root, int may);
+/* The best sets of instructions here that files are compiled for, in rising order: each has all that its file may hold (ISA_avx2 and the others of the
+ * Makefile: FMA, F16C and BMI2 too). None where this is no x86-64. What QUORUM_CPU asks for is kernels/cpu/cpu.h's. */
+enum q_isa { Q_ISA_NONE, Q_ISA_AVX2, Q_ISA_AVX512, Q_ISA_VNNI, Q_ISA_VBMI };
+enum q_isa q_isa(void);
 bool q_in_memory(const char *path);    /* a file in tmpfs: what it takes is taken already */
 
 #endif

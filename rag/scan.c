@@ -1,4 +1,5 @@
 /* rag/scan: the plain form of the scan, and which forms this processor has. Pure; any thread. */
+#include "base/base.h"
 #include "rag/scan.h"
 
 void rag_scan_scalar(const uint8_t *row, const int8_t *q, int width, int n, int32_t *sum)
@@ -23,9 +24,8 @@ static const rag_scanner forms[] = {
 const rag_scanner *rag_scanners(void)
 {
 #if defined(__x86_64__)
-    if (!__builtin_cpu_supports("avx2")) return forms + 2;
-    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))) return forms + 1;
+    if (q_isa() < Q_ISA_AVX2) return forms + 2;
+    if (q_isa() < Q_ISA_VNNI) return forms + 1;
 #endif
     return forms;
 }

@@ -4,9 +4,6 @@
  * machine. It allocates only in sampler_new and when the history grows. */
 #include "engine/run/sample.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -88,12 +85,8 @@ static float exp1(float x)
 static passes passes_get(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return (passes){sample_avx512_max, sample_avx512_sum};
-    unsigned a, b, c, d;                 /* F16C is bit 29 of leaf 1's ECX; clang's builtin does not know the word */
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-        __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1))
-        return (passes){sample_avx2_max, sample_avx2_sum};
+    if (q_isa() >= Q_ISA_AVX512) return (passes){sample_avx512_max, sample_avx512_sum};
+    if (q_isa() >= Q_ISA_AVX2) return (passes){sample_avx2_max, sample_avx2_sum};
 #endif
     return (passes){sample_base_max, sample_base_sum};
 }

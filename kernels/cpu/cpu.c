@@ -6,9 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#elif defined(__aarch64__)
+#if defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
@@ -25,16 +23,8 @@ static atomic_int forced = -1;
 static enum cpu_level best_level(void)
 {
 #if defined(__x86_64__)
-    unsigned a, b, c = 0, d;                         /* F16C: bit 29 (not every compiler's builtin knows its name) */
-    __builtin_cpu_init();
-    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-          __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1)))
-        return CPU_SCALAR;
-    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")))
-        return CPU_AVX2;
-    if (!__builtin_cpu_supports("avx512vnni")) return CPU_AVX512;
-    return __builtin_cpu_supports("avx512vbmi") ? CPU_VBMI : CPU_VNNI;
+    static const enum cpu_level of[] = { [Q_ISA_NONE] = CPU_SCALAR, [Q_ISA_AVX2] = CPU_AVX2, [Q_ISA_AVX512] = CPU_AVX512, [Q_ISA_VNNI] = CPU_VNNI, [Q_ISA_VBMI] = CPU_VBMI };
+    return of[q_isa()];
 #elif defined(__aarch64__)
     enum { DOTPROD = 1 << 20, I8MM = 1 << 13 };      /* HWCAP_ASIMDDP, HWCAP2_I8MM of Linux' asm/hwcap.h, which older headers lack */
     if (!(getauxval(AT_HWCAP) & DOTPROD)) return CPU_NEON;
@@ -46,7 +36,7 @@ static enum cpu_level best_level(void)
 
 enum cpu_level cpu_level(void)
 {
-    static atomic_int best = -1;                     /* asked once: cpuid traps in virtual machines */
+    static atomic_int best = -1;                     /* asked once */
     int f = atomic_load_explicit(&forced, memory_order_relaxed);
     if (f < 0 && (f = atomic_load_explicit(&best, memory_order_relaxed)) < 0)
         atomic_store_explicit(&best, f = (int)best_level(), memory_order_relaxed);

@@ -280,10 +280,8 @@ static void test_sets(void)
     typedef struct set { const char *name; bool has; float (*max)(const float *, int); double (*sum)(const float *, int, float, float, float *); } set;
     set sets[] = {{"base", true, sample_base_max, sample_base_sum}, {"avx2", false, sample_avx2_max, sample_avx2_sum},
                   {"avx512", false, sample_avx512_max, sample_avx512_sum}};
-#if defined(__x86_64__)
-    sets[1].has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    sets[2].has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-#endif
+    sets[1].has = q_isa() >= Q_ISA_AVX2;
+    sets[2].has = q_isa() >= Q_ISA_AVX512;
     enum { MOST = 5000 };
     static float l[MOST], out[3][MOST];
     for (int round = 0; round < 200; round++) {

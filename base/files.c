@@ -73,32 +73,6 @@ int q_move_new(const char *a, const char *b)
     return -1;
 }
 
-int q_part_open(const char *part)
-{
-    unlink(part);                        /* left by a kill, or a link that somebody laid there: it is not written through */
-#ifdef O_TMPFILE
-    if (access("/proc/self/fd", X_OK) == 0) {                /* by which it gets its name */
-        const char *slash = strrchr(part, '/');
-        char *folder = !slash ? q_strdup(".") : slash == part ? q_strdup("/") : q_printf("%.*s", (int)(slash - part), part);
-        int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
-        free(folder);
-        if (fd >= 0) return fd;
-    }
-#endif
-    return open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-}
-
-int q_part_name(int fd, const char *part)
-{
-    struct stat st;
-    char mine[40];
-    if (fstat(fd, &st) != 0) return -1;
-    if (st.st_nlink) return 0;
-    snprintf(mine, sizeof mine, "/proc/self/fd/%d", fd);
-    unlink(part);
-    return linkat(AT_FDCWD, mine, AT_FDCWD, part, AT_SYMLINK_FOLLOW);
-}
-
 static int write_file(const char *path, const void *p, size_t n, bool fresh, char *err)
 {
     struct stat st;                      /* a pipe or a device would become a file, and /dev/null is everybody's */

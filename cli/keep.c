@@ -1,6 +1,7 @@
 /* cli/keep: see keep.h. Single-threaded. */
 #include "cli/keep.h"
 #include "agent/agent.h"
+#include "base/place.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
@@ -317,8 +318,7 @@ static void say_refilled(const mem_refilled *in)
 /* A file without a name beside the memory: what is in it is as private, and goes with its descriptor. */
 static FILE *spool(const memory_ask *a)
 {
-    char *db = a->db ? q_strdup(a->db) : q_user_path(Q_DIR_DATA, "quorum.db"), *slash = db ? strrchr(db, '/') : NULL;
-    char *dir = slash ? q_strndup(db, slash > db ? (size_t)(slash - db) : 1) : q_strdup(".");
+    char *db = a->db ? q_strdup(a->db) : q_user_path(Q_DIR_DATA, "quorum.db"), *dir = q_folder_of(db ? db : "");
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0) fd = memfd_create("import", MFD_CLOEXEC);       /* a disk that has no such files */
     FILE *f = fd >= 0 ? fdopen(fd, "w+e") : NULL;

@@ -3,6 +3,8 @@
  * also a file that mem_open refuses. Any thread. It writes nothing. */
 #include "memory/store.h"
 
+#include "base/place.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -228,7 +230,7 @@ int mem_verify_absent(const char *path, const char *text, mem_found_fn *fn, void
     q_fold_bytes(x.folded, x.n);
     mem_words(text, x.n, word_of, &x);
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
-    char *folder = slash ? q_strndup(file, slash == file ? 1 : (size_t)(slash - file)) : q_strdup(".");
+    char *folder = q_folder_of(file);
     static const char *const beside[] = {"", "-journal", "-wal", "-shm", ".before-", ".backup-"};
     struct stat st;
     int rc = stat(file, &st) == 0 && S_ISREG(st.st_mode) ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no memory at %s"), file);

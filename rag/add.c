@@ -2,6 +2,7 @@
  * walk, readers, skips and followers do is theirs. */
 #include "rag/rag.h"
 
+#include "base/place.h"
 #include "rag/follow.h"
 #include "rag/import/mojibake.h"
 #include "rag/import/take.h"
@@ -295,7 +296,7 @@ static bool file_lost(mem_store *s, const char *path, rag_progress *p)
 {
     char err[Q_ERRLEN];
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char *dir = slash == path ? q_strdup("/") : slash ? q_strndup(path, (size_t)(slash - path)) : q_strdup("."), *real = realpath(dir, NULL);
+    char *dir = q_folder_of(path), *real = realpath(dir, NULL);
     char *whole = real && *name ? q_printf("%s/%s", real[1] ? real : "", name) : NULL;
     struct follow *f = NULL;
     struct stat st;

@@ -2,6 +2,7 @@
  * can read and rag/import/own.c reads again. Caller's thread. It never changes the store and never touches a file that no export wrote. */
 #include "rag/rag.h"
 
+#include "base/place.h"
 #include "base/say.h"
 #include "rag/import/own.h"
 
@@ -154,7 +155,7 @@ char *rag_export_name(void)
 static void drop_left(const char *place, const char *ending)
 {
     const char *slash = strrchr(place, '/'), *name = slash ? slash + 1 : place;
-    char *folder = slash ? q_strndup(place, slash == place ? 1 : (size_t)(slash - place)) : q_strdup(".");
+    char *folder = q_folder_of(place);
     size_t n = strlen(name);
     DIR *d = opendir(folder);
     for (struct dirent *e; d && (e = readdir(d));) {

@@ -263,6 +263,12 @@ static void a_place_is_known_before_work(void)
     CHECK(q_same_place(file, dotted) && q_same_place(about, plain) && q_same_place("new", "./new") && q_same_place(none, none));
     CHECK(!q_same_place(file, plain) && !q_same_place(link, file) && !q_same_place("new", plain) && !q_same_place(none, plain));
     free(dotted), free(about), free(plain);
+    static const char *const lies[][2] = { { "/x/y/f", "/x/y" }, { "/f", "/" }, { "f", "." }, { "x/f", "x" }, { "", "." } };
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        char *in = q_folder_of(lies[i][0]);
+        CHECK_STR(in, lies[i][1]);
+        free(in);
+    }
     char *const never[] = { none, under, longest, long_one };
     for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
         CHECK_INT(q_may_write(never[i], err), Q_IO);

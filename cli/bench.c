@@ -78,11 +78,17 @@ static eng_fetched since(eng_fetched now, eng_fetched then)
     return (eng_fetched){ now.asked - then.asked, now.fetched - then.fetched, now.bytes - then.bytes, now.wait_ns - then.wait_ns };
 }
 
+typedef struct { exam_forecast of; int repeat; } reading_ahead;
+
 /* A prompt is read three times in a run: for weights and threads to be there, measured, and behind it the head left out. */
 static void foretell(void *user, int done, int total)
 {
-    double all = exam_foretell(user, done);
-    if (all > 0) q_say(stderr, _("quorum: a run reads %d tokens three times: in all that takes %d minutes or more; a smaller -p takes less, and --sweep context=N --made-up reads none\n"), total, (int)(all / 60 + .5));
+    reading_ahead *ahead = user;
+    int minutes = (int)(exam_foretell(&ahead->of, done) / 60 + .5);
+    if (minutes > 0)
+        q_say(stderr, ngettext("quorum: to read %d tokens, three times a run (-r %d), takes %d minute or more; a smaller -p or -r takes less, and --sweep context=N --made-up reads none\n",
+                               "quorum: to read %d tokens, three times a run (-r %d), takes %d minutes or more; a smaller -p or -r takes less, and --sweep context=N --made-up reads none\n",
+                               (unsigned long)minutes), total, ahead->repeat, minutes);
 }
 
 static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, int repeat, bench *b, char *err)
@@ -91,7 +97,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
     exam_any_ids(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab, 0);
     double *prefill = q_alloc(sizeof *prefill * (size_t)repeat), *decode = q_alloc(sizeof *decode * (size_t)repeat);
     int rc = 0;
-    exam_forecast ahead = { .since = q_now_ns(), .sum = { 3.0 * repeat * n_prompt, 3.0 * repeat * n_prompt * n_prompt } };
+    reading_ahead ahead = { .of = { .since = q_now_ns(), .sum = { 3.0 * repeat * n_prompt, 3.0 * repeat * n_prompt * n_prompt } }, .repeat = repeat };
     for (int r = 0; r < repeat && !rc; r++) {
         eng_session *s = NULL;
         eng_fetched start_of = { 0 };

@@ -426,7 +426,9 @@ static void slow(void *user, double seconds)
 {
     bench *b = user;
     cli_progress_end(&b->progress, false);
-    q_say(stderr, _("quorum: to read these contexts takes %d minutes or more; --made-up fills them with numbers instead, and shorter ones take less\n"), (int)(seconds / 60 + .5));
+    int minutes = (int)(seconds / 60 + .5);
+    q_say(stderr, ngettext("quorum: to read these contexts takes %d minute or more; --made-up fills them with numbers instead, and shorter ones take less\n",
+                           "quorum: to read these contexts takes %d minutes or more; --made-up fills them with numbers instead, and shorter ones take less\n", (unsigned long)minutes), minutes);
     cli_progress_start(&b->progress, _("measuring"));
 }
 

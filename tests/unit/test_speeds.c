@@ -109,7 +109,7 @@ static void shares_of_what_was_read_beside(void)
         if (i) p[2].refused = q_strdup("left out");
         k = (machine){ .reads = { much, 1 }, .n_reads = 2, .peaks = { 1e15 }, .n_peaks = 1, .stop_at = -1 };
         CHECK(exam_speed(&s, err) == Q_OK && s.bandwidth == much);
-        CHECK(p[0].share.low < 1e-2 && p[0].share.median == 1 && p[1].share.low == 1);
+        CHECK(p[0].share.low < 1e-2 && p[0].share.median == 1 && p[1].share.low == 1 && p[2].decode.n == (i ? 0 : ROUNDS));
     }
     free_points(&s);
 }
@@ -151,6 +151,32 @@ static void ended_when_it_is_said(void)
     free_points(&s);
 }
 
+/* How long contexts take is told while the first of them is read, and not again with the next; those that are left out count for nothing. */
+typedef struct wait { int told, pieces, most; } wait;
+static void slow(void *user, double seconds) { ((wait *)user)->told += seconds > 60; }
+static bool go_a_little(void *user, int done, int of)
+{
+    (void)of;
+    wait *w = user;
+    return done == 0 || w->pieces++ < w->most;       /* of what is behind the first measurement only so many pieces */
+}
+static void a_long_wait_is_told_once(void)
+{
+    enum { MANY = 60 };
+    static exam_fast p[MANY];
+    wait w = { .most = 4 };
+    for (int i = 0; i < MANY; i++) p[i] = point(i ? 1000000 : 64, i ? "1000100" : "256");
+    exam_speeds s = { .point = p, .n = MANY, .prompt = PROMPT, .tokens = TOKENS, .rounds = 1, .go = go_a_little, .slow = slow, .user = &w };
+    CHECK_INT(exam_speed(&s, err), Q_CANCEL);
+    CHECK_INT(w.told, 1);
+    CHECK(w.pieces > 3 && !p[0].refused && !p[1].refused);
+    for (int i = 1; i < MANY; i++) p[i].refused = q_strdup("left out");
+    w = (wait){ .most = 100 };
+    CHECK_MSG(exam_speed(&s, err) == Q_OK, "%s", err);
+    CHECK(w.told == 0 && p[0].decode.n == 1);
+    free_points(&s);
+}
+
 int main(void)
 {
     char *path = util_model("qwen3moe");
@@ -162,6 +188,7 @@ int main(void)
     RUN(shares_of_what_was_read_beside);
     RUN(peaks_bound_or_are_not_told);
     RUN(ended_when_it_is_said);
+    RUN(a_long_wait_is_told_once);
     eng_model_free(model);
     unlink(path);
     free(path);

@@ -177,6 +177,20 @@ static void a_long_wait_is_told_once(void)
     free_points(&s);
 }
 
+/* Prompts of no two rounds begin alike, so that no cell serves them; the same salt draws the same. */
+static void ids_differ_by_the_salt(void)
+{
+    enum { N = 64, SALTS = 6, VOCAB = 4096 };
+    int32_t t[SALTS][N], again[N];
+    for (int s = 0; s < SALTS; s++) exam_any_ids(t[s], N, VOCAB, (uint64_t)s);
+    exam_any_ids(again, N, VOCAB, 3);
+    CHECK(memcmp(again, t[3], sizeof again) == 0);
+    for (int s = 0; s < SALTS; s++)
+        for (int i = 0; i < N; i++) CHECK(t[s][i] >= 0 && t[s][i] < VOCAB);
+    for (int a = 0; a < SALTS; a++)
+        for (int b = 0; b < a; b++) CHECK_MSG(t[a][0] != t[b][0], "%d and %d begin with %d", a, b, t[a][0]);
+}
+
 int main(void)
 {
     char *path = util_model("qwen3moe");
@@ -184,6 +198,7 @@ int main(void)
         printf("not ok model_for_speeds: %s\n", err);
         return 1;
     }
+    RUN(ids_differ_by_the_salt);
     RUN(each_once_a_round);
     RUN(shares_of_what_was_read_beside);
     RUN(peaks_bound_or_are_not_told);

@@ -214,6 +214,34 @@ static void names_are_true(void)
     seen_clear(&s);
 }
 
+/* What is evaluated anew in the middle of an answer is timed by itself: how long the answer took until then is no part of what the next change is
+ * said to take. */
+static void anew_is_timed_alone(void)
+{
+    enum { WAIT_MS = 1500 };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    agt_pause(a, true);
+    agt_submit(a, "in the main void the fox and the dog and the fox and the dog and the fox and the dog and the fox and the dog and the fox");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
+    one_more(a, &s, 1);
+    usleep(WAIT_MS * 1000);
+    agt_submit(a, "/set kv.type q8_0");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    one_more(a, &s, 2);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK(st.ctx_used >= 32);            /* a shorter text says nothing of the rate */
+    char *cost = agt_knob_cost(a, agt_knob_named(a, "kv.type"));
+    const char *about = strstr(cost, "about ");
+    CHECK_MSG(about && atof(about + 6) < WAIT_MS / 2e3, "%s", cost);
+    free(cost);
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    agt_close(a);
+    seen_clear(&s);
+}
+
 /* F9 after /again with other settings goes to those, and back. */
 static void toggle_after_again(void)
 {
@@ -814,6 +842,7 @@ int main(void)
     RUN(killed_mid_answer);
     RUN(passages_are_fed);
     RUN(stop_in_prefill);
+    RUN(anew_is_timed_alone);
     RUN(a_prompt_is_rendered_once);
     RUN(another_model);
     RUN(leaving_keeps_questions);

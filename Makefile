@@ -330,7 +330,7 @@ bench-pool: $(BUILD)/bench/pool_bench
 	$(BUILD)/bench/pool_bench $(A)
 
 clean:
-	rm -rf build build-asan build-tsan build-cuda-asan build-cuda-tsan build-cuda-msan build-dist build-roots
+	rm -rf build build-asan build-tsan build-cuda-msan build-dist build-roots
 
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'

@@ -4,6 +4,7 @@
 #define QUORUM_TESTS_ON_DEVICE_H
 
 #include "engine/run/model.h"
+#include "engine/run/weights.h"
 #include "tests/cuda_emu/emu_stats.h"
 
 #include <dlfcn.h>
@@ -20,12 +21,14 @@ static inline int on_device(eng_model *m, const ker_backend *be, int index, char
     int rc = be->open(&m->ker, 0, &hold, &d, why);
     for (int l = -1; l < m->ker.n_layer && !rc; l++)
         for (int r = 0; r < KER_W_ROLES && !rc; r++) {
-            char name[128];
-            if (!ker_role_here(&m->ker, l, (enum ker_role)r)) continue;
-            arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
-            const gguf_tensor *t = gguf_tensor_find(m->file, name);
-            if (!t) continue;
-            ker_weight w = { .type = t->type, .ne = { t->ne[0], t->ne[1], t->ne[2] }, .data = t->data, .bytes = t->bytes };
+            weight_view v;
+            rc = weight_find(m, (enum ker_role)r, l, &v, why);
+            if (rc == Q_NOTFOUND) {                /* there is none, and need not be */
+                rc = 0;
+                continue;
+            }
+            ker_weight w = { .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride };
+            if (rc) break;
             rc = be->weight(d, l, (enum ker_role)r, &w, why);
         }
     if (!rc) rc = be->ready(d, why);

@@ -289,9 +289,18 @@ typedef struct take_args { const uint16_t *raw; take_piece p[PIECES]; } take_arg
 static __global__ void __launch_bounds__(TAKE_THREADS) expert_take(take_args a)
 {
     const take_piece &p = a.p[blockIdx.y];
-    const uint16_t *from = a.raw + p.from;
-    int64_t step = (int64_t)gridDim.x * TAKE_THREADS;
-    for (int64_t i = (int64_t)blockIdx.x * TAKE_THREADS + threadIdx.x; i < p.n; i += step) p.to[i] = from[i / p.each * p.block + p.at + i % p.each];
+    int first = (int)(blockIdx.x * TAKE_THREADS + threadIdx.x), step = (int)(gridDim.x * TAKE_THREADS), in = first % p.each, more = step % p.each;
+    const uint16_t *from = a.raw + p.from + p.at + (int64_t)(first / p.each) * p.block + in;
+    uint16_t *to = p.to + first, *end = p.to + p.n;
+    int64_t on = (int64_t)(step / p.each) * p.block + more;             /* without a division for each two bytes */
+    for (; to < end; to += step, from += on) {
+        *to = *from;
+        in += more;
+        if (in >= p.each) {
+            in -= p.each;
+            from += p.block - p.each;
+        }
+    }
 }
 
 static bool send(ker_dev *d, const pool *p, int slot, const ker_expert *e)

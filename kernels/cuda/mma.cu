@@ -418,21 +418,21 @@ template <int TYPE, int NT, int GLUE> static __device__ __forceinline__ void mma
     uint32_t raw[2][2][2][form::RAW];              /* this half step's, the next one's */
 #define LOAD(to, step, h) \
     _Pragma("unroll") for (int w = 0; w < 2; w++) \
-        _Pragma("unroll") for (int r = 0; r < 2; r++) form::load(BOTH && w ? up : p.w, at + (int64_t)((BOTH ? 0 : 16 * w) + 8 * r) * steps + (step), h, t, raw[to][w][r])
+        _Pragma("unroll") for (int r = 0; r < 2; r++) form::load(BOTH && w ? up : p.w, at + (((BOTH ? 0 : 16 * w) + 8 * r) * steps + (step)), h, t, raw[to][w][r])
     LOAD(0, 0, 0);
-    for (int step = 0; step < steps; step++) {
-        const char *now = smem + step % STAGES * stage::BYTES, *heads = now + stage::HEAD + (warp * 32 + g) * 16;
+    for (int step = 0, at_stage = 0; step < steps; step++, at_stage = at_stage + 1 < STAGES ? at_stage + 1 : 0) {
+        const char *now = smem + at_stage * stage::BYTES, *heads = now + stage::HEAD + (warp * 32 + g) * 16;
         float d[2][2];
         cp_wait<STAGES - 2>();
         __syncthreads();
-        if (step + STAGES - 1 < steps) stage_fill<TYPE, NT * 8>(p, in_row, head, smem + (step + STAGES - 1) % STAGES * stage::BYTES, step + STAGES - 1);
+        if (step + STAGES - 1 < steps) stage_fill<TYPE, NT * 8>(p, in_row, head, smem + (at_stage ? at_stage - 1 : STAGES - 1) * stage::BYTES, step + STAGES - 1);
         cp_commit();
         LOAD(1, step, 1);
         if constexpr (cu_form<TYPE>::BLOCK == 256)
 #pragma unroll
             for (int w = 0; w < 2; w++)
 #pragma unroll
-                for (int r = 0; r < 2; r++) d[w][r] = form::d(BOTH && w ? up : p.w, at + (int64_t)((BOTH ? 0 : 16 * w) + 8 * r) * steps + step, head_of<TYPE>(raw[0][w][r], heads, w, r));
+                for (int r = 0; r < 2; r++) d[w][r] = form::d(BOTH && w ? up : p.w, at + (((BOTH ? 0 : 16 * w) + 8 * r) * steps + step), head_of<TYPE>(raw[0][w][r], heads, w, r));
         if constexpr (cu_form<TYPE>::BLOCK == 256) half_of_256<TYPE, NT>(raw[0], heads, 0, now, lane, s);
         else half_of_32<TYPE, NT>(raw[0], 0, now, lane, s);
         LOAD(0, step + 1 < steps ? step + 1 : step, 0);

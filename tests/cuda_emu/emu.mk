@@ -11,11 +11,11 @@ emu-programs: $(BUILD)/emu/wrong $(BUILD)/libquorum-emu.so $(BUILD)/libcublas-em
 test-cuda: emu-programs
 	@BUILD='$(BUILD)' SEEDS='$(SEEDS)' ONLY='$(ONLY)' sh tests/cuda_emu/orders.sh $(EMU_TESTS)
 
-EMU_UB = -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+# In the trees of `make asan` and `make tsan`, whose flags they share.
 test-cuda-asan:
-	@$(MAKE) --no-print-directory BUILD=build-cuda-asan OPT='-O1 -g' SAN='-fsanitize=address,undefined $(EMU_UB)' SEEDS='$(or $(SEEDS),0 1 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-asan ASAN=1 SEEDS='$(or $(SEEDS),0 1 7)' test-cuda
 test-cuda-tsan:
-	@$(MAKE) --no-print-directory BUILD=build-cuda-tsan OPT='-O1 -g' SAN=-fsanitize=thread SEEDS='$(or $(SEEDS),0 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g' SAN=-fsanitize=thread SEEDS='$(or $(SEEDS),0 7)' test-cuda
 EMU_MS = -fsanitize=memory -fsanitize-memory-track-origins=1 -fno-omit-frame-pointer
 test-cuda-msan:
 	@command -v clang++ > /dev/null || { echo 'make test-cuda-msan needs clang++'; exit 1; }

@@ -27,6 +27,7 @@ typedef struct spec {
     int type, down_type;                                       /* of matrices; of the experts' down */
     struct {                                                   /* kinds that not every backend computes: the CPU's own */
         int window, every;                                     /* layers whose number mod `every` is not every - 1 see so many cells ... */
+        float k_bias;                          /* of the last two pairs of K that rotate in halves, 0: like the others */
         bool local, sinks, bias_o, post_norms, qk_whole;       /* ... and rotate by a set of their own */
         float embd, residual, logit;
         ker_latent latent;                                     /* then hd is nope + rope, n_kv n_head (the reference keeps every head's K and V) */
@@ -151,6 +152,8 @@ static model *model_new(const spec *s)
         if (s->bias) {
             make(m, l, KER_W_BQ, KER_F32, qd, 1, 1, .5, 0);
             make(m, l, KER_W_BK, KER_F32, kd, 1, 1, .5, 0);
+            for (int i = 0; i < kd && s->more.k_bias > 0; i++)
+                if (i % s->hd < s->rope_dim && i % (s->rope_dim / 2) >= s->rope_dim / 2 - 2) m->w[l + 1][KER_W_BK].f[i] = i / 2 % 2 ? -s->more.k_bias : s->more.k_bias;
             make(m, l, KER_W_BV, KER_F32, kd, 1, 1, .5, 0);
         }
         if (s->qk_norm) {

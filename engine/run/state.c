@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = "QSTATE\r\n";
-enum { VERSION = 3, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 108, STATES_MOST = 4 };
+enum { VERSION = 4, NAME_MOST = 4096, JSON_MOST = 1 << 20, DEVICE_MOST = 104, STATES_MOST = 4 };
 
 typedef struct head {
     char magic[8];
@@ -32,6 +32,7 @@ typedef struct head {
     int32_t n_vocab, n_tokens, n_cells, n_logits;
     uint32_t n_json, n_name, n_note, state_floats;
     char device[DEVICE_MOST];
+    int32_t centred;                   /* 1: keys may lie about the mean of their segment (kernels/cpu/centre.h). Zeros of device before version 4 */
     int32_t kv_rank;                   /* latent attention: numbers of V, which are the first of K's; 0: V is kept beside K. Zeros of device before version 3 */
     uint64_t hash;
 } head;
@@ -39,9 +40,9 @@ typedef struct provenance { uint64_t config, forced; } provenance;
 _Static_assert(sizeof(head) == 224 && sizeof(provenance) == 16, "no holes in what is written");
 
 static uint64_t head_hash(const head *h) { return q_hash64(h, offsetof(head, hash), 1); }
-/* The third version says of latent cells that V is not beside K, the second has cells of four bits; what has neither is written as the first, which earlier
+/* The fourth version has keys about a centre, the third says of latent cells that V is not beside K, the second has cells of four bits; what has neither is written as the first, which earlier
  * programs read. Latent cells of the earlier versions have as much again behind them, which nobody reads. */
-static uint32_t version_of(int kv, int kv_rank) { return kv_rank ? 3 : kv == KER_KV_Q4_0 ? 2 : 1; }
+static uint32_t version_of(int kv, int kv_rank, bool centred) { return centred ? 4 : kv_rank ? 3 : kv == KER_KV_Q4_0 ? 2 : 1; }
 
 /* A few hundred bytes at places all over the weights: a model of the same shape with other weights is another one. */
 static uint64_t weights_hash(const eng_model *m)
@@ -56,6 +57,14 @@ static uint64_t weights_hash(const eng_model *m)
             h = q_hash64(p + (n - PART) * i / (PLACES - 1), PART, h);
     }
     return h;
+}
+
+/* The CPU's cells of blocks where layers add a bias to K. */
+static bool centred(const eng_cache *k)
+{
+    bool biased = false;
+    for (int l = 0; l < k->m->ker.n_layer; l++) biased |= k->m->layers[l].mixer == KER_MIX_GQA && k->m->layers[l].biases & KER_BIAS_QKV;
+    return biased && k->m->on.be == ker_cpu() && (k->type == KER_KV_Q8_0 || k->type == KER_KV_Q4_0);
 }
 
 static ker_model shape(const head *h) { return (ker_model){ .n_layer = h->n_layer, .n_kv_head = h->n_kv_head, .head_dim = h->head_dim, .latent.kv_rank = h->kv_rank }; }
@@ -75,7 +84,7 @@ static uint64_t file_bytes(const head *h)
 static head head_of(const eng_session *s, size_t n_json, size_t n_note)
 {
     const eng_model *m = s->cache->m;
-    head h = { .version = version_of(s->cache->type, m->ker.latent.kv_rank), .kv_rank = m->ker.latent.kv_rank, .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
+    head h = { .version = version_of(s->cache->type, m->ker.latent.kv_rank, centred(s->cache)), .centred = centred(s->cache), .kv_rank = m->ker.latent.kv_rank, .bytes = sizeof h, .model = m->info.id, .config = s->hash, .seed = s->seed,
                .chain = s->line.n ? kv_cell_chain(s->cache->pool, &s->line, s->line.n - 1) : s->seed, .n_layer = ker_cell_layers(&m->ker),
                .n_kv_head = m->ker.n_kv_head, .head_dim = m->ker.head_dim, .kv = (int16_t)s->cache->type, .state_floats = (uint32_t)ker_state_floats(&m->ker), .n_vocab = m->ker.n_vocab,
                .n_tokens = s->n_tokens, .n_cells = s->line.n, .n_logits = step_logits_fit(s) ? m->ker.n_vocab : 0,
@@ -265,7 +274,7 @@ static bool within(const head *h, uint64_t bytes)
     if (recurrent != (h->state_floats > 0) || h->n_states > STATES_MOST || h->state_floats > 1u << 28)
         return false;
     if (h->n_layer < !recurrent || h->n_layer > WIDE || h->n_kv_head < 1 || h->n_kv_head > WIDE || h->head_dim < 1 || h->head_dim > WIDE || h->kv < KER_KV_F16 ||
-        h->kv >= KER_KV_TYPES || h->version != version_of(h->kv, h->kv_rank) || h->kv_rank < 0 || h->kv_rank > h->head_dim || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
+        h->kv >= KER_KV_TYPES || h->version != version_of(h->kv, h->kv_rank, h->centred) || h->centred < 0 || h->centred > 1 || h->kv_rank < 0 || h->kv_rank > h->head_dim || h->n_vocab < 1 || h->n_tokens < 1 || h->n_tokens > MOST || h->n_cells < 1 || h->n_cells > h->n_tokens ||
         (h->n_logits != 0 && (h->n_logits != h->n_vocab || h->n_cells != h->n_tokens)) || h->n_json > JSON_MOST || h->n_name > NAME_MOST ||
         h->n_note > ENG_STATE_NOTE || memchr(h->device, 0, sizeof h->device) == NULL)
         return false;
@@ -367,6 +376,8 @@ static int fits(const eng_session *s, const head *h, const char *json, const cha
                       h->device, own.device);
     if (h->config != own.config || h->seed != own.seed || h->kv != own.kv)
         return other_settings(s, json, err);
+    if (h->centred != own.centred)
+        return q_fail(err, Q_RANGE, _("this state was saved when %s cells still held the bias of keys, as these do not: let the conversation be read again, then save it anew"), ker_kv_name((enum ker_kv_type)h->kv));
     if (h->n_tokens > s->context)
         return q_fail(err, Q_RANGE, _("this state holds %d tokens, the context %d: raise context.length"), h->n_tokens, s->context);
     return Q_OK;

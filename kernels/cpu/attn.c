@@ -8,17 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu/centre.h"
 #include "kernels/cpu/parts.h"
 #include "kernels/cpu/prod.h"
 #include "kernels/cpu/q8.h"
 
 enum {
     ATT_SEGMENT = 8,               /* pages of a segment: part of the arithmetic         */
-    ATT_CELLS = ATT_SEGMENT * KER_PAGE,
+    ATT_CELLS = ATT_SEGMENT * KER_PAGE,   /* whose keys share a centre too */
     ATT_SPLIT_ROWS = 8,            /* batches up to this many rows may split a row's segments */
     ATT_JOINED = 64,               /* segments that are joined together */
     ATT_PART_HEADS = 4             /* latent cells: heads of a task, at least, where few rows share all heads */
 };
+
+_Static_assert((int)ATT_CELLS == (int)CENTRE_CELLS, "a segment has one centre");
 
 /* ---- bias, head norms, rotation, append ---- */
 
@@ -61,6 +64,14 @@ static void query_take(const q8_rows *rows, int i, const float *q, int dim)
     memcpy(to.low, (const char *)(q + dim / 4) + each, each);
 }
 
+/* What keys of that layer, KV head and cell lie about, [head_dim] (centre.h). */
+static void centre_of(const ker_ctx *c, int layer, int row, int head, int cell, float *to)
+{
+    const ker_model *m = &c->dev->m;
+    memcpy(to, dev_layer(c->dev, layer)->vec[KER_W_BK] + (int64_t)head * m->head_dim, sizeof *to * (size_t)m->head_dim);
+    attn_rotate(m, to, centre_turn(c, layer, row, cell));
+}
+
 static void rope_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
@@ -70,6 +81,7 @@ static void rope_task(void *arg, int task, int worker)
     const layer_w *w = j->w;
     int dim = m->head_dim, qd = m->n_head * dim, kd = m->n_kv_head * dim, group = m->n_head / m->n_kv_head;
     int k0 = j->split ? task % m->n_kv_head : 0, n_k = j->split ? 1 : m->n_kv_head, q0 = k0 * group, n_q = n_k * group;
+    bool centred = centre_there(c, j->layer);
     if (j->split) task /= m->n_kv_head;
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
         float *q = c->att.q + (int64_t)r * qd + q0 * dim, *k = c->att.k + (int64_t)r * kd + k0 * dim, *v = c->att.v + (int64_t)r * kd + k0 * dim;
@@ -92,6 +104,11 @@ static void rope_task(void *arg, int task, int worker)
         for (int h = 0; h < n_k; h++) {
             if (w->vec[KER_W_K_NORM] && !m->qk_whole) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
             attn_rotate(m, k + h * dim, cs);
+            if (centred) {
+                float *centre = dev_floats(c->dev, worker);
+                centre_of(c, j->layer, r, k0 + h, cell, centre);
+                for (int i = 0; i < dim; i++) k[h * dim + i] -= centre[i];
+            }
             kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, k0 + h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
         }
     }
@@ -268,6 +285,17 @@ static void attend_segment(const att_span *a, int seg)
     }
 }
 
+/* Scores of the segment lie below what they are by what its keys lack (centre.h): so does what they are relative to. */
+static void top_whole(const att_span *a, int seg)
+{
+    const ker_ctx *c = a->j->c;
+    int dim = c->dev->m.head_dim;
+    float *centre = a->page;
+    centre_of(c, a->j->layer, a->blk->row, a->head, seg * ATT_CELLS, centre);
+    for (int i = a->begin * a->group; i < a->end * a->group; i++)
+        a->top[i] += a->whole ? centre_share_whole(a->rows.q + (int64_t)i * dim, a->rows.scale + (int64_t)i * q8_blocks(dim), centre, dim) : centre_share(a->q[i], centre, dim);
+}
+
 /* All segments of a split row, in rising order: bit for bit as `join` does one after the other. Sums lie behind what they are sums of. */
 static void join_all(ker_ctx *c, int layer, int row, int head, int worker)
 {
@@ -335,7 +363,7 @@ static void attend_task(void *arg, int task, int worker)
         out[i] = acc + (int64_t)i * pad;
         all[i].acc = total + (int64_t)i * pad;
     }
-    bool direct = c->kv->type == KER_KV_F16 && !latent && pad == dim && n_q <= ops->few;
+    bool centred = centre_there(c, j->layer), direct = c->kv->type == KER_KV_F16 && !latent && pad == dim && n_q <= ops->few;
     const q8_ops *whole = c->kv->fours ? q8_get() : NULL;
     float *page_top = (float *)(void *)(out + most), *page_sum = page_top + most, *factor = page_sum + most, *scales = factor + most;
     int32_t *low = (int32_t *)(void *)(scales + (int64_t)most * q8_blocks(dim));
@@ -351,6 +379,7 @@ static void attend_task(void *arg, int task, int worker)
         att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out,
                        whole, rows, weight, page_top, page_sum, factor };
         if (begin < end) attend_segment(&a, seg);
+        if (begin < end && centred) top_whole(&a, seg);
         for (int i = begin * group; i < end * group; i++) {
             int row = blk->row + i / group;
             if (c->att.n_seg == 1) {
@@ -373,6 +402,7 @@ void attn_begin(ker_ctx *c)
 {
     const ker_model *m = &c->dev->m;
     int last = 0;
+    centre_begin(c);
     c->att.n_seg = c->att.n_part = 1;
     int threads = pool_threads(c->dev->pool);
     for (int n = m->n_head / m->n_kv_head; !ker_cell_v(m) && c->att.n_block * c->att.n_part < threads && n % (c->att.n_part * 2) == 0; ) {

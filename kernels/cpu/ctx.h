@@ -11,6 +11,8 @@ enum { ATT_QUERIES = 128 };         /* (row, head) queries that one task takes t
 
 typedef struct cfg {               /* a ker_config with its arrays behind it */
     ker_config c;
+    float *turn;                   /* [n_turn segments][n_rope][rope_dim], grown by centre_begin: cos half, then sin, of the mean over a segment (centre.h) */
+    int n_turn;
 } cfg;
 
 typedef struct att_block { int row, n, seq; } att_block;   /* rows that walk the pages together */

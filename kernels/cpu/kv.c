@@ -20,7 +20,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
     if (n_page < 1 || (unsigned)t >= KER_KV_TYPES) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
-    *kv = (ker_kv){ .dev = d, .type = t, .fours = (t == KER_KV_Q8_0 || t == KER_KV_Q4_0) && ker_cells_fours(&d->m), .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t),
+    *kv = (ker_kv){ .dev = d, .type = t, .fours = kv_blocks(t) && ker_cells_fours(&d->m), .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t),
                     .page_bytes = kv_page_bytes(d, t) };
     if (!kv->page_bytes) kv->page_bytes = 64;      /* only recurrent layers: pages are names */
     /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */

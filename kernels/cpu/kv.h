@@ -20,6 +20,9 @@ struct ker_kv {
                                       [dim/32][64] each; Q4_0: kv_q4.h */
 };
 
+/* Numbers of a cell share scales. */
+static inline bool kv_blocks(enum ker_kv_type t) { return t == KER_KV_Q8_0 || t == KER_KV_Q4_0; }
+
 typedef struct kv_q8 { q8_cells k, v; } kv_q8;         /* a page of one layer and head, by fours */
 
 int kv_new(ker_dev *, enum ker_kv_type t, int n_page, ker_kv **out, char *err);

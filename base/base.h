@@ -101,8 +101,8 @@ int q_read_file(const char *path, q_buf *out, size_t max, char *err);
 int q_read_input(const char *path, q_buf *out, size_t max, char *err);   /* what a command line names: a pipe is waited for */
 int q_file_check(int fd, const char *path, char *err);                   /* Q_IO for what q_read_file refuses */
 int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
-/* What becomes a file in minutes: open for writing, and without a name where the system and the file system know such files, so that it is gone with the process,
- * however that ends; elsewhere it is called part. q_part_name: part is its name now. Both: -1 with errno; what was called part before is removed. */
+/* What becomes a file in minutes: open for writing, and without a name where the system and the file system know such files and let them have one, which is tried
+ * here, so that it is gone with the process, however that ends; elsewhere it is called part. q_part_name: part is its name now. Both: -1 with errno; what was called part before is removed. */
 int q_part_open(const char *part);
 int q_part_name(int fd, const char *part);
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */

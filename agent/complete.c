@@ -97,6 +97,7 @@ static void knob_values(agt *a, list *l, const char *name, const char *word)
             snprintf(one, sizeof one, "%d", x);
             offer(l, one, word, "");
         }
+        words(l, k->choices, word, "");
         if (*v && !(listed && !strchr(v, ',')))
             offer(l, v, word, "");
         if (strcmp(k->name, "ui.theme") == 0) {

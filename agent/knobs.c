@@ -258,7 +258,7 @@ static void range(agt *a, const q_knob *k, q_buf *b)
             char low[32], high[32];
             q_knob_number(low, lo);
             q_knob_number(high, hi);
-            q_buf_printf(b, "%s…%s", low, high);
+            q_buf_printf(b, k->choices ? "%s…%s,%s" : "%s…%s", low, high, k->choices);
             if (k->type == Q_KNOB_INTS)
                 q_buf_puts(b, _(", or one per layer"));
         }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 void load_none(agt *a)
@@ -100,12 +101,21 @@ static int configure(void *user, prov_config *c, char *err)
     return rc;
 }
 
+/* As eng_open_opts has it: below 0 as little as can be. */
+static double weights_gib(settings *s)
+{
+    q_buf b = { 0 };
+    bool least = strcasecmp(settings_value(s, "weights.ram", &b), "least") == 0;
+    q_buf_free(&b);
+    return least ? -1 : settings_number(s, "weights.ram");
+}
+
 /* Somebody who answers, beside whoever does now. */
 static int load(agt *a, const char *path, bool first, prov **out, char *err)
 {
     loading_job l = { a, path, first };
     prov_opts o = { .servers = a->settings.servers, .progress = loading, .configure = configure, .user = &l, .adapters = first,
-                    .weights_gib = settings_number(&a->settings, "weights.ram") };
+                    .weights_gib = weights_gib(&a->settings) };
     return a->seat.open(path, &o, out, err);
 }
 

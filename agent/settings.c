@@ -41,8 +41,8 @@ static const struct { q_knob knob; const char *standard; } rows[] = {
     { .knob = { .name = "modules.budget", .type = Q_KNOB_INT, .min = 0, .max = 1000000, .effect = Q_EFFECT_PROMPT,
                 .help = N_("tokens of the prompt that modules may take; those that have no room are left out, which is said (/module)") },
       .standard = "1024" },
-    { .knob = { .name = "weights.ram", .aka = "weights_ram", .type = Q_KNOB_FLOAT, .min = 0, .max = 1000000, .effect = Q_EFFECT_SCREEN,
-                .help = N_("GiB of memory for weights: experts beyond them are read from the disk when they are chosen; 0: all in memory; for models that are opened from now on (/model), unless --weights-ram or a GPU was asked for") },
+    { .knob = { .name = "weights.ram", .aka = "weights_ram", .type = Q_KNOB_FLOAT, .min = 0, .max = 1000000, .choices = "least", .effect = Q_EFFECT_SCREEN,
+                .help = N_("GiB of memory for weights: experts beyond them are read from the disk when they are chosen; 0: all in memory; least: as few as it takes; for models that are opened from now on (/model), unless --weights-ram or a GPU was asked for") },
       .standard = "0" },
     { .knob = { .name = "memory.embedder", .type = Q_KNOB_TEXT, .effect = Q_EFFECT_RETRIEVAL,
                 .help = N_("the embedding model by which memory is searched by meaning: a file, part of a name or an id; off: by words alone; empty: the one that is fetched") },
@@ -272,8 +272,11 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
         double d = strtod(v, &end);
         q_knob_number(low, k->min);
         q_knob_number(high, k->max);
+        if (k->choices && *v && !strchr(v, ',') && listed(k->choices, v))
+            break;
         if (!*v || *end || !(d >= k->min && d <= k->max))
-            return q_fail(err, Q_RANGE, _("%s is a number from %s to %s"), k->name, low, high);
+            return k->choices ? q_fail(err, Q_RANGE, _("%s is a number from %s to %s, or one of: %s"), k->name, low, high, k->choices)
+                              : q_fail(err, Q_RANGE, _("%s is a number from %s to %s"), k->name, low, high);
         q_knob_number(num, d);
         canon = num;
         break;

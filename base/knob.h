@@ -29,7 +29,7 @@ typedef struct q_knob {
     const char *aka;         /* config.json names, comma-separated, or NULL        */
     enum q_knob_type type;
     double min, max;         /* INT, FLOAT, INTS; a room may narrow them per model; TEXT: max bytes, 0 any */
-    const char *choices;     /* CHOICE: "f16,f32,q8_0"                             */
+    const char *choices;     /* CHOICE: "f16,f32,q8_0"; of an agent's FLOAT: words that it takes beside numbers */
     enum q_effect effect;
     const char *help;        /* one line, N_()                                     */
     int id;                  /* the room's own number for get/set                  */

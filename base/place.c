@@ -46,7 +46,10 @@ int q_may_write(const char *path, char *err)
     char *dir = q_folder_of(path);
     char *beside = q_printf("%s.new.%ld.%u", path, (long)getpid(), UINT_MAX);    /* what it is renamed from is as long as this at most */
     bool no = access(dir, W_OK) != 0 || (lstat(beside, &st) != 0 && errno != ENOENT);
+    int fd = no ? -1 : q_part_open(beside);          /* rights are not all: /proc takes no file of anybody's */
+    no = fd < 0;
     int rc = no ? q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(errno)) : Q_OK;
+    if (fd >= 0) close(fd), unlink(beside);
     free(dir);
     free(beside);
     return rc;

@@ -36,7 +36,7 @@ def ours(a, model, **more):
     j = json.loads(told([a.quorum, 'bench', '-m', model, '-p', str(a.p), '-n', str(a.n), '-r', '1', '--json'] + (['-t', str(a.t)] if a.t else []), **more))
     d, roof = j['decode']['tokens_per_s'], j.get('roofline_tokens_per_s')
     return {'prefill': j['prefill']['tokens_per_s'], 'decode': d, 'all': d / roof if roof else None,
-            'layers': j['layers_tokens_per_s'] * j['layers_bytes_per_token'] / j['read_bandwidth'] if roof else None,
+            'layers': j['layers_tokens_per_s'] * (j['layers_bytes_per_token'] + j['cell_bytes_per_token']) / j['read_bandwidth'] if roof else None,
             'peak': j['prefill_madds_per_s'] / j['integer_peak_madds_per_s'] if 'integer_peak_madds_per_s' in j else None}
 
 

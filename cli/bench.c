@@ -18,7 +18,7 @@ const cli_command cli_bench = { "bench", N_(
     "quorum bench [-m F]... --sweep NAME=V,V,... [--sweep NAME=V,V,...] [-p 512] [-n 32] [-t THREADS] [-r ROUNDS] [--set NAME=VALUE]...\n"
     "             [--made-up] [--csv FILE] [--svg FILE] [--force] [--json]\n"
     "    speed over the values of one setting or of two: NAME is a knob (k, threads, kv.type, ...), \"context\" (tokens that are there already: 0,2k,8k,32k)\n"
-    "    or \"model\", of several -m; all points in turn, ROUNDS times; a table, a plot, a picture.\n"
+    "    or \"model\", of several -m; all points in turn, ROUNDS times; a table, a plot, a picture. --csv -: CSV instead of the table\n"
     "    --made-up: contexts are filled with numbers, not read, which takes minutes where they are long\n"
     "quorum bench --like SHAPE [--layers N] --sweep type=T,T,... [as above]\n"
     "    the same over types of weights, on random weights in a known model's shape; the files are made and deleted again\n"
@@ -49,6 +49,7 @@ typedef struct bench {
     exam_spread prefills, decodes;     /* of all runs */
     eng_cost cost;
     uint64_t added;                    /* of its bytes: adapters' */
+    uint64_t cells;                    /* and beside them, of the context in the middle of what is made */
     double bandwidth, load_s;
     double madds, peak;                /* multiply-adds of one token's products with the layers' weights; of bytes, that the threads do a second. 0: not told */
     eng_fetched fetched, prompt;       /* experts of the last run's decode and prefill, where they are brought to a device or from the disk */
@@ -165,15 +166,15 @@ static void report_json(const bench *b, int n_prompt, int n_decode, const eng_mo
     eng_ondisk o;
     bool disk = eng_model_ondisk(m, &o);
     q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f,\"least\":%.3f,\"median\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f,"
-           "\"least\":%.3f,\"median\":%.3f},\"runs\":%d,\"experts_k\":\"%s\",\"kv_type\":\"%s\",\"bytes_per_token\":%llu,",
+           "\"least\":%.3f,\"median\":%.3f},\"runs\":%d,\"experts_k\":\"%s\",\"kv_type\":\"%s\",\"bytes_per_token\":%llu,\"cell_bytes_per_token\":%llu,",
           (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, b->prefills.low, b->prefills.median, n_decode, b->decode, b->decodes.low,
-          b->decodes.median, b->decodes.n, own_k, cells, (unsigned long long)bytes);
+          b->decodes.median, b->decodes.n, own_k, cells, (unsigned long long)bytes, (unsigned long long)b->cells);
     if (b->added)
         q_say(stdout, "\"adapter_bytes_per_token\":%llu,", (unsigned long long)b->added);
     if (b->madds > 0 && b->peak > 0)
         q_say(stdout, "\"prefill_madds_per_s\":%.0f,\"integer_peak_madds_per_s\":%.0f,", b->prefill * b->madds, b->peak);
     if (b->bandwidth > 0)
-        q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, b->bandwidth / (double)bytes);
+        q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, b->bandwidth / (double)(bytes + b->cells));
     if (b->fetched.asked)
         q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu,\"wait_s\":%.6f},", (unsigned long long)b->fetched.asked,
               (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes, (double)b->fetched.wait_ns / 1e9);
@@ -187,8 +188,8 @@ static void report_json(const bench *b, int n_prompt, int n_decode, const eng_mo
 
 static void report(const bench *b, int n_prompt, int n_decode, const eng_model *m, const char *own_k, const char *cells)
 {
-    uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
-    double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
+    uint64_t inner = b->cost.bytes_layers + b->cells, bytes = inner + b->cost.bytes_head;
+    double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)inner;
     char w1[32], w2[32], w3[32];
     bool disk = eng_model_ondisk(m, &(eng_ondisk){ 0 });
     const eng_info *info = eng_model_info(m);
@@ -217,15 +218,15 @@ static void report(const bench *b, int n_prompt, int n_decode, const eng_model *
               b->decodes.low, b->decodes.median);
     if (!(b->bandwidth > 0)) {
         q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token\n"), b->decode, n_decode, q_bytes_words(bytes, w1));
-        q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token\n"), b->layers, q_bytes_words(b->cost.bytes_layers, w2));
+        q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token\n"), b->layers, q_bytes_words(inner, w2));
         if (cpu) q_say(stdout, _("read bandwidth: decode read faster than any measurement of it; measure again on a quieter machine\n"));
         return;
     }
     q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->decode, n_decode,
           q_bytes_words(bytes, w1), roof, 100 * b->decode / roof);
     q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->layers,
-          q_bytes_words(b->cost.bytes_layers, w2), layers, 100 * b->layers / layers);
-    q_say(stdout, _("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
+          q_bytes_words(inner, w2), layers, 100 * b->layers / layers);
+    q_say(stdout, _("read bandwidth %s/s; of a token's bytes %s are K and V of the context and states of recurrent layers\n"), q_bytes_words((uint64_t)b->bandwidth, w3), q_bytes_words(b->cells, w1));
 }
 
 #define OF_A_SWEEP N_("--like, --layers, --csv, --svg, --made-up and --force go with --sweep: --sweep k=1,2,4,8, or --like 30b-a3b --sweep type=Q4_K_M,Q8_0")
@@ -233,6 +234,7 @@ static const cli_takes takes[] = {
     { "--like", OF_A_SWEEP }, { "--layers", OF_A_SWEEP }, { "--csv", OF_A_SWEEP }, { "--svg", OF_A_SWEEP }, { "--force", OF_A_SWEEP }, { "--made-up", OF_A_SWEEP },
     { "-m", N_("-m takes a file or a part of a model's name") }, { "-p", N_("-p takes a number of tokens of a prompt, 1 to 1048576") },
     { "-n", N_("-n takes a number of tokens to be made, 1 to 1048576") }, { "-r", N_("-r takes how often each is measured, 1 to 1000") },
+    { "-t", N_("-t takes a number of threads, 1 to 1024; --sweep threads=1,2,4 compares several") },
 };
 
 int cmd_bench(int argc, char **argv)
@@ -273,18 +275,22 @@ int cmd_bench(int argc, char **argv)
     eng_model *m = NULL;
     eng_config *c = NULL;
     bench b = { 0 };
+    eng_energy of = { 0 };
     int rc = cli_open(model, &sets, threads, &m, &c, err);
     if (rc)
         return cli_fail(err);
-    rc = cli_room(c, &sets, n_prompt + n_decode + 1, err);
+    rc = eng_energy_read(eng_model_info(m)->path, &of, err);
+    if (!rc)
+        rc = cli_room(c, &sets, n_prompt + n_decode + 1, err);
     if (!rc)
         rc = run(m, c, n_prompt, n_decode, repeat, &b, err);
     if (!rc) {
         b.cost = eng_model_cost(m, c);
         b.added = added(m, c);
         b.load_s = eng_model_info(m)->load_s;
-        double decode = b.decode * (double)(b.cost.bytes_layers + b.cost.bytes_head), layers = b.layers * (double)b.cost.bytes_layers;
-        b.madds = cli_bench_products(m, c);
+        b.cells = cli_bench_cells(c, &of, n_prompt + n_decode / 2);
+        double inner = (double)(b.cost.bytes_layers + b.cells), decode = b.decode * (inner + (double)b.cost.bytes_head), layers = b.layers * inner;
+        b.madds = cli_bench_products(m, c, &of);
         if (b.madds > 0) b.peak = ker_roofline(b.prefill * b.madds, 6, peak, &(reading){ m, &b });
         if (!strcmp(eng_model_device(m), "cpu")) b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });
         q_buf k = { 0 }, kv = { 0 };

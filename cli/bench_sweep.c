@@ -47,6 +47,7 @@ static const cli_takes takes[] = {
     { "-p", N_("-p takes the number of tokens read at once, 1 to 1048576") }, { "-n", N_("-n takes the number of tokens made one after the other, 1 to 1048576") },
     { "-r", N_("-r takes the number of rounds, 1 to 1000") }, { "--layers", N_("--layers takes a number, 0 for all") },
     { "-m", N_("-m takes a model, and stands 16 times at most") },
+    { "-t", N_("-t takes a number of threads, 1 to 1024; --sweep threads=1,2,4 compares several") },
     { "--sweep", N_("--sweep takes NAME=VALUE,VALUE,... with up to 32 values, and stands twice at most: --sweep k=1,2,4,8 --sweep context=0,2k") },
 };
 
@@ -99,6 +100,9 @@ static bool means(const char *a, const char *b)
     return strcmp(x ? x : a, y ? y : b) == 0;
 }
 
+/* --csv -: CSV stands on standard output, where else the table stands. */
+static bool to_output(const args *a) { return a->csv && !strcmp(a->csv, "-"); }
+
 static bool over(const args *a, const char *name)
 {
     for (int i = 0; i < a->n_axis; i++)
@@ -116,15 +120,22 @@ static int cells_of(const char *v)
     return *end || n > LONGEST ? -1 : (int)n;
 }
 
+/* Is it a number, as the values of most knobs are? */
+static bool number(const char *v)
+{
+    char *end;
+    strtod(v, &end);
+    return end != v && *end == '\0';
+}
+
 /* 2k and 2048, 8 and 8.0 are the same value. */
 static bool twice(const axis *x)
 {
     for (int v = 1; v < x->n; v++)
         for (int w = 0; w < v; w++) {
-            char *one, *other;
-            double a = strtod(x->value[v], &one), b = strtod(x->value[w], &other);
-            bool both = one != x->value[v] && !*one && other != x->value[w] && !*other;
-            if (is(x, "context") ? cells_of(x->value[v]) == cells_of(x->value[w]) : both ? a == b : !strcmp(x->value[v], x->value[w])) return true;
+            const char *a = x->value[v], *b = x->value[w];
+            bool both = number(a) && number(b);
+            if (is(x, "context") ? cells_of(a) == cells_of(b) : both ? strtod(a, NULL) == strtod(b, NULL) : !strcmp(a, b)) return true;
         }
     return false;
 }
@@ -145,6 +156,7 @@ static const char *check(args *a)
     }
     if (a->n_axis == 2 && means(a->axis[0].name, a->axis[1].name)) return N_("both --sweep are over the same setting");
     if (types && !a->like) return N_("--sweep type= needs --like SHAPE: random weights are made in each type; a file has the type that it has, give several -m instead");
+    if (a->json && to_output(a)) return N_("--json and --csv - both write to standard output: give --csv a file");
     if (a->csv && a->svg && q_same_place(a->csv, a->svg)) return N_("--csv and --svg name the same file");
     if (a->made_up && !contexts) return N_("--made-up fills a context with numbers instead of reading it: it goes with --sweep context=0,2k,32k");
     if (a->like && !types) return N_("--like goes with --sweep type=T,T,...");
@@ -170,7 +182,7 @@ static void step(void *user, uint64_t done, uint64_t total)
     free(part);
     cli_progress_end(&w->p, false);
     cli_fail(_("stopped"));
-    raise(SIGINT);
+    raise(cli_ended_by());
 }
 
 static int make(bench *b, int i, const char *type, char *err)
@@ -317,7 +329,7 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
     *p = (exam_fast){ .m = f->m, .c = c };
     for (int i = 0; i < a->n_axis; i++) {
         const axis *x = &a->axis[i];
-        p->at[axes++] = is(x, "threads") && !strcmp(x->value[at[i]], "0") ? b->all_cores : x->value[at[i]];
+        p->at[axes++] = is(x, "threads") && number(x->value[at[i]]) && strtod(x->value[at[i]], NULL) == 0 ? b->all_cores : x->value[at[i]];
         if (is(x, "context")) p->context = cells_of(context = x->value[at[i]]);
         else if (!is(x, "type") && rc == Q_OK) {
             char *set = q_printf("%s=%s", x->name, x->value[at[i]]);
@@ -332,11 +344,9 @@ static void point(bench *b, int n, int file, const int at[EXAM_AXES])
     if (rc == Q_OK) rc = room(b, f, c, p->context, context, err);
     if (rc != Q_OK) p->refused = q_strdup(err);
     eng_cost cost = eng_model_cost(f->m, c);
-    q_buf kv = { 0 };
     p->weights = cost.bytes_layers + cost.bytes_head;
-    p->madds = cli_bench_products(f->m, c);
-    p->cells = eng_energy_cells(&f->cost, eng_config_get(c, "kv.type", &kv), (uint64_t)(p->context + a->prompt + a->tokens / 2)) + 2 * f->cost.state_bytes;
-    q_buf_free(&kv);
+    p->madds = cli_bench_products(f->m, c, &f->cost);
+    p->cells = cli_bench_cells(c, &f->cost, p->context + a->prompt + a->tokens / 2);
 }
 
 static void name_all(bench *b)
@@ -355,14 +365,6 @@ static void name_all(bench *b)
     adv_machine_here(false, &here);
     b->machine = q_printf("%s, %s", here.cpu, here.isa);
     b->s.machine = b->machine;
-}
-
-/* Is it a number, as the values of most knobs are? */
-static bool number(const char *v)
-{
-    char *end;
-    strtod(v, &end);
-    return end != v && *end == '\0';
 }
 
 /* Before anything is measured: a value that no knob could take, of any model, ends it; a number that is too much for a model is told now, and the others are
@@ -444,7 +446,7 @@ static double peaks(void *user, eng_model *m)
 /* What is named after the measurement must be good before it: `read` where the files that are measured are known. */
 static int may_put(const bench *b, bool read, char *err)
 {
-    const char *const path[] = { b->a->csv, b->a->svg }, *const like[] = { "speed.csv", "speed.svg" };
+    const char *const path[] = { to_output(b->a) ? NULL : b->a->csv, b->a->svg }, *const like[] = { "speed.csv", "speed.svg" };
     int rc = Q_OK;
     for (int i = 0; i < 2 && rc == Q_OK; i++) {
         if (path[i] && !read) rc = cli_may_put(path[i], b->a->force, like[i], err);
@@ -471,13 +473,16 @@ static int tell(const bench *b, char *err)
         cJSON *o = exam_speed_json(&b->s), *event = cli_event("speed");
         cJSON_AddItemToObject(event, "sweep", o);
         cli_say_event(event);
+    } else if (to_output(a)) {
+        exam_speed_csv(&b->s, &out);
+        q_say_text(stdout, out.p);
     } else {
         q_buf_printf(&out, "%s\n\n", b->title.p);
         exam_speed_say(&b->s, &out);
         q_say_text(stdout, out.p);
     }
     q_buf_free(&out);
-    int rc = a->csv ? put(b, a->csv, exam_speed_csv, "speed.csv", err) : Q_OK;
+    int rc = a->csv && !to_output(a) ? put(b, a->csv, exam_speed_csv, "speed.csv", err) : Q_OK;
     return rc == Q_OK && a->svg ? put(b, a->svg, exam_speed_svg, "speed.svg", err) : rc;
 }
 
@@ -490,9 +495,9 @@ int cli_bench_sweep(const cli_command *as, int argc, char **argv)
     const char *wrong = status ? NULL : check(&a);
     if (wrong) status = cli_usage(as, _(wrong));
     if (status) goto out;
-    struct sigaction was;
+    struct sigaction was[CLI_ENDS];
     int rc = may_put(&b, false, err);
-    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
+    cli_heed_ends(SA_RESTART | SA_RESETHAND, was);
     if (rc == Q_OK) rc = open_all(&b, err);
     if (rc == Q_OK) rc = may_put(&b, true, err);
     if (rc == Q_OK) {
@@ -518,7 +523,7 @@ int cli_bench_sweep(const cli_command *as, int argc, char **argv)
         } else if (rc == Q_OK && !any) rc = q_fail(err, Q_RANGE, "%s", b.s.n && b.s.point[0].refused ? b.s.point[0].refused : _("nothing was measured"));
         else if (rc == Q_OK) rc = tell(&b, err);
     }
-    sigaction(SIGINT, &was, NULL);
+    cli_heed_no_more(was);
     status = rc ? cli_fail(err) : 0;
 out:
     close_all(&b);

@@ -760,8 +760,10 @@ static int parse(int argc, char **argv, options *o)
                 *with[k].value = argv[i];
                 taken = true;
             }
-        if (!taken)
-            return cli_usage_take(&cli_chat, q_printf(_("unknown option %s"), s));
+        if (!taken) {
+            char *theirs = cli_foreign(&cli_chat, s);
+            return cli_usage_take(&cli_chat, theirs ? theirs : q_printf(_("unknown option %s"), s));
+        }
     }
     o->approve_fd = -1;
     if (fd && !readable(fd, &o->approve_fd))

@@ -128,6 +128,8 @@ int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, in
     for (int a = 0; a < (int)(sizeof all / sizeof *all); a++) foreign |= argv[i + 1] && strcmp(argv[i], all[a].name) == 0 && !takes_of(takes, n, argv[i]);
     for (int back = 0; !said && !foreign && back < 2; back++)          /* cli_opt may have gone on to the value */
         if (!(said = takes_of(takes, n, argv[i - back]))) said = takes_of(all, (int)(sizeof all / sizeof *all), argv[i - back]);
+    char *theirs = said ? NULL : cli_foreign(as, argv[i]);
+    if (theirs) return cli_usage_take(as, theirs);
     return said ? cli_usage(as, _(said)) : cli_usage_take(as, q_printf(_("%s does not know \"%s\", or its value is wrong or missing"), who, argv[i]));
 }
 
@@ -197,15 +199,20 @@ double cli_bench_reads(const eng_model *m)
     return own > any ? own : any;
 }
 
-double cli_bench_products(const eng_model *m, const eng_config *c)
+double cli_bench_products(const eng_model *m, const eng_config *c, const eng_energy *of)
 {
-    char ignored[Q_ERRLEN];
     const eng_info *info = eng_model_info(m);
-    eng_energy e;
     bool bytes = !strcmp(eng_model_device(m), "cpu") && info->quant[0] != 'F' && strncmp(info->quant, "BF", 2) != 0;
-    if (!bytes || eng_energy_read(info->path, &e, ignored) < 0) return 0;
-    uint64_t all = eng_model_cost(m, c).params, ends = e.params[ENG_ENERGY_EMBED] + e.params[ENG_ENERGY_HEAD];
+    uint64_t all = bytes ? eng_model_cost(m, c).params : 0, ends = of->params[ENG_ENERGY_EMBED] + of->params[ENG_ENERGY_HEAD];
     return all > ends ? (double)(all - ends) : 0;
+}
+
+uint64_t cli_bench_cells(const eng_config *c, const eng_energy *of, int cells)
+{
+    q_buf kv = { 0 };
+    uint64_t bytes = eng_energy_cells(of, eng_config_get(c, "kv.type", &kv), (uint64_t)cells) + 2 * of->state_bytes;
+    q_buf_free(&kv);
+    return bytes;
 }
 
 int cli_text(const char *file, q_buf *out, char *err)
@@ -262,15 +269,23 @@ static int taken(const char *path, bool force, char *err)
     return !force && q_taken(path) ? q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path) : Q_OK;
 }
 
+/* As other programs take it; here a file "-" would be made. */
+static int no_output(const char *path, const char *like, char *err)
+{
+    return strcmp(path, "-") == 0 ? q_fail(err, Q_RANGE, _("- is no file: give a name, such as %s"), like) : Q_OK;
+}
+
 int cli_may_put(const char *path, bool force, const char *like, char *err)
 {
+    if (no_output(path, like, err)) return Q_RANGE;
     if (q_no_folder(path, like, err) || q_no_device(path, err) || taken(path, force, err)) return Q_RANGE;
     return q_may_write(path, err);
 }
 
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)
 {
-    int rc = q_no_folder(path, like, err);
+    int rc = no_output(path, like, err);
+    if (rc == Q_OK) rc = q_no_folder(path, like, err);
     if (rc == Q_OK) rc = taken(path, force, err);
     if (rc == Q_OK) rc = (force ? q_write_file_atomic : q_write_file_new)(path, picture->p, picture->len, err);
     if (rc != Q_OK) return rc;
@@ -315,4 +330,22 @@ void cli_heed(int sig, int flags, struct sigaction *was)
     sigaction(sig, &act, was);
 }
 
+static const int ends[CLI_ENDS] = { SIGINT, SIGTERM, SIGHUP };
+
+void cli_heed_ends(int flags, struct sigaction was[CLI_ENDS])
+{
+    struct sigaction before;
+    for (int i = 0; i < CLI_ENDS; i++) {
+        struct sigaction *of = was ? &was[i] : &before;
+        cli_heed(ends[i], flags, of);
+        if (ends[i] == SIGHUP && of->sa_handler == SIG_IGN) sigaction(SIGHUP, of, NULL);
+    }
+}
+
+void cli_heed_no_more(const struct sigaction was[CLI_ENDS])
+{
+    for (int i = 0; i < CLI_ENDS; i++) sigaction(ends[i], &was[i], NULL);
+}
+
+int cli_ended_by(void) { return interrupted; }
 bool cli_go(void *user) { return !interrupted; }

@@ -10,10 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { WEIGHTS = 32 };                 /* letters of weights.ram */
-typedef struct found { const char *device, *layers, *budget, *experts, *weights; } found;
+typedef struct found { const char *device, *layers, *budget, *experts, *weights; bool whole; } found;       /* whole: weights.ram=0, all of them in memory */
 
 /* The option at argv[i] with its value, here or after "=": how many arguments it takes, 0 for another one's, -1 without a value. */
 static int option(int argc, char **argv, int i, const char *name, const char **value)
@@ -49,18 +50,18 @@ static void weights_kept(char out[WEIGHTS])
     *out = 0;
     cli_config_rows(weights_row, out, ignored);
     double gib = strtod(out, &end);
-    bool number = end != out && !*end && gib >= 0 && gib <= 1e6;
-    if (*out && !number) q_say(stderr, _("quorum: weights.ram in config.ini is a number of GiB from 0 to 1000000, not \"%s\": it is skipped\n"), out);
-    if (!number || gib == 0) *out = 0;
+    bool number = end != out && !*end && gib >= 0 && gib <= 1e6, least = strcasecmp(out, "least") == 0;
+    if (*out && !number && !least) q_say(stderr, _("quorum: weights.ram in config.ini is a number of GiB from 0 to 1000000, or least, not \"%s\": it is skipped\n"), out);
+    if (!least && (!number || gib == 0)) *out = 0;
 }
 
 /* Under --weights-ram auto means the CPU, which alone reads experts from the disk. */
 static int choose(const found *f, bool kept, char *err)
 {
-    const char *what = f->device ? f->device : getenv("QUORUM_DEVICE"), *weights = f->weights ? f->weights : getenv("QUORUM_WEIGHTS_RAM");
+    const char *what = f->device ? f->device : getenv("QUORUM_DEVICE"), *weights = f->weights || f->whole ? f->weights : getenv("QUORUM_WEIGHTS_RAM");
     char own[WEIGHTS] = "";
     bool gpu = what && strncmp(what, "cuda", 4) == 0;
-    if (!f->weights && !(weights && *weights)) {
+    if (!f->weights && !f->whole && !(weights && *weights)) {
         if (kept && !gpu) weights_kept(own);
         weights = *own ? own : NULL;
     }
@@ -73,7 +74,7 @@ static int choose(const found *f, bool kept, char *err)
     if (f->budget) want.budget_gib = strtod(f->budget, &end);
     if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
-    bool least = bounded && strcmp(weights, "least") == 0;
+    bool least = bounded && strcasecmp(weights, "least") == 0;
     if (bounded) want.weights_gib = least ? -1 : strtod(weights, &end);
     if (bounded && !least && (end == weights || *end || !(want.weights_gib > 0 && want.weights_gib <= 1e6)))
         return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\"; without it all weights are in memory"), weights);
@@ -81,6 +82,23 @@ static int choose(const found *f, bool kept, char *err)
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)
         return q_fail(err, Q_RANGE, _("--gpu-experts takes cpu (experts that do not fit on the GPU are computed by the CPU) or fetch (they are brought when they are asked for), not \"%s\""), f->experts);
     return eng_device_choose(&want, err);
+}
+
+/* --set weights.ram=GIB, which means --weights-ram to a subcommand; a conversation keeps it for the models to come, too. As option() returns. */
+static int weights_set(int argc, char **argv, int i, found *f)
+{
+    static const char *const names[] = { "weights.ram=", "weights_ram=" };
+    const char *v = NULL;
+    char *end;
+    int n = option(argc, argv, i, "--set", &v);
+    for (size_t k = 0; n > 0 && k < sizeof names / sizeof *names; k++) {
+        size_t len = strlen(names[k]);
+        if (strncasecmp(v, names[k], len) != 0) continue;
+        f->whole = strtod(v + len, &end) == 0 && end != v + len && !*end;
+        f->weights = f->whole ? NULL : v + len;
+        return n;
+    }
+    return 0;
 }
 
 /* A lower set of instructions than the best one here, for comparing; the best where nothing is said. */
@@ -114,6 +132,10 @@ int cli_device(int *argc, char **argv, char *err)
             || (n = option(*argc, argv, i, "--gpu-budget", &f.budget)) || (n = option(*argc, argv, i, "--gpu-experts", &f.experts))
             || (n = option(*argc, argv, i, "--weights-ram", &f.weights))) {
             if (n < 0) return q_fail(err, Q_RANGE, _("%s wants a value: quorum --help"), argv[i]);
+            i += n;
+            continue;
+        }
+        if (kept > 1 && argv[1][0] != '-' && (n = weights_set(*argc, argv, i, &f))) {
             i += n;
             continue;
         }

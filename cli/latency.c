@@ -107,8 +107,8 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     int rc = cli_servers(&servers, err);
     const exam_open o = { .model = a.model, .servers = servers, .set = a.sets.item, .n_set = a.sets.n, .streams = streams, .room = 2 * longest + a.tokens + 128 };
     if (rc == Q_OK) rc = exam_seat_open(&none, &o, &p, err);
-    struct sigaction was;
-    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
+    struct sigaction was[CLI_ENDS];
+    cli_heed_ends(SA_RESTART | SA_RESETHAND, was);
     if (rc == Q_OK && !a.json) {
         q_say(stdout, "%s\n", prov_about(p)->name);
         q_say_text(stdout, _("prompt tokens users first, ms:                  between tokens, ms:         tokens/s\n"
@@ -125,7 +125,7 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     }
     if (rc == Q_OK && few && !a.json) q_say(stdout, _("-: too few for that percentile; p90 stands from %d measurements on, p99 from %d: -r asks more often\n"), EXAM_P90_FROM, EXAM_P99_FROM);
     if (rc == Q_OK && longer && !a.json) q_say_text(stdout, _("a prompt is not shorter than the frame of a conversation: hence more tokens than asked\n"));
-    sigaction(SIGINT, &was, NULL);
+    cli_heed_no_more(was);
     prov_close(p);
     prov_servers_free(servers);
     return rc < 0 ? cli_fail(err) : 0;

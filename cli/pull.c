@@ -186,8 +186,7 @@ int cli_model_pull(const cli_pull *ask)
 {
     char err[Q_ERRLEN];
     int first, n;
-    cli_heed(SIGINT, 0, NULL);          /* what came stays, and the same command goes on from there */
-    cli_heed(SIGTERM, 0, NULL);
+    cli_heed_ends(0, NULL);             /* what came stays, and the same command goes on from there */
     adv_pull_way way = {.lines = ask->lines, .stall_s = ask->stall, .token_file = ask->token_file, .force = ask->force, .go = cli_go};
     adv_pull_repo *r = NULL;
     adv_machine here;

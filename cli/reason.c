@@ -45,11 +45,11 @@ static bool go(void *user, const exam_seat *seat, int done, int n)
 static int lm_eval(const args *a)
 {
     char err[Q_ERRLEN];
-    struct sigaction was;
+    struct sigaction was[CLI_ENDS];
     const cli_lm_eval w = { .model = a->model[0], .tasks = a->lm_eval, .set = a->sets.item, .n_set = a->sets.n, .more = a->more, .n_more = a->n_more, .streams = a->streams };
-    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
+    cli_heed_ends(SA_RESTART | SA_RESETHAND, was);
     int rc = cli_run_lm_eval(&w, err);
-    sigaction(SIGINT, &was, NULL);
+    cli_heed_no_more(was);
     return rc < 0 ? cli_fail(err) : 0;
 }
 
@@ -409,10 +409,10 @@ int cli_bench_reasoning(const cli_command *as, int argc, char **argv)
     r.sheet.bench = bench;
     if (rc == Q_OK) rc = look_ahead(&a, err);
     if (rc == Q_OK) rc = cli_servers(&r.servers, err);
-    struct sigaction was;
-    cli_heed(SIGINT, SA_RESTART | SA_RESETHAND, &was);
+    struct sigaction was[CLI_ENDS];
+    cli_heed_ends(SA_RESTART | SA_RESETHAND, was);
     for (int m = 0; m < a.n_model && rc == Q_OK && !r.stopped; m++) rc = ask_model(&r, m, err);
-    sigaction(SIGINT, &was, NULL);
+    cli_heed_no_more(was);
     if (rc == Q_OK && r.n_seat == 0) rc = q_fail(err, Q_CANCEL, _("stopped before there was anything to compare"));
     tell_apart(&r);
     if (rc == Q_OK) rc = report(&r, err);

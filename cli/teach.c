@@ -198,8 +198,7 @@ static int run(const ask *a, char *err)
         return cli_fail(err);
     }
     if (mem_open(a->db, &s, why) < 0) s = NULL;
-    cli_heed(SIGINT, SA_RESTART, NULL);
-    cli_heed(SIGTERM, SA_RESTART, NULL);
+    cli_heed_ends(SA_RESTART, NULL);
     bool watched = pthread_create(&thread, NULL, watch, &x) == 0;
     tch_job j = { .name = a->word[0], .settings = words.p, .model = model, .store = s, .go = go, .tell = told, .page = paged, .user = &w, .stop = &w.stop };
     int rc = tch_run(&j, &adapter, err);

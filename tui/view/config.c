@@ -81,11 +81,11 @@ static void say_all(tui_app *app, const q_knob *k, const columns *c, q_buf *b)
     char low[32], high[32];
     bool turned = agt_knob_turned(app->a, k, &t);
     q_buf_puts(b, agt_effect_word(k->effect));
-    if (k->choices) part(b, k->choices);
+    if (k->type == Q_KNOB_CHOICE) part(b, k->choices);
     else if (agt_knob_range(app->a, k, &lo, &hi)) {
         q_knob_number(low, lo);
         q_knob_number(high, hi);
-        q_buf_printf(b, " · %s … %s", low, high);
+        q_buf_printf(b, k->choices ? " · %s … %s, %s" : " · %s … %s", low, high, k->choices);
     }
     if (!c->own && !agt_knob_default(app->a, k)) {
         const char *own = agt_knob_own(app->a, k, &s);

@@ -274,13 +274,11 @@ static void tile_mxfp4(tile32 *t, const uint8_t *const row[16], int64_t at) { ti
 
 /* ---- the products of one tile with nr activation rows ---- */
 
-/* Bytes to come, a piece of each of some rows and what follows them, in equal shares. */
+/* Bytes to come, a piece of each of some rows, in equal shares. */
 typedef struct fetcher {
     const char *p, *end;               /* of the row at hand                                       */
     int64_t wide, apart;               /* a row's piece; from one row to the next                  */
     int64_t rows, lines;               /* left; of a share                                         */
-    const char *then;                  /* bytes behind them, then_bytes; NULL: none                */
-    int64_t then_bytes;
 } fetcher;
 static fetcher fetcher_of(const uint8_t *at, int64_t wide, int64_t apart, int64_t rows, int64_t times)
 {
@@ -288,22 +286,19 @@ static fetcher fetcher_of(const uint8_t *at, int64_t wide, int64_t apart, int64_
         wide *= rows;
         rows = rows > 0;
     }
-    fetcher f = { (const char *)at, (const char *)at + wide, wide, apart, rows, rows * wide / 64 / times + 1, NULL, 0 };
+    fetcher f = { (const char *)at, (const char *)at + wide, wide, apart, rows, rows * wide / 64 / times + 1 };
     return f;
 }
-INLINE void fetch_some(fetcher *f)
+INLINE void fetch_some(fetcher f[2])
 {
-    for (int64_t i = 0; i < f->lines && f->rows > 0; i++, f->p += 64) {
-        _mm_prefetch(f->p, _MM_HINT_T1);
-        if (f->end - f->p > 64) continue;
-        f->p = f->end - f->wide + f->apart - 64;
-        f->end += f->apart;
-        if (--f->rows || !f->then) continue;
-        f->p = f->then - 64;
-        f->end = f->then + f->then_bytes;
-        f->rows = 1;
-        f->then = NULL;
-    }
+    for (int k = 0; k < 2; k++, f++)
+        for (int64_t i = 0; i < f->lines && f->rows > 0; i++, f->p += 64) {
+            _mm_prefetch(f->p, _MM_HINT_T1);
+            if (f->end - f->p > 64) continue;
+            f->p = f->end - f->wide + f->apart - 64;
+            f->end += f->apart;
+            f->rows--;
+        }
 }
 
 typedef struct panel {             /* the same for every tile and row of one panel */
@@ -314,7 +309,7 @@ typedef struct panel {             /* the same for every tile and row of one pan
                                       bytes are too large: less times the sum of its activations */
     int n_block;
     int first;                     /* y holds nothing yet */
-    fetcher *next;                 /* what to bring into the second cache meanwhile */
+    fetcher *next;                 /* what to bring into the second cache meanwhile: weights, activations */
 } panel;
 
 INLINE __m512i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
@@ -592,7 +587,7 @@ static void group_rows(const rows_of *f, panel *p, const char *tiles, int n_tile
 }
 
 /* What is read behind the group of rows from g of columns [c, c + PANEL): the same rows' next columns, else what follows. */
-static fetcher weights_behind(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
+static fetcher following(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
 {
     const int64_t all = PANEL / f->block * f->bytes, wide = w->row_bytes < all ? w->row_bytes : all, at = c / f->block * f->bytes;
     int64_t rows = o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP;
@@ -602,16 +597,14 @@ static fetcher weights_behind(const mat *w, const rows_of *f, int64_t g, int64_t
     return fetcher_of(w->data + o1 * w->row_bytes, wide, w->row_bytes, w->n_out - o1 < rows ? w->n_out - o1 : rows, times);
 }
 
-/* The same with the rows of activations that are met next. They are asked for while the last weights are at hand: a kernel runs over
- * eleven rows at once, each too short for the processor to foresee the next line of. */
-static fetcher following(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
+/* The rows of activations behind [r, r + nr) of n, as many again: this product's own, or those of what follows it. Their lines are asked for
+ * where none is at hand (mat.next_act): a kernel meets eleven short rows at once, of which the processor foresees no line. */
+static fetcher rows_behind(const mat *w, const panel *p, const char *act, int r, int nr, int n, int last, int64_t times)
 {
-    fetcher next = weights_behind(w, f, g, o1, c, times);
-    if (!w->next_act || !next.rows || g + 16 * GROUP < o1 || c + PANEL < w->n_in) return next;
-    next.then = w->next_act;
-    next.then_bytes = w->next_bytes;
-    next.lines += w->next_bytes / 64 / times + 1;
-    return next;
+    const int64_t own = r + nr < n ? n - r - nr : last ? 0 : n, more = nr < own ? nr : own;
+    const int64_t bytes = own ? more * p->stride : MAX_R * p->stride < w->next_bytes ? MAX_R * p->stride : w->next_bytes;
+    const void *at = !own ? w->next_act : r + nr < n ? act + (r + nr) * p->stride : act;
+    return fetcher_of((const uint8_t *)at, bytes, bytes, 1, times);
 }
 
 static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch, const rows_of *f)
@@ -632,8 +625,8 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
         for (int64_t g = o0; g < o1; g += 16 * GROUP) {
             int n_tile = (int)((o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP) + 15) / 16;
             __mmask16 live[GROUP];
-            fetcher next = following(w, f, g, o1, c, (int64_t)parts * n_tile * p.n_block);
-            p.next = &next;
+            fetcher next[2] = { following(w, f, g, o1, c, (int64_t)parts * n_tile * p.n_block), { 0 } };
+            p.next = next;
             for (int t = 0; t < n_tile; t++) {
                 const uint8_t *row[16];
                 char *to = (char *)scratch + t * p.n_block * tile_bytes;
@@ -647,6 +640,8 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
+                if (w->next_act && w->n_in <= PANEL)
+                    next[1] = rows_behind(w, &p, (const char *)act, r, nr, n, g + 16 * GROUP >= o1, (int64_t)n_tile * p.n_block);
                 group_rows(f, &p, (const char *)scratch, n_tile, live, a0 + r * act_stride, f->far ? (const char *)x.most + r * act_stride : NULL, nr, cols, less, y + r * y_stride + g);
                 r += nr;
             }

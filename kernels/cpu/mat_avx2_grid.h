@@ -242,7 +242,7 @@ INLINE void dec_grid(const mat *w, const void *act, int64_t act_stride, const in
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
-        const int64_t far = rows_ahead(w, o, o1);
+        const int64_t far = fetch_ahead(w, o, o1, 8);
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {

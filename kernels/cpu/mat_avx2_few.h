@@ -18,11 +18,16 @@ INLINE __m256i fold8(const __m256i v[8])
     return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-/* From row o to those that are fetched: sixteen rows on, or as many behind o1 among what is read next. */
-INLINE int64_t sixteen_on(const mat *w, int64_t o, int64_t o1)
+enum { NEAREST = 16 << 10 };       /* bytes from what is read to what is fetched meanwhile: nearer, it comes too late */
+
+/* From row o to the rows that are fetched: as many times eight on as NEAREST asks for, behind o1 among what is read next. */
+INLINE int64_t rows_ahead(const mat *w, int64_t o, int64_t o1)
 {
-    if (o + 16 < o1 || !w->next || w->row_bytes > 32 << 10) return w->row_bytes > 32 << 10 ? 1024 : 16 * w->row_bytes;
-    return (int64_t)((uintptr_t)w->next - (uintptr_t)w->data) + (16 - o1) * w->row_bytes;
+    if (w->row_bytes > 32 << 10) return 1024;
+    const uint32_t eight = 8 * (uint32_t)w->row_bytes;
+    const int64_t on = 8 * (int64_t)((NEAREST + eight - 1) / eight);
+    if (o + on < o1 || !w->next) return on * w->row_bytes;
+    return (int64_t)((uintptr_t)w->next - (uintptr_t)w->data) + (on - o1) * w->row_bytes;
 }
 
 #define ROW(r) ((const char *)act + (r) * act_stride)
@@ -127,7 +132,7 @@ INLINE void dec_256(const mat *w, const void *act, int64_t act_stride, const int
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
-        const int64_t far = fetch_ahead(w, o, o1, 8);
+        const int64_t far = type == KER_Q2_K || type == KER_Q3_K ? fetch_ahead(w, o, o1, 8) : rows_ahead(w, o, o1);   /* bound by instructions: further on is no faster */
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
@@ -218,7 +223,7 @@ INLINE void dec_q4k(const mat *w, const void *act, int64_t act_stride, const int
     const int live = o1 - o0 < 8 ? 1 : 8;            /* fewer rows than eight one by one; the last eight may begin among those before */
     const int64_t rb = live == 8 ? w->row_bytes : 0;
     for (int64_t from = o0; from < o1; from += live) {
-        const int64_t o = o1 - from < live ? o1 - live : from, far = sixteen_on(w, o, o1);
+        const int64_t o = o1 - from < live ? o1 - live : from, far = rows_ahead(w, o, o1);
         const uint8_t *s = w->data + o * w->row_bytes;
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
@@ -290,7 +295,7 @@ INLINE void dec_32(const mat *w, const void *act, int64_t act_stride, const int 
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
-        const int64_t far = fetch_ahead(w, o, o1, 8);
+        const int64_t far = rows_ahead(w, o, o1);
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {
@@ -330,7 +335,7 @@ INLINE void dec_64(const mat *w, const void *act, int64_t act_stride, const int 
     for (int64_t o = o0; o < o1; o += 8) {
         const uint8_t *row[8];
         const int live = rows8(w, o, o1, row);
-        const int64_t far = fetch_ahead(w, o, o1, 8);
+        const int64_t far = rows_ahead(w, o, o1);
         __m256 acc[FEW];
         EACH(r) acc[r] = _mm256_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += bytes) {

@@ -8,8 +8,11 @@
 #     --full      48 layers from a real file of 18 GB; else the 8 layers of a small file lie on the device six times
 #     --tiny      a model of 2 MB and few tokens: tries this script where a plugin is slow (the emulator)
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
+steps='device kernels goldens adapters doctor layers8 layers48 contexts fetched cublas peer sanitize'
 only='' plugin=$here/libquorum-cuda.so device=0 out=$PWD tmp='' seconds=290 limits='' full='' tiny=''
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+say() { echo "run.sh: $*" >&2; exit 2; }
+number() { case $2 in '' | *[!0-9]*) say "$1 takes a whole number, not '$2'" ;; esac; }
 while [ $# -gt 0 ]; do
     case $1 in
     --full) full=1; shift; continue ;;
@@ -20,14 +23,23 @@ while [ $# -gt 0 ]; do
     case $1 in
     --only) only=,$2, ;;
     --plugin) plugin=$2 ;;
-    --device) device=$2 ;;
+    --device) number --device "$2"; device=$2 ;;
     --out) out=$2 ;;
     --tmp) tmp=$2 ;;
-    --seconds) seconds=$2 ;;
-    --limit) limits="$limits $2" ;;
+    --seconds) number --seconds "$2"; seconds=$2 ;;
+    --limit)
+        case $2 in ?*=*) ;; *) say "--limit takes PART=SECONDS, not '$2'" ;; esac
+        number "--limit ${2%%=*}=" "${2#*=}"
+        limits="$limits $2"
+        ;;
     esac
     shift 2
 done
+for s in $(echo "$only" | tr ',' ' '); do
+    case " $steps " in *" $s "*) ;; *) say "there is no step '$s': take of $steps" ;; esac
+done
+[ -z "$only" ] || [ -n "$(echo "$only" | tr -d ',')" ] || say "--only names no step: take of $steps"
+[ -x "$here/gpu_bench" ] && [ -x "$here/quorum" ] || say "$here lacks gpu_bench or quorum: copy the whole folder that make gpu-kit wrote"
 start=$(date +%s)
 deadline=$((start + seconds))
 parts=$out/quorum-parts
@@ -67,7 +79,9 @@ assemble() {
             read -r word took < "$s"
             part=${s%.status}
             printf '%s\n"%s": {"result": "%s", "seconds": %s, "numbers": ' "$comma" "$(basename "$part" | sed 's/^[0-9]*-//')" "$word" "$took"
-            if [ -s "$part.json" ]; then tr -d '\n' < "$part.json"; else printf '{}'; fi
+            numbers=''
+            [ -s "$part.json" ] && numbers=$(tr -d '\n' < "$part.json")
+            case $numbers in '{'*'}') printf '%s' "$numbers" ;; *) printf '{}' ;; esac
             printf '}'
             comma=,
         done
@@ -135,6 +149,7 @@ part() {
     *) word=FAILED:$rc ;;
     esac
     echo "$word $(($(date +%s) - now))" > "$base.status"
+    [ "$rc" = 3 ] && { head -n 1 "$base.log" | sed 's/^/-- /'; assemble; return; }
     grep -vE '^writing' "$base.log" | grep -E 'tokens/s|largest difference|overlap|wrong|of its limit|problem|[Ee]rror|device|GiB|launch|sum of' | head -n 60
     [ "$rc" = 0 ] || { echo "-- $name: $word"; tail -n 8 "$base.log" | sed 's/^/   /'; }
     case $name in doctor | *-program) [ "$rc" = 0 ] && own_words "$base" ;; esac
@@ -179,7 +194,26 @@ tokens=64 contexts=0 long=8192,32768 pre=512,4096 long_pre=16384 ks=1,4,8,16 man
 [ -n "$tiny" ] && tokens=3 long=128,256 pre=32 long_pre=64 ks=1,2 many=4 talk8=3 talk48=2 like=smoke dense_like=smoke dense_arch=qwen3moe small=small quick=--quick few=2 all=2
 wanted() { [ -z "$only" ] && [ "$1" != sanitize ] && return 0; case $only in *,$1,*) return 0 ;; esac; return 1; }
 
-wanted device && part device 20 bench device
+finish() {
+    rm -f "$work"/*.gguf
+    echo
+    table '' '  ' ''
+    sed -n 's/^| \(decode[^|]*tokens\/s\|prefill[^|]*tokens\/s\) | \([^|]*\)|.*/  \1: \2/p; s/^### \(Speed.*\)/\1/p' "$parts"/*.md 2> /dev/null
+    echo "$out/report.md and report.json, $(($(date +%s) - start)) s"
+}
+
+# Whether there is a device is asked whatever is wanted: without one nothing else is tried, and each step says so.
+part device 20 bench device
+if grep -q '^no-device ' "$parts/01-device.status"; then
+    for s in $steps; do
+        [ "$s" != device ] && wanted "$s" || continue
+        count=$((count + 1))
+        echo 'no-device 0' > "$parts/$(printf '%02d' $count)-$s.status"
+    done
+    assemble
+    finish
+    exit 3
+fi
 # shellcheck disable=SC2086  # small is a word or nothing
 wanted kernels && part kernels 60 bench kernels $small
 if wanted goldens; then
@@ -224,7 +258,4 @@ if wanted peer; then
 fi
 rm -f "$work"/*.gguf
 wanted sanitize && part sanitize 120 sanitize
-echo
-table '' '  ' ''
-sed -n 's/^| \(decode[^|]*tokens\/s\|prefill[^|]*tokens\/s\) | \([^|]*\)|.*/  \1: \2/p; s/^### \(Speed.*\)/\1/p' "$parts"/*.md 2> /dev/null
-echo "$out/report.md and report.json, $(($(date +%s) - start)) s"
+finish

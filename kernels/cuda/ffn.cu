@@ -255,6 +255,7 @@ typedef struct pass {
     bool widths;                   /* ffn_width counts, the first n of it in the product      */
     bool planned;                  /* of experts: the library may do those that it takes      */
     cu_narrow cut;                 /* what else is cut off h; places 0: nothing               */
+    cu_tile_cut beyond;            /* what of that need not be computed                       */
     cu_tiles few, mma;             /* the same rows in tiles of each size                     */
     cu_low_items of;               /* the same rows for adapters                              */
     float *up_h;                   /* as h, for gate's and up's products apart                */
@@ -316,6 +317,7 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
 {
     cu_tile_prod gate = tile_prod(c, f, f->gate, &c->in, c->y, f->r0), up = tile_prod(c, f, f->up, &c->in, c->y, f->r0);
     gate.y = up.y = f->h;
+    gate.t.cut = up.t.cut = f->beyond;
     if (f->widths) {
         gate.slot = up.slot = c->rows.slot + f->r0;
         gate.cfg = up.cfg = c->rows.cfg;
@@ -419,7 +421,9 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     }
     if (c->moe.run ? c->moe.widths : c->shape.narrow != 0) {
         cu_narrow cut = { f.h, f.down->n_in, f.places, 0, r0, layer, true, g.row_of, g.off + n_expert - 1, g.count + n_expert - 1 };
+        cu_tile_cut beyond = { f.gate->n_out, layer, c->rows.slot + r0, c->rows.cfg, c->moe.run ? c->moe.dev_width + r0 : NULL };
         f.cut = cut;
+        f.beyond = beyond;
     }
     three(c, &f, g.pair_of, to);
 }

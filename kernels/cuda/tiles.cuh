@@ -7,12 +7,22 @@
 
 enum { TILE_FEW = 8, TILE_MMA = 32 };          /* rows of a tile: of the simple kernels, of tensor cores */
 
+/* Outputs that no row of a tile asks for, where whoever comes behind clears them (cu_narrow_rows): the first `width` of a row count, as
+ * told for it or as its configuration's expert_width has it; 0 and less: all. */
+typedef struct cu_tile_cut {
+    int n_out, layer;              /* n_out 0: nothing is left out                            */
+    const int *slot;               /* [rows], in_row's                                        */
+    const cu_cfg *cfg;
+    const int32_t *width;          /* [rows] or NULL                                          */
+} cu_tile_cut;
+
 /* Sorted place i belongs to matrix tile[..], reads row in_row[i] of the activations and writes row out_row[i] of y. */
 typedef struct cu_tiles {
     const int *n_tile, *tile;      /* tiles there are; 3 ints each: matrix, first place, places. NULL: [0, n_rows) of matrix 0 */
     const int *in_row, *out_row;   /* [places]; NULL: the place itself                        */
     int n_rows;                    /* without tiles                                           */
     int most;                      /* tiles to launch for                                     */
+    cu_tile_cut cut;
 } cu_tiles;
 
 enum cu_glue {
@@ -76,7 +86,19 @@ bool cu_blas_experts(ker_ctx *c, const cu_tile_prod *p);
 
 static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return __fdividef(g, 1.0f + expf(-g)) * u; }
 
-/* The tile at hand: matrix, first place, places; false: none. */
+/* Nobody asks for the outputs of a block: the blocks of grid.x share them evenly, so that its first is no less than this. */
+static __device__ __forceinline__ bool cu_cut_off(const cu_tile_cut &c, const int *row, int n)
+{
+    int o = (int)blockIdx.x * (c.n_out / (int)gridDim.x), i = 0;
+    for (; i < n; i++) {
+        const int32_t *width = c.width ? NULL : c.cfg[c.slot[row[i]]].expert_width;
+        int keep = c.width ? c.width[row[i]] : width ? width[c.layer] : 0;
+        if (keep <= 0 || o < keep) break;
+    }
+    return i == n;
+}
+
+/* The tile at hand: matrix, first place, places; false: none, or nothing of it is asked for. */
 static __device__ __forceinline__ bool cu_tile_get(const cu_tiles &t, int i, int rows, int *matrix, int *first, int *n)
 {
     if (t.tile) {
@@ -84,7 +106,7 @@ static __device__ __forceinline__ bool cu_tile_get(const cu_tiles &t, int i, int
         *matrix = t.tile[3 * i];
         *first = t.tile[3 * i + 1];
         *n = t.tile[3 * i + 2];
-        return true;
+        return !t.cut.n_out || !cu_cut_off(t.cut, t.in_row + *first, *n);
     }
     *matrix = 0;
     *first = i * rows;

@@ -270,6 +270,8 @@ enum lists { RANDOM, ALL_ON_ONE, IN_TURN, SHORT };
 static int64_t by_library;
 static bool narrow;                    /* room for as many places as a batch has rows: never more than one expert's */
 static unsigned calls_seen;
+static bool alike;                     /* all rows have the second configuration */
+static uint64_t switches_seen;         /* of threads of kernels, by the last case: what was computed */
 
 static void library_open(bench &b, const shape &s)
 {
@@ -331,7 +333,7 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
     /* Two configurations in turn: the second cuts the shared part, and the experts where `cap` is odd, by magnitude where it divides by 3. */
     int sign = cap % 3 ? 1 : -1, of = cap % 2 ? sign * (s.ff / 3) : 0;
     std::vector<int> slot(N), width = { 0, 0, 0, sign * (s.ff_sh / 3) }, cut = { 0, of };
-    for (size_t r = 0; r < N; r++) slot[r] = (int)(r % 2);
+    for (size_t r = 0; r < N; r++) slot[r] = alike || r % 2;
     cu_cfg cfg[2];
     memset(cfg, 0, sizeof cfg);
     cfg[1].ffn_width = b.keep(to_device(width.data() + 2, 2));
@@ -362,9 +364,13 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
     for (int r = 0; r < KER_W_ROLES; r++) if (w[r].n_out && w[r].act) kinds |= 1u << w[r].act;
     cu_quantise(&b.c, b.c.y, n, s.E, kinds, &b.c.in);
     if (by_library) library_open(b, s);
+    emu_stats seen;
+    if (!by_library) emu_api()->reset();
     if (dense) cu_dense(&b.c, LAYER);
     else cu_experts(&b.c, LAYER);
     b.wait();
+    emu_api()->stats(&seen);
+    switches_seen = seen.fibers;
     if (by_library) library_close(b);
     floats got = back(b.c.x, N * E);
     double worst = 0, size = 0;
@@ -372,11 +378,11 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
         floats row(y.begin() + (long)(r * E), y.begin() + (long)((r + 1) * E));
         std::vector<double> sum(E, 0.0);
         for (size_t i = 0; i < K && !dense && ids[(LAYER * N + r) * K + i] != KER_NO_EXPERT; i++) {
-            floats v = plain_three(ex, ids[(LAYER * N + r) * K + i], s.E, s.ff, r % 2 ? of : 0, row);
+            floats v = plain_three(ex, ids[(LAYER * N + r) * K + i], s.E, s.ff, alike || r % 2 ? of : 0, row);
             for (size_t o = 0; o < E; o++) sum[o] += (double)weights[(LAYER * N + r) * K + i] * v[o];
         }
         if (s.ff_sh) {
-            floats v = plain_three(sh, 0, s.E, s.ff_sh, r % 2 ? width[3] : 0, row);
+            floats v = plain_three(sh, 0, s.E, s.ff_sh, alike || r % 2 ? width[3] : 0, row);
             for (size_t o = 0; o < E; o++) sum[o] += (double)(s.coef ? coef[r] : 1.0f) * v[o];
         }
         for (size_t o = 0; o < E; o++) {
@@ -410,6 +416,24 @@ static void rows_go_through_experts(void)
 static void passes_are_one(void)
 {
     for (const shape &s : shapes) ffn_case(s, 11, RANDOM, 4 * s.k + 1);
+}
+
+/* Where no row of a tile asks for neurons, they are not computed: a third of them takes less, and more rows with other widths do not
+ * change what comes out (above). The plain kernels, tensor cores on quantised weights, on halves. */
+static void what_no_row_asks_for_is_left_out(void)
+{
+    static const shape all[] = { { 96, 96, 3, 2, 2, 0, KER_F32, KER_F32, KER_F32, false }, { 96, 96, 3, 2, 2, 0, KER_Q8_0, KER_Q8_0, KER_F32, false },
+                                 { 256, 768, 3, 2, 2, 0, KER_Q4_K, KER_Q6_K, KER_F32, false }, { 128, 384, 3, 2, 2, 0, KER_F16, KER_F16, KER_F32, false } };
+    alike = true;
+    for (const shape &s : all) {
+        ffn_case(s, 13, RANDOM, 28);                       /* even: every neuron */
+        uint64_t whole = switches_seen;
+        ffn_case(s, 13, RANDOM, 29);
+        printf("# %s, %d neurons: %.2f of the work with a third of them\n", ker_type_get(s.type)->name, s.ff, (double)switches_seen / (double)whole);
+        CHECK_MSG((double)switches_seen < .9 * (double)whole, "E %d ff %d %s: %llu switches of threads with a third of the neurons, %llu with all", s.E, s.ff, ker_type_get(s.type)->name,
+                  (unsigned long long)switches_seen, (unsigned long long)whole);
+    }
+    alike = false;
 }
 
 /* All on one expert fills tiles of tensor cores and begins another. */
@@ -502,6 +526,7 @@ int main(void)
     RUN(broken_scores_are_chosen_from);
     RUN(rows_go_through_experts);
     RUN(passes_are_one);
+    RUN(what_no_row_asks_for_is_left_out);
     RUN(many_rows_fill_tiles);
     RUN(dense_layers);
     RUN(the_library_does_experts);

@@ -66,12 +66,25 @@ int cli_stdin(q_buf *out, size_t max, char *err)
     return q_read_fd(STDIN_FILENO, _("standard input"), out, max, err);
 }
 
+/* Of NAME=VALUE: the knob's whole name by any of its names, as a conversation takes them (k, K, n_ctx); what names none as it stands. malloc'ed. */
+static char *name_of(const char *assignment)
+{
+    char *name = q_strndup(assignment, strcspn(assignment, "=")), *low = q_strdup(name);
+    for (char *p = low; *p; p++)
+        if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
+    const char *known = lab_spec_name(low);
+    char *out = q_strdup(known ? known : name);
+    free(name);
+    free(low);
+    return out;
+}
+
 int cli_set(struct eng_config *c, const char *assignment, char *err)
 {
     const char *eq = strchr(assignment, '=');
     if (!eq || eq == assignment)
         return q_fail(err, Q_RANGE, _("--set wants NAME=VALUE, not \"%s\""), assignment);
-    char *name = q_strndup(assignment, (size_t)(eq - assignment)), *whole = NULL;
+    char *name = name_of(assignment), *whole = NULL;
     int n, rc = Q_OK;
     const q_knob *row = eng_knobs(&n);
     while (n > 0 && strcmp(row->name, name) != 0)
@@ -166,9 +179,12 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
 {
     char words[24];
-    for (int i = 0; i < sets->n; i++)
-        if (strncmp(sets->item[i], "context.length=", 15) == 0)
-            return 0;
+    for (int i = 0; i < sets->n; i++) {
+        char *name = name_of(sets->item[i]);
+        bool length = strcmp(name, "context.length") == 0;
+        free(name);
+        if (length) return 0;
+    }
     snprintf(words, sizeof words, "%d", n < 16 ? 16 : n);
     return eng_config_set(c, "context.length", words, err);
 }

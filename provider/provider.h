@@ -58,6 +58,7 @@ typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
     const char *shortened;              /* NULL, or a sentence: its context is not as long as it would be, for memory */
+    int short_to;                       /* then how many tokens it has, which nobody set; else 0 */
     const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
     const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */

@@ -119,7 +119,7 @@ int q_key_file(const char *path, char **key, char *err);
 bool q_same_file(const char *a, const char *b);                                  /* both are there, under whatever names */
 int q_no_input(const char *path, const char *input, char *err);                /* Q_RANGE: path, which is to be written, is the file input, which is read */
 int q_no_device(const char *path, char *err);                                    /* Q_RANGE: a pipe or a device stands there, in whose place a file would be put */
-int q_no_folder(const char *path, const char *like, char *err);                /* Q_RANGE: one stands where a file is to be written, `like` by its name */
+int q_no_folder(const char *path, const char *like, char *err);                /* Q_RANGE: one stands where a file is to be written, `like` by its name; or no name was given */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
 char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */

@@ -411,9 +411,9 @@ static int open_shorter(local *l, int streams, int rc, char *err)
         else eng_config_free(c);
         rc = open_either(l, streams, err);
         if (rc == Q_OK)
-            l->base.info.short_to = n;
+            l->shortened = q_printf(_("the context is %d tokens instead of %d, for which there is no memory: more fit with kv.type q8_0, context.length sets it"), n, own);
         if (rc == Q_OK)
-            l->base.info.shortened = l->shortened = q_printf(_("the context is %d tokens instead of %d, for which there is no memory: more fit with kv.type q8_0, context.length sets it"), n, own);
+            l->base.info.shortened = (prov_short){ l->shortened, n };
     }
     return rc;
 }

@@ -214,6 +214,27 @@ static void names_are_true(void)
     seen_clear(&s);
 }
 
+/* A prompt that does not fit is told of more room as long as the model was trained for more (the tiny one: for 256). */
+static void more_room_is_named(void)
+{
+    static const struct { const char *set; int words; const char *says; } c[] = { { "context.length=16", 1, "or /set context.length 256" },
+        { "context.length=256", 300, "about all that this model was trained for" } };
+    for (int i = 0; i < 2; i++) {
+        seen s = { 0 };
+        q_buf b = { 0 };
+        agt *a = help_open(":memory:", 1, &c[i].set, &s);
+        for (int w = 0; w < c[i].words; w++)
+            q_buf_puts(&b, "void ");
+        agt_submit(a, b.p);
+        settle(a, &s);
+        CHECK(s.errors > 0);
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, c[i].says), "%s, %d words: %s", c[i].set, c[i].words, s.notes.p ? s.notes.p : "");
+        q_buf_free(&b);
+        agt_close(a);
+        seen_clear(&s);
+    }
+}
+
 /* What is turned after the question was sent and before the first word acts on this answer, and that is said. */
 static void before_the_first_word(void)
 {
@@ -863,6 +884,7 @@ int main(void)
     RUN(killed_mid_answer);
     RUN(passages_are_fed);
     RUN(stop_in_prefill);
+    RUN(more_room_is_named);
     RUN(before_the_first_word);
     RUN(anew_is_timed_alone);
     RUN(a_prompt_is_rendered_once);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,6 +133,12 @@ static const char *takes_of(const cli_takes *t, int n, const char *arg)
     return NULL;
 }
 
+bool cli_is_model(const char *arg)
+{
+    size_t n = strlen(arg);
+    return *arg != '-' && n > 5 && strcasecmp(arg + n - 5, ".gguf") == 0;
+}
+
 int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, int n, char *const *argv, int i)
 {
     static const cli_takes all[] = { { "--ctx", N_("--ctx takes a number of tokens, 16 to 16777216") }, { "-t", N_("-t takes a number of threads, 1 to 1024") },
@@ -141,6 +148,7 @@ int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, in
     for (int a = 0; a < (int)(sizeof all / sizeof *all); a++) foreign |= argv[i + 1] && strcmp(argv[i], all[a].name) == 0 && !takes_of(takes, n, argv[i]);
     for (int back = 0; !said && !foreign && back < 2; back++)          /* cli_opt may have gone on to the value */
         if (!(said = takes_of(takes, n, argv[i - back]))) said = takes_of(all, (int)(sizeof all / sizeof *all), argv[i - back]);
+    if (!said && cli_is_model(argv[i]) && strstr(as->usage, "-m ")) return cli_usage_take(as, q_printf(_("a model's file is given by -m: -m %s"), argv[i]));
     char *theirs = said ? NULL : cli_foreign(as, argv[i]);
     if (theirs) return cli_usage_take(as, theirs);
     return said ? cli_usage(as, _(said)) : cli_usage_take(as, q_printf(_("%s does not know \"%s\", or its value is wrong or missing"), who, argv[i]));

@@ -156,6 +156,9 @@ static void take_over(agt *a, going_over *o)
         assign(&a->settings, a->settings.set.v[i], start, err);
     for (int i = 0; i < n; i++) {
         const char *now = prov_config_get(a->seat.cfg, k[i].name, &x), *was = prov_config_get(start, k[i].name, &y);
+        int short_to = strcmp(k[i].name, "context.length") == 0 ? prov_about(a->seat.who)->shortened.to : 0;
+        if (short_to && now && atoi(now) == short_to)        /* memory's doing, not a person's */
+            continue;
         if (k[i].effect != Q_EFFECT_FIXED && now && was && strcmp(now, was) != 0)
             strings_add(&o->set, q_printf("%s=%s", k[i].name, prov_config_is_default(a->seat.cfg, k[i].name) ? "" : now));
     }
@@ -275,8 +278,8 @@ static void load_job(agt *a, const job *j)
     const prov_info *info = prov_about(a->seat.who);
     if (info->note && !a->base)
         note(&a->events, AGT_WARN, "%s", info->note);
-    if (info->shortened)
-        note(&a->events, AGT_WARN, "%s", info->shortened);
+    if (info->shortened.words)
+        note(&a->events, AGT_WARN, "%s", info->shortened.words);
     if (info->divided)
         note(&a->events, AGT_INFO, "%s", info->divided);
     guard_loaded(a);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,12 +67,25 @@ int cli_stdin(q_buf *out, size_t max, char *err)
     return q_read_fd(STDIN_FILENO, _("standard input"), out, max, err);
 }
 
+/* Of NAME=VALUE: the knob's whole name by any of its names, as a conversation takes them (k, K, n_ctx); what names none as it stands. malloc'ed. */
+static char *name_of(const char *assignment)
+{
+    char *name = q_strndup(assignment, strcspn(assignment, "=")), *low = q_strdup(name);
+    for (char *p = low; *p; p++)
+        if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
+    const char *known = lab_spec_name(low);
+    char *out = q_strdup(known ? known : name);
+    free(name);
+    free(low);
+    return out;
+}
+
 int cli_set(struct eng_config *c, const char *assignment, char *err)
 {
     const char *eq = strchr(assignment, '=');
     if (!eq || eq == assignment)
         return q_fail(err, Q_RANGE, _("--set wants NAME=VALUE, not \"%s\""), assignment);
-    char *name = q_strndup(assignment, (size_t)(eq - assignment)), *whole = NULL;
+    char *name = name_of(assignment), *whole = NULL;
     int n, rc = Q_OK;
     const q_knob *row = eng_knobs(&n);
     while (n > 0 && strcmp(row->name, name) != 0)
@@ -119,6 +133,12 @@ static const char *takes_of(const cli_takes *t, int n, const char *arg)
     return NULL;
 }
 
+bool cli_is_model(const char *arg)
+{
+    size_t n = strlen(arg);
+    return *arg != '-' && n > 5 && strcasecmp(arg + n - 5, ".gguf") == 0;
+}
+
 int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, int n, char *const *argv, int i)
 {
     static const cli_takes all[] = { { "--ctx", N_("--ctx takes a number of tokens, 16 to 16777216") }, { "-t", N_("-t takes a number of threads, 1 to 1024") },
@@ -128,6 +148,7 @@ int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, in
     for (int a = 0; a < (int)(sizeof all / sizeof *all); a++) foreign |= argv[i + 1] && strcmp(argv[i], all[a].name) == 0 && !takes_of(takes, n, argv[i]);
     for (int back = 0; !said && !foreign && back < 2; back++)          /* cli_opt may have gone on to the value */
         if (!(said = takes_of(takes, n, argv[i - back]))) said = takes_of(all, (int)(sizeof all / sizeof *all), argv[i - back]);
+    if (!said && cli_is_model(argv[i]) && strstr(as->usage, "-m ")) return cli_usage_take(as, q_printf(_("a model's file is given by -m: -m %s"), argv[i]));
     char *theirs = said ? NULL : cli_foreign(as, argv[i]);
     if (theirs) return cli_usage_take(as, theirs);
     return said ? cli_usage(as, _(said)) : cli_usage_take(as, q_printf(_("%s does not know \"%s\", or its value is wrong or missing"), who, argv[i]));
@@ -166,9 +187,12 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
 {
     char words[24];
-    for (int i = 0; i < sets->n; i++)
-        if (strncmp(sets->item[i], "context.length=", 15) == 0)
-            return 0;
+    for (int i = 0; i < sets->n; i++) {
+        char *name = name_of(sets->item[i]);
+        bool length = strcmp(name, "context.length") == 0;
+        free(name);
+        if (length) return 0;
+    }
     snprintf(words, sizeof words, "%d", n < 16 ? 16 : n);
     return eng_config_set(c, "context.length", words, err);
 }

@@ -23,6 +23,7 @@ typedef struct cli_takes { const char *name, *takes; } cli_takes;
 int cli_wrong(const cli_command *as, const char *who, const cli_takes *takes, int n, char *const *argv, int i);
 /* What there is instead of an option of llama.cpp's programs, as cli_usage_take takes it; NULL: it is none of those that this subcommand is asked for. */
 char *cli_foreign(const cli_command *as, const char *arg);
+bool cli_is_model(const char *arg);     /* by its name the file of one, where an option or a subcommand should stand */
 /* Opens the model that -m names (NULL: the default) and makes its configuration with the sets applied. */
 int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err);
 /* A file of UTF-8 text, up to 256 MiB; out->p is never NULL on success. */

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { BENCH = 1, CHAT = 2, SERVE = 4, EVAL = 8, ALL = BENCH | CHAT | SERVE | EVAL };
+enum { BENCH = 1, CHAT = 2, SERVE = 4, EVAL = 8, ADVISE = 16, ALL = BENCH | CHAT | SERVE | EVAL };
 typedef struct row { const char *names; int of; const char *is, *here; } row;      /* is: what it is called here; NULL: `here` follows "here", N_() */
 
 static const row rows[] = {
@@ -32,6 +32,7 @@ static const row rows[] = {
     { "-tb --threads-batch", ALL, NULL, N_("prompts and answers have the same threads: --set threads=N") },
     { "-t --threads", CHAT | SERVE, "--set threads=N", NULL },
     { "-d --n-depth", BENCH, NULL, N_("--sweep context=0,8192 --made-up measures behind contexts of these lengths") },
+    { "-c --ctx-size", ADVISE, "--context N", NULL },
     { "-c --ctx-size", EVAL, "--ctx N", NULL },
     { "-c --ctx-size", BENCH, NULL, N_("a context is as long as what is measured; --sweep context=0,8192 --made-up measures behind longer ones") },
     { "-c --ctx-size", ALL, "--set context.length=N", NULL },
@@ -85,7 +86,8 @@ static bool among(const char *names, const char *arg)
 
 char *cli_foreign(const cli_command *as, const char *arg)
 {
-    const struct { const cli_command *c; int of; } who[] = { { &cli_bench, BENCH }, { &cli_chat, CHAT }, { &cli_serve, SERVE }, { &cli_eval, EVAL }, { &cli_compare, EVAL }, { &cli_sweep, EVAL } };
+    const struct { const cli_command *c; int of; } who[] = { { &cli_bench, BENCH }, { &cli_chat, CHAT }, { &cli_serve, SERVE }, { &cli_eval, EVAL }, { &cli_compare, EVAL }, { &cli_sweep, EVAL },
+                                                               { &cli_advise, ADVISE } };
     int of = 0;
     for (size_t i = 0; i < sizeof who / sizeof *who; i++)
         if (who[i].c == as) of = who[i].of;

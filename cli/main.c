@@ -130,7 +130,8 @@ static int dispatch(int argc, char **argv)
     if (c)
         return bare ? c->run(argc, argv) : c->run(argc - 1, argv + 1);
     char err[Q_ERRLEN];
-    q_fail(err, Q_NOTFOUND, _("there is no subcommand \"%s\"; quorum --help lists them"), argv[1]);
+    if (cli_is_model(argv[1])) q_fail(err, Q_NOTFOUND, _("a model's file is given by -m: -m %s"), argv[1]);
+    else q_fail(err, Q_NOTFOUND, _("there is no subcommand \"%s\"; quorum --help lists them"), argv[1]);
     return cli_fail(err), 2;
 }
 

@@ -235,8 +235,9 @@ static void as_text(const eng_energy *e, double bandwidth, const lab_bill *b, q_
                   count_words(all - e->params[ENG_ENERGY_EXPERTS], w1), count_words(e->params[ENG_ENERGY_EXPERTS], w2), e->n_routed,
                   e->n_expert, count_words(of_expert(e), w3), e->n_used);
     }
-    q_buf_say(out, _("context: %s a token with kv.type f16, %s with q8_0, %s with q4_0\n\n"), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "f16"), w1),
-              q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q8_0"), w2), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q4_0"), w3));
+    q_buf_puts(out, _("context: a token keeps "));
+    for (int i = 0; eng_kv_type(i); i++) q_buf_say(out, _("%s%s in %s"), i ? ", " : "", q_bytes_words((uint64_t)eng_energy_kv_bytes(e, eng_kv_type(i)), w1), eng_kv_type(i));
+    q_buf_puts(out, " (kv.type)\n\n");
     if (e->n_recurrent)
         q_buf_say(out, _("recurrent layers: %d of %d, which keep no cells but a state of %s, read and written for each token\n\n"), e->n_recurrent, e->n_layer,
                   q_bytes_words(e->state_bytes, w1));
@@ -290,8 +291,8 @@ int lab_costs_read(const char *path, bool measure, lab_costs *o, char *err)
         return rc;
     *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .flops_near = e.flops_near, .window = e.window,
                       .n_near = e.n_near, .n_sinks = e.n_sinks, .n_recurrent = e.n_recurrent, .state_bytes = e.state_bytes,
-                      .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
-                      .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .kv_q4 = eng_energy_kv_bytes(&e, "q4_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
+                      .bandwidth = measure ? eng_read_bandwidth() : 0 };
+    for (const char *t; o->n_kv < LAB_COSTS_KV && (t = eng_kv_type(o->n_kv)); o->n_kv++) o->kv[o->n_kv] = (struct lab_costs_kv){ t, eng_energy_kv_bytes(&e, t) };
     memcpy(o->name, e.name, sizeof o->name);
     memcpy(o->type, e.type, sizeof o->type);
     uint64_t (*const of[3])(const eng_energy *, int) = { eng_energy_active, eng_energy_bytes, flops_of };

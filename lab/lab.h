@@ -105,7 +105,7 @@ typedef struct lab_fetched { double there, bytes, wait_ms; } lab_fetched;
 typedef struct lab_adapted { int adapters, n_layer, experts; const struct lab_adapted_at { uint64_t params, bytes; } *of; } lab_adapted;
 int lab_energy(const lab_bill *, q_buf *text, q_buf *json, char *err);       /* either may be NULL */
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
-enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6 };
+enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6, LAB_COSTS_KV = 4 };
 typedef struct lab_costs_row {
     int k;
     bool own, now;                       /* the model's own k; the present one */
@@ -120,7 +120,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_cell;                 /* operations more for each token of context */
     uint64_t flops_near;                 /* ... and for each of the last `window`; 0: none */
     int window, n_near, n_sinks;         /* layers that see no further; layers with attention sinks */
-    double kv_f16, kv_q8, kv_q4;         /* bytes of cache a token of context */
+    struct lab_costs_kv { const char *type; double bytes; } kv[LAB_COSTS_KV]; int n_kv;      /* bytes of cache a token of context, in each kv.type */
     int n_recurrent; uint64_t state_bytes;               /* recurrent layers, and what all of them remember, read and written a token */
     double bandwidth;                    /* bytes/s; 0: not measured */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */

@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct local_config { prov_config base; const local *p; eng_config *c; } local_config;
+typedef struct local_config {
+    prov_config base;
+    const local *p;
+    eng_config *c;
+    bool sized;                          /* somebody set its context.length, to whatever */
+} local_config;
 
 static const local *of_const(const prov *p) { return (const local *)p; }
 static eng_config *conf(const prov_config *c) { return ((const local_config *)c)->c; }
@@ -15,12 +20,19 @@ eng_config *local_conf(const prov_config *c) { return conf(c); }
 prov_config *local_wrap(const local *l, eng_config *c /* taken */)
 {
     local_config *o = q_alloc(sizeof *o);
-    *o = (local_config){ { l->base.kind }, l, c };
+    *o = (local_config){ .base = { l->base.kind }, .p = l, .c = c };
     return &o->base;
 }
 
 prov_config *local_config_new(const prov *p) { return local_wrap(of_const(p), eng_config_new(of_const(p)->m)); }
-prov_config *local_config_copy(const prov_config *c) { return local_wrap(((const local_config *)c)->p, eng_config_copy(conf(c))); }
+prov_config *local_config_copy(const prov_config *c)
+{
+    prov_config *o = local_wrap(((const local_config *)c)->p, eng_config_copy(conf(c)));
+    ((local_config *)o)->sized = local_sized(c);
+    return o;
+}
+
+bool local_sized(const prov_config *c) { return ((const local_config *)c)->sized; }
 
 void local_config_free(prov_config *c)
 {
@@ -28,7 +40,16 @@ void local_config_free(prov_config *c)
     free(c);
 }
 
-int local_config_set(prov_config *c, const char *name, const char *value, char *err) { return eng_config_set(conf(c), name, value, err); }
+int local_config_set(prov_config *c, const char *name, const char *value, char *err)
+{
+    int n = 0, rc = eng_config_set(conf(c), name, value, err);
+    const q_knob *k = eng_knobs(&n);
+    while (n > 0 && strcmp(k->name, "context.length") != 0) k++, n--;
+    bool length = n > 0 && (strcmp(k->name, name) == 0 || q_listed(k->aka, ",", name, strlen(name)));
+    if (rc == Q_OK && length) ((local_config *)c)->sized = strcmp(value, "default") != 0;
+    return rc;
+}
+
 const char *local_config_get(const prov_config *c, const char *name, q_buf *b) { return eng_config_get(conf(c), name, b); }
 double local_config_number(const prov_config *c, const char *name) { return eng_config_number(conf(c), name); }
 int local_config_nudge_k(prov_config *c, int delta) { return eng_config_nudge_k(conf(c), delta); }

@@ -30,6 +30,7 @@ typedef struct local {
 /* A session in a cache of its own, under the settings `of`, with room for n tokens. */
 int local_aside(local *, const eng_config *of, int n, eng_session **out, char *err);
 eng_config *local_settings(local *, const prov_request *);     /* a copy of those that hold for it: its own, or the present ones */
+bool local_sized(const prov_config *);                         /* its context.length was set, maybe to what it would be anyway */
 eng_config *local_conf(const prov_config *);                   /* what this prov's configurations are made of; theirs */
 void local_take(local *, eng_config *c /* taken */);           /* the present ones from now on */
 prov_config *local_wrap(const local *, eng_config *c /* taken */);

@@ -411,7 +411,9 @@ static int open_shorter(local *l, int streams, int rc, char *err)
         else eng_config_free(c);
         rc = open_either(l, streams, err);
         if (rc == Q_OK)
-            l->base.info.shortened = l->shortened = q_printf(_("the context is %d tokens instead of %d, for which there is no memory: more fit with kv.type q8_0, context.length sets it"), n, own);
+            l->shortened = q_printf(_("the context is %d tokens instead of %d, for which there is no memory: more fit with kv.type q8_0, context.length sets it"), n, own);
+        if (rc == Q_OK)
+            l->base.info.shortened = (prov_short){ l->shortened, n };
     }
     return rc;
 }
@@ -425,6 +427,7 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
     pthread_mutex_init(&l->mu, NULL);
     if (getrandom(&l->last.salt, sizeof l->last.salt, 0) != (ssize_t)sizeof l->last.salt)
         l->last.salt = (uint64_t)q_now_ns();
+    bool sized = false;
     int rc = eng_model_open(path, &eo, &l->m, err);
     if (rc == Q_OK && o->adapters)
         rc = eng_adapters_apply(l->m, err);
@@ -434,11 +437,12 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
         rc = o->configure ? o->configure(o->user, c, err) : Q_OK;
         if (rc == Q_OK)
             local_take(l, eng_config_copy(local_conf(c)));
+        sized = local_sized(c);
         local_config_free(c);
     }
     if (rc == Q_OK)
         rc = open_either(l, o->streams, err);
-    if (rc == Q_NOMEM && l->c && eng_config_is_default(l->c, "context.length"))
+    if (rc == Q_NOMEM && l->c && !sized)
         rc = open_shorter(l, o->streams, rc, err);
     if (rc < 0) {
         prov_close(&l->base);

@@ -54,10 +54,12 @@ typedef struct prov_layers {            /* how they differ */
     const int32_t *window;              /* [n_layer] the last tokens that a layer sees, 0: all; NULL: every layer sees all, or unknown */
     bool sinks;                         /* attention has sinks */
 } prov_layers;
+/* A context that is not as long as it would be, for memory: a sentence, and how many tokens it has, which nobody set; NULL and 0: it is. */
+typedef struct prov_short { const char *words; int to; } prov_short;
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
-    const char *shortened;              /* NULL, or a sentence: its context is not as long as it would be, for memory */
+    prov_short shortened;
     const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
     const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */

@@ -234,8 +234,8 @@ bool agt_get_energy(agt *a, agt_energy *out)
         { N_("embedding"), 360, 0 }, { N_("attention"), 16727040, 0 }, { N_("router"), 1033536, 0 }, { N_("experts"), 0, 1089536 },
         { N_("dense part"), 34836480, 0 }, { N_("head"), 30081024, 0 } };
     static const int k[] = { 1, 2, 4, 8, 12, 16 };
-    *out = (agt_energy){ .name = "SmolLM2 carved", .type = "Q4_1", .n_expert = 16, .n_used = 12, .k = fake.st.k > 0 ? fake.st.k : 12, .kv_f16 = 46080,
-                         .kv_q8 = 24480, .kv_q4 = 12960, .flops_cell = 69120, .bandwidth = 1e10, .spared = fake.spared, .n_recurrent = fake.n_recurrent, .state_bytes = 210 << 10 };
+    *out = (agt_energy){ .name = "SmolLM2 carved", .type = "Q4_1", .n_expert = 16, .n_used = 12, .k = fake.st.k > 0 ? fake.st.k : 12,
+                         .kv = { { "f16", 46080 }, { "f32", 92160 }, { "q8_0", 24480 }, { "q4_0", 12960 } }, .n_kv = 4, .flops_cell = 69120, .bandwidth = 1e10, .spared = fake.spared, .n_recurrent = fake.n_recurrent, .state_bytes = 210 << 10 };
     if (!fake.st.loaded) return false;
     for (int i = 0; i < LAB_COSTS_PARTS; i++) {
         out->part[i].label = part[i].label;

@@ -97,7 +97,10 @@ static void rows_are_counts(void)
         CHECK_INT(now, k >= 1);
         CHECK_INT(own, 1);
     }
-    CHECK_INT((int64_t)(c.kv_f16 * 2), (int64_t)eng_energy_kv_bytes(&e, "f32"));
+    int types = 0;                       /* each type of cells is told of, whichever there are */
+    while (eng_kv_type(types)) types++;
+    CHECK_INT(c.n_kv, types);
+    for (int i = 0; i < c.n_kv; i++) CHECK(strcmp(c.kv[i].type, eng_kv_type(i)) == 0 && c.kv[i].bytes == eng_energy_kv_bytes(&e, eng_kv_type(i)));
     unlink(path);
     free(path);
 }

@@ -144,8 +144,8 @@ static void context(pen *p, const agt_energy *e)
 {
     char a[32], b[32];
     words(p, q_printf(_("a token of context keeps")), S_DIM);
-    words(p, q_printf(_("%s in f16, %s in q8_0"), q_bytes_words((uint64_t)e->kv_f16, a), q_bytes_words((uint64_t)e->kv_q8, b)), S_TEXT);
-    words(p, q_printf(_("%s in q4_0"), q_bytes_words((uint64_t)e->kv_q4, a)), S_TEXT);
+    for (int i = 0; i + 1 < e->n_kv; i += 2)
+        words(p, q_printf(_("%s in %s, %s in %s"), q_bytes_words((uint64_t)e->kv[i].bytes, a), e->kv[i].type, q_bytes_words((uint64_t)e->kv[i + 1].bytes, b), e->kv[i + 1].type), S_TEXT);
     if (e->n_recurrent) {
         words(p, q_printf(ngettext("%d recurrent layer remembers", "%d recurrent layers remember", (unsigned long)e->n_recurrent), e->n_recurrent), S_DIM);
         words(p, q_printf(_("%s, read and written a token"), q_bytes_words(e->state_bytes, a)), S_TEXT);

@@ -43,7 +43,7 @@ static uint32_t rnd(void) { return (uint32_t)((seed = q_mix64(seed, 1)) >> 32); 
 
 /* ---- products ---- */
 
-enum { MAX_IN = 1280, MAX_OUT = 40, MAX_N = 33, WIDE_IN = 110 * 256, WIDE_OUT = 17, WIDE_N = 8 /* what is made of so many activations is more than scratch has room for */ };
+enum { MAX_IN = 1280, MAX_OUT = 40, MAX_N = 33, WIDE_IN = 120 * 256, WIDE_OUT = 17, WIDE_N = 8 /* what is made of so many activations is more than scratch has room for */ };
 static const int types[] = {
 #define KER_FLOAT(id, ...) id,
 #define KER_BLOCK(id, ...) id,

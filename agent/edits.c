@@ -25,25 +25,28 @@ static bool other_adapters(const agt *a, const prov_config *c, const char *name)
     return other;
 }
 
-static char *meaning(agt *a, const prov_config *c, enum q_effect e, bool adapters, int token)
+/* inside: in an answer, whose first token may not be made yet. */
+static char *meaning(agt *a, const prov_config *c, enum q_effect e, bool adapters, bool inside)
 {
     prov_room room = sync_room(a);
     int cells = room.used;
-    bool anew = sync_policy(&a->settings) == PROV_RECOMPUTE || (adapters && !token);
+    bool anew = sync_policy(&a->settings) == PROV_RECOMPUTE || (adapters && !inside);
     if (e == Q_EFFECT_PROMPT)
         return q_strdup(_("from the next question"));
     if (e < Q_EFFECT_PROMPT)
-        return q_strdup(token ? _("from the next token") : _("from the next answer"));
-    if (cells == 0 || (!token && made_under(a, c)))
+        return q_strdup(inside ? _("from the next token") : _("from the next answer"));
+    if (!inside && (cells == 0 || made_under(a, c)))
         return q_strdup(_("from the next answer"));
     if (e >= Q_EFFECT_POSITION || anew) {
         int t = room.text > cells ? room.text : cells;
         return q_printf(ngettext("%d token to re-evaluate", "%d tokens to re-evaluate", (unsigned long)t), t);
     }
-    return q_printf(token ? ngettext("from the next token; %d cached token stays as it was made (/recompute changes that)",
-                                     "from the next token; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells)
-                          : ngettext("from the next answer; %d cached token stays as it was made (/recompute changes that)",
-                                     "from the next answer; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells), cells);
+    if (cells == 0)
+        return q_strdup(_("from the next token"));
+    return q_printf(inside ? ngettext("from the next token; %d cached token stays as it was made (/recompute changes that)",
+                                      "from the next token; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells)
+                           : ngettext("from the next answer; %d cached token stays as it was made (/recompute changes that)",
+                                      "from the next answer; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells), cells);
 }
 
 /* An edit of one knob. */
@@ -271,7 +274,7 @@ static bool apply(agt *a, const edit *e, int token)
             effect = Q_EFFECT_PROMPT;
     }
     bool adapters = rc == Q_OK && other_adapters(a, c, name);
-    char *meant = rc != Q_OK ? NULL : meaning(a, c, effect, adapters, token);
+    char *meant = rc != Q_OK ? NULL : meaning(a, c, effect, adapters, token || desk_answering(&a->desk));
     if (rc == Q_OK) {
         guard_say(a, a->seat.cfg, c);
         rc = put(a, c, token, &emptied, err);

@@ -4,6 +4,7 @@
  * was loaded or turned with /lora stays as it is, which is said. An adapter that is refused takes nothing from its module but itself. Engine's thread. */
 #include "agent/errands.h"
 #include "agent/talk.h"
+#include "base/place.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +35,7 @@ static char *real(char *path)            /* takes it */
 
 char *modadapters_path(const module *m, double *scale)
 {
-    const char *slash = strrchr(m->path, '/');
-    char *folder = slash ? q_strndup(m->path, (size_t)(slash - m->path)) : q_strdup("."), *path = m->adapter ? real(adapters_file(m->adapter, folder, scale)) : NULL;
+    char *folder = q_folder_of(m->path), *path = m->adapter ? real(adapters_file(m->adapter, folder, scale)) : NULL;
     free(folder);
     return path;
 }

@@ -262,8 +262,8 @@ static int too_long(const agt *a, const char *message, const prompt *p, int toke
     }
     if (tokens < 0)
         return q_fail(err, Q_RANGE, _("the prompt takes far more tokens than the context holds, %d; most of it is %s: shorten it"), size, most->what);
-    int more = tokens + 1024;
-    return more <= prov_about(a->seat.who)->n_ctx_train
+    int trained = prov_about(a->seat.who)->n_ctx_train, more = tokens + 1024 < trained ? tokens + 1024 : trained;
+    return more > tokens && more > size
         ? q_fail(err, Q_RANGE, _("the prompt takes %d tokens and the context holds %d; most of it is %s, %d: shorten it, or /set context.length %d"),
                  tokens, size, most->what, most_n, more)
         : q_fail(err, Q_RANGE, _("the prompt takes %d tokens and the context holds %d, about all that this model was trained for; most of it is %s, %d: shorten it"),

@@ -318,6 +318,8 @@ void sync_publish(agt *a)
 /* ---- evaluation with progress ---- */
 void sync_prefill(agt *a, int done, int total)
 {
+    if (done == 0)                       /* another evaluation within the same answer: a knob that was turned in the middle of it */
+        a->seat.prefill_from = q_now_ns();
     double s = (double)(q_now_ns() - a->seat.prefill_from) / 1e9, rate = s > 0 ? done / s : 0;
     int used = prov_context(a->seat.who).used;
     pthread_mutex_lock(&a->shown.mu);

@@ -101,8 +101,8 @@ int q_read_file(const char *path, q_buf *out, size_t max, char *err);
 int q_read_input(const char *path, q_buf *out, size_t max, char *err);   /* what a command line names: a pipe is waited for */
 int q_file_check(int fd, const char *path, char *err);                   /* Q_IO for what q_read_file refuses */
 int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
-/* What becomes a file in minutes: open for writing, and without a name where the system and the file system know such files, so that it is gone with the process,
- * however that ends; elsewhere it is called part. q_part_name: part is its name now. Both: -1 with errno; what was called part before is removed. */
+/* What becomes a file in minutes: open for writing, and without a name where the system and the file system know such files and let them have one, which is tried
+ * here, so that it is gone with the process, however that ends; elsewhere it is called part. q_part_name: part is its name now. Both: -1 with errno; what was called part before is removed. */
 int q_part_open(const char *part);
 int q_part_name(int fd, const char *part);
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
@@ -119,7 +119,7 @@ int q_key_file(const char *path, char **key, char *err);
 bool q_same_file(const char *a, const char *b);                                  /* both are there, under whatever names */
 int q_no_input(const char *path, const char *input, char *err);                /* Q_RANGE: path, which is to be written, is the file input, which is read */
 int q_no_device(const char *path, char *err);                                    /* Q_RANGE: a pipe or a device stands there, in whose place a file would be put */
-int q_no_folder(const char *path, const char *like, char *err);                /* Q_RANGE: one stands where a file is to be written, `like` by its name */
+int q_no_folder(const char *path, const char *like, char *err);                /* Q_RANGE: one stands where a file is to be written, `like` by its name; or no name was given */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
 char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */

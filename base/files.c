@@ -173,6 +173,7 @@ int q_no_folder(const char *path, const char *like, char *err)
 {
     struct stat st;
     size_t n = strlen(path);
+    if (!n) return q_fail(err, Q_RANGE, _("the name of the file to be written is empty: give one, such as %s"), like);
     if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
         return Q_OK;
     return q_fail(err, Q_RANGE, _("%s is a folder: give a file in it, such as %s%s%s"), path, path, n && path[n - 1] == '/' ? "" : "/", like);

@@ -52,17 +52,25 @@ int q_may_write(const char *path, char *err)
     return rc;
 }
 
+static int nameless(const char *part)
+{
+    int fd = -1;
+#ifdef O_TMPFILE
+    char *folder = q_folder_of(part);
+    fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+    free(folder);
+#endif
+    return fd;
+}
+
 int q_part_open(const char *part)
 {
     unlink(part);                        /* left by a kill, or a link that somebody laid there: it is not written through */
-#ifdef O_TMPFILE
-    if (access("/proc/self/fd", X_OK) == 0) {                /* by which it gets its name */
-        char *folder = q_folder_of(part);
-        int fd = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
-        free(folder);
-        if (fd >= 0) return fd;
-    }
-#endif
+    int fd = nameless(part);             /* an empty one: whether it gets its name is asked now, not behind minutes of work */
+    bool named = fd >= 0 && q_part_name(fd, part) == 0;
+    if (fd >= 0) close(fd);
+    if (named) unlink(part);
+    if (named && (fd = nameless(part)) >= 0) return fd;
     return open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 }
 

@@ -58,7 +58,7 @@ mkdir -p "$build" || exit 1
 
 # make's own lines become one that counts; everything is kept for the case of an error.
 log=$build/build.log
-files=$(find base kernels engine memory rag lab provider agent tui cli -name "*.c" | wc -l)
+files=$(make -n BUILD="$build" all 2> /dev/null | grep -c "echo '  cc ")
 tty=
 [ -t 1 ] && tty=1
 { make BUILD="$build" -j"$cores" all; echo "status $?"; } 2>&1 | tee "$log" | {

@@ -188,7 +188,8 @@ static int open_device(visit *v, const char *plugin, char *err)
 static int examine(visit *v, const char *plugin, const char *file, char *err)
 {
     char why[Q_ERRLEN];
-    int rc = open_device(v, plugin, err);
+    int rc = file ? cli_may_put(file, true, "report.md", err) : 0;        /* before minutes of measuring */
+    if (!rc) rc = open_device(v, plugin, err);
     if (rc) return rc;
     add_device(v);
     rc = add_proofs(v, err);
@@ -201,9 +202,9 @@ static int examine(visit *v, const char *plugin, const char *file, char *err)
     if (bad) q_buf_puts(&v->out, _("this GPU computes wrongly: it is not used, and the CPU goes on; update the driver, build the plugin anew, then run this again\n"));
     else if (!rc) q_buf_puts(&v->out, _("all is well: quorum bench --device cuda -m FILE measures a model of yours\n"));
     q_say_text(stdout, v->out.p);
-    if (file && q_write_file_atomic(file, v->out.p, v->out.len, why)) return q_fail(err, Q_IO, "%s", why);
-    /* What was not compared to its end proves nothing, and a device that failed did not compute wrongly. */
+    /* What was not compared to its end proves nothing, and a device that failed did not compute wrongly. It is kept whether the report can be or not. */
     if ((bad || !stopped) && eng_gpu_trust_put(v->b, &v->dev, bad ? ENG_TRUST_BAD : ENG_TRUST_GOOD, &v->ways, why)) q_say(stderr, "quorum: %s\n", why);
+    if (file && q_write_file_atomic(file, v->out.p, v->out.len, why)) return q_fail(err, Q_IO, "%s", why);
     return bad ? q_fail(err, Q_ERR, _("%d comparisons with the CPU failed"), v->wrong) : rc;
 }
 

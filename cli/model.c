@@ -251,6 +251,13 @@ static int model_pull(int argc, char **argv)
     return cli_model_pull(&p);
 }
 
+/* Before gigabytes are written. */
+static int may_make(const char *out, bool force, char *err)
+{
+    int rc = q_no_folder(out, "model.gguf", err);
+    return rc ? rc : eng_no_file(out, force, err);
+}
+
 static int model_carve(int argc, char **argv)
 {
     bool force = false;
@@ -260,7 +267,7 @@ static int model_carve(int argc, char **argv)
     if (n < 0) return 2;
     if (n != 2 || !recipe) return cli_usage(&cli_model, _("carve needs IN, OUT and --recipe R"));
     char err[Q_ERRLEN];
-    if (eng_no_file(files[1], force, err)) return cli_fail(err);
+    if (may_make(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("carving"));
     int rc = eng_carve(files[0], recipe, files[1], force, cli_progress_step, &p, err);
@@ -306,7 +313,7 @@ static int model_convert(int argc, char **argv)
     bool folder = stat(files[0], &st) == 0 && S_ISDIR(st.st_mode);
     if (type && !folder) return cli_usage(&cli_model, _("--type goes with a folder of safetensors"));
     char err[Q_ERRLEN];
-    if (eng_no_file(files[1], force, err)) return cli_fail(err);
+    if (may_make(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("converting"));
     int rc = folder ? eng_convert_folder(files[0], type, files[1], force, cli_progress_step, &p, err) : eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
@@ -330,7 +337,7 @@ static int model_synth(int argc, char **argv)
     if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
     if (*seed < '0' || *seed > '9' || *end2 || errno) return cli_usage(&cli_model, _("--seed takes a whole number, 0 to 18446744073709551615"));
     if (!like) like = strcmp(arch, "qwen3moe") == 0 ? "30b-a3b" : "";
-    if (eng_no_file(out, force, err)) return cli_fail(err);
+    if (may_make(out, force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
     int rc = (nextn ? eng_synth_foretelling : eng_synth)(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);

@@ -148,6 +148,7 @@ static int rounds(exam_speeds *s, measured *x, char *err)
 {
     int rc = Q_OK, of = (s->rounds + 1) * s->n, done = 0;
     double before = 0, after;
+    struct eng_model *last = NULL;       /* that was measured */
     for (int r = -1; r < s->rounds && rc == Q_OK; r++) {     /* the first is not measured */
         for (int i = 0; i < s->n && rc == Q_OK; i++, done++) {
             exam_fast *p = &s->point[i];
@@ -162,14 +163,16 @@ static int rounds(exam_speeds *s, measured *x, char *err)
                 x[i].base = NULL;
                 x[i].n = 0;
             } else {                     /* in turn with what they bound */
-                if (s->reads && (r >= 0 || i == s->n - 1)) {
+                last = p->m;
+                if (s->reads && r >= 0) {
                     after = s->reads(s->user, p->m);
-                    if (r >= 0) share_of(s, p, &x[i], before, after);
+                    share_of(s, p, &x[i], before, after);
                     before = after;
                 }
                 if (s->peaks && r >= 0 && p->madds > 0) s->peak = fmax(s->peak, s->peaks(s->user, p->m));
             }
         }
+        if (s->reads && r < 0 && last) before = s->reads(s->user, last);
         s->done = r + 1;
     }
     return rc;

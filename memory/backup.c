@@ -1,6 +1,7 @@
 /* memory/backup: copies of the file as it was on a day, beside it (PATH.backup-2026-11-27), through SQLite's backup API: in steps,
  * between which others write. What was forgotten is in them still, so a forgetting owes their end, durably (`chore`), and
  * mem_tidy pays it last. Any thread; several processes may do it at once. It never touches the file itself. */
+#include "base/place.h"
 #include "memory/store.h"
 
 #include <dirent.h>
@@ -34,7 +35,7 @@ static int newest_first(const void *a, const void *b) { return strcmp(((const me
 static int look(const char *path, bool parts, mem_backups *out, char *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char *folder = slash ? q_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : q_strdup("."), *head = q_printf("%s%s", name, END);
+    char *folder = q_folder_of(path), *head = q_printf("%s%s", name, END);
     size_t n = strlen(head);
     DIR *d = opendir(folder);
     *out = (mem_backups){0};

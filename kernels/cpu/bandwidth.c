@@ -67,7 +67,7 @@ size_t bandwidth_product(pool *workers, int type, const void *data, size_t bytes
     bool room = x && y && act && scratch;
     for (int i = 0; room && i < PRODUCT_IN; i++) x[i] = (float)(i % 7 - 3);
     if (room) mat_act(type, x, PRODUCT_IN, act);
-    product p = { { type, PRODUCT_IN, rows, data, row, NULL }, act, y, scratch };
+    product p = { { .type = type, .n_in = PRODUCT_IN, .n_out = rows, .data = data, .row_bytes = row }, act, y, scratch };
     if (room) pool_run(workers, (int)((rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS), product_task, &p, NULL);
     free(x), free(y), free(act), free(scratch);
     return room ? (size_t)(rows * row) : 0;

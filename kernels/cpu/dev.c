@@ -106,7 +106,7 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     int rc = ker_weight_check(&d->m, layer, role, w, elsewhere, err);
     if (rc) return rc;
     layer_w *l = dev_layer(d, layer);
-    l->w[role] = (mat){ w->type, w->ne[0], w->ne[1], w->data, ker_row_bytes(w->type, w->ne[0]), NULL };
+    l->w[role] = (mat){ .type = w->type, .n_in = w->ne[0], .n_out = w->ne[1], .data = w->data, .row_bytes = ker_row_bytes(w->type, w->ne[0]) };
     l->apart[role] = w->stride ? w->stride : w->ne[1] * l->w[role].row_bytes;
     if (row->vec) {
         float *f = q_alloc(sizeof(float) * (size_t)(w->ne[0] * w->ne[1]));
@@ -130,7 +130,7 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
     for (int64_t e = 0; e < n; e++)
         for (int64_t o = 0; o < rows; o++)
             memcpy(p + (o * n + e) * bytes, w->data + e * l->apart[KER_W_DOWN_EXPS] + o * bytes, (size_t)bytes);
-    l->merged = (mat){ w->type, w->n_in * n, rows, p, bytes * n, NULL };
+    l->merged = (mat){ .type = w->type, .n_in = w->n_in * n, .n_out = rows, .data = p, .row_bytes = bytes * n };
     return Q_OK;
 }
 

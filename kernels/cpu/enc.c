@@ -129,7 +129,7 @@ int ker_enc_weight(ker_enc *e, int layer, enum ker_enc_role role, const ker_weig
     free(l->vec[role]);
     free(l->own[role]);
     l->vec[role] = l->own[role] = NULL;
-    l->w[role] = (mat){ w->type, ne[0], ne[1], w->data, ker_row_bytes(w->type, ne[0]), NULL };
+    l->w[role] = (mat){ .type = w->type, .n_in = ne[0], .n_out = ne[1], .data = w->data, .row_bytes = ker_row_bytes(w->type, ne[0]) };
     bool whole = layer < 0 && !row->vec;           /* tables: a row at a time is read */
     if (row->vec || (e->exact && !whole)) {
         float *f = decoded(w, ne[0], ne[1]);
@@ -137,7 +137,7 @@ int ker_enc_weight(ker_enc *e, int layer, enum ker_enc_role role, const ker_weig
         if (row->vec) l->vec[role] = f;
         else {
             l->own[role] = f;
-            l->w[role] = (mat){ KER_F32, ne[0], ne[1], (const uint8_t *)(const void *)f, ker_row_bytes(KER_F32, ne[0]), NULL };
+            l->w[role] = (mat){ .type = KER_F32, .n_in = ne[0], .n_out = ne[1], .data = (const uint8_t *)(const void *)f, .row_bytes = ker_row_bytes(KER_F32, ne[0]) };
         }
     }
     return Q_OK;

@@ -49,6 +49,15 @@ static inline mat expert(const ffn *f, int which, int i)
     return m;
 }
 
+/* What a product of few columns meets behind its own rows: those of the i-th active expert, as far as a core's second cache has room. */
+static void meets_next(const ffn *f, mat *m, const acts *a, int kind, int i)
+{
+    const int *off = f->c->ff.ex_off, e = f->c->ff.active[i];
+    int64_t bytes = (off[e + 1] - off[e]) * a->stride[kind];
+    m->next_act = a->p[kind] + off[e] * a->stride[kind];
+    m->next_bytes = bytes < 128 << 10 ? bytes : 128 << 10;
+}
+
 static const uint16_t *ids_of(const ffn *f, int r) { return f->of.ids + (int64_t)(f->r0 + r) * f->of.max_k; }
 
 /* Sorts the rows' (row, slot) pairs by expert: counting sort, so rows of an expert stay in row order. */
@@ -361,6 +370,7 @@ static void down_task(void *arg, int task, int worker)
             mat down = expert(f, DOWN, i);
             down.next = i + 1 < f->wave.i1 ? expert(f, DOWN, i + 1).data + o0 * down.row_bytes
                         : f->sh_down ? f->sh_down->data + o0 * f->sh_down->row_bytes : expert(f, DOWN, f->wave.i0).data + o1 * down.row_bytes;
+            meets_next(f, &down, &c->ff.h_act, k, i + 1 < f->wave.i1 ? i + 1 : f->wave.i0);
             mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, to - o0, width, scratch);
             for (int p = first; f->low && p < c->ff.ex_off[e + 1]; p++) low_add(c, &f->lows[LOW_DOWN], p, o0, width, to + (p - first) * width);
             const float *bias = bias_of(f, KER_W_BDOWN_EXPS, e, n_out);

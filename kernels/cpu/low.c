@@ -169,7 +169,7 @@ static void prepare_task(void *arg, int task, int worker)
             const low_w *w = change(c, &g->adapt[a], j, e, &factor);
             if (!w) continue;
             const float *rows = w->low.a + (int64_t)e * w->low.rank * w->low.n_in;
-            mat m = { KER_F32, w->low.n_in, w->low.rank, (const uint8_t *)(const void *)rows, w->low.n_in * 4, NULL };
+            mat m = { .type = KER_F32, .n_in = w->low.n_in, .n_out = w->low.rank, .data = (const uint8_t *)(const void *)rows, .row_bytes = w->low.n_in * 4 };
             float *t = j->t + (int64_t)i * c->low.wide + c->low.at[g->adapt[a].adapter];
             mat_mul(&m, x, j->x_item * 4, n, 0, w->low.rank, t, c->low.wide, dev_mat_scratch(c->dev, worker));
             for (int r = 0; r < n; r++)

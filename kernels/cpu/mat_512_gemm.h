@@ -274,11 +274,13 @@ static void tile_mxfp4(tile32 *t, const uint8_t *const row[16], int64_t at) { ti
 
 /* ---- the products of one tile with nr activation rows ---- */
 
-/* Bytes to come, a piece of each of some rows, in equal shares. */
+/* Bytes to come, a piece of each of some rows and what follows them, in equal shares. */
 typedef struct fetcher {
     const char *p, *end;               /* of the row at hand                                       */
     int64_t wide, apart;               /* a row's piece; from one row to the next                  */
     int64_t rows, lines;               /* left; of a share                                         */
+    const char *then;                  /* bytes behind them, then_bytes; NULL: none                */
+    int64_t then_bytes;
 } fetcher;
 static fetcher fetcher_of(const uint8_t *at, int64_t wide, int64_t apart, int64_t rows, int64_t times)
 {
@@ -286,7 +288,7 @@ static fetcher fetcher_of(const uint8_t *at, int64_t wide, int64_t apart, int64_
         wide *= rows;
         rows = rows > 0;
     }
-    fetcher f = { (const char *)at, (const char *)at + wide, wide, apart, rows, rows * wide / 64 / times + 1 };
+    fetcher f = { (const char *)at, (const char *)at + wide, wide, apart, rows, rows * wide / 64 / times + 1, NULL, 0 };
     return f;
 }
 INLINE void fetch_some(fetcher *f)
@@ -296,7 +298,11 @@ INLINE void fetch_some(fetcher *f)
         if (f->end - f->p > 64) continue;
         f->p = f->end - f->wide + f->apart - 64;
         f->end += f->apart;
-        f->rows--;
+        if (--f->rows || !f->then) continue;
+        f->p = f->then - 64;
+        f->end = f->then + f->then_bytes;
+        f->rows = 1;
+        f->then = NULL;
     }
 }
 
@@ -586,7 +592,7 @@ static void group_rows(const rows_of *f, panel *p, const char *tiles, int n_tile
 }
 
 /* What is read behind the group of rows from g of columns [c, c + PANEL): the same rows' next columns, else what follows. */
-static fetcher following(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
+static fetcher weights_behind(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
 {
     const int64_t all = PANEL / f->block * f->bytes, wide = w->row_bytes < all ? w->row_bytes : all, at = c / f->block * f->bytes;
     int64_t rows = o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP;
@@ -594,6 +600,18 @@ static fetcher following(const mat *w, const rows_of *f, int64_t g, int64_t o1, 
     if (c + PANEL < w->n_in) return fetcher_of(w->data + g * w->row_bytes + at + all, w->row_bytes - at - all < all ? w->row_bytes - at - all : all, w->row_bytes, rows, times);
     if (w->next) return fetcher_of(w->next, wide, w->row_bytes, rows, times);
     return fetcher_of(w->data + o1 * w->row_bytes, wide, w->row_bytes, w->n_out - o1 < rows ? w->n_out - o1 : rows, times);
+}
+
+/* The same with the rows of activations that are met next. They are asked for while the last weights are at hand: a kernel runs over
+ * eleven rows at once, each too short for the processor to foresee the next line of. */
+static fetcher following(const mat *w, const rows_of *f, int64_t g, int64_t o1, int64_t c, int64_t times)
+{
+    fetcher next = weights_behind(w, f, g, o1, c, times);
+    if (!w->next_act || !next.rows || g + 16 * GROUP < o1 || c + PANEL < w->n_in) return next;
+    next.then = w->next_act;
+    next.then_bytes = w->next_bytes;
+    next.lines += w->next_bytes / 64 / times + 1;
+    return next;
 }
 
 static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch, const rows_of *f)

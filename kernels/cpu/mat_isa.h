@@ -14,6 +14,8 @@ typedef struct mat {
     const uint8_t *data;
     int64_t row_bytes;
     const uint8_t *next;       /* rows that the thread reads behind those it is asked for, to be fetched in time; NULL: those that follow */
+    const void *next_act;      /* rows of activations that it meets there, next_bytes of them, where they are not at hand; NULL: the same, or few */
+    int64_t next_bytes;
 } mat;
 
 /* Scratch of one thread for mat_mul, aligned to 64; contents need not survive between calls. */

@@ -239,7 +239,8 @@ static bool room(ker_ctx *c)
     for (int i = 0; i < m->n_layer; i++) if (m->layer[i].n_ff > wide) wide = m->layer[i].n_ff;
     if (!c->low.up) c->low.up = floats((int64_t)c->ffn.pairs_cap * m->n_ff_exp);
     if (!c->low.up_sh) c->low.up_sh = floats(n * wide);
-    if (!c->low.up || !c->low.up_sh) return false;
+    if (!c->low.queue) c->low.queue = (int *)cu_ctx_alloc(c, 4 * sizeof(int));
+    if (!c->low.up || !c->low.up_sh || !c->low.queue) return false;
     if (need <= c->low.room) return true;
     cu_graphs_free(c);
     cudaFree(c->low.t);

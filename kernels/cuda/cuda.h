@@ -197,6 +197,7 @@ typedef struct cu_low {            /* of the batch at hand                      
     float *t;                      /* device [items][wide]                                   */
     int64_t room;                  /* floats of t                                            */
     float *up, *up_sh;             /* device, as ffn.h and ffn.h_sh: the up's products       */
+    int *queue, turn;              /* device [2][2] by turn (low_in.cuh), zero at a pass's begin; launches with a queue since then */
 } cu_low;
 
 struct ker_ctx {

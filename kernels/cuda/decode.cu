@@ -1,10 +1,11 @@
 /* kernels/cuda/decode: few rows (n <= CU_FEW): the launches of a part fused where shapes and types allow, each behind a
  * predicate; parts.cu has what stands behind them. A layer is attention's products with norm and int8 in their prologue,
- * attention (attn.cu), its output with the residual, the router with the choice, gate and up, down with the sums.
+ * attention (attn.cu), its output with the residual, the router with the choice, gate and up, down with the sums. What adapters
+ * change of products goes within these launches (low_in.cuh), as kernels of their own for whom the others stay as they are.
  * Every row has blocks of its own (grid.y): a second row finds its weights in the L2 cache. See cuda.h. */
 #include "kernels/cuda/choose.cuh"
 #include "kernels/cuda/few.cuh"
-#include "kernels/cuda/low.cuh"
+#include "kernels/cuda/low_in.cuh"
 
 enum {
     MUL_THREADS = 256, MUL_WARPS = MUL_THREADS / WARP, MUL_PRODS = 3, MUL_AHEAD = 2,
@@ -43,6 +44,7 @@ typedef struct mul_args {
     const int *which;              /* rows of x and of marks, or NULL                         */
     cu_rows rows;
     cu_trace tr;
+    int low[MUL_PRODS];            /* a product's change in what goes beside this, -1: none   */
 } mul_args;
 
 /* Shares of an output from `t0` on; for those behind the last the last is read again, and not multiplied. */
@@ -68,7 +70,7 @@ static __device__ __forceinline__ void ask_row(const cu_mat &w, int64_t block0)
     }
 }
 
-template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_args &a, const cu_mat &w, const cu_sink &to, int block, uint8_t *room, float *part)
+template <int TYPE, bool LOW> static __device__ __forceinline__ void mul_row(const mul_args &a, const low_fused *f, const cu_mat &w, const cu_sink &to, int low, int block, uint8_t *room, float *part, int *turn)
 {
     typedef few_form<TYPE> form;
     const int A = MUL_AHEAD;
@@ -81,6 +83,7 @@ template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_arg
     if (a.norm && (int)threadIdx.x * 8 < w.n_in) gpu_prefetch(a.norm + threadIdx.x * 8);
     gpu_wait_before();
     gpu_let_next();
+    if constexpr (LOW) low_work<MUL_WARPS>(*f, turn);
     cu_act act = few_row(room, w.n_in);
     int from = a.which ? a.which[row] : row;
     float eps = a.norm ? a.rows.cfg[a.rows.slot[from]].eps : 0.0f;
@@ -103,24 +106,43 @@ template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_arg
         acc = cu_warp_sum(acc);
         if (lane == 0) cu_put(to, a.tr, row, o, acc, from);
     }
+    if constexpr (LOW) {
+        if (low < 0) return;
+        __syncthreads();
+        low_wait(*f);
+        for (o = block * a.rounds * MUL_WARPS + (int)threadIdx.x; o < end; o += MUL_THREADS) low_add_items<1>(f->low, low, row, o);
+    }
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_mul(mul_args a)
+template <bool PAIR, bool LOW> static __device__ __forceinline__ void mul_prods(const mul_args &a, const low_fused *f, float *part, int *turn)
 {
     DYN_SHARED(uint8_t, room);
-    SHARED(float, part, MUL_WARPS);
-    int block = (int)blockIdx.x;
+    int block = (int)blockIdx.x, low = LOW ? a.low[0] : -1;
     cu_mat w = a.w[0];
     cu_sink to = a.to[0];
     if (a.n_prod > 1 && block >= a.first[1]) {
         bool third = a.n_prod > 2 && block >= a.first[2];
         w = third ? a.w[2] : a.w[1];
         to = third ? a.to[2] : a.to[1];
+        if (LOW) low = third ? a.low[2] : a.low[1];
         block -= third ? a.first[2] : a.first[1];
     }
-#define CASE(name) case KER_##name: mul_row<KER_##name>(a, w, to, block, room, part); break;
+#define CASE(name) case KER_##name: mul_row<KER_##name, LOW>(a, f, w, to, low, block, room, part, turn); break;
     FEW_TYPES(PAIR, w.type, CASE)
 #undef CASE
+}
+
+template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_mul(mul_args a)
+{
+    SHARED(float, part, MUL_WARPS);
+    mul_prods<PAIR, false>(a, NULL, part, NULL);
+}
+
+template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_LEAST : 1) few_mul_low(mul_args a, low_fused f)
+{
+    SHARED(float, part, MUL_WARPS);
+    SHARED(int, turn, 1);
+    mul_prods<PAIR, true>(a, &f, part, turn);
 }
 
 static int cut(int outputs, int per) { return (outputs + per - 1) / per; }
@@ -138,7 +160,8 @@ static bool mul_fits(const mul_args &a)
     return few_bytes(a.w[0].n_in) <= FEW_SHARED - 1024;
 }
 
-static void mul_launch(ker_ctx *c, mul_args &a, int n_rows)
+/* low: changes of the products; those of a device without adapters cost nothing. */
+static void mul_launch(ker_ctx *c, mul_args &a, int n_rows, cu_low_job *low)
 {
     int blocks = 0, at = 0;
     for (int i = 0; i < a.n_prod; i++) blocks += cut(a.w[i].n_out, MUL_WARPS);
@@ -152,7 +175,11 @@ static void mul_launch(ker_ctx *c, mul_args &a, int n_rows)
     bool pair = true;
     for (int i = 0; i < a.n_prod; i++) pair = pair && is_pair(a.w[i]);
     dim3 grid((unsigned)at, (unsigned)n_rows);
-    if (pair) LAUNCH_EARLY(c->dev->early, few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    low_fused f;
+    cu_low_fuse(c, low, a.n_prod, 1, MUL_WARPS, &f, a.low);
+    if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, few_mul_low<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
+    else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_mul_low<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
+    else if (pair) LAUNCH_EARLY(c->dev->early, few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
     else LAUNCH_EARLY(c->dev->early, few_mul<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
 }
 
@@ -170,8 +197,8 @@ static bool head(ker_ctx *c)
     a.norm = l->vec[KER_W_OUT_NORM];
     a.which = c->rows.want;
     if (!c->shape.n_logits) return true;
-    mul_launch(c, a, c->shape.n_logits);
-    cu_low_head(c, c->x, a.norm, 0, c->shape.n_logits);
+    cu_low_job low = cu_low_head_job(c, c->x, a.norm, 0, c->shape.n_logits);
+    mul_launch(c, a, c->shape.n_logits, &low);
     return true;
 }
 
@@ -190,11 +217,11 @@ static bool attn(ker_ctx *c, int layer)
     out.to[0].layer = layer;
     out.x = c->att.o;
     if (!mul_fits(in) || !mul_fits(out)) return false;
-    mul_launch(c, in, c->shape.n);
-    cu_low_qkv(c, layer, c->x, in.norm);
+    cu_low_job low[MUL_PRODS], low_out = cu_low_out_job(c, layer);
+    cu_low_qkv_jobs(c, layer, c->x, in.norm, low);
+    mul_launch(c, in, c->shape.n, low);
     cu_attend(c, layer);
-    mul_launch(c, out, c->shape.n);
-    cu_low_out(c, layer);
+    mul_launch(c, out, c->shape.n, &low_out);
     return true;
 }
 
@@ -330,7 +357,8 @@ typedef struct glu_args {
     const float *x, *norm;         /* a dense layer's; NULL in a routed one                   */
     const uint16_t *ids;           /* [n][max_k]                                              */
     float *h, *h_sh;               /* [n][k][n_ff_exp], [n][n_ff_sh]                          */
-    float *up_to, *up_sh_to;       /* the same: where up goes and gate's product into h, for what comes behind; NULL: silu(gate) * up into h */
+    float *up_to, *up_sh_to;       /* the same: where up goes and gate's product into h, for a change of either; NULL: silu(gate) * up into h */
+    int low[2];                    /* gate's change in what goes beside this, -1: none; the shared one's */
     const int *slot;
     const cu_cfg *cfg;
     int layer, k, max_k, rounds;
@@ -372,15 +400,16 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
     }
 }
 
-template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR && !NORM ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
+template <bool PAIR, bool NORM, bool LOW> static __device__ __forceinline__ void glu_prods(const glu_args &a, const low_fused *f, int *turn)
 {
     gpu_wait_before();
     gpu_let_next();
+    if constexpr (LOW) low_work<MUL_WARPS>(*f, turn);
     int row = (int)blockIdx.y, block = (int)blockIdx.x, s = a.k ? block / a.slot_blocks : 0, matrix = 0;
     bool shared = s >= a.k;
     cu_mat gate = shared ? a.sh_gate : a.gate, up = shared ? a.sh_up : a.up;
     int64_t place = (shared ? (int64_t)row : (int64_t)row * a.k + s) * gate.n_out;
-    float *h = (shared ? a.h_sh : a.h) + place, *up_to = shared ? a.up_sh_to : a.up_to;
+    float *h = (shared ? a.h_sh : a.h) + place, *up_to = !LOW ? NULL : shared ? a.up_sh_to : a.up_to;
     if (up_to) up_to += place;
     int keep = gate.n_out;
     const int *width = NULL;
@@ -397,6 +426,7 @@ template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THR
     if (w > 0 && w < keep) keep = w;
     int o = block * a.rounds * MUL_WARPS, end = o + a.rounds * MUL_WARPS;
     if (end > gate.n_out) end = gate.n_out;
+    int first = o;
     o += (int)threadIdx.x / WARP;
     cu_act act = act_row(gate.act == KER_ACT_Q8_256 ? a.in.kind[KER_ACT_Q8_256] : a.in.kind[KER_ACT_Q8_32], row, gate.n_in);
     if (NORM) {
@@ -412,6 +442,24 @@ template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THR
 #define CASE(name) case KER_##name: glu_rows<KER_##name>(gate, up, matrix, o, end, keep, act, h, up_to); break;
     FEW_TYPES(PAIR, gate.type, CASE)
 #undef CASE
+    if constexpr (LOW) {
+        if (!up_to) return;
+        __syncthreads();
+        low_wait(*f);
+        for (o = first + (int)threadIdx.x; o < end; o += MUL_THREADS)
+            low_glue_items<1>(f->low, a.low[shared], shared ? row : row * a.k + s, o, shared ? CU_LOW_FFN_WIDTH : CU_LOW_EXPERT_WIDTH, false);
+    }
+}
+
+template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR && !NORM ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
+{
+    glu_prods<PAIR, NORM, false>(a, NULL, NULL);
+}
+
+template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR && !NORM ? MUL_LEAST : 1) few_glu_low(glu_args a, low_fused f)
+{
+    SHARED(int, turn, 1);
+    glu_prods<PAIR, NORM, true>(a, &f, turn);
 }
 
 /* ---- down: an output's sum over a row's slots, the shared expert, the residual ---- */
@@ -503,12 +551,15 @@ static __device__ __forceinline__ void down_prepare(const cu_mat &w, const float
     else few_prepare<1 << KER_ACT_Q8_32, DOWN_WARPS>(h, NULL, 0, n, act, act, NULL, NULL);
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down(down_args a)
+/* What a block of down has of shared memory. */
+#define DOWN_SHARED \
+    SHARED(float, done, DOWN_WARPS * DOWN_ROUNDS); \
+    SHARED(float, weights, FEW_SLOTS + 1); \
+    SHARED(int, ids, FEW_SLOTS + 1)
+
+template <bool PAIR, bool LOW> static __device__ __forceinline__ void down_prods(const down_args &a, const low_fused *f, float *done, float *weights, int *ids, int *turn)
 {
     DYN_SHARED(uint8_t, room);
-    SHARED(float, done, DOWN_WARPS * DOWN_ROUNDS);
-    SHARED(float, weights, FEW_SLOTS + 1);
-    SHARED(int, ids, FEW_SLOTS + 1);
     int row = (int)blockIdx.y, t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out ? a.w.n_out : a.sh.n_out, n = 0;
     if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
     if (t <= a.k) {
@@ -525,6 +576,7 @@ template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) f
     if (a.sh.n_out && o < end) ask_row(a.sh, (int64_t)o * (a.sh.n_in / a.sh.block));
     gpu_wait_before();
     gpu_let_next();
+    if constexpr (LOW) low_work<DOWN_WARPS>(*f, turn);
     if (n) down_prepare(a.w, a.h + (int64_t)row * a.k * a.w.n_in, n * a.w.n_in, act);
     if (a.sh.n_out) down_prepare(a.sh, a.h_sh + (int64_t)row * a.sh.n_in, a.sh.n_in, sh);
     __syncthreads();
@@ -534,18 +586,34 @@ template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) f
         down_types<PAIR>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
     }
     __syncthreads();
+    if constexpr (LOW) low_wait(*f);
     if (first + t >= end || t >= a.rounds * DOWN_WARPS) return;
     cu_sink to = { NULL, a.x, n_out, 1, a.layer, KER_PART_FFN };
     cu_put(to, a.tr, row, first + t, done[t], row);
+    if constexpr (LOW) {
+        float *x = a.x + (int64_t)row * n_out + first + t;
+        *x = low_down_sum(f->low, a.weights, a.coef, row, first + t, *x);
+    }
+}
+
+template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down(down_args a)
+{
+    DOWN_SHARED;
+    down_prods<PAIR, false>(a, NULL, done, weights, ids, NULL);
+}
+
+template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_low(down_args a, low_fused f)
+{
+    DOWN_SHARED;
+    SHARED(int, turn, 1);
+    down_prods<PAIR, true>(a, &f, done, weights, ids, turn);
 }
 
 /* A wave of one row's slots, [s0, s1) of n in use; the last adds the shared expert and the residual. */
 static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part(down_args a, int s0, int s1, int n, float *carry, bool last)
 {
     DYN_SHARED(uint8_t, room);
-    SHARED(float, done, DOWN_WARPS * DOWN_ROUNDS);
-    SHARED(float, weights, FEW_SLOTS + 1);
-    SHARED(int, ids, FEW_SLOTS + 1);
+    DOWN_SHARED;
     int t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out;
     if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
     if (t <= a.k) {
@@ -642,18 +710,22 @@ static void lows_of(ker_ctx *c, int layer, bool moe, const cu_few_take *t, int n
     }
 }
 
-/* Some adapter changes a gate or an up: what is between them comes in a launch behind theirs. */
-static bool low_glues(const ker_ctx *c, const cu_low_job *j)
+/* normed: bytes of the row that a dense layer norms on its way. */
+static void glu_launch(ker_ctx *c, glu_args &g, const low_fused &f, int n, bool moe, size_t normed)
 {
-    for (int i = LOW_GATE; i <= LOW_SH_UP; i++) if (j[i].of.n && cu_low_acts(c, j[i].layer, j[i].role)) return true;
-    return false;
-}
-
-static void low_glue(ker_ctx *c, cu_low_job *j)
-{
-    cu_low_take(c, j, LOW_DOWN);
-    cu_low_glu both[2] = { { j[LOW_GATE], j[LOW_UP], CU_LOW_EXPERT_WIDTH }, { j[LOW_SH_GATE], j[LOW_SH_UP], CU_LOW_FFN_WIDTH } };
-    cu_low_glue(c, both, 2, false);
+    int all = g.k * cut(g.gate.n_out, MUL_WARPS) + cut(g.sh_gate.n_out, MUL_WARPS);
+    g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
+    g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
+    dim3 grid((unsigned)(g.k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
+    bool pair = is_pair(g.gate) && is_pair(g.sh_gate);
+    if (f.n_job && pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
+    else if (f.n_job && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
+    else if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, (few_glu_low<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g, f);
+    else if (f.n_job) LAUNCH_EARLY(c->dev->early, (few_glu_low<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g, f);
+    else if (pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (moe) LAUNCH_EARLY(c->dev->early, (few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 }
 
 /* t: experts that are fetched (cache.cu); NULL: they lie here. */
@@ -702,29 +774,27 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     if (t) rows_from(c, t, g, d);
     if (t) n = t->n;
     cu_low_job low[LOWS];
+    low_fused f;
     lows_of(c, layer, moe, t, n, k, low);
-    bool glues = low_glues(c, low);
-    g.up_to = glues ? c->low.up : NULL;
-    g.up_sh_to = glues ? c->low.up_sh : NULL;
-    int all = k * cut(g.gate.n_out, MUL_WARPS) + cut(g.sh_gate.n_out, MUL_WARPS);
-    g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
-    g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
-    dim3 grid((unsigned)(k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
-    bool pair = is_pair(g.gate) && is_pair(g.sh_gate);
-    if (pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
-    else if (moe) LAUNCH_EARLY(c->dev->early, (few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
-    else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
-    else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
-
-    if (glues) low_glue(c, low);
+    cu_low_fuse(c, low, LOW_DOWN, 2, MUL_WARPS, &f, g.low);
+    g.up_to = g.low[0] < 0 ? NULL : c->low.up;
+    g.up_sh_to = g.low[1] < 0 ? NULL : c->low.up_sh;
+    glu_launch(c, g, f, n, moe, normed);
     if (c->shape.narrow & CU_WIDTH_LARGEST) largest(c, layer, g, n);
-    grid = dim3((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
-    if (t && (t->s0 || !t->last)) LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
-    else if (is_pair(d.w) && is_pair(d.sh)) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    dim3 grid((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
+    if (t && (t->s0 || !t->last)) {
+        LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
+        if (!t->last) return true;
+        cu_low_take(c, low + LOW_DOWN, 2);
+        cu_low_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], d.weights, d.coef, n);
+        return true;
+    }
+    cu_low_fuse_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], DOWN_WARPS, &f);
+    bool pair = is_pair(d.w) && is_pair(d.sh);
+    if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, few_down_low<true>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
+    else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_down_low<false>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
+    else if (pair) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
     else LAUNCH_EARLY(c->dev->early, few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
-    if (t && !t->last) return true;
-    cu_low_take(c, low + LOW_DOWN, 2);
-    cu_low_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], d.weights, d.coef, n);
     return true;
 }
 

@@ -1,144 +1,16 @@
 /* kernels/cuda/low: the launches behind low.cuh. Few rows: a warp for each number of t, a thread for each output, each launch ready before
  * the one before it has ended (gpu.h). Many rows: tiles of CU_LOW_TILE items and ranks; where a tile's items have one configuration and one
  * matrix, its numbers are read once for all of them, and the sums are the same either way. See low.cuh. */
-#include "kernels/cuda/low.cuh"
-#include "kernels/cuda/tiles.cuh"
+#include "kernels/cuda/low_in.cuh"
 
 #include <string.h>
 
-enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP, TILE = CU_LOW_TILE };
-
-/* What launches share: passed to kernels by value. */
-typedef struct low_args {
-    const cu_low_w *table[CU_LOW_JOBS];          /* an adapter's row of a job: table[job] + adapter * apart */
-    cu_low_job job[CU_LOW_JOBS];
-    int64_t apart;
-    const int *slot;
-    const cu_cfg *cfg;
-    cu_trace tr;
-    unsigned used;
-    int wide, at[KER_ADAPTERS], n_expert;
-} low_args;
-
-/* An item: its row of the batch, that row's configuration, its matrix, its pair. */
-typedef struct low_item { int i, row, local, pair, e, slot; } low_item;
-
-static __device__ __forceinline__ bool item_get(const low_args &a, const cu_low_items &t, int i, low_item &o)
-{
-    if (i >= t.n || (t.off && i >= *t.off + *t.count)) return false;
-    o.i = i;
-    o.pair = t.pair_of ? t.pair_of[i] : i;
-    o.local = t.row_of ? t.row_of[i] : t.per ? i / t.per : i;
-    o.row = t.r0 + o.local;
-    o.slot = a.slot[o.row];
-    o.e = 0;
-    if (!t.ids) return true;
-    int at = o.local * t.max_k + o.pair % t.per, id = t.ids[at];
-    if (id == KER_NO_EXPERT || (t.place && t.place[id] < 0) || (t.slots && t.slots[at] == KER_NO_EXPERT)) return false;
-    o.e = id;
-    return true;
-}
-
-/* An adapter's factor of an item of a job; which of the kept matrices is its own. False: it adds nothing. */
-static __device__ __forceinline__ bool low_of(const low_args &a, int job, const cu_adapt &d, const low_item &item, cu_low_w &w, int &kept, float &factor)
-{
-    w = a.table[job][d.adapter * a.apart];
-    if (!w.rank) return false;
-    kept = w.at ? w.at[item.e] : 0;
-    const cu_low_job &j = a.job[job];
-    factor = (j.of.ids && d.expert ? d.expert[(int64_t)j.layer * a.n_expert + item.e] : d.layer[j.layer + 1]) * w.scale;
-    return kept >= 0 && factor != 0;
-}
-
-/* ---- t = factor * scale * (A x) ---- */
-
-/* I items by R ranks, each sum over the lanes in the same way. */
-template <int I, int R> static __device__ __forceinline__ void dots(const float *const *x, const float *a, int n, int ranks, float (&acc)[I][R])
-{
-    int lane = (int)threadIdx.x % WARP;
-#pragma unroll
-    for (int i = 0; i < I; i++)
-#pragma unroll
-        for (int r = 0; r < R; r++) acc[i][r] = 0;
-    if (n % 4) {
-        for (int k = lane; k < n; k += WARP)
-#pragma unroll
-            for (int r = 0; r < R; r++) {
-                float w = r < ranks ? a[(int64_t)r * n + k] : 0.0f;
-#pragma unroll
-                for (int i = 0; i < I; i++) acc[i][r] = fmaf(w, x[i][k], acc[i][r]);
-            }
-    } else {
-        for (int k = lane * 4; k < n; k += WARP * 4) {
-            float4 v[I];
-#pragma unroll
-            for (int i = 0; i < I; i++) v[i] = *(const float4 *)(const void *)(x[i] + k);
-#pragma unroll
-            for (int r = 0; r < R; r++) {
-                float4 w = r < ranks ? *(const float4 *)(const void *)(a + (int64_t)r * n + k) : make_float4(0, 0, 0, 0);
-#pragma unroll
-                for (int i = 0; i < I; i++) acc[i][r] = fmaf(w.w, v[i].w, fmaf(w.z, v[i].z, fmaf(w.y, v[i].y, fmaf(w.x, v[i].x, acc[i][r]))));
-            }
-        }
-    }
-#pragma unroll
-    for (int i = 0; i < I; i++)
-#pragma unroll
-        for (int r = 0; r < R; r++) acc[i][r] = cu_warp_sum(acc[i][r]);
-}
-
-/* A row that is normed on its way: the norm's scale is taken out of the sum. */
-static __device__ __forceinline__ float dot_normed(const float *x, const float *norm, const float *a, int n, float eps)
-{
-    float dot = 0, square = 0;
-    for (int k = (int)threadIdx.x % WARP; k < n; k += WARP) {
-        float v = x[k];
-        dot = fmaf(a[k], v * norm[k], dot);
-        square = fmaf(v, v, square);
-    }
-    return cu_warp_sum(dot) * (1.0f / sqrtf(cu_warp_sum(square) / (float)n + eps));
-}
-
-/* Numbers [k0, k0 + R) of an adapter's, of the items from `item` on that have one configuration and matrix. */
-template <int I, int R> static __device__ __forceinline__ void take(const low_args &a, int job, const low_item *item, int adapter, int k0)
-{
-    const cu_low_job &j = a.job[job];
-    const cu_cfg &cfg = a.cfg[item[0].slot];
-    cu_low_w w;
-    float factor = 0, acc[I][R];
-    int kept = -1, of = 0;
-    while (of < cfg.n_adapt && cfg.adapt[of].adapter != adapter) of++;
-    if (of == cfg.n_adapt || !low_of(a, job, cfg.adapt[of], item[0], w, kept, factor) || k0 >= w.rank) return;
-    const float *from = w.a + ((int64_t)kept * w.rank + k0) * j.n_in, *x[I];
-#pragma unroll
-    for (int i = 0; i < I; i++) x[i] = j.x + (int64_t)(j.by_row ? item[i].local : item[i].i) * j.n_in;
-    int ranks = w.rank - k0 < R ? w.rank - k0 : R;
-    if (I == 1 && R == 1 && j.norm) acc[0][0] = dot_normed(x[0], j.norm, from, j.n_in, cfg.eps);
-    else dots<I, R>(x, from, j.n_in, ranks, acc);
-    if (threadIdx.x % WARP) return;
-#pragma unroll
-    for (int i = 0; i < I; i++)
-#pragma unroll
-        for (int r = 0; r < R; r++)
-            if (r < ranks) j.t[(int64_t)item[i].i * a.wide + a.at[adapter] + k0 + r] = factor * acc[i][r];
-}
-
-/* Which of a job's items [i0, i0 + I) there are; true: all, of one configuration and matrix. */
-template <int I> static __device__ __forceinline__ bool items_get(const low_args &a, const cu_low_items &t, int i0, low_item (&item)[I], bool (&on)[I])
-{
-    bool alike = true;
-#pragma unroll
-    for (int i = 0; i < I; i++) {
-        on[i] = item_get(a, t, i0 + i, item[i]);
-        alike = alike && on[i] && on[0] && item[i].slot == item[0].slot && item[i].e == item[0].e;
-    }
-    return alike;
-}
+enum { THREADS = 128, WARPS = THREADS / LANES, TILE = CU_LOW_TILE };
 
 /* A warp has R of an item's `wide` numbers; those of an adapter begin at multiples of TILE. */
 template <int I, int R> static __global__ void BOUNDS(THREADS, I > 1 ? 3 : 4) low_take(low_args a)
 {
-    int job = (int)blockIdx.z, p = ((int)blockIdx.y * WARPS + (int)threadIdx.x / WARP) * R, adapter = -1;
+    int job = (int)blockIdx.z, p = ((int)blockIdx.y * WARPS + (int)threadIdx.x / LANES) * R, adapter = -1;
     low_item item[I];
     bool on[I];
     gpu_wait_before();
@@ -158,61 +30,12 @@ template <int I, int R> static __global__ void BOUNDS(THREADS, I > 1 ? 3 : 4) lo
     }
 }
 
-/* ---- y += B t ---- */
-
-/* Output o of items that have one configuration and matrix: y[i] and what the configuration's adapters add. */
-template <int I> static __device__ __forceinline__ void chain(const low_args &a, int job, const low_item *item, int o, float *y)
-{
-    const cu_low_job &j = a.job[job];
-    const cu_cfg &cfg = a.cfg[item[0].slot];
-    for (int of = 0; of < cfg.n_adapt; of++) {
-        cu_low_w w;
-        int kept;
-        float factor;
-        cu_adapt d = cfg.adapt[of];
-        if (!low_of(a, job, d, item[0], w, kept, factor)) continue;
-        const float *b = w.b + (int64_t)kept * w.rank * j.n_out + o, *t[I];
-#pragma unroll
-        for (int i = 0; i < I; i++) t[i] = j.t + (int64_t)item[i].i * a.wide + a.at[d.adapter];
-        for (int k = 0; k < w.rank; k++) {
-            float v = b[(int64_t)k * j.n_out];
-#pragma unroll
-            for (int i = 0; i < I; i++) y[i] = fmaf(t[i][k], v, y[i]);
-        }
-    }
-}
-
-template <int I> static __device__ __forceinline__ void chains(const low_args &a, int job, const low_item (&item)[I], const bool (&on)[I], bool alike, int o, float (&y)[I])
-{
-    if (alike) {
-        chain<I>(a, job, item, o, y);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < I; i++)
-        if (on[i]) chain<1>(a, job, &item[i], o, &y[i]);
-}
-
 template <int I> static __global__ void BOUNDS(THREADS, 4) low_add(low_args a)
 {
     int job = (int)blockIdx.z, o = (int)(blockIdx.x * THREADS + threadIdx.x);
-    const cu_low_job &j = a.job[job];
-    low_item item[I];
-    bool on[I];
-    float v[I];
     gpu_wait_before();
     gpu_let_next();
-    if (o >= j.n_out) return;
-    bool alike = items_get<I>(a, j.of, (int)blockIdx.y * I, item, on);
-#pragma unroll
-    for (int i = 0; i < I; i++) v[i] = on[i] ? j.y[(int64_t)(j.by_pair ? item[i].pair : item[i].i) * j.n_out + o] : 0.0f;
-    chains<I>(a, job, item, on, alike, o, v);
-#pragma unroll
-    for (int i = 0; i < I; i++) {
-        if (!on[i]) continue;
-        j.y[(int64_t)(j.by_pair ? item[i].pair : item[i].i) * j.n_out + o] = v[i];
-        if (j.part != KER_PART_NONE && !cu_finite(v[i])) cu_mark(a.tr, item[i].row, j.part, j.layer);
-    }
+    if (o < a.job[job].n_out) low_add_items<I>(a, job, (int)blockIdx.y * I, o);
 }
 
 /* Jobs 2i and 2i + 1 are gate and up. fast: the division of the kernels whose place this takes. */
@@ -221,63 +44,28 @@ typedef struct glue_args { low_args low; int width[CU_LOW_JOBS / 2]; bool fast; 
 template <int I> static __global__ void BOUNDS(THREADS, 4) low_glue(glue_args a)
 {
     int pair = (int)blockIdx.z, o = (int)(blockIdx.x * THREADS + threadIdx.x);
-    const cu_low_job &gate = a.low.job[2 * pair], &up = a.low.job[2 * pair + 1];
-    low_item item[I];
-    bool on[I];
-    float g[I], u[I];
     gpu_wait_before();
     gpu_let_next();
-    if (o >= gate.n_out) return;
-    bool alike = items_get<I>(a.low, gate.of, (int)blockIdx.y * I, item, on);
-#pragma unroll
-    for (int i = 0; i < I; i++) {
-        g[i] = on[i] ? gate.y[(int64_t)item[i].i * gate.n_out + o] : 0.0f;
-        u[i] = on[i] ? up.y[(int64_t)item[i].i * gate.n_out + o] : 0.0f;
-    }
-    chains<I>(a.low, 2 * pair, item, on, alike, o, g);
-    chains<I>(a.low, 2 * pair + 1, item, on, alike, o, u);
-#pragma unroll
-    for (int i = 0; i < I; i++) {
-        if (!on[i]) continue;
-        const cu_cfg &cfg = a.low.cfg[item[i].slot];
-        const int32_t *width = a.width[pair] == CU_LOW_FFN_WIDTH ? cfg.ffn_width : a.width[pair] == CU_LOW_EXPERT_WIDTH ? cfg.expert_width : NULL;
-        int keep = width ? width[gate.layer] : 0;
-        float h = a.fast ? cu_silu_mul(g[i], u[i]) : g[i] / (1.0f + expf(-g[i])) * u[i];
-        gate.y[(int64_t)item[i].i * gate.n_out + o] = keep > 0 && o >= keep ? 0.0f : h;
-    }
+    if (o < a.low.job[2 * pair].n_out) low_glue_items<I>(a.low, 2 * pair, (int)blockIdx.y * I, o, a.width[pair], a.fast);
 }
 
 /* ---- few rows' sums over slots ---- */
 
 typedef struct low_down_args {
-    low_args low;                  /* job 0: routed experts', job 1: the shared expert's or a dense layer's; n 0: none */
-    const float *weights, *coef;   /* [rows][max_k]; [rows] or NULL                           */
+    low_args low;                  /* as low_down_sum wants it                                */
+    const float *weights, *coef;
     float *y;
     int n_out;
 } low_down_args;
 
 static __global__ void BOUNDS(THREADS, 8) low_down(low_down_args a)
 {
-    int row = (int)blockIdx.y, o = (int)(blockIdx.x * THREADS + threadIdx.x), k = a.low.job[0].of.n ? a.low.job[0].of.per : 0;
-    low_item item;
+    int row = (int)blockIdx.y, o = (int)(blockIdx.x * THREADS + threadIdx.x);
     gpu_wait_before();
     gpu_let_next();
     if (o >= a.n_out) return;
-    float *y = a.y + (int64_t)row * a.n_out + o, v = *y;
-    for (int s = 0; s < k; s++) {
-        float one = 0;
-        if (!item_get(a.low, a.low.job[0].of, row * k + s, item)) break;
-        chain<1>(a.low, 0, &item, o, &one);
-        if (one != 0) v = fmaf(a.weights[(int64_t)row * a.low.job[0].of.max_k + s], one, v);
-    }
-    if (item_get(a.low, a.low.job[1].of, row, item)) {
-        float one = 0;
-        chain<1>(a.low, 1, &item, o, &one);
-        if (one != 0) v = fmaf(a.coef ? a.coef[row] : 1.0f, one, v);
-    }
-    *y = v;
-    const cu_low_job &j = a.low.job[a.low.job[0].of.n ? 0 : 1];
-    if (!cu_finite(v)) cu_mark(a.low.tr, j.of.r0 + row, KER_PART_FFN, j.layer);
+    float *y = a.y + (int64_t)row * a.n_out + o;
+    *y = low_down_sum(a.low, a.weights, a.coef, row, o, *y);
 }
 
 /* ---- the embedding ---- */
@@ -422,33 +210,82 @@ void cu_low_down(ker_ctx *c, const cu_low_job *down, const cu_low_job *sh, const
     LAUNCH_EARLY(c->dev->early, low_down, dim3(cut(a.n_out, THREADS), (unsigned)rows), dim3(THREADS), 0, c->st, a);
 }
 
-void cu_low_qkv(ker_ctx *c, int layer, const float *x, const float *norm)
+/* ---- within other launches ---- */
+
+static void fuse_begin(ker_ctx *c, low_fused *f, int warps)
+{
+    int turn = c->low.turn & 1;
+    memset(f, 0, sizeof *f);
+    if (!c->low.queue) return;                     /* no adapter was ever asked for */
+    args_begin(c, &f->low);
+    f->groups = (int)cut(f->low.wide, warps);
+    f->queue = c->low.queue + 2 * turn;
+    f->clear = c->low.queue + 2 * !turn;
+}
+
+/* The next place is job's, NULL: stays empty. t: where the next t lies. */
+static void fuse_put(ker_ctx *c, low_fused *f, cu_low_job *job, float **t)
+{
+    bool acts = job && job->of.n && cu_low_acts(c, job->layer, job->role);
+    if (job) {
+        job->t = *t;
+        args_put(c, &f->low, f->n_job, job);
+    }
+    if (acts) *t += (int64_t)job->of.n * c->low.wide;
+    f->first[f->n_job + 1] = f->first[f->n_job] + (acts ? job->of.n * f->groups : 0);
+    f->n_job++;
+}
+
+void cu_low_fuse(ker_ctx *c, cu_low_job *jobs, int n, int together, int warps, low_fused *f, int *at)
+{
+    float *t = c->low.t;
+    fuse_begin(c, f, warps);
+    for (int i = 0; i < n; i += together) {
+        bool acts = false;
+        for (int k = i; k < i + together; k++) acts = acts || (jobs[k].of.n && cu_low_acts(c, jobs[k].layer, jobs[k].role));
+        at[i / together] = acts ? f->n_job : -1;
+        for (int k = i; acts && k < i + together; k++) fuse_put(c, f, &jobs[k], &t);
+    }
+    c->low.turn += f->n_job > 0;
+}
+
+void cu_low_fuse_down(ker_ctx *c, cu_low_job *down, cu_low_job *sh, int warps, low_fused *f)
+{
+    cu_low_job *both[2] = { down, sh };
+    float *t = c->low.t;
+    fuse_begin(c, f, warps);
+    for (int i = 0; i < 2; i++) fuse_put(c, f, both[i]->of.n && cu_low_acts(c, both[i]->layer, both[i]->role) ? both[i] : NULL, &t);
+    if (!f->first[2]) f->n_job = 0;
+    c->low.turn += f->n_job > 0;
+}
+
+/* ---- parts ---- */
+
+void cu_low_qkv_jobs(const ker_ctx *c, int layer, const float *x, const float *norm, cu_low_job j[3])
 {
     static const enum ker_role role[3] = { KER_W_Q, KER_W_K, KER_W_V };
     float *y[3] = { c->att.q, c->att.k, c->att.v };
-    cu_low_job j[3];
     for (int i = 0; i < 3; i++) {
         j[i] = cu_low_rows(c, layer, role[i], x, y[i], c->shape.n);
         j[i].norm = norm;
     }
-    cu_low_both(c, j, 3);
 }
 
-void cu_low_out(ker_ctx *c, int layer)
+cu_low_job cu_low_out_job(const ker_ctx *c, int layer)
 {
     cu_low_job j = cu_low_rows(c, layer, KER_W_O, c->att.o, c->x, c->shape.n);
     j.part = KER_PART_ATTN;
-    cu_low_both(c, &j, 1);
+    return j;
 }
 
-void cu_low_head(ker_ctx *c, const float *x, const float *norm, int first, int n)
+cu_low_job cu_low_head_job(const ker_ctx *c, const float *x, const float *norm, int first, int n)
 {
     cu_low_job j = cu_low_rows(c, -1, KER_W_OUT, x, c->out.logits, n);
     j.of.row_of = c->rows.want + first;
     j.norm = norm;
     j.by_row = norm != NULL;
     j.part = KER_PART_HEAD;
-    cu_low_both(c, &j, 1);
+    return j;
 }
 
 void cu_low_embed(ker_ctx *c)

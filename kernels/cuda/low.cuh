@@ -2,7 +2,8 @@
  * low.cu has the launches, adapter.cu what a device and a context keep for them. A's and B's numbers stay F32. In which order a row's
  * numbers are added depends on its own configuration and matrix alone: a dot product goes over a warp's lanes in one fixed way, B t is a
  * chain of fused multiply-adds over adapters in the configuration's order and their ranks, as on the CPU (kernels/cpu/low.c). Factors lie
- * in the configuration on the device, so that a graph outlives a change of scale. Private to kernels/cuda. */
+ * in the configuration on the device, so that a graph outlives a change of scale. The fused launches of few rows do it within themselves
+ * (low_in.cuh), all others in launches of its own. Private to kernels/cuda. */
 #ifndef QUORUM_CUDA_LOW_CUH
 #define QUORUM_CUDA_LOW_CUH
 
@@ -51,9 +52,9 @@ void cu_low_glue(ker_ctx *c, const cu_low_glu *g, int n, bool fast /* as cu_silu
 /* Few rows' sums over slots: down->y[row] += weights[row][slot] * B t of `down`, then coef[row] (NULL: 1) * B t of `sh`. */
 void cu_low_down(ker_ctx *c, const cu_low_job *down, const cu_low_job *sh, const float *weights, const float *coef, int rows);
 /* The parts that are the same for few and for many rows. norm: x is the residual stream, normed on its way; else normed rows. */
-void cu_low_qkv(ker_ctx *c, int layer, const float *x, const float *norm);
-void cu_low_out(ker_ctx *c, int layer);
-void cu_low_head(ker_ctx *c, const float *x, const float *norm, int first /* of those that want logits */, int n);
+void cu_low_qkv_jobs(const ker_ctx *c, int layer, const float *x, const float *norm, cu_low_job j[3]);
+cu_low_job cu_low_out_job(const ker_ctx *c, int layer);
+cu_low_job cu_low_head_job(const ker_ctx *c, const float *x, const float *norm, int first /* of those that want logits */, int n);
 void cu_low_embed(ker_ctx *c);
 
 #endif

@@ -21,10 +21,11 @@ static cu_prod product(const cu_mat *w, float *y, const float *bias)
 
 /* ---- embedding ---- */
 
-/* What a dense layer leaves in the trace, and every mark at rest. slots may be 0 (no experts); rows >= n. */
-__global__ void __launch_bounds__(256) trace_clear(cu_trace tr, int64_t slots, int64_t rows, int n)
+/* What a dense layer leaves in the trace, and every mark at rest. slots may be 0 (no experts); rows >= n; queue: [4] of cu_low or NULL. */
+__global__ void __launch_bounds__(256) trace_clear(cu_trace tr, int64_t slots, int64_t rows, int n, int *queue)
 {
     int64_t step = (int64_t)gridDim.x * blockDim.x;
+    if (queue && blockIdx.x == 0 && threadIdx.x < 4) queue[threadIdx.x] = 0;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < slots || i < rows; i += step) {
         if (i < slots) {
             tr.ids[i] = KER_NO_EXPERT;
@@ -42,7 +43,8 @@ static void embed(ker_ctx *c)
 {
     const ker_model *m = &c->dev->m;
     int64_t rows = (int64_t)m->n_layer * c->shape.n, slots = rows * c->max_k, blocks = ((slots > rows ? slots : rows) + 255) / 256;
-    LAUNCH(trace_clear, dim3((unsigned)(blocks < 1024 ? blocks : 1024)), dim3(256), 0, c->st, c->tr, slots, rows, c->shape.n);
+    LAUNCH(trace_clear, dim3((unsigned)(blocks < 1024 ? blocks : 1024)), dim3(256), 0, c->st, c->tr, slots, rows, c->shape.n, c->low.queue);
+    c->low.turn = 0;
     cu_embed(c);
     cu_low_embed(c);
 }
@@ -70,7 +72,8 @@ static void head(ker_ctx *c)
         cu_quantise(c, c->y, n, m->n_embd, kind_of(out), &c->in);
         cu_prod p = product(out, c->out.logits, NULL);
         cu_products(c, &p, 1, c->y, &c->in, n);
-        cu_low_head(c, c->y, NULL, at, n);
+        cu_low_job low = cu_low_head_job(c, c->y, NULL, at, n);
+        cu_low_both(c, &low, 1);
         LAUNCH(logits_check, dim3((unsigned)((m->n_vocab + 1023) / 1024), (unsigned)n), dim3(256), 0, c->st, c->out.logits, c->rows.want + at, m->n_vocab, c->tr.bad);
         if (c->shape.n_logits > CU_HEAD_ROWS)      /* never in a graph: so many rows are not few */
             cu_ok(c->dev, cudaMemcpyAsync(c->out.logits_many + (int64_t)at * m->n_vocab, c->out.logits, (size_t)n * (size_t)m->n_vocab * 4,
@@ -89,7 +92,9 @@ static void attn(ker_ctx *c, int layer)
     cu_quantise(c, c->y, n, E, kind_of(q) | kind_of(k) | kind_of(v), &c->in);
     cu_prod p[3] = { product(q, c->att.q, l->vec[KER_W_BQ]), product(k, c->att.k, l->vec[KER_W_BK]), product(v, c->att.v, l->vec[KER_W_BV]) };
     cu_products(c, p, 3, c->y, &c->in, n);
-    cu_low_qkv(c, layer, c->y, NULL);
+    cu_low_job low[3], low_out = cu_low_out_job(c, layer);
+    cu_low_qkv_jobs(c, layer, c->y, NULL, low);
+    cu_low_both(c, low, 3);
     cu_attend(c, layer);
     cu_quantise(c, c->att.o, n, o->n_in, kind_of(o), &c->att.act);
     cu_prod po = product(o, c->x, NULL);
@@ -97,7 +102,7 @@ static void attn(ker_ctx *c, int layer)
     po.layer = layer;
     po.part = KER_PART_ATTN;
     cu_products(c, &po, 1, c->att.o, &c->att.act, n);
-    cu_low_out(c, layer);
+    cu_low_both(c, &low_out, 1);
 }
 
 static void route(ker_ctx *c, int layer)

@@ -214,6 +214,76 @@ static void names_are_true(void)
     seen_clear(&s);
 }
 
+/* A prompt that does not fit is told of more room as long as the model was trained for more (the tiny one: for 256). */
+static void more_room_is_named(void)
+{
+    static const struct { const char *set; int words; const char *says; } c[] = { { "context.length=16", 1, "or /set context.length 256" },
+        { "context.length=256", 300, "about all that this model was trained for" } };
+    for (int i = 0; i < 2; i++) {
+        seen s = { 0 };
+        q_buf b = { 0 };
+        agt *a = help_open(":memory:", 1, &c[i].set, &s);
+        for (int w = 0; w < c[i].words; w++)
+            q_buf_puts(&b, "void ");
+        agt_submit(a, b.p);
+        settle(a, &s);
+        CHECK(s.errors > 0);
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, c[i].says), "%s, %d words: %s", c[i].set, c[i].words, s.notes.p ? s.notes.p : "");
+        q_buf_free(&b);
+        agt_close(a);
+        seen_clear(&s);
+    }
+}
+
+/* What is turned after the question was sent and before the first word acts on this answer, and that is said. */
+static void before_the_first_word(void)
+{
+    static const struct { const char *command, *does; } turn[] = { { "/set sampler.top_p 0.5", "from the next token" }, { "/set experts.k 2", "from the next token; " } };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    agt_pause(a, true);
+    agt_submit(a, "in the main void");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
+    for (int i = 0; i < 2; i++) {
+        agt_submit(a, turn[i].command);
+        CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+        CHECK_MSG(strncmp(s.does, turn[i].does, strlen(turn[i].does)) == 0, "%s", s.does);
+    }
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    CHECK(s.last && strstr(s.last->label, "k 2"));
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* What is evaluated anew in the middle of an answer is timed by itself: how long the answer took until then is no part of what the next change is
+ * said to take. */
+static void anew_is_timed_alone(void)
+{
+    enum { WAIT_MS = 1500 };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    agt_pause(a, true);
+    agt_submit(a, "in the main void the fox and the dog and the fox and the dog and the fox and the dog and the fox and the dog and the fox");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
+    one_more(a, &s, 1);
+    usleep(WAIT_MS * 1000);
+    agt_submit(a, "/set kv.type q8_0");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    one_more(a, &s, 2);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK(st.ctx_used >= 32);            /* a shorter text says nothing of the rate */
+    char *cost = agt_knob_cost(a, agt_knob_named(a, "kv.type"));
+    const char *about = strstr(cost, "about ");
+    CHECK_MSG(about && atof(about + 6) < WAIT_MS / 2e3, "%s", cost);
+    free(cost);
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    agt_close(a);
+    seen_clear(&s);
+}
+
 /* F9 after /again with other settings goes to those, and back. */
 static void toggle_after_again(void)
 {
@@ -814,6 +884,9 @@ int main(void)
     RUN(killed_mid_answer);
     RUN(passages_are_fed);
     RUN(stop_in_prefill);
+    RUN(more_room_is_named);
+    RUN(before_the_first_word);
+    RUN(anew_is_timed_alone);
     RUN(a_prompt_is_rendered_once);
     RUN(another_model);
     RUN(leaving_keeps_questions);

@@ -269,6 +269,9 @@ static void a_place_is_known_before_work(void)
         CHECK_STR(in, lies[i][1]);
         free(in);
     }
+    CHECK_INT(q_no_folder("", "report.md", err), Q_RANGE);
+    CHECK(strstr(err, "report.md") != NULL);
+    CHECK_INT(q_no_folder(file, "report.md", err), Q_OK);
     char *const never[] = { none, under, longest, long_one };
     for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
         CHECK_INT(q_may_write(never[i], err), Q_IO);

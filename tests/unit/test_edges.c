@@ -43,7 +43,7 @@ static uint32_t rnd(void) { return (uint32_t)((seed = q_mix64(seed, 1)) >> 32); 
 
 /* ---- products ---- */
 
-enum { MAX_IN = 1280, MAX_OUT = 40, MAX_N = 33 };
+enum { MAX_IN = 1280, MAX_OUT = 40, MAX_N = 33, WIDE_IN = 120 * 256, WIDE_OUT = 17, WIDE_N = 8 /* what is made of so many activations is more than scratch has room for */ };
 static const int types[] = {
 #define KER_FLOAT(id, ...) id,
 #define KER_BLOCK(id, ...) id,
@@ -63,7 +63,7 @@ static void fill(int type, uint8_t *p, int64_t n_in, int64_t n_out)
 static void product(int type, int64_t n_in, int64_t n_out, int n, bool end)
 {
     const int64_t as = mat_act_bytes(type, n_in), rb = ker_row_bytes(type, n_in);
-    static float x[MAX_IN], want[MAX_N * MAX_OUT];
+    static float x[WIDE_IN], want[MAX_N * MAX_OUT];
     uint8_t *w = place(&weights, (size_t)(rb * n_out), end), *a = place(&acts, (size_t)(as * n), end), *s = place(&scratch, MAT_SCRATCH, end);
     float *y = place(&results, (size_t)(n * n_out) * sizeof(float), end), *from = place(&plain, (size_t)n_in * sizeof(float), end);
     mat m = { .type = type, .n_in = n_in, .n_out = n_out, .data = w, .row_bytes = rb, .next = beyond(&weights) };
@@ -91,11 +91,11 @@ static void product(int type, int64_t n_in, int64_t n_out, int n, bool end)
 static void products_touch_what_they_are_given(void)
 {
     static const int widths[] = { 32, 64, 96, 160, 256, 288, 576, 768, 1280 }, outs[] = { 1, 3, 8, 17, 40 }, rows[] = { 1, 2, 3, 4, 5, 8, 9, 16, 33 };
-    weights = room_of((size_t)MAX_IN * MAX_OUT * 4);
-    acts = room_of((size_t)MAX_IN * MAX_N * 5);
+    weights = room_of((size_t)WIDE_IN * WIDE_OUT * 4);
+    acts = room_of((size_t)WIDE_IN * WIDE_N * 5);
     results = room_of((size_t)MAX_OUT * MAX_N * sizeof(float));
     scratch = room_of(MAT_SCRATCH);
-    plain = room_of(MAX_IN * sizeof(float));
+    plain = room_of(WIDE_IN * sizeof(float));
     heed(fault);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
@@ -105,6 +105,8 @@ static void products_touch_what_they_are_given(void)
                 product(types[t], widths[w], out, rows[r], true);
                 product(types[t], widths[w], out, rows[r], false);
             }
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (int rows_of_wide = 4; rows_of_wide <= WIDE_N; rows_of_wide += 4) product(types[t], WIDE_IN, WIDE_OUT, rows_of_wide, true);
     for (int k = 1; k < 40; k++)                       /* float widths that are no multiple of anything */
         product(KER_F32, k, 5, 1 + k % 5, true), product(KER_F16, k, 5, 1 + k % 5, true), product(KER_BF16, k, 5, 1 + k % 5, true);
     heed(SIG_DFL);

@@ -117,6 +117,24 @@ static void states_are_counted(void)
     lab_costs_at(&c, 0);
     for (int i = 0; i < c.n_row; i++)
         CHECK(c.row[i].ceiling * (double)(c.row[i].bytes + 2 * c.state_bytes) > 1e9 - 1 && c.row[i].ceiling * (double)(c.row[i].bytes + 2 * c.state_bytes) < 1e9 + 1);
+    const lab_bill bill = { .path = path, .bandwidth = 1e9 };      /* and what is said of another machine: of it alone, in both forms */
+    q_buf text = { 0 }, json = { 0 };
+    CHECK_MSG(lab_energy(&bill, &text, &json, err) == 0, "%s", err);
+    q_buf_putc(&text, 0);
+    q_buf_putc(&json, 0);
+    cJSON *j = cJSON_Parse(json.p), *ceiling = cJSON_GetObjectItem(j, "ceiling_tokens_per_s"), *bytes = cJSON_GetObjectItem(j, "bytes_per_token"), *row;
+    CHECK(cJSON_GetNumberValue(cJSON_GetObjectItem(j, "read_bandwidth")) == 1e9 && cJSON_GetArraySize(ceiling) == c.n_row);
+    cJSON_ArrayForEach(row, ceiling) {
+        double moved = cJSON_GetNumberValue(cJSON_GetObjectItem(bytes, row->string)) + 2 * (double)e.state_bytes;
+        CHECK_MSG(fabs(row->valuedouble * moved / 1e9 - 1) < 1e-9, "k %s: %g", row->string, row->valuedouble);
+        char shown[32];
+        snprintf(shown, sizeof shown, "%.1f\n", 1e9 / moved);
+        CHECK_MSG(strstr(text.p, shown), "%s%s", shown, text.p);
+    }
+    CHECK_MSG(strstr(text.p, "Of a machine that reads 953.7 MiB/s;") && !strstr(text.p, "measured now") && strstr(text.p, "states of recurrent layers"), "%s", text.p);
+    cJSON_Delete(j);
+    q_buf_free(&text);
+    q_buf_free(&json);
     unlink(path);
     free(path);
 }
@@ -137,6 +155,32 @@ static void reading_from_the_disk_is_told(void)
         q_buf_free(&text);
         q_buf_free(&json);
     }
+    unlink(path);
+    free(path);
+}
+
+/* What adapters add, by layers: those that cost the same in one line, none of those that cost nothing, and the sum above. */
+static void adapters_are_told_by_layers(void)
+{
+    char err[Q_ERRLEN], *path = util_model("qwen3moe");
+    static const struct lab_adapted_at of[] = { { 1, 100 }, { 2, 10 }, { 2, 10 }, { 0, 0 }, { 3, 20 }, { 3, 10 }, { 3, 10 }, { 3, 10 } };
+    const lab_adapted added = { .adapters = 2, .n_layer = 7, .experts = 3, .of = of }, none = { .adapters = 0, .n_layer = 7, .of = of };
+    q_buf text = { 0 }, json = { 0 }, without = { 0 };
+    CHECK_MSG(lab_energy(&(lab_bill){ .path = path, .added = &added }, &text, &json, err) == 0, "%s", err);
+    CHECK_MSG(lab_energy(&(lab_bill){ .path = path, .added = &none }, &without, NULL, err) == 0, "%s", err);
+    q_buf_putc(&text, 0);
+    q_buf_putc(&json, 0);
+    q_buf_putc(&without, 0);
+    CHECK_MSG(strstr(text.p, "2 adapters act: 170 B and 0.000 million multiply-adds more a token (at most: 3 experts are changed, and count where they run)\n"
+                             "  embedding and head: 100 B\n  layers 0 to 1: 10 B each\n  layer 3: 20 B\n  layers 4 to 6: 10 B each\n"), "%s", text.p);
+    cJSON *j = cJSON_Parse(json.p), *o = cJSON_GetObjectItem(j, "adapters");
+    CHECK(cJSON_GetNumberValue(cJSON_GetObjectItem(o, "bytes_per_token")) == 170 && cJSON_GetNumberValue(cJSON_GetObjectItem(o, "flops_per_token")) == 2 * 17 &&
+          cJSON_GetNumberValue(cJSON_GetObjectItem(o, "bytes_beside_layers")) == 100 && cJSON_GetArraySize(cJSON_GetObjectItem(o, "bytes_by_layer")) == 7);
+    CHECK(!strstr(without.p, "adapter"));
+    cJSON_Delete(j);
+    q_buf_free(&text);
+    q_buf_free(&json);
+    q_buf_free(&without);
     unlink(path);
     free(path);
 }
@@ -216,6 +260,7 @@ int main(void)
     RUN(rows_are_counts);
     RUN(states_are_counted);
     RUN(reading_from_the_disk_is_told);
+    RUN(adapters_are_told_by_layers);
     RUN(windows_and_sinks_are_counted);
     RUN(one_count_of_active);
     return TEST_END();

@@ -411,6 +411,14 @@ static void test_foretold(void)
     CHECK_MSG(all > 6700 && all < 6900, "%g", all);
     f = (exam_forecast){ .since = q_now_ns() - s / 2, .sum = { 10000, 1e8 } };
     CHECK(exam_foretell(&f, 100) == 0 && exam_foretell(&f, 0) == 0);       /* less than a minute; nothing is known yet */
+    f = (exam_forecast){ .since = q_now_ns() - 2 * s, .sum = { 10000, 1e8 } };
+    all = exam_foretell(&f, 100);
+    f.since = q_now_ns() - 3 * s;
+    CHECK(all > 199 && exam_foretell(&f, 100) == 0);           /* half as much again is not worth another word */
+    f.since = q_now_ns() - 2 * s - s / 2;
+    f.told = 0;
+    all = exam_foretell(&f, 200);                              /* the second hundred in less time, as once weights are there: not ever less from there on */
+    CHECK_MSG(all > 124 && all < 140, "%g", all);
 }
 
 int main(void)

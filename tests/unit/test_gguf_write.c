@@ -7,6 +7,8 @@
 #include "tests/test.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -183,6 +185,50 @@ static void killed_leaves_nothing(void)
     rmdir(folder);
 }
 
+/* A file system, or who guards it, may know files without a name and give them none (EPERM), or /proc is not there (ENOENT). */
+static int links_fail;
+int linkat(int from, const char *a, int to, const char *b, int flags)
+{
+    int (*real)(int, const char *, int, const char *, int);
+    *(void **)&real = dlsym(RTLD_NEXT, "linkat");
+    if (!links_fail) return real(from, a, to, b, flags);
+    errno = links_fail;
+    return -1;
+}
+
+/* Then a model is written under the part's name from the start, not refused behind its last byte; what the part was called before is not written through. */
+static void no_name_can_be_given(void)
+{
+    static const int why[] = { EPERM, ENOENT, EXDEV };
+    char part[140], other[140];
+    float base = 5;
+    snprintf(part, sizeof part, "%s.part", path);
+    snprintf(other, sizeof other, "%s.other", path);
+    for (size_t i = 0; i < sizeof why / sizeof *why; i++) {
+        CHECK_INT(q_write_file_atomic(other, "mine", 4, err), Q_OK);
+        CHECK_INT(symlink(other, part), 0);
+        gguf_writer *w = gguf_writer_new();
+        gguf_put_tensor(w, "t", KER_F32, 1, (int64_t[]){8}, fill_count, &base);
+        links_fail = why[i];
+        CHECK_MSG(gguf_write(w, path, NULL, NULL, err) == Q_OK, "%s", err);
+        links_fail = 0;
+        gguf_writer_free(w);
+        gguf_file *f = NULL;
+        CHECK_INT(gguf_open(path, &f, err), Q_OK);
+        if (f) CHECK(gguf_tensor_find(f, "t") && *(const float *)gguf_tensor_find(f, "t")->data == 5);
+        gguf_close(f);
+        struct stat st;
+        CHECK(lstat(part, &st) != 0 && stat(other, &st) == 0 && st.st_size == 4);
+        w = gguf_writer_new();
+        gguf_put_tensor(w, "t", KER_F32, 1, (int64_t[]){8}, fill_fails, NULL);
+        links_fail = why[i];
+        CHECK(gguf_write(w, path, NULL, NULL, err) == Q_ERR && lstat(part, &st) != 0);
+        links_fail = 0;
+        gguf_writer_free(w);
+        unlink(other);
+    }
+}
+
 /* Mean and standard deviation of a tensor, times sqrt(row length): every matrix is made for (0, 1). */
 static void check_spread(const gguf_file *f, const char *name)
 {
@@ -324,6 +370,7 @@ int main(void)
     RUN(round_trip);
     RUN(refusals);
     RUN(killed_leaves_nothing);
+    RUN(no_name_can_be_given);
     RUN(synthetic_model);
     RUN(synthetic_latent_attention);
     RUN(synthetic_head);

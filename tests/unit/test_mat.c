@@ -104,6 +104,7 @@ static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int6
 {
     int64_t rb = ker_row_bytes(type, n_in), as = mat_act_bytes(type, n_in), ys = n_out + 3;
     mat w = { .type = type, .n_in = n_in, .n_out = n_out, .data = weights + 1, .row_bytes = rb };
+    if (n % 2) w.next = weights + 1, w.next_act = acts, w.next_bytes = n * as;      /* what comes next is asked for, and changes nothing */
     for (int64_t o = 0; o < n_out; o++)
         kind < WILD ? fill_row(type, weights + 1 + o * rb, n_in) : fill_wild(type, weights + 1 + o * rb, n_in);
     activations(n, n_in, kind);

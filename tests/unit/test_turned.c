@@ -216,6 +216,41 @@ static void opened_again(void)
     finish();
 }
 
+/* The letters beside an answer's lines, from the top. */
+static void letters(char *out, size_t cap)
+{
+    q_buf b = { 0 };
+    size_t n = 0;
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    for (const char *p = strstr(b.p, " quorum "); p && n + 1 < cap; p = strchr(p, '\n'), p = p ? p + 1 : NULL)
+        if (p[0] == ' ' && p[1] >= 'a' && p[1] <= 'z' && p[2] == ' ')
+            out[n++] = p[1];
+    out[n] = 0;
+    q_buf_free(&b);
+}
+
+/* A knob turned before the first word takes the place of what the question was asked with: what it made keeps its letter when the answer is done. */
+static void turned_before_the_first_word(void)
+{
+    static const int at[] = { 0, 45 };
+    static const char *const say[] = { "/k 1", "/set sampler.temperature 1.5" };
+    char is[64];
+    begin(80, 24);
+    plan_turns(2, at, say);
+    settle_app();
+    agt_submit(a, "Tell me a story");
+    settle_app();
+    CHECK_INT(app.tr.item[1].n_made, 2);
+    letters(is, sizeof is);
+    CHECK_STR(is, "bbbbcccccc");          /* 45 of its words take four lines; the fourth begins before them */
+    agt_open_chat(a, 1);
+    settle_app();
+    letters(is, sizeof is);
+    CHECK_STR(is, "bbbbcccccc");
+    finish();
+}
+
 /* A place that the text does not reach, as where the program was killed between the two: the sign stands at its end. */
 static void a_mark_behind_the_text(void)
 {
@@ -309,6 +344,7 @@ int main(int argc, char **argv)
     RUN(by_russians);
     RUN(a_difference_never_vanishes);
     RUN(opened_again);
+    RUN(turned_before_the_first_word);
     RUN(a_mark_inside_a_word);
     RUN(a_mark_behind_the_text);
     RUN(the_meter_waits_for_tokens);

@@ -82,8 +82,8 @@ static void gutter(tui_app *app, const tui_item *it, int line, int y, int x)
     for (int i = 0; i < it->n_made; i++) own = own && !it->made[i].letter;
     if (own) return;
     uint32_t left = it->lay.line[line].signs;
-    int at = 0;
-    for (int i = 1; i < it->n_made && left; i++) if (it->made[i].sign) { at = i; left--; }
+    int at = 0;                          /* the first has a sign too where a knob was turned before the first word */
+    for (int i = 0; i < it->n_made && left; i++) if (it->made[i].sign) { at = i; left--; }
     char s[2] = { tui_letter(it->made[at].letter), 0 };
     tui_put(&app->grid, y, x, x + 1, s, tui_hue(it->made[at].letter));
 }

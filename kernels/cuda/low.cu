@@ -41,7 +41,7 @@ template <int I> static __global__ void BOUNDS(THREADS, 4) low_add(low_args a)
 /* Jobs 2i and 2i + 1 are gate and up. fast: the division of the kernels whose place this takes. */
 typedef struct glue_args { low_args low; int width[CU_LOW_JOBS / 2]; bool fast; } glue_args;
 
-template <int I> static __global__ void BOUNDS(THREADS, 4) low_glue(glue_args a)
+template <int I> static __global__ void __launch_bounds__(THREADS, 4) low_glue(glue_args a)
 {
     int pair = (int)blockIdx.z, o = (int)(blockIdx.x * THREADS + threadIdx.x);
     gpu_wait_before();

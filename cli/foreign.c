@@ -86,11 +86,10 @@ static bool among(const char *names, const char *arg)
 
 char *cli_foreign(const cli_command *as, const char *arg)
 {
-    const struct { const cli_command *c; int of; } who[] = { { &cli_bench, BENCH }, { &cli_chat, CHAT }, { &cli_serve, SERVE }, { &cli_eval, EVAL }, { &cli_compare, EVAL }, { &cli_sweep, EVAL },
-                                                               { &cli_advise, ADVISE } };
+    static const struct { const char *name; int of; } who[] = { { "bench", BENCH }, { "chat", CHAT }, { "serve", SERVE }, { "eval", EVAL }, { "compare", EVAL }, { "sweep", EVAL }, { "advise", ADVISE } };
     int of = 0;
     for (size_t i = 0; i < sizeof who / sizeof *who; i++)
-        if (who[i].c == as) of = who[i].of;
+        if (strcmp(who[i].name, as->name) == 0) of = who[i].of;
     for (size_t i = 0; of && i < sizeof rows / sizeof *rows; i++)
         if (rows[i].of & of && among(rows[i].names, arg))
             return q_printf(rows[i].is ? _("%.*s is an option of llama.cpp; here it is %s") : _("%.*s is an option of llama.cpp; here %s"), (int)strcspn(arg, "="), arg,

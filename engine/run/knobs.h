@@ -69,7 +69,7 @@ X(theta, NUM, FLOAT, "rope.theta", "rope_theta,rope_freq_base", "theta", POSITIO
   1.5, 1e15, NULL, 1e15, as_written(m->defaults.rope_theta), true, \
   N_("base of the rotary frequencies (Gemma's sliding layers keep theirs); cached cells are evaluated anew, also in continue")) \
 X(scaling, NUM, CHOICE, "rope.scaling", "rope_type,rope_scaling", "rope", POSITION, 0, \
-  0, 0, "none,linear,yarn,longrope", m->rope_long ? SCALING_LONGROPE : SCALING_YARN, m->defaults.rope_scaling, true, \
+  0, 0, "none,linear,yarn,longrope", m->rope.for_long ? SCALING_LONGROPE : SCALING_YARN, m->defaults.rope_scaling, true, \
   N_("how positions beyond the trained context are reached; longrope: by a file's factors; cached cells are evaluated anew")) \
 X(factor, NUM, FLOAT, "rope.factor", "rope_scaling_factor", "factor", POSITION, 0, \
   1, 1024, NULL, 1024, as_written(m->defaults.rope_factor), v->scaling == SCALING_LINEAR || v->scaling == SCALING_YARN, \

@@ -188,8 +188,8 @@ static void trained_turns(eng_model *m)
     for (int l = 0; l < m->ker.n_layer; l++) used[m->layers[l].rope_set] = true;
     for (int i = 0; i < KER_ROPE_SETS; i++) {
         if (!used[i]) continue;
-        of[i](c, m->trained[i] = q_alloc(sizeof *m->trained[i] * (size_t)(m->ker.rope_dim / 2 + 1)), &m->ker.key[i].mscale);
-        m->ker.key[i].freq = m->trained[i];
+        of[i](c, m->rope.trained[i] = q_alloc(sizeof *m->rope.trained[i] * (size_t)(m->ker.rope_dim / 2 + 1)), &m->ker.key[i].mscale);
+        m->ker.key[i].freq = m->rope.trained[i];
     }
     eng_config_free(c);
 }
@@ -342,10 +342,10 @@ void eng_model_free(eng_model *m)
     for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++)
         free(m->strings[i]);
     for (int i = 0; i < KER_ROPE_SETS; i++)
-        free(m->trained[i]);
-    free(m->rope_factors);
-    free(m->rope_short);
-    free(m->rope_long);
+        free(m->rope.trained[i]);
+    free(m->rope.factors);
+    free(m->rope.for_short);
+    free(m->rope.for_long);
     free(m->bytes);
     free(m->layers);
     free(m->path);

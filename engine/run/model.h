@@ -55,9 +55,11 @@ struct eng_model {
     ker_model ker;                     /* ker.layer = layers */
     ker_layer *layers;                 /* [n_layer] */
     model_defaults defaults;
-    float *rope_factors;               /* [rope_dim/2] divisors of the frequencies (rope_freqs.weight), or NULL */
-    float *rope_short, *rope_long;     /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
-    float *trained[KER_ROPE_SETS];     /* [rope_dim/2] frequencies without anybody's settings: ker.key */
+    struct {                           /* [rope_dim/2] each; NULL: the file has none             */
+        float *factors;                /* divisors of the frequencies (rope_freqs.weight)        */
+        float *for_short, *for_long;   /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
+        float *trained[KER_ROPE_SETS]; /* frequencies without anybody's settings: ker.key        */
+    } rope;
     model_bytes *bytes;                /* [n_layer] */
     struct { uint64_t always, expert; } active;  /* parameters that take part at every k; of one expert in one routed layer */
     struct { uint64_t bytes, params; } head;  /* output norm and head; one row of the embedding counts as nothing */

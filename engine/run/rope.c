@@ -51,7 +51,7 @@ static void of_base(const eng_config *c, double theta, float *freq, float *mscal
     const eng_model *m = c->m;
     int dim = m->ker.rope_dim, half = dim / 2, scaling = (int)c->v.scaling;
     double s = c->v.factor, low = 0, high = 1;
-    const float *divisors = scaling != SCALING_LONGROPE ? m->rope_factors : rope_long(c) ? m->rope_long : m->rope_short;
+    const float *divisors = scaling != SCALING_LONGROPE ? m->rope.factors : rope_long(c) ? m->rope.for_long : m->rope.for_short;
     if (scaling == SCALING_YARN)
         yarn_range(c, theta, &low, &high);
     *mscale = (float)magnitude(c);

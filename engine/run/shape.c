@@ -312,15 +312,15 @@ static int read_scaling(eng_model *m, char *err)
     model_defaults *d = &m->defaults;
     char key[128];
     gguf_str s;
-    int rc = read_divisors(m, "rope_freqs.weight", &m->rope_factors, err);
-    if (!rc) rc = read_divisors(m, "rope_factors_short.weight", &m->rope_short, err);
-    if (!rc) rc = read_divisors(m, "rope_factors_long.weight", &m->rope_long, err);
+    int rc = read_divisors(m, "rope_freqs.weight", &m->rope.factors, err);
+    if (!rc) rc = read_divisors(m, "rope_factors_short.weight", &m->rope.for_short, err);
+    if (!rc) rc = read_divisors(m, "rope_factors_long.weight", &m->rope.for_long, err);
     if (rc)
         return rc;
-    if (!m->rope_short != !m->rope_long)
+    if (!m->rope.for_short != !m->rope.for_long)
         return q_fail(err, Q_FORMAT, _("%s: of rope_factors_short.weight and rope_factors_long.weight one is missing: get another copy of the file"), m->path);
     snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch->name);
-    d->rope_scaling = m->rope_long ? SCALING_LONGROPE : d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
+    d->rope_scaling = m->rope.for_long ? SCALING_LONGROPE : d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
     if (gguf_string(m->file, key, &s)) {
         d->rope_scaling = -1;
         for (int i = 0; i < 4; i++)
@@ -328,7 +328,7 @@ static int read_scaling(eng_model *m, char *err)
                 d->rope_scaling = i;
         if (d->rope_scaling < 0)
             return q_fail(err, Q_FORMAT, _("%s: rope scaling \"%.*s\" is not known: none, linear, yarn and longrope are"), m->path, (int)(s.n < 40 ? s.n : 40), s.p);
-        if (d->rope_scaling == SCALING_LONGROPE && !m->rope_long)
+        if (d->rope_scaling == SCALING_LONGROPE && !m->rope.for_long)
             return q_fail(err, Q_FORMAT, _("%s: rope scaling is longrope, but the tensors rope_factors_short.weight and rope_factors_long.weight are missing: get another copy of the file"), m->path);
     }
     if (!(d->rope_factor >= 1 && d->rope_factor <= 1024))

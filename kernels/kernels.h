@@ -165,9 +165,6 @@ typedef struct ker_model {             /* copied by open, `layer` too */
     /* A head that predicts one token further (DeepSeek-V3, arXiv 2412.19437, equation 21): a row begins as NEXT_PROJ of its embedded
      * token, normed, and then the hidden row that the batch gives it, normed. */
     bool next;
-    /* Rotations that the model was trained with, of each rope_set, whatever a configuration says: what the keys of cells lie about
-     * follows from them (cpu/centre.h). freq [rope_dim/2] outlives the dev; NULL: cells hold keys as they are. */
-    struct ker_turns { const float *freq; float mscale; } key[KER_ROPE_SETS];
 } ker_model;
 
 typedef struct ker_weight {

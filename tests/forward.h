@@ -78,7 +78,7 @@ static inline int spec_v(const spec *s) { return spec_latent(s) ? s->more.latent
 static inline int spec_window(const spec *s, int layer) { return s->more.window && layer % s->more.every != s->more.every - 1 ? s->more.window : 0; }
 
 typedef struct weight { float *f; void *raw; ker_weight w; } weight;
-typedef struct model { const spec *s; ker_model m; ker_layer layer[4]; weight w[5][KER_W_ROLES]; float trained[KER_ROPE_SETS][32]; } model;
+typedef struct model { const spec *s; ker_model m; ker_layer layer[4]; weight w[5][KER_W_ROLES]; } model;
 
 static void make(model *m, int layer, enum ker_role role, int type, int64_t a, int64_t b, int64_t c, double size, double mean)
 {
@@ -134,10 +134,6 @@ static model *model_new(const spec *s)
         m->m.latent = s->more.latent;
         m->m.n_kv_head = 1;
         m->m.head_dim = s->more.latent.kv_rank + s->more.latent.rope;
-    }
-    for (int i = 0; i < KER_ROPE_SETS; i++) {
-        for (int j = 0; j < s->rope_dim / 2; j++) m->trained[i][j] = (float)pow(i ? 700 : 10000, -2.0 * j / s->rope_dim);
-        m->m.key[i] = (struct ker_turns){ m->trained[i], i ? .75f : 1.25f };
     }
     make(m, -1, KER_W_EMBD, s->type, E, VOCAB, 1, 1, 0);
     make(m, -1, KER_W_OUT_NORM, KER_F32, E, 1, 1, .3, 1);
@@ -248,8 +244,8 @@ static void config_make(config *c, const model *m, const setting *t)
     const spec *s = m->s;
     memset(c, 0, sizeof *c);
     for (int i = 0; i < s->rope_dim / 2; i++) {
-        c->freq[i] = m->trained[0][i];
-        c->local[i] = m->trained[1][i];
+        c->freq[i] = (float)pow(10000, -2.0 * i / s->rope_dim);
+        c->local[i] = (float)pow(700, -2.0 * i / s->rope_dim);
     }
     for (int l = 0; l < s->n_layer; l++) {
         c->k[l] = (int16_t)(l < s->dense ? 0 : t->k[l] < s->n_expert ? t->k[l] : s->n_expert);

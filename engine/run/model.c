@@ -179,21 +179,6 @@ static int fill(eng_model *m, const eng_open_opts *o, char *err)
     return rc ? rc : m->on.be->ready(m->on.dev, err);
 }
 
-/* What keys are rotated by where nothing is set. */
-static void trained_turns(eng_model *m)
-{
-    static void (*const of[KER_ROPE_SETS])(const eng_config *, float *, float *) = { rope_frequencies, rope_local };
-    eng_config *c = eng_config_new(m);
-    bool used[KER_ROPE_SETS] = { 0 };
-    for (int l = 0; l < m->ker.n_layer; l++) used[m->layers[l].rope_set] = true;
-    for (int i = 0; i < KER_ROPE_SETS; i++) {
-        if (!used[i]) continue;
-        of[i](c, m->rope.trained[i] = q_alloc(sizeof *m->rope.trained[i] * (size_t)(m->ker.rope_dim / 2 + 1)), &m->ker.key[i].mscale);
-        m->ker.key[i].freq = m->rope.trained[i];
-    }
-    eng_config_free(c);
-}
-
 static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
     int rc = check_vocabulary(m, err);
@@ -201,7 +186,6 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
         return rc;
     m->n_threads = m->opened.threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : q_cores();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
-    trained_turns(m);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
     if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) {    /* what the GPU could not take may still run here */
@@ -341,8 +325,6 @@ void eng_model_free(eng_model *m)
     gguf_close(m->file);
     for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++)
         free(m->strings[i]);
-    for (int i = 0; i < KER_ROPE_SETS; i++)
-        free(m->rope.trained[i]);
     free(m->rope.factors);
     free(m->rope.for_short);
     free(m->rope.for_long);

@@ -58,7 +58,6 @@ struct eng_model {
     struct {                           /* [rope_dim/2] each; NULL: the file has none             */
         float *factors;                /* divisors of the frequencies (rope_freqs.weight)        */
         float *for_short, *for_long;   /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
-        float *trained[KER_ROPE_SETS]; /* frequencies without anybody's settings: ker.key        */
     } rope;
     model_bytes *bytes;                /* [n_layer] */
     struct { uint64_t always, expert; } active;  /* parameters that take part at every k; of one expert in one routed layer */

@@ -65,11 +65,11 @@ static void query_take(const q8_rows *rows, int i, const float *q, int dim)
 }
 
 /* What keys of that layer, KV head and cell lie about, [head_dim] (centre.h). */
-static void centre_of(const ker_ctx *c, int layer, int head, int cell, float *to)
+static void centre_of(const ker_ctx *c, int layer, int row, int head, int cell, float *to)
 {
     const ker_model *m = &c->dev->m;
     memcpy(to, dev_layer(c->dev, layer)->vec[KER_W_BK] + (int64_t)head * m->head_dim, sizeof *to * (size_t)m->head_dim);
-    attn_rotate(m, to, centre_turn(c, layer, cell));
+    attn_rotate(m, to, centre_turn(c, layer, row, cell));
 }
 
 static void rope_task(void *arg, int task, int worker)
@@ -106,7 +106,7 @@ static void rope_task(void *arg, int task, int worker)
             attn_rotate(m, k + h * dim, cs);
             if (centred) {
                 float *centre = dev_floats(c->dev, worker);
-                centre_of(c, j->layer, k0 + h, cell, centre);
+                centre_of(c, j->layer, r, k0 + h, cell, centre);
                 for (int i = 0; i < dim; i++) k[h * dim + i] -= centre[i];
             }
             kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, k0 + h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
@@ -291,7 +291,7 @@ static void top_whole(const att_span *a, int seg)
     const ker_ctx *c = a->j->c;
     int dim = c->dev->m.head_dim;
     float *centre = a->page;
-    centre_of(c, a->j->layer, a->head, seg * ATT_CELLS, centre);
+    centre_of(c, a->j->layer, a->blk->row, a->head, seg * ATT_CELLS, centre);
     for (int i = a->begin * a->group; i < a->end * a->group; i++)
         a->top[i] += a->whole ? centre_share_whole(a->rows.q + (int64_t)i * dim, a->rows.scale + (int64_t)i * q8_blocks(dim), centre, dim) : centre_share(a->q[i], centre, dim);
 }

@@ -67,11 +67,17 @@ static void delta_free(ctx_delta *d)
     acts_free(&d->act);
 }
 
+static void cfg_free(cfg *g)
+{
+    if (g) free(g->turn);
+    free(g);
+}
+
 void ctx_free(ker_ctx *c)
 {
     if (!c) return;
-    for (int i = 0; i < 256; i++) free(c->cfg[i]);
-    void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.qg, c->att.k, c->att.v, c->att.o, c->att.rope, c->att.turn, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
+    for (int i = 0; i < 256; i++) cfg_free(c->cfg[i]);
+    void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.qg, c->att.k, c->att.v, c->att.o, c->att.rope, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
                     c->rt.margin, c->rt.n_slot, c->rt.width, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.pair_at, c->ff.slot_at, c->ff.ex_off, c->ff.active,
                     c->out.logits, c->out.hidden, c->out.row, c->out.bad, c->att.part, c->ff.run_y, c->ff.run_scale, c->ff.take, c->ff.id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
@@ -211,7 +217,7 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
         adapt[i].expert = take(&p, k->adapt[i].expert, per * 4);
     }
     n->c.adapt = adapt;
-    free(c->cfg[slot]);
+    cfg_free(c->cfg[slot]);
     c->cfg[slot] = n;
     return Q_OK;
 }

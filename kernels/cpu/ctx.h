@@ -11,6 +11,8 @@ enum { ATT_QUERIES = 128 };         /* (row, head) queries that one task takes t
 
 typedef struct cfg {               /* a ker_config with its arrays behind it */
     ker_config c;
+    float *turn;                   /* [n_turn segments][n_rope][rope_dim], grown by centre_begin: cos half, then sin, of the mean over a segment (centre.h) */
+    int n_turn;
 } cfg;
 
 typedef struct att_block { int row, n, seq; } att_block;   /* rows that walk the pages together */
@@ -24,8 +26,6 @@ typedef struct ctx_att {
     float *o;                      /* [max_rows][n_head * ker_value_width]         */
     float *rope;                   /* [max_rows][n_rope][rope_dim]: cos half, then sin */
     int n_rope;                    /* sets of frequencies that layers use          */
-    float *turn;                   /* [n_turn segments][n_rope][rope_dim], grown by centre_begin: cos half, then sin, of the mean over a segment */
-    int n_turn;
     float *part;                   /* [n][n_head][n_seg]: a segment's sums (attn.c) */
     int64_t part_floats;
     _Atomic uint32_t *left;        /* behind them: segments of a block and KV head, or a part of its heads, that are not done */

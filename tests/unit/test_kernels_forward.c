@@ -240,56 +240,6 @@ static void a_large_bias_of_keys_costs_narrow_cells_nothing(void)
     }
 }
 
-/* The last row's logits of a text whose rotations are others from row AT on, its cells staying as they were made. */
-static void turned_at(const spec *s, model *m, enum ker_kv_type type, float *logits)
-{
-    enum { LONG = 900, AT = 640, PAGES = (LONG + KER_PAGE - 1) / KER_PAGE };
-    const ker_backend *b = ker_cpu();
-    config *g = malloc(sizeof *g);
-    config_make(g, m, &settings[0]);
-    int32_t tok[LONG], cell[LONG], page[PAGES];
-    for (int i = 0; i < LONG; i++) { tok[i] = tokens[i % N_TOK]; cell[i] = i; }
-    for (int i = 0; i < PAGES; i++) page[i] = i;
-    ker_seq seq = { .page = page, .n_page = PAGES };
-    ker_dev *d = dev_new(m, 2);
-    ker_ctx *c;
-    ker_kv *kv;
-    ker_out o = { 0 };
-    CHECK_INT(b->ctx_new(d, LONG, 0, NULL, &c, err), 0);
-    CHECK_INT(b->kv_new(d, type, PAGES, &kv, err), 0);
-    for (int t = 0, n = AT; t < LONG; t += n, n = LONG - AT) {
-        if (t) for (int i = 0; i < s->rope_dim / 2; i++) g->freq[i] = (float)pow(40, -2.0 * i / s->rope_dim);
-        if (t) g->c.rope_mscale = .5f;
-        CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
-        ker_batch batch = { .n = n, .token = tok + t, .pos = cell + t, .cell = cell + t, .seqs = &seq, .n_seq = 1 };
-        CHECK_INT(forward(c, kv, m, &batch, &o), 0);
-    }
-    memcpy(logits, o.logits, sizeof *logits * VOCAB);
-    b->kv_free(kv);
-    b->ctx_free(c);
-    b->close(d);
-    free(g);
-}
-
-/* What keys lie about is not a setting's: rope turned in mid-text changes nothing in the cells that stand. */
-static void rotations_turned_in_mid_text_leave_cells_alone(void)
-{
-    spec s = specs[3];
-    s.n_head = 4, s.n_kv = 2, s.bias = s.half = true, s.hd = s.rope_dim = 32;
-    s.more.k_bias = 10, s.more.every = 2;
-    s.name = "rotations turned, with a bias of K";
-    model *m = model_new(&s);
-    float whole[VOCAB], is[VOCAB];
-    turned_at(&s, m, KER_KV_F32, whole);
-    for (int t = KER_KV_F16; t < KER_KV_TYPES; t++) {
-        double bad = 0, top = 0;
-        turned_at(&s, m, (enum ker_kv_type)t, is);
-        for (int i = 0; i < VOCAB; i++) bad = fmax(bad, fabs((double)is[i] - (double)whole[i])), top = fmax(top, fabs((double)whole[i]));
-        CHECK_MSG(bad < narrow[t] * top, "cells of type %d: off by %.3g of the largest logit", t, bad / top);
-    }
-    model_free(m);
-}
-
 /* NaN router scores: ids stay distinct and valid, bans hold. */
 static void nan_scores_give_valid_ids(void)
 {
@@ -561,7 +511,6 @@ int main(void)
     RUN(sequences_share_a_batch);
     RUN(long_texts_join_their_segments);
     RUN(a_large_bias_of_keys_costs_narrow_cells_nothing);
-    RUN(rotations_turned_in_mid_text_leave_cells_alone);
     RUN(cells_are_saved_and_loaded);
     RUN(nan_scores_give_valid_ids);
     RUN(cancel_stops_soon);

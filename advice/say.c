@@ -151,11 +151,16 @@ int adv_others(const adv_choice *list, int n, int most, int *out)
 
 enum { SHOWN = 24 };
 
+static const char *where(const adv_choice *c) { return c->why == ADV_ELSEWHERE ? _("other") : adv_place_words(c->fit.place); }
+
 static void say_table(const adv_choice *list, int n, int width, q_buf *out)
 {
     const bool wide = width >= 100, tight = width < 76;        /* tight: the k that most models have stands for the others */
+    int place = 7, more = 0;                                     /* columns of the longest place, beyond those that every table has */
+    for (int i = 0; i < n && i < SHOWN; i++)
+        if (q_utf8_points(where(&list[i])) > place + more) more = q_utf8_points(where(&list[i])) - place;
     const struct { const char *head; int width; bool narrow, left; } columns[] = {
-        {_("model"), wide ? 36 : tight ? 26 : 29, true, true}, {_("type"), 6, true, true}, {_("GiB"), 5, true, false},   {_("KV KiB"), 7, false, false}, {_("where"), 7, true, true},
+        {_("model"), wide ? 36 : tight ? 26 - more : 29, true, true}, {_("type"), 6, true, true}, {_("GiB"), 5, true, false},   {_("KV KiB"), 7, false, false}, {_("where"), place + more, true, true},
         {_("context"), 8, false, false},          {"k=1", 5, !tight, false},     {"k=8", 5, true, false},      {"k=16", 5, !tight, false},        {_("own k"), 5, true, false},
     };
     enum { N = sizeof columns / sizeof *columns };
@@ -168,7 +173,7 @@ static void say_table(const adv_choice *list, int n, int width, q_buf *out)
             snprintf(text[1], sizeof text[1], "%s", c->type);
             snprintf(text[2], sizeof text[2], "%.1f", (double)c->fit.weights / gib);
             snprintf(text[3], sizeof text[3], "%.0f", (double)c->fit.kv_token / 1024);
-            snprintf(text[4], sizeof text[4], "%s", c->why == ADV_ELSEWHERE ? _("other") : adv_place_words(c->fit.place));
+            snprintf(text[4], sizeof text[4], "%s", where(c));
             snprintf(text[5], sizeof text[5], c->fit.context_max ? "%d" : "-", c->fit.context_max);
             for (int j = 0; j < 3; j++) number(text[6 + j], c->decode[j]);
             number(text[9], c->fit.decode);

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { MODELS = 16, VALUES = 32, LONGEST = 1 << 24 /* context.length's end */ };
@@ -128,14 +129,14 @@ static bool number(const char *v)
     return end != v && *end == '\0';
 }
 
-/* 2k and 2048, 8 and 8.0 are the same value. */
+/* 2k and 2048, 8 and 8.0, f16 and F16 are the same value; names of files are not. */
 static bool twice(const axis *x)
 {
     for (int v = 1; v < x->n; v++)
         for (int w = 0; w < v; w++) {
             const char *a = x->value[v], *b = x->value[w];
             bool both = number(a) && number(b);
-            if (is(x, "context") ? cells_of(a) == cells_of(b) : both ? strtod(a, NULL) == strtod(b, NULL) : !strcmp(a, b)) return true;
+            if (is(x, "context") ? cells_of(a) == cells_of(b) : both ? strtod(a, NULL) == strtod(b, NULL) : is(x, "model") ? !strcmp(a, b) : !strcasecmp(a, b)) return true;
         }
     return false;
 }

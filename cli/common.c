@@ -308,6 +308,8 @@ int cli_may_put(const char *path, bool force, const char *like, char *err)
 
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)
 {
+    struct stat st;
+    bool stood = stat(path, &st) == 0;   /* what takes a file's place keeps its mode */
     int rc = no_output(path, like, err);
     if (rc == Q_OK) rc = q_no_folder(path, like, err);
     if (rc == Q_OK) rc = taken(path, force, err);
@@ -315,7 +317,7 @@ int cli_put_picture(const char *path, bool force, const char *like, const q_buf 
     if (rc != Q_OK) return rc;
     mode_t mask = umask(077);            /* what is written so is the person's alone; a picture is to be shown */
     umask(mask);
-    (void)!chmod(path, 0666 & ~mask);
+    (void)!chmod(path, stood ? st.st_mode & 0777 : 0666 & ~mask);
     return Q_OK;
 }
 

@@ -289,13 +289,13 @@ static int open_state(const char *path, reading *r, head *h, char *err)
     if (r->fd < 0)
         return q_fail(err, errno == ENOENT ? Q_NOTFOUND : Q_IO, _("cannot open %s: %s"), path, strerror(errno));
     if (fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof *h)
-        return q_fail(err, Q_FORMAT, _("%s is no saved state"), path);
+        return q_fail(err, Q_FORMAT, _("%s is no saved state: give a file that /save state wrote"), path);
     r->left = (uint64_t)st.st_size;
     int rc = take(r, h, sizeof *h, err);
     if (rc)
         return rc;
     if (memcmp(h->magic, MAGIC, sizeof h->magic) != 0)
-        return q_fail(err, Q_FORMAT, _("%s is no saved state"), path);
+        return q_fail(err, Q_FORMAT, _("%s is no saved state: give a file that /save state wrote"), path);
     if (h->version < 1 || h->version > VERSION)
         return q_fail(err, Q_FORMAT, _("%s was saved by another version of quorum (format %u, this one reads %d): save it again"), path, h->version, VERSION);
     return h->bytes == sizeof *h && h->hash == head_hash(h) && within(h, (uint64_t)st.st_size) ? Q_OK : damaged(r, err);

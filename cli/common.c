@@ -86,11 +86,7 @@ int cli_set(struct eng_config *c, const char *assignment, char *err)
     if (!eq || eq == assignment)
         return q_fail(err, Q_RANGE, _("--set wants NAME=VALUE, not \"%s\""), assignment);
     char *name = name_of(assignment), *whole = NULL;
-    int n, rc = Q_OK;
-    const q_knob *row = eng_knobs(&n);
-    while (n > 0 && strcmp(row->name, name) != 0)
-        row++, n--;
-    rc = lab_spec_lists(n > 0 ? row : NULL, assignment, &whole, err);
+    int rc = lab_spec_lists(eng_knob(name), assignment, &whole, err);
     rc = rc ? rc : eng_config_set(c, name, strchr(whole, '=') + 1, err);
     free(name);
     free(whole);

@@ -107,6 +107,7 @@ eng_cost eng_model_cost(const eng_model *, const eng_config *c);
 /* Rows of the engine's knobs (experts.*, rope.*, norm.eps, context.length, kv.type, attention.heads_off, ffn.width,
  * sampler.*, think, threads); in the order in which they should be listed. */
 const q_knob *eng_knobs(int *n);
+const q_knob *eng_knob(const char *name);              /* one of them, by its name or an aka; NULL: none */
 /* The numbers a knob may have in this model; false: it takes no number, or has nothing to act on here (experts.k of a
  * dense model), or is fixed by the weights. */
 bool eng_config_range(const eng_config *, const char *name, double *min, double *max);

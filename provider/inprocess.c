@@ -42,11 +42,8 @@ void local_config_free(prov_config *c)
 
 int local_config_set(prov_config *c, const char *name, const char *value, char *err)
 {
-    int n = 0, rc = eng_config_set(conf(c), name, value, err);
-    const q_knob *k = eng_knobs(&n);
-    while (n > 0 && strcmp(k->name, "context.length") != 0) k++, n--;
-    bool length = n > 0 && (strcmp(k->name, name) == 0 || q_listed(k->aka, ",", name, strlen(name)));
-    if (rc == Q_OK && length) ((local_config *)c)->sized = strcmp(value, "default") != 0;
+    int rc = eng_config_set(conf(c), name, value, err);
+    if (rc == Q_OK && strcmp(eng_knob(name)->name, "context.length") == 0) ((local_config *)c)->sized = strcmp(value, "default") != 0;
     return rc;
 }
 
@@ -57,13 +54,10 @@ bool local_config_range(const prov_config *c, const char *name, double *min, dou
 /* What would be refused whatever the value is said before one tries. */
 const char *local_config_fixed(const prov_config *c, const char *name, q_buf *b)
 {
-    int n = 0;
-    const q_knob *k = eng_knobs(&n);
+    const q_knob *k = eng_knob(name);
     if (((const local_config *)c)->p->base.info.n_expert)
         return NULL;
-    while (n > 0 && strcmp(k->name, name) != 0)
-        k++, n--;
-    if (n == 0 || k->effect != Q_EFFECT_ROUTING)
+    if (!k || k->effect != Q_EFFECT_ROUTING)
         return NULL;
     q_buf_clear(b);
     q_buf_puts(b, _("this model is dense: it has no experts to choose; /model lists others"));

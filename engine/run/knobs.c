@@ -121,6 +121,12 @@ const knob_row *knob_find(const char *name)
     return NULL;
 }
 
+const q_knob *eng_knob(const char *name)
+{
+    const knob_row *r = knob_find(name);
+    return r ? &r->knob : NULL;
+}
+
 void knob_range(const eng_model *m, const knob_row *r, double *min, double *max)
 {
     *min = r->knob.min;

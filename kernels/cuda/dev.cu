@@ -125,7 +125,31 @@ void dev_close(ker_dev *d)
 
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
 {
-    static const ker_can can = { 1u << KER_MIX_GQA, 1u << KER_GLU_SILU, KER_BIAS_QKV, false, false, false, 1, false, false, false, false, false };
+    static const ker_can can = {
+        1u << KER_MIX_GQA,         /* mixers     */
+
+        1u << KER_GLU_SILU,        /* glus       */
+
+        KER_BIAS_QKV,              /* biases     */
+
+        false,                     /* window     */
+
+        false,                     /* sinks      */
+
+        false,                     /* post_norms */
+
+        1,                         /* rope_sets  */
+
+        false,                     /* q_gate     */
+
+        false,                     /* qk_whole   */
+
+        false,                     /* scales     */
+
+        false,                     /* groups     */
+
+        false,                     /* next       */
+    };
     ker_device list[16];
     int rc = ker_model_check(m, &can, err), n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;

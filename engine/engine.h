@@ -85,6 +85,7 @@ int32_t *eng_layer_windows(const eng_model *, bool *sinks);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
+bool eng_model_device_fell(const eng_model *);            /* ... and it is the CPU, though a GPU is there: for a warning */
 /* Of a model whose routed experts are read when they are chosen (eng_place.weights_gib): bytes of memory for weights (those of every token,
  * slots of experts), of all routed experts, the share of them that has a slot, whether reads go past the system's cache. Since it was
  * opened, over all its sessions: experts that ran, that were brought, of these by a guess of the next layer's choice and rightly so;

@@ -70,6 +70,7 @@ typedef struct prov_info {              /* strings live as long as the prov */
     int n_ctx_train, n_embd, n_head;    /* n_head 0: unknown */
     prov_layers layers;
     bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
+    bool fell;                          /* it runs on the host's processor though a GPU is there: divided says why */
 } prov_info;
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */

@@ -352,6 +352,7 @@ bool eng_model_ondisk(const eng_model *m, eng_ondisk *out)
     return m->on.ondisk != NULL;
 }
 
+bool eng_model_device_fell(const eng_model *m) { return m->on.fell; }
 const char *eng_model_device_note(const eng_model *m) { return m->on.note ? m->on.note : ""; }
 
 bool eng_layer_is_moe(const eng_model *m, int layer)

@@ -39,6 +39,7 @@ typedef struct device {                /* device.c; owns dev and the texts */
     const ker_backend *be;
     ker_dev *dev;
     char *name, *note;                 /* "cpu", "cuda:0 NVIDIA H100"; NULL or a sentence */
+    bool fell;                         /* the CPU, for a GPU that is there could not be used: note says why */
     struct ondisk *ondisk;             /* routed experts are read when they are chosen (ondisk.h); NULL: they lie in memory */
 } device;
 

@@ -134,8 +134,9 @@ template <int TYPE> static __global__ void BOUNDS(THREADS, 5) tile_blocks(cu_til
     }
 #pragma unroll
     for (int r = 0; r < TILE_FEW; r++) {
+        if (r >= n) break;                         /* of all lanes alike: most tiles of few rows are not full */
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r < n) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
+        if (lane == 0) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
     }
 }
 
@@ -159,8 +160,9 @@ template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_float
     }
 #pragma unroll
     for (int r = 0; r < TILE_FEW; r++) {
+        if (r >= n) break;                         /* of all lanes alike: most tiles of few rows are not full */
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r < n) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
+        if (lane == 0) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
     }
 }
 

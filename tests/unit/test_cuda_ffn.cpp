@@ -437,6 +437,15 @@ static void what_no_row_asks_for_is_left_out(void)
     alike = false;
 }
 
+/* The largest of so many neurons that a thread has one of them, some, or more than are counted by barriers. */
+static void the_largest_of_many_neurons_stay(void)
+{
+    for (int ff : { 200, 600, 1100 }) {
+        const shape s = { 32, ff, 3, 2, 3, 0, KER_F32, KER_F32, KER_F32, false };
+        ffn_case(s, 3, RANDOM, 9);
+    }
+}
+
 /* All on one expert fills tiles of tensor cores and begins another. */
 static void many_rows_fill_tiles(void)
 {
@@ -535,6 +544,7 @@ int main(void)
     RUN(rows_go_through_experts);
     RUN(passes_are_one);
     RUN(what_no_row_asks_for_is_left_out);
+    RUN(the_largest_of_many_neurons_stay);
     RUN(many_rows_fill_tiles);
     RUN(dense_layers);
     if (library_is_there()) {

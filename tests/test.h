@@ -7,6 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* QUORUM_LONG: all of a test; QUORUM_BRIEF: of what runs over the emulator, each way once (a sanitizer takes twenty times as long). */
+static inline int test_brief(void)
+{
+    const char *wanted = getenv("QUORUM_BRIEF");
+    return wanted && *wanted;
+}
+
 static int test_bad;                   /* failures inside the running test */
 static int test_failed;
 

@@ -333,7 +333,11 @@ static bool send(ker_dev *d, const pool *p, int slot, const ker_expert *e)
         at += p->bytes[j];
     }
     if (cudaMemcpyAsync(s->dev, s->host, (size_t)at, cudaMemcpyHostToDevice, h->st) != cudaSuccess) return false;
-    LAUNCH(expert_take, dim3(TAKE_BLOCKS, (unsigned)n), dim3(TAKE_THREADS), 0, h->st, a);
+    int64_t most = 1;
+    for (int i = 0; i < n; i++) if (a.p[i].n > most) most = a.p[i].n;
+    int64_t blocks = (most + TAKE_THREADS - 1) / TAKE_THREADS;
+    if (blocks > TAKE_BLOCKS) blocks = TAKE_BLOCKS;
+    LAUNCH(expert_take, dim3((unsigned)blocks, (unsigned)n), dim3(TAKE_THREADS), 0, h->st, a);
     if (cudaGetLastError() != cudaSuccess || cudaEventRecord(s->free_at, h->st) != cudaSuccess) return false;
     s->used = true;
     h->bytes += (uint64_t)expert_bytes(p);

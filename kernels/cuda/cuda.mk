@@ -14,9 +14,11 @@ $(BUILD)/plugin/%.o: %.c | $(BUILD)/prefix.h
 	$(Q)echo '  cc $< (plugin)'; $(CC) -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fPIC -fvisibility=hidden -I. -I$(BUILD) $(SAN) -MMD -MP -c $< -o $@
 
 # ---- nvcc ----
-# Those of the six that this nvcc knows, and PTX of the first and the last for GPUs to come. ARCHS=90 builds for one.
+# Those of the six that this nvcc knows, and PTX of the first and the last for GPUs to come. ARCHS=90 builds for one. Asked once, when they
+# are first wanted: expanded in each recipe, nvcc would be run six times a file, and make waits for it among the jobs that it runs.
 CUDA_ALL  := 80 86 89 90 100 120
-ARCHS     ?= $(if $(NVCC),$(filter $(CUDA_ALL),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))))
+ARCHS     ?= $(eval ARCHS := $(CUDA_KNOWN))$(ARCHS)
+CUDA_KNOWN = $(if $(NVCC),$(filter $(CUDA_ALL),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))))
 CUDA_PTX   = $(sort $(firstword $(ARCHS)) $(lastword $(ARCHS)))
 CUDA_GEN   = $(foreach a,$(ARCHS),-gencode arch=compute_$a,code=sm_$a) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$a,code=compute_$a)
 # NVCC_MORE: more of its options, as --no-compress, with which the PTX can be read in the objects.

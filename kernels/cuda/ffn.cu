@@ -4,7 +4,7 @@
 #include "kernels/cuda/low.cuh"
 #include "kernels/cuda/tiles.cuh"
 
-enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP, GROUP_THREADS = 256 };
+enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP, GROUP_THREADS = 256, NARROW_FEW = 4 };
 
 /* ---- pairs by expert ---- */
 
@@ -134,8 +134,9 @@ template <int TYPE> static __global__ void BOUNDS(THREADS, 5) tile_blocks(cu_til
     }
 #pragma unroll
     for (int r = 0; r < TILE_FEW; r++) {
+        if (r >= n) break;                         /* of all lanes alike: most tiles of few rows are not full */
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r < n) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
+        if (lane == 0) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
     }
 }
 
@@ -159,8 +160,9 @@ template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_float
     }
 #pragma unroll
     for (int r = 0; r < TILE_FEW; r++) {
+        if (r >= n) break;                         /* of all lanes alike: most tiles of few rows are not full */
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r < n) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
+        if (lane == 0) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
     }
 }
 
@@ -213,9 +215,14 @@ static __global__ void __launch_bounds__(GROUP_THREADS) narrow_rows(narrow_args 
     }
     unsigned edge = 0;
     for (unsigned bit = 1u << 30; bit; bit >>= 1) {
-        int count = 0;
-        for (int i = first; i < last; i++) count += magnitude(h[i]) >= (edge | bit);
-        sum_before(count, part, &all);
+        if (per <= NARROW_FEW) {                   /* barriers that count are fewer than those of a sum */
+            all = 0;
+            for (int i = 0; i < per; i++) all += __syncthreads_count(first + i < last && magnitude(h[first + i]) >= (edge | bit));
+        } else {
+            int count = 0;
+            for (int i = first; i < last; i++) count += magnitude(h[i]) >= (edge | bit);
+            sum_before(count, part, &all);
+        }
         if (all >= keep) edge |= bit;
     }
     int above = 0, equal = 0, n_above;

@@ -9,14 +9,15 @@ emu-programs: $(BUILD)/emu/wrong $(BUILD)/libquorum-emu.so $(BUILD)/libcublas-em
 
 # SEEDS="0 1 5" repeats a run; drawn ones are printed. ONLY=part of a name.
 test-cuda: emu-programs
-	@BUILD='$(BUILD)' SEEDS='$(SEEDS)' ONLY='$(ONLY)' sh tests/cuda_emu/orders.sh $(EMU_TESTS)
+	@BUILD='$(BUILD)' QUORUM_BRIEF='$(QUORUM_BRIEF)' SEEDS='$(SEEDS)' ONLY='$(ONLY)' sh tests/cuda_emu/orders.sh $(EMU_TESTS)
 
-# In the trees of `make asan` and `make tsan`, whose flags they share.
+# In the trees of `make asan` and `make tsan`, whose flags they share. Where a sanitizer takes twenty times as long each way goes once
+# (QUORUM_BRIEF, tests/test.h): WHOLE=1 leaves nothing out.
 test-cuda-asan:
 	@$(MAKE) --no-print-directory BUILD=build-asan ASAN=1 SEEDS='$(or $(SEEDS),0 1 7)' test-cuda
 test-cuda-tsan:
-	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g' SAN=-fsanitize=thread SEEDS='$(or $(SEEDS),0 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-tsan OPT='-O1 -g' SAN=-fsanitize=thread SEEDS='$(or $(SEEDS),0 7)' QUORUM_BRIEF='$(if $(WHOLE),,1)' test-cuda
 EMU_MS = -fsanitize=memory -fsanitize-memory-track-origins=1 -fno-omit-frame-pointer
 test-cuda-msan:
 	@command -v clang++ > /dev/null || { echo 'make test-cuda-msan needs clang++'; exit 1; }
-	@$(MAKE) --no-print-directory BUILD=build-cuda-msan CC=clang CXX=clang++ OPT='-O1 -g' SAN='$(EMU_MS)' SEEDS='$(or $(SEEDS),0 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-cuda-msan CC=clang CXX=clang++ OPT='-O1 -g' SAN='$(EMU_MS)' SEEDS='$(or $(SEEDS),0 7)' QUORUM_BRIEF='$(if $(WHOLE),,1)' test-cuda

@@ -76,6 +76,7 @@ static void changed_products_are_the_cpus(void)
     for (int s = 0; s < N_PLAIN + MORE; s++) {
         const spec *of = s < N_PLAIN ? &specs[s] : &more[s - N_PLAIN];
         if (of->n_embd > 500 && !all_of_it()) continue;
+        if (test_brief() && s % 4 && s < N_PLAIN) continue;
         for (int i = 0; i < 4; i++)
             for (int p = 0; p < 4; p++) {
                 if (!all_of_it() && (p != (i + s) % 4 || (i + s) % 2)) continue;
@@ -87,7 +88,7 @@ static void changed_products_are_the_cpus(void)
             }
     }
     printf("# %d runs\n", runs);
-    CHECK(runs > 15);
+    CHECK(runs > (test_brief() ? 7 : 15));
 }
 
 /* ---- bits ---- */
@@ -133,7 +134,7 @@ static void bits_hang_on_the_row_alone(void)
 {
     static const int with[] = { 0, 2, 4, 6 };
     float mixed[APART * VOCAB], alike[APART * VOCAB];
-    for (int s = 0; s < 4 + MORE; s++) {
+    for (int s = test_brief() ? 3 : 0; s < 4 + MORE; s++) {
         model *m = model_new(s < 4 ? &specs[with[s]] : &more[s - 4]);
         config *g = malloc(sizeof *g);
         adapter a, b;
@@ -265,7 +266,7 @@ static void in_steps_and_on_two_devices(void)
     both.open = open_gpu_first;
     other.open = open_cpu_first;
     static const int with[] = { 0, 1, 2, 4 };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < (test_brief() ? 2 : 4); i++) {
         if (i % 2 == 0 || all_of_it()) against_the_cpu(&specs[with[i]], &settings[2], &three, everything, i % 4 ? 7 : N_TOK, i % 4);
         against_the_cpu(&specs[with[i]], &settings[2], i % 2 ? &both : &other, everything, i == 1 ? N_TOK : 7, i == 3);
         if (all_of_it()) against_the_cpu(&specs[with[i]], &settings[2], i % 2 ? &other : &both, everything, i == 1 ? N_TOK : 7, i == 3);
@@ -322,7 +323,7 @@ static void every_call_may_fail(void)
     CHECK_MSG(use(&whole) == 0, "%s", err);
     emu->stats(&s);
     gpu->close(whole.d);
-    int said = 0, step = all_of_it() ? 1 : 5;
+    int said = 0, step = all_of_it() ? 1 : test_brief() ? 15 : 5;
     for (long n = 1; n <= (long)s.calls && test_bad < 5; n += step) {
         t = whole;
         t.d = opened(gpu, m);
@@ -336,7 +337,7 @@ static void every_call_may_fail(void)
         CHECK_MSG(left == 0, "call %ld fails: %zu left: %s", n, left, words);
     }
     printf("# %llu calls, every %d. failed in turn: %d ended in a sentence\n", (unsigned long long)s.calls, step, said);
-    CHECK(said > 5);
+    CHECK(said > (test_brief() ? 2 : 5));
     t = whole;                                     /* one that does not fit */
     t.d = opened(gpu, m);
     emu->stats(&s);

@@ -89,7 +89,7 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     if (row->vec || routed) type = KER_F32;
     else if (role == KER_W_DOWN_EXPS && s->down >= 0) type = s->down;
     const ker_type *t = ker_type_get(type);
-    bool norm = role == KER_W_OUT_NORM || role == KER_W_ATTN_NORM || role == KER_W_FFN_NORM || role == KER_W_Q_NORM || role == KER_W_K_NORM;
+    bool norm = role == KER_W_OUT_NORM || role == KER_W_ATTN_NORM || role == KER_W_FFN_NORM || role == KER_W_Q_NORM || role == KER_W_K_NORM || role == KER_W_D_NORM;
     double carved = s->router_scale > 0 ? (double)s->router_scale : 1;
     double sd = norm ? .1 : row->vec ? .3 : role == KER_W_EMBD ? 1 : 1.5 / sqrt((double)ne[0]);
     if (role == KER_W_ROUTER) sd *= carved;
@@ -98,7 +98,7 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     size_t bytes = (size_t)(n / t->block) * (size_t)t->bytes;
     uint8_t *p = q_alloc(bytes + 8);
     if (t->block > 1) fill_blocks(type, p, bytes, sd, r);
-    else fill_floats(t, p, n, norm ? 1 : 0, sd, r);
+    else fill_floats(t, p, n, norm ? 1 : role == KER_W_D_A ? -1 : 0, sd, r);
     m->w[layer + 1][role] = (ker_weight){ .type = type, .ne = { ne[0], ne[1], ne[2] }, .data = p, .bytes = bytes };
 }
 
@@ -128,12 +128,15 @@ made_model *made_new(const made_shape *s, int type, int repeat)
     m->s = s;
     for (int l = 0; l < n_layer; l++) {
         bool dense = s->ff > 0 && (l == 0 || kinds == 1);
-        m->layer[l] = (ker_layer){ .moe = !dense, .n_ff = dense ? s->ff : 0, .biases = s->features & MADE_BIAS ? KER_BIAS_QKV : 0 };
+        bool delta = s->features & MADE_DELTA;
+        m->layer[l] = (ker_layer){ .mixer = delta && dense ? KER_MIX_DELTA : KER_MIX_GQA, .q_gate = delta && !dense, .moe = !dense, .n_ff = dense ? s->ff : 0, .biases = s->features & MADE_BIAS ? KER_BIAS_QKV : 0 };
         m->k[l] = (int16_t)(dense ? 0 : s->k);
     }
     m->m = (ker_model){ .n_layer = n_layer, .n_embd = s->n_embd, .n_vocab = s->n_vocab, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
                         .rope_dim = s->rope_dim, .rope_half = (s->features & MADE_HALF) != 0, .n_expert = s->n_expert, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
                         .gate = s->gate, .renorm = (s->features & MADE_RENORM) != 0, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer };
+    /* Keys that are no multiple of a warp's share; a head's last block of values may be part of one. */
+    if (s->features & MADE_DELTA) m->m.delta = (ker_delta){ .n_key = 2, .n_value = 4, .key_dim = s->hd - 8, .value_dim = s->hd, .conv = 4, .tiled = !(s->features & MADE_PAIRED), .paired = s->features & MADE_PAIRED, .l2_eps = 1e-6f };
     for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
     for (int l = -1; l < kinds; l++)
         for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);
@@ -171,6 +174,7 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
     if (!rc && m->n_low) rc = b->adapter_put(s->dev, 0, m->low, m->n_low, err);
     if (!rc) rc = b->ctx_new(s->dev, rows, m->m.n_expert, NULL, &s->ctx, err);
     if (!rc) rc = b->kv_new(s->dev, KER_KV_F16, (cells + KER_PAGE - 1) / KER_PAGE, &s->kv, err);
+    for (int i = 0; i < 2 && !rc && m->s->features & MADE_DELTA; i++) rc = (s->state[i] = b->state_new(s->kv, err)) < 0 ? s->state[i] : 0;
     ker_adapt adapt = { .adapter = 0, .layer = m->factor };
     ker_config c = { .adapt = &adapt, .n_adapt = m->n_low > 0, .norm_eps = 1e-5f, .rope_freq = m->freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m->m.head_dim), .k = m->k, .router_temperature = 1, .rope_local_mscale = 1 };
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
@@ -183,6 +187,14 @@ void made_close(made_side *s)
     if (s->ctx) s->b->ctx_free(s->ctx);
     if (s->dev) s->b->close(s->dev);
     free(s->x);
+}
+
+void made_states(made_side *s, int cell, ker_seq *to)
+{
+    int was = s->state[0];
+    to->state_from = cell ? was : 0;
+    to->state_to = s->state[0] = s->state[1];
+    s->state[1] = was;
 }
 
 int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *err)

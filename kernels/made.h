@@ -6,7 +6,8 @@
 #include "kernels/kernels.h"
 
 enum { MADE_LAYERS = 48, MADE_KINDS = 2 /* of layers, dense and routed */ };
-enum { MADE_QK_NORM = 1, MADE_BIAS = 2, MADE_SELECT_BIAS = 4, MADE_SH_ROUTER = 8, MADE_RENORM = 16, MADE_HALF = 32, MADE_TIED = 64, MADE_LOW = 128 /* an adapter on every matrix that may have one */ };
+enum { MADE_QK_NORM = 1, MADE_BIAS = 2, MADE_SELECT_BIAS = 4, MADE_SH_ROUTER = 8, MADE_RENORM = 16, MADE_HALF = 32, MADE_TIED = 64, MADE_LOW = 128 /* an adapter on every matrix that may have one */,
+       MADE_DELTA = 256 /* the dense layer is recurrent, the routed one's Q has a gate */, MADE_PAIRED = 512 /* its betas and alphas are one matrix */ };
 
 /* With both widths layer 0 is dense and layer 1 routed; with one, all layers are alike. */
 typedef struct made_shape {
@@ -32,13 +33,15 @@ typedef struct made_model {
     char what[96];
 } made_model;
 
-typedef struct made_side { const ker_backend *b; ker_dev *dev; ker_ctx *ctx; ker_kv *kv; ker_out out; float *x; } made_side;
+typedef struct made_side { const ker_backend *b; ker_dev *dev; ker_ctx *ctx; ker_kv *kv; ker_out out; float *x; int state[2]; /* with MADE_DELTA: the first is read next, 0: there are none */ } made_side;
 
 made_model *made_new(const made_shape *s, int type, int repeat /* layers, where all are alike */);
 void made_free(made_model *);
 /* The model on device `index`, with its adapter: a context of so many rows, cells in F16, its configuration in slot 0; x: [rows][n_embd]. */
 int made_open(made_side *s, const ker_backend *b, int index, const made_model *m, int rows, int cells, char *err);
 void made_close(made_side *);          /* also after a failed open */
+/* Which states a batch from that cell on reads and writes; the one that was written is read next. */
+void made_states(made_side *, int cell, ker_seq *);
 /* One batch through all parts, and its end. */
 int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *err);
 

@@ -23,6 +23,9 @@ static const made_shape kinds[] = {
 /* An adapter on every matrix, in types that few rows' fused launches and tensor cores take, and in floats. */
 static const made_shape low = { "adapters", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, with_low };
 static const made_shape low_odd = { "adapters, odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_BIAS | MADE_SH_ROUTER | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, some };
+/* Recurrent layers, and attention with a gate, both with adapters: blocks with beta and alpha in one matrix, floats and short rows of values with two. */
+static const made_shape linear = { "recurrent", 256, 4, 2, 64, 16, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, few };
+static const made_shape linear_odd = { "recurrent, odd widths", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, few };
 static const made_shape large[] = {
     { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
     { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q4_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
@@ -118,8 +121,14 @@ static int batch(proof *p, int at, int n, bool forced, char *err)
                     .forced = forced && m->n_expert ? ids : NULL, .phase = n == 1 };
     made_side *s[2] = { &p->cpu, &p->other };
     int rc = 0;
+    ker_seq own[2] = { seq, seq };
+    ker_batch of[2] = { b, b };
+    for (int i = 0; i < 2; i++) {
+        made_states(s[i], at, &own[i]);
+        of[i].seqs = &own[i];
+    }
 #define BOTH(call) for (int i_ = 0; i_ < 2 && !rc; i_++) rc = s[i_]->b->call
-    BOTH(begin(s[i_]->ctx, s[i_]->kv, &b, err));
+    BOTH(begin(s[i_]->ctx, s[i_]->kv, &of[i_], err));
     if (rc) { free(ids); return rc; }
     BOTH(embed(s[i_]->ctx));
     if (!rc) rc = compare(p, N_("embedding"), n, false);
@@ -165,6 +174,7 @@ static int greedy(proof *p, int at, char *err)
     for (int i = at; i < at + N && !rc; i++) {
         for (int j = 0; j < 2 && !rc; j++) {
             ker_batch b = { .n = 1, .token = &token[j], .pos = &i, .cell = &i, .seqs = &seq, .n_seq = 1, .phase = 1 };
+            made_states(s[j], i, &seq);
             rc = made_pass(s[j], p->m, &b, err);
             for (int v = 0, best = 0; v < p->m->m.n_vocab && !rc; v++) {
                 if (s[j]->out.logits[v] > s[j]->out.logits[best]) best = v;
@@ -211,6 +221,9 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
         rc = one(b, index, &s, first[i], &p, err);
     }
     if (!rc) rc = one(b, index, &low, KER_Q4_K, &p, err);
+    if (!rc && b->state_new) rc = one(b, index, &linear, KER_Q4_K, &p, err);
+    if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_Q8_0, &p, err);
+    if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_F32, &p, err);
     for (int t = 0; t < KER_TYPE_LIMIT && how > KER_PROVE_FEW && !rc; t++) {
         const ker_type *type = ker_type_get(t);
         if (!type || !type->weight) continue;

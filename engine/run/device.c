@@ -88,7 +88,11 @@ static uint64_t beside(const ker_model *k, int n_ctx_train)
     uint64_t rows = ENG_STEP_ROWS, pairs = rows * 16;
     uint64_t buffers = rows * 4 * (uint64_t)(8 * k->n_embd + 4 * k->n_head * k->head_dim) + pairs * 6 * (uint64_t)(k->n_ff_exp + k->n_embd)
                      + 16 * 4 * (uint64_t)k->n_vocab + rows * (uint64_t)k->n_layer * (uint64_t)k->n_expert * 6;
-    return kv + buffers + (256u << 20);
+    /* Recurrent layers: two states at least, and a few of those that state.memory keeps. */
+    uint64_t states = ker_cell_layers(k) < k->n_layer ? 8 * 4 * (uint64_t)ker_state_floats(k) : 0;
+    const ker_delta *d = &k->delta;
+    if (states) buffers += rows * 4 * (uint64_t)(4 * d->n_key * d->key_dim + 4 * d->n_value * d->value_dim + 2 * k->n_head * k->head_dim);
+    return kv + buffers + states + (256u << 20);
 }
 
 typedef struct plan {

@@ -37,12 +37,13 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS, 4) att
     int row = blockIdx.y, head = blockIdx.x, kv = head / (j.n_head / j.n_kv), t = threadIdx.x, warp = t >> 5, lane = t & 31;
     int cell = j.rows.cell[row];
     const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
+    const float *own = j.q + ((int64_t)row * j.n_head + head) * j.q_step;
     float *q = room, *acc = room + j.dim, *o = j.o + ((int64_t)row * j.n_head + head) * j.dim;
     if (g->head_off && g->head_off[(int64_t)j.layer * j.n_head + head]) {
         for (int d = t; d < j.dim; d += ATT_THREADS) o[d] = 0;
         return;
     }
-    if (!warp) head_in(j, j.q + ((int64_t)row * j.n_head + head) * j.dim, j.q_norm, g->eps, j.rope + (int64_t)row * j.rope_dim, g->attn_scale, q);
+    if (!warp) head_in(j, own, j.q_norm, g->eps, j.rope + (int64_t)row * j.rope_dim, g->attn_scale, q);
     for (int d = t; d < j.dim; d += ATT_THREADS) acc[d] = 0;
     float top = -INFINITY, sum = 0;
     for (int page = 0; page <= cell / KER_PAGE; page++) {
@@ -71,7 +72,7 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS, 4) att
             acc[d] = a;
         }
     }
-    for (int d = t; d < j.dim; d += ATT_THREADS) o[d] = acc[d] * (1.0f / sum);
+    for (int d = t; d < j.dim; d += ATT_THREADS) o[d] = acc[d] * (1.0f / sum) * (j.gate ? 1.0f / (1.0f + expf(-own[j.dim + d])) : 1.0f);
 }
 
 template <int TYPE> static void attend(ker_ctx *c, const att_job &j)
@@ -79,6 +80,36 @@ template <int TYPE> static void attend(ker_ctx *c, const att_job &j)
     size_t row = sizeof(float) * (size_t)j.dim;
     LAUNCH(att_append<TYPE>, dim3((unsigned)((j.n * j.n_kv + ATT_WARPS - 1) / ATT_WARPS)), dim3(ATT_THREADS), ATT_WARPS * row, c->st, j);
     LAUNCH(att_simple<TYPE>, dim3((unsigned)j.n_head, (unsigned)j.n), dim3(ATT_THREADS), 2 * row, c->st, j);
+}
+
+/* ---- Q with gates, for kernels that know of none ---- */
+
+static __global__ void BOUNDS(256, 8) gate_part(const float *q, int dim, int64_t n, float *plain)
+{
+    int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    gpu_wait_before();
+    gpu_let_next();
+    if (i < n) plain[i] = q[i / dim * 2 * dim + i % dim];
+}
+
+static __global__ void BOUNDS(256, 8) gate_output(const float *q, int dim, int64_t n, float *o)
+{
+    int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    gpu_wait_before();
+    gpu_let_next();
+    if (i < n) o[i] *= 1.0f / (1.0f + expf(-q[(i / dim * 2 + 1) * dim + i % dim]));
+}
+
+/* Q's numbers to a place of their own, attention, the gates on what it gave. False: it is not for tensor cores, nothing done. */
+static bool gated_mma(ker_ctx *c, att_job j)
+{
+    int64_t n = (int64_t)j.n * j.n_head * j.dim;
+    if (!att_mma(c, NULL)) return false;
+    LAUNCH_EARLY(c->dev->early, gate_part, dim3((unsigned)((n + 255) / 256)), dim3(256), 0, c->st, c->att.q, j.dim, n, c->att.plain);
+    j.q = c->att.plain;
+    att_mma(c, &j);
+    LAUNCH_EARLY(c->dev->early, gate_output, dim3((unsigned)((n + 255) / 256)), dim3(256), 0, c->st, c->att.q, j.dim, n, j.o);
+    return true;
 }
 
 void cu_attend(ker_ctx *c, int layer)
@@ -100,11 +131,14 @@ void cu_attend(ker_ctx *c, int layer)
     j.q_norm = w->vec[KER_W_Q_NORM];
     j.k_norm = w->vec[KER_W_K_NORM];
     j.o = c->att.o;
-    j.data = c->kv->data;
+    j.gate = m->layer[layer].q_gate;
+    j.q_step = j.gate ? 2 * j.dim : j.dim;
+    /* Kernels count all layers; cells are of those with attention alone. */
+    j.data = (uint8_t *)((uintptr_t)c->kv->data - (uintptr_t)((layer - cu_cell_layer(m, layer)) * (int64_t)j.n_kv * c->kv->head_bytes));
     j.head_bytes = c->kv->head_bytes;
     j.page_bytes = c->kv->page_bytes;
     j.rows = c->rows;
-    if (att_mma(c, &j)) return;
+    if (j.gate ? gated_mma(c, j) : att_mma(c, &j)) return;
     if (c->kv->type == KER_KV_F16) attend<KER_KV_F16>(c, j);
     else if (c->kv->type == KER_KV_F32) attend<KER_KV_F32>(c, j);
     else if (c->kv->type == KER_KV_Q8_0) attend<KER_KV_Q8_0>(c, j);

@@ -18,6 +18,8 @@ static constexpr int ATT_WARPS = 4, ATT_THREADS = 32 * ATT_WARPS, Q8_BLOCK = 32,
 typedef struct att_job {
     int layer, n, n_head, n_kv, dim, rope_dim;
     bool rope_half;
+    int q_step;                    /* floats from a head's q to the next (att_simple alone)   */
+    bool gate;                     /* a head's gate lies behind its q: its output times the sigmoid (att_simple alone) */
     float *q;                      /* prepared queries may take the place of their row's floats */
     const float *k, *v, *rope, *q_norm, *k_norm;
     float *o;
@@ -26,7 +28,7 @@ typedef struct att_job {
     cu_rows rows;
 } att_job;
 
-/* attn_mma.cu: with tensor cores; false: not for this width, group or type, nothing done. */
+/* attn_mma.cu: with tensor cores; false: not for this width, group or type, nothing done. j NULL only asks. */
 bool att_mma(ker_ctx *c, const att_job *j);
 
 static __device__ __forceinline__ float warp_sum(float v)

@@ -743,6 +743,7 @@ bool att_mma(ker_ctx *c, const att_job *j)
     const ker_model *m = &c->dev->m;
     enum ker_kv_type t = c->kv->type;
     if (!fits(m, t)) return false;
+    if (!j) return true;
     if (t == KER_KV_F16 && m->head_dim == 128) attend<KER_KV_F16, 128>(c, *j);
     else if (t == KER_KV_F16) attend<KER_KV_F16, 64>(c, *j);
     else if (m->head_dim == 128) attend<KER_KV_Q8_0, 128>(c, *j);

@@ -103,11 +103,15 @@ static bool make_up(ker_ctx *c)
 static bool make_buffers(ker_ctx *c)
 {
     static const enum ker_role in[] = { KER_W_Q, KER_W_K, KER_W_V, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH, KER_W_UP_SH, KER_W_SH_ROUTER,
-                                        KER_W_OUT, KER_W_EMBD, KER_W_GATE_EXPS, KER_W_UP_EXPS };
+                                        KER_W_OUT, KER_W_EMBD, KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA };
     static const enum ker_role o[] = { KER_W_O }, down[] = { KER_W_DOWN_EXPS }, sh[] = { KER_W_DOWN, KER_W_DOWN_SH };
     const ker_model *m = &c->dev->m;
     int64_t n = c->max_rows, E = m->n_embd, qd = (int64_t)m->n_head * m->head_dim, kd = (int64_t)m->n_kv_head * m->head_dim, wide = m->n_ff_sh;
-    for (int i = 0; i < m->n_layer; i++) if (m->layer[i].n_ff > wide) wide = m->layer[i].n_ff;
+    bool gated = false;
+    for (int i = 0; i < m->n_layer; i++) {
+        if (m->layer[i].n_ff > wide) wide = m->layer[i].n_ff;
+        gated = gated || m->layer[i].q_gate;
+    }
     /* Pairs of one pass: the rows at 16 experts each, but at least one row with all. */
     int64_t pairs = n * (c->max_k < 16 ? c->max_k : 16);
     if (pairs < c->max_k) pairs = c->max_k;
@@ -115,7 +119,8 @@ static bool make_buffers(ker_ctx *c)
 #define FLOATS(count) (float *)cu_ctx_alloc(c, (int64_t)(count) * 4)
     c->x = FLOATS(n * E);
     c->y = FLOATS(n * E);
-    c->att.q = FLOATS(n * qd);
+    c->att.q = FLOATS(n * qd * (gated ? 2 : 1));
+    if (gated && !(c->att.plain = FLOATS(n * qd))) return false;
     c->att.k = FLOATS(n * kd);
     c->att.v = FLOATS(n * kd);
     c->att.o = FLOATS(n * qd);
@@ -135,7 +140,7 @@ static bool make_buffers(ker_ctx *c)
         && c->ffn.h && c->ffn.h_sh && c->ffn.pair_y && c->ffn.group && c->out.hidden && c->out.logits
         && cu_acts_make(c, &c->in, kinds_of(c->dev, in, sizeof in / sizeof *in), n, E) && cu_acts_make(c, &c->att.act, kinds_of(c->dev, o, 1), n, qd)
         && cu_acts_make(c, &c->ffn.act, kinds_of(c->dev, down, 1), pairs, m->n_ff_exp)
-        && (!wide || cu_acts_make(c, &c->ffn.sh_act, kinds_of(c->dev, sh, 2), n, wide));
+        && (!wide || cu_acts_make(c, &c->ffn.sh_act, kinds_of(c->dev, sh, 2), n, wide)) && cu_delta_make(c);
 }
 
 static bool make_out(ker_ctx *c)
@@ -362,7 +367,7 @@ int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->rows.forced = NULL;
     c->kv = kv;
     int64_t bytes = rows_fill(c, b);
-    if ((rc = cu_adapters_begin(c, b->n, b->slot, err))) return rc;
+    if ((rc = cu_adapters_begin(c, b->n, b->slot, err)) || (rc = cu_delta_begin(c, b, err))) return rc;
     if (c->shape.n_logits > CU_HEAD_ROWS && !c->out.logits_many
         && !(c->out.logits_many = (float *)malloc((size_t)c->max_rows * (size_t)d->m.n_vocab * 4)))
         return q_fail(err, Q_NOMEM, _("no memory for the logits of %d tokens: close something or take a smaller model"), c->max_rows);

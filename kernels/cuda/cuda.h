@@ -18,6 +18,7 @@ enum {
     CU_PLANES = 4,
     CU_CFGS = 256,                 /* configuration slots of a context                       */
     CU_FEW = 8,                    /* rows up to which weights are read once for all (decode) */
+    CU_DELTA_KEYS = 256,           /* numbers of a recurrent layer's key, at most            */
     CU_HEAD_ROWS = 16,             /* rows of logits computed at once                        */
     CU_BLAS_TILE = 32 << 20        /* bytes of weights as halves, and of their outputs, at once */
 };
@@ -73,7 +74,10 @@ struct ker_kv {
     int64_t head_bytes, page_bytes;
     uint8_t *data;                 /* device, [page][layer][kv head]: K [64][dim], V [64][dim], then for Q8_0
                                       the scales of K and of V, [64][ceil(dim / 32)] floats each; for Q4_0
-                                      [64][ceil(dim / 32)] blocks of 16 bytes and half-float scales alike */
+                                      [64][ceil(dim / 32)] blocks of 16 bytes and half-float scales alike;
+                                      layer: those with cells (cu_cell_layer) */
+    float **state;                 /* device, ker_state_floats each: states of recurrent layers (delta.cu); NULL: a free number */
+    int n_state;
 };
 
 /* ---- adapters on the device (adapter.cu) ---- */
@@ -148,7 +152,8 @@ typedef struct cu_up {             /* what a batch brings to the device         
 } cu_up;
 
 typedef struct cu_att {
-    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]                           */
+    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]; q with gates where a layer has some */
+    float *plain;                  /* as q without gates; NULL: there are none               */
     float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
     float *part;                   /* attention's segments (attn.cu)                         */
     int *count;                    /* arrivals of segments; zero between launches            */
@@ -200,6 +205,22 @@ typedef struct cu_low {            /* of the batch at hand                      
     int *queue, turn;              /* device [2][2] by turn (low_in.cuh), zero at a pass's begin; launches with a queue since then */
 } cu_low;
 
+typedef struct cu_delta_rows {     /* on the device: how a batch's rows hang together        */
+    float *const *from, *const *left;            /* the state before the row's sequence, and the one that is written after the row; NULL: none */
+    const int *before, *after;     /* rows of the same sequence, -1: none                    */
+    const int *first;              /* first rows of the sequences, then -1                   */
+} cu_delta_rows;
+typedef struct cu_delta {          /* recurrent layers (delta.cu); NULL where there are none */
+    float *in, *z, *two;           /* products: [max_rows][channels], [..][values]; betas, then alphas, or both by key heads */
+    float *mix, *gates;            /* of many rows: what the rule reads of them              */
+    float *o;                      /* [max_rows][values]                                     */
+    cu_acts act;                   /* of o                                                   */
+    int *count;                    /* [CU_FEW][n_value] arrivals; zero between launches      */
+    uint8_t *host, *dev;           /* pinned and device: what rows points into               */
+    cu_delta_rows rows;
+    int n_first;
+} cu_delta;
+
 struct ker_ctx {
     ker_dev *dev;
     int max_rows, max_k;
@@ -220,6 +241,7 @@ struct ker_ctx {
     cu_moe moe;
     cu_fetch fetch;
     cu_low low;
+    cu_delta delta;
     struct cu_blas *blas;          /* blas.cu; NULL: the own kernels do all                   */
     struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
     void **mem;                    /* every allocation of the context's life: freed by ctx_free */
@@ -292,6 +314,16 @@ int cu_adapters_begin(ker_ctx *c, int n, const int16_t *slot /* [n]; NULL: all 0
 int cu_adapters_cfg(ker_ctx *c, int slot, const ker_config *k, cu_cfg *g, char *err);      /* waits                */
 void cu_adapters_ctx_free(ker_ctx *c);
 void cu_adapters_free(ker_dev *d);
+/* delta.cu: recurrent layers */
+int cu_delta_check(const ker_model *m, char *err);           /* by dev_open: a model whose shape it does not take */
+bool cu_delta_make(ker_ctx *c);                              /* by ctx_new                                      */
+int cu_delta_begin(ker_ctx *c, const ker_batch *b, char *err);
+void cu_delta_part(ker_ctx *c, int layer);                        /* the part                                   */
+void cu_delta_rule(ker_ctx *c, int layer);                   /* its products -> o, normed and gated             */
+void cu_delta_two(ker_ctx *c, int layer);                    /* x -> beta and alpha                             */
+float *cu_delta_alpha(const ker_ctx *c);                     /* where alphas lie that have a matrix of their own */
+int cu_cell_layer(const ker_model *m, int layer);            /* layers with cells before it                     */
+void cu_states_free(ker_kv *kv);
 /* cache.cu: experts that are fetched. Returns Q_OK, Q_CANCEL, Q_ERR, what a source said. */
 bool cu_cache_takes(const ker_dev *d, enum ker_role role);
 void cu_cache_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w);
@@ -344,6 +376,11 @@ void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells);
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t);
 int kv_save(ker_kv *kv, int page, int n_cells, void *dst);
 int kv_load(ker_kv *kv, int page, int n_cells, const void *src);
+int64_t state_bytes(const ker_dev *d);
+int state_new(ker_kv *kv, char *err);
+void state_free(ker_kv *kv, int state);
+int state_save(ker_kv *kv, int state, void *dst);
+int state_load(ker_kv *kv, int state, const void *src);
 bool moe_room(ker_ctx *c);
 int moe_take(ker_ctx *c, int layer, ker_moe *out);
 int moe_run(ker_ctx *c, int layer, ker_moe *moe);

@@ -202,8 +202,43 @@ static bool head(ker_ctx *c)
     return true;
 }
 
+/* A recurrent layer: its products, all that lies between in one launch (delta.cu), the output. Betas and alphas by blocks go in the
+ * first launch where they are one matrix, else in a second; as floats they are computed as those of many rows. */
+static bool delta(ker_ctx *c, int layer)
+{
+    const cu_layer *l = cu_layer_of(c->dev, layer);
+    bool paired = c->dev->m.delta.paired;
+    mul_args in = {}, two = {}, out = {};
+    mul_add(in, l->w[KER_W_D_QKV], c->delta.in, NULL);
+    mul_add(in, l->w[KER_W_D_Z], c->delta.z, NULL);
+    mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->delta.two, NULL);
+    if (!paired) mul_add(two, l->w[KER_W_D_ALPHA], cu_delta_alpha(c), NULL);
+    mul_add(out, l->w[KER_W_D_OUT], c->x, NULL);
+    in.x = two.x = c->x;
+    in.norm = two.norm = l->vec[KER_W_ATTN_NORM];
+    out.to[0].add = 1;
+    out.to[0].part = KER_PART_ATTN;
+    out.to[0].layer = layer;
+    out.x = c->delta.o;
+    if (!mul_fits(in) || !mul_fits(out)) return false;
+    int n = c->shape.n;
+    cu_low_job low[] = { cu_low_rows(c, layer, KER_W_D_QKV, c->x, c->delta.in, n), cu_low_rows(c, layer, KER_W_D_Z, c->x, c->delta.z, n),
+                         cu_low_rows(c, layer, paired ? KER_W_D_BA : KER_W_D_BETA, c->x, c->delta.two, n),
+                         cu_low_rows(c, layer, KER_W_D_ALPHA, c->x, cu_delta_alpha(c), n) }, low_out = cu_delta_out_job(c, layer);
+    for (int i = 0; i < 4; i++) low[i].norm = in.norm;
+    bool fits = mul_fits(two), with = fits && paired;
+    if (with) mul_add(in, two.w[0], c->delta.two, NULL);
+    mul_launch(c, in, n, low);
+    if (fits && !with) mul_launch(c, two, n, low + 2);
+    if (!fits) cu_delta_two(c, layer);
+    cu_delta_rule(c, layer);
+    mul_launch(c, out, n, &low_out);
+    return true;
+}
+
 static bool attn(ker_ctx *c, int layer)
 {
+    if (c->dev->m.layer[layer].mixer == KER_MIX_DELTA) return delta(c, layer);
     const cu_layer *l = cu_layer_of(c->dev, layer);
     mul_args in = {}, out = {};
     mul_add(in, l->w[KER_W_Q], c->att.q, l->vec[KER_W_BQ]);

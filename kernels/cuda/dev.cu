@@ -126,7 +126,7 @@ void dev_close(ker_dev *d)
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
 {
     static const ker_can can = {
-        1u << KER_MIX_GQA,         /* mixers     */
+        1u << KER_MIX_GQA | 1u << KER_MIX_DELTA, /* mixers     */
 
         1u << KER_GLU_SILU,        /* glus       */
 
@@ -140,7 +140,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
 
         1,                         /* rope_sets  */
 
-        false,                     /* q_gate     */
+        true,                      /* q_gate     */
 
         false,                     /* qk_whole   */
 
@@ -151,7 +151,9 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
         false,                     /* next       */
     };
     ker_device list[16];
-    int rc = ker_model_check(m, &can, err), n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
+    int rc = ker_model_check(m, &can, err);
+    if (!rc) rc = cu_delta_check(m, err);
+    int n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;
     if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), index, n - 1);
     if (list[index].major < 8) return q_fail(err, Q_ERR, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
@@ -249,14 +251,15 @@ static int no_memory(char *err)
 
 static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
-    size_t bytes = sizeof(float) * (size_t)w->ne[0];
+    int64_t n_all = w->ne[0] * (w->ne[1] > 1 ? w->ne[1] : 1);
+    size_t bytes = sizeof(float) * (size_t)n_all;
     float *dev = (float *)cu_alloc(d, bytes), *host = (float *)q_alloc(bytes);
     bool ok = dev && (d->stage || stage_make(d));
     if (!ok) {
         free(host);
         return no_memory(err);
     }
-    ker_type_get(w->type)->decode(w->data, host, w->ne[0]);
+    ker_type_get(w->type)->decode(w->data, host, n_all);
     for (size_t at = 0, n; ok && at < bytes; at += n) {
         int h = stage_take(d);
         n = bytes - at < (size_t)STAGE_BYTES ? bytes - at : (size_t)STAGE_BYTES;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t) { return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer; }
+int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t) { return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * ker_cell_layers(&d->m); }
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
@@ -35,6 +35,7 @@ void kv_free(ker_kv *kv)
     if (!kv) return;
     cudaSetDevice(kv->dev->index);
     cudaFree(kv->data);
+    cu_states_free(kv);
     free(kv);
 }
 

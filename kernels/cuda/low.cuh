@@ -54,6 +54,7 @@ void cu_low_down(ker_ctx *c, const cu_low_job *down, const cu_low_job *sh, const
 /* The parts that are the same for few and for many rows. norm: x is the residual stream, normed on its way; else normed rows. */
 void cu_low_qkv_jobs(const ker_ctx *c, int layer, const float *x, const float *norm, cu_low_job j[3]);
 cu_low_job cu_low_out_job(const ker_ctx *c, int layer);
+cu_low_job cu_delta_out_job(const ker_ctx *c, int layer);    /* delta.cu */
 cu_low_job cu_low_head_job(const ker_ctx *c, const float *x, const float *norm, int first /* of those that want logits */, int n);
 void cu_low_embed(ker_ctx *c);
 

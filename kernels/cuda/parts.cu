@@ -85,6 +85,10 @@ static void head(ker_ctx *c)
 
 static void attn(ker_ctx *c, int layer)
 {
+    if (c->dev->m.layer[layer].mixer == KER_MIX_DELTA) {
+        cu_delta_part(c, layer);
+        return;
+    }
     const cu_layer *l = cu_layer_of(c->dev, layer);
     const cu_mat *q = &l->w[KER_W_Q], *k = &l->w[KER_W_K], *v = &l->w[KER_W_V], *o = &l->w[KER_W_O];
     int n = c->shape.n, E = c->dev->m.n_embd;

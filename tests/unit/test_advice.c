@@ -186,7 +186,7 @@ static void test_numbers_of_a_fit(void)
     CHECK(f.costs.n_ctx >= 256 && f.costs.n_ctx <= 1 << 17);
     unlink(short_one);
     /* A GPU counts where our own engine computes the model there, and one of several. */
-    static const struct { const char *arch, *like; bool gpu; } of[] = {{"qwen3moe", "smoke", true}, {"qwen35moe", "smoke-delta", false}, {"gpt-oss", "smoke-oss", false}};
+    static const struct { const char *arch, *like; bool gpu; } of[] = {{"qwen3moe", "smoke", true}, {"qwen35moe", "smoke-delta", true}, {"gpt-oss", "smoke-oss", false}};
     adv_machine four;
     CHECK_INT(adv_machine_find("4x4090", &four, err), Q_OK);
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {

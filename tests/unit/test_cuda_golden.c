@@ -106,7 +106,7 @@ static void refused(void)
 static const struct { const char *arch, *why; bool all; } here[] = {
     { "olmoe", "one norm over all heads", false }, { "granitemoe", "factors of its own", false }, { "gemma3", "factors of its own", false },
     { "gpt-oss", "does not compute yet", false }, { "deepseek2", "does not compute yet", false }, { "deepseek2-lite", "latent attention", false },
-    { "qwen3next", "does not compute yet", false }, { "qwen35", "does not compute yet", false },
+    { "qwen3next", NULL, true }, { "qwen35", NULL, true },
     { "phi3", NULL, false }, { "mixtral", NULL, false }, { "qwen2", NULL, false }, { "glm4moe-full", NULL, false }, { "qwen3moe", NULL, true }, { "glm4moe", NULL, true },
 };
 

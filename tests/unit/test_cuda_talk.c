@@ -329,6 +329,7 @@ static void free_by(const subject *s)
 static const subject subjects[] = {
     { "qwen3moe", "f32", "1:3", 1e-4, 1, false },
     { "glm4moe", "f32", "1:3", 1e-4, 1, false },
+    { "qwen3next", "f32", "1:3", 2e-4, 1, false },
     { "smoke", "f16", "1:3", 6e-2, .9, true },
 };
 
@@ -352,7 +353,7 @@ static void whole_conversation_free(void) { each(free_by); }
 static void what_a_token_costs(void)
 {
     emu_stats before, s;
-    now = &subjects[2];
+    now = &subjects[3];
     dev = (side){ .m = model_of(now->name) };
     emu->stats(&before);
     int rc = !dev.m || on_device(dev.m, gpu, 0, err);

@@ -96,9 +96,10 @@ void cu_attend(ker_ctx *c, int layer)
     j.q = c->att.q;
     j.k = c->att.k;
     j.v = c->att.v;
-    j.rope = c->att.rope;
-    j.q_norm = w->vec[KER_W_Q_NORM];
-    j.k_norm = w->vec[KER_W_K_NORM];
+    j.rope = m->layer[layer].rope_set ? c->norms.rope : c->att.rope;
+    bool normed = cu_norm_whole(c, layer);
+    j.q_norm = normed ? NULL : w->vec[KER_W_Q_NORM];
+    j.k_norm = normed ? NULL : w->vec[KER_W_K_NORM];
     j.o = c->att.o;
     j.data = c->kv->data;
     j.head_bytes = c->kv->head_bytes;

@@ -69,7 +69,7 @@ static const spec specs[] = {
       { .every = 2, .local = true, .post_norms = true, .embd = 9.797959f }, { 0 } },
     { "norms, q8", 3, 1, 96, 3, 1, 64, 64, 8, 64, 64, 32, true, true, false, true, false, true, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
       { .every = 2, .local = true, .post_norms = true, .embd = 2, .residual = .5f, .logit = .25f }, { 0 } },
-    { "whole, q8", 3, 1, 96, 4, 2, 32, 32, 8, 64, 64, 32, true, true, true, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
+    { "whole heads, q8", 3, 1, 96, 4, 2, 32, 32, 8, 64, 64, 32, true, true, true, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
       { .qk_whole = true, .residual = .4f }, { 0 } },
     { "deepseek-v2", 3, 1, 64, 4, 4, 24, 8, 8, 72, 32, 64, false, false, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
       { .latent = { .kv_rank = 40, .nope = 16, .rope = 8, .v = 24 } }, { 0 } },

@@ -21,6 +21,8 @@ static numbers routing_differs(const model *m, const result *a, const result *b)
     return n;
 }
 
+static const emu_api_table *emu;
+
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }
 
 /* One shape, one setting, the text in pieces of `split`, against the reference in double precision. */
@@ -144,6 +146,29 @@ static void experts_may_lie_on_either_side(void)
         }
 }
 
+/* What a token costs in launches where norms and factors stand behind parts: one more a part, one before the layers, one behind the head;
+ * a norm over all heads is one a layer, and heads of such a width take attention in two. */
+static void launches_of_a_token(void)
+{
+    static const struct { const char *name; int launches; } of[] = { { "norms, q8", 3 + 7 + 8 + 8 + 2 }, { "whole heads, q8", 3 + 9 + 10 + 10 } };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        model *m = model_new(&specs[spec_named(of[i].name)]);
+        config *g = malloc(sizeof *g);
+        emu_stats s;
+        config_make(g, m, &settings[0]);
+        backend = gpu;
+        ker_dev *d = dev_new(m, 1);
+        emu->reset();
+        CHECK_INT(run_model(d, m, g, false, KER_KV_F16, 1, &got), 0);
+        emu->stats(&s);
+        printf("# a token of %s, %d layers: %g launches\n", of[i].name, m->m.n_layer, (double)s.launches / N_TOK);
+        CHECK_INT((int)s.launches, N_TOK * of[i].launches);
+        gpu->close(d);
+        free(g);
+        model_free(m);
+    }
+}
+
 static void cells_are_saved_and_loaded(void)
 {
     backend = gpu;
@@ -227,7 +252,7 @@ static void wrong_things_are_refused(void)
 
 int main(void)
 {
-    if (!emulated(&gpu, NULL)) {
+    if (!emulated(&gpu, &emu)) {
         SKIP("cuda_forward", "build/libquorum-emu.so is not built (it needs g++)");
         return 0;
     }
@@ -236,6 +261,7 @@ int main(void)
     RUN(agrees_with_the_reference);
     RUN(agrees_with_the_cpu);
     RUN(experts_may_lie_on_either_side);
+    RUN(launches_of_a_token);
     RUN(cells_are_saved_and_loaded);
     RUN(cells_go_from_one_device_to_another);
     return TEST_END();

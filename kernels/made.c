@@ -90,6 +90,7 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     else if (role == KER_W_DOWN_EXPS && s->down >= 0) type = s->down;
     const ker_type *t = ker_type_get(type);
     bool norm = role == KER_W_OUT_NORM || role == KER_W_ATTN_NORM || role == KER_W_FFN_NORM || role == KER_W_Q_NORM || role == KER_W_K_NORM || role == KER_W_D_NORM;
+    norm = norm || role == KER_W_POST_ATTN_NORM || role == KER_W_POST_FFN_NORM;
     double carved = s->router_scale > 0 ? (double)s->router_scale : 1;
     double sd = norm ? .1 : row->vec ? .3 : role == KER_W_EMBD ? 1 : 1.5 / sqrt((double)ne[0]);
     if (role == KER_W_ROUTER) sd *= carved;
@@ -137,7 +138,16 @@ made_model *made_new(const made_shape *s, int type, int repeat)
                         .gate = s->gate, .renorm = (s->features & MADE_RENORM) != 0, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer };
     /* Keys that are no multiple of a warp's share; a head's last block of values may be part of one. */
     if (s->features & MADE_DELTA) m->m.delta = (ker_delta){ .n_key = 2, .n_value = 4, .key_dim = s->hd - 8, .value_dim = s->hd, .conv = 4, .tiled = !(s->features & MADE_PAIRED), .paired = s->features & MADE_PAIRED, .l2_eps = 1e-6f };
+    m->m.qk_whole = (s->features & MADE_WHOLE) != 0;
+    if (s->features & MADE_POST) {
+        m->m.embd_scale = 3;
+        m->m.residual_scale = .6f;
+        m->m.logit_scale = .25f;
+        for (int l = 0; l < n_layer; l++) m->layer[l].post_norms = true;
+        m->layer[n_layer - 1].rope_set = 1;
+    }
     for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
+    for (int i = 0; i < s->rope_dim / 2; i++) m->local[i] = powf(500, -2.0f * (float)i / (float)s->rope_dim);
     for (int l = -1; l < kinds; l++)
         for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);
     for (int l = -1; l < kinds && s->features & MADE_LOW; l++)
@@ -177,6 +187,7 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
     for (int i = 0; i < 2 && !rc && m->s->features & MADE_DELTA; i++) rc = (s->state[i] = b->state_new(s->kv, err)) < 0 ? s->state[i] : 0;
     ker_adapt adapt = { .adapter = 0, .layer = m->factor };
     ker_config c = { .adapt = &adapt, .n_adapt = m->n_low > 0, .norm_eps = 1e-5f, .rope_freq = m->freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m->m.head_dim), .k = m->k, .router_temperature = 1, .rope_local_mscale = 1 };
+    if (m->s->features & MADE_POST) c.rope_local = m->local;
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
     return rc ? rc : b->cfg_put(s->ctx, 0, &c, err);
 }

@@ -8,6 +8,7 @@
 enum { MADE_LAYERS = 48, MADE_KINDS = 2 /* of layers, dense and routed */ };
 enum { MADE_QK_NORM = 1, MADE_BIAS = 2, MADE_SELECT_BIAS = 4, MADE_SH_ROUTER = 8, MADE_RENORM = 16, MADE_HALF = 32, MADE_TIED = 64, MADE_LOW = 128 /* an adapter on every matrix that may have one */,
        MADE_DELTA = 256 /* the dense layer is recurrent, the routed one's Q has a gate */, MADE_PAIRED = 512 /* its betas and alphas are one matrix */ };
+enum { MADE_WHOLE = 4096 /* one norm over all heads of Q, one over those of K */, MADE_POST = 8192 /* norms after parts, factors, the last layer rotates otherwise */ };
 
 /* With both widths layer 0 is dense and layer 1 routed; with one, all layers are alike. */
 typedef struct made_shape {
@@ -26,6 +27,7 @@ typedef struct made_model {
     ker_weight w[MADE_LAYERS + 1][KER_W_ROLES];        /* 0: of the whole model */
     int own;                           /* layers with weights of their own; the others share layer 0's */
     float freq[256];
+    float local[256];                  /* ker_config's rope_local, with MADE_POST                 */
     int16_t k[MADE_LAYERS];
     ker_low low[(MADE_KINDS + 1) * KER_W_ROLES];       /* with MADE_LOW */
     int n_low;

@@ -26,6 +26,9 @@ static const made_shape low_odd = { "adapters, odd widths", 96, 3, 1, 32, 32, 7,
 /* Recurrent layers, and attention with a gate, both with adapters: blocks with beta and alpha in one matrix, floats and short rows of values with two. */
 static const made_shape linear = { "recurrent", 256, 4, 2, 64, 16, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, few };
 static const made_shape linear_odd = { "recurrent, odd widths", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, few };
+/* Norms over all heads and after parts, factors and rotations of a layer's own. */
+static const made_shape norms = { "norms and factors", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_WHOLE | MADE_POST | MADE_RENORM | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, with_low };
+static const made_shape norms_odd = { "norms and factors, odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_POST | MADE_SH_ROUTER | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, some };
 static const made_shape large[] = {
     { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
     { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q4_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
@@ -224,6 +227,7 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
     if (!rc && b->state_new) rc = one(b, index, &linear, KER_Q4_K, &p, err);
     if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_Q8_0, &p, err);
     if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_F32, &p, err);
+    if (!rc) rc = one(b, index, &norms, KER_Q4_K, &p, err);
     for (int t = 0; t < KER_TYPE_LIMIT && how > KER_PROVE_FEW && !rc; t++) {
         const ker_type *type = ker_type_get(t);
         if (!type || !type->weight) continue;
@@ -232,6 +236,7 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && how > KER_PROVE_FEW && !rc; i++) rc = one(b, index, &kinds[i], KER_F32, &p, err);
     if (how > KER_PROVE_FEW && !rc) rc = one(b, index, &low_odd, KER_F32, &p, err);
+    if (how > KER_PROVE_FEW && !rc) rc = one(b, index, &norms_odd, KER_F32, &p, err);
     for (size_t i = 0; i < sizeof large / sizeof *large && how == KER_PROVE_LARGE && !rc; i++) rc = one(b, index, &large[i], KER_Q4_K, &p, err);
     return rc ? rc : p.wrong;
 }

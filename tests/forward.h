@@ -65,6 +65,12 @@ static const spec specs[] = {
       { 0 }, { KER_GLU_SILU, 0, 6, 2, 1 } },
     { "q8bias", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
       { 0 }, { KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 4, 3, 2 } },
+    { "norms", 3, 2, 96, 3, 1, 32, 32, 8, 64, 64, 32, true, true, false, true, false, true, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { .every = 2, .local = true, .post_norms = true, .embd = 9.797959f }, { 0 } },
+    { "norms, q8", 3, 1, 96, 3, 1, 64, 64, 8, 64, 64, 32, true, true, false, true, false, true, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
+      { .every = 2, .local = true, .post_norms = true, .embd = 2, .residual = .5f, .logit = .25f }, { 0 } },
+    { "whole heads, q8", 3, 1, 96, 4, 2, 32, 32, 8, 64, 64, 32, true, true, true, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
+      { .qk_whole = true, .residual = .4f }, { 0 } },
     { "deepseek-v2", 3, 1, 64, 4, 4, 24, 8, 8, 72, 32, 64, false, false, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
       { .latent = { .kv_rank = 40, .nope = 16, .rope = 8, .v = 24 } }, { 0 } },
     { "deepseek-v3", 3, 1, 64, 5, 5, 28, 12, 12, 48, 32, 32, false, false, false, false, true, false, true, KER_GATE_SIGMOID, 2.5f, 0, KER_F32, KER_F32,
@@ -75,7 +81,14 @@ static const spec specs[] = {
 enum { N_SPEC = sizeof specs / sizeof *specs, N_PLAIN = 8 /* those that every backend computes stand first */ };
 static inline bool spec_latent(const spec *s) { return s->more.latent.kv_rank > 0; }
 static inline int spec_v(const spec *s) { return spec_latent(s) ? s->more.latent.v : s->hd; }
-static inline int spec_window(const spec *s, int layer) { return s->more.window && layer % s->more.every != s->more.every - 1 ? s->more.window : 0; }
+static inline bool spec_local(const spec *s, int layer) { return s->more.every && layer % s->more.every != s->more.every - 1; }
+static inline int spec_window(const spec *s, int layer) { return spec_local(s, layer) ? s->more.window : 0; }
+static inline int spec_named(const char *name)
+{
+    int i = 0;
+    while (strcmp(specs[i].name, name)) i++;
+    return i;
+}
 
 typedef struct weight { float *f; void *raw; ker_weight w; } weight;
 typedef struct model { const spec *s; ker_model m; ker_layer layer[4]; weight w[5][KER_W_ROLES]; } model;
@@ -124,7 +137,7 @@ static model *model_new(const spec *s)
     for (int i = 0; i < s->n_layer; i++)
         m->layer[i] = (ker_layer){ .mixer = spec_latent(s) ? KER_MIX_MLA : KER_MIX_GQA, .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .window = spec_window(s, i), .sinks = s->more.sinks,
                                    .post_norms = s->more.post_norms, .biases = (s->bias ? KER_BIAS_QKV : 0u) | (s->more.bias_o ? KER_BIAS_O : 0u) | s->ffn.biases, .glu = s->ffn.glu,
-                                   .rope_set = s->more.local && spec_window(s, i) };
+                                   .rope_set = s->more.local && spec_local(s, i) };
     m->m = (ker_model){ .n_layer = s->n_layer, .n_embd = E, .n_vocab = VOCAB, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
                         .rope_dim = s->rope_dim, .rope_half = s->half, .n_expert = X, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
                         .gate = s->gate, .renorm = s->renorm, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer,

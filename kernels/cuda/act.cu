@@ -26,14 +26,13 @@ static __device__ __forceinline__ void sine_cosine(float a, float *sine, float *
     *cosine = quarter == 1 || quarter == 2 ? -c1 : c1;
 }
 
-static __device__ __forceinline__ void rope_row(const cu_rows &rows, int r, int turns, float *cs)
+static __device__ __forceinline__ void rope_row(const cu_rows &rows, int r, int turns, const float *freq, float mscale, float *cs)
 {
-    const cu_cfg &cfg = rows.cfg[rows.slot[r]];
     for (int i = (int)threadIdx.x; i < turns; i += THREADS) {
         float s, c;
-        sine_cosine((float)rows.pos[r] * cfg.rope_freq[i], &s, &c);
-        cs[i] = c * cfg.mscale;
-        cs[turns + i] = s * cfg.mscale;
+        sine_cosine((float)rows.pos[r] * freq[i], &s, &c);
+        cs[i] = c * mscale;
+        cs[turns + i] = s * mscale;
     }
 }
 
@@ -55,7 +54,8 @@ template <int TYPE> static __global__ void __launch_bounds__(THREADS) embed_bloc
         }
     }
     if (!whole) cu_mark(tr, r, KER_PART_EMBED, -1);
-    rope_row(rows, r, turns, rope + (int64_t)r * 2 * turns);
+    const cu_cfg &cfg = rows.cfg[rows.slot[r]];
+    rope_row(rows, r, turns, cfg.rope_freq, cfg.mscale, rope + (int64_t)r * 2 * turns);
 }
 
 template <int TYPE> static __global__ void __launch_bounds__(THREADS) embed_floats(cu_mat w, cu_rows rows, cu_trace tr, float *x, float *rope, int turns)
@@ -69,7 +69,8 @@ template <int TYPE> static __global__ void __launch_bounds__(THREADS) embed_floa
         x[(int64_t)r * w.n_in + i] = v;
     }
     if (!whole) cu_mark(tr, r, KER_PART_EMBED, -1);
-    rope_row(rows, r, turns, rope + (int64_t)r * 2 * turns);
+    const cu_cfg &cfg = rows.cfg[rows.slot[r]];
+    rope_row(rows, r, turns, cfg.rope_freq, cfg.mscale, rope + (int64_t)r * 2 * turns);
 }
 
 void cu_embed(ker_ctx *c)
@@ -84,6 +85,29 @@ void cu_embed(ker_ctx *c)
     CU_FLOAT_TYPES(CASE)
 #undef CASE
     }
+}
+
+/* What some models do with a row besides: a factor on its numbers, and the rotations of layers that have their own. */
+static __global__ void __launch_bounds__(THREADS) embed_more(cu_rows rows, cu_trace tr, float *x, int n, float factor, float *local, int turns)
+{
+    int r = (int)blockIdx.x;
+    bool whole = true;
+    for (int i = (int)threadIdx.x; i < n && factor != 1.0f; i += THREADS) {
+        float v = x[(int64_t)r * n + i] * factor;
+        whole = whole && cu_finite(v);
+        x[(int64_t)r * n + i] = v;
+    }
+    if (!whole) cu_mark(tr, r, KER_PART_EMBED, -1);
+    const cu_cfg &cfg = rows.cfg[rows.slot[r]];
+    if (local) rope_row(rows, r, turns, cfg.rope_local, cfg.local_mscale, local + (int64_t)r * 2 * turns);
+}
+
+void cu_embed_more(ker_ctx *c)
+{
+    const ker_model *m = &c->dev->m;
+    float factor = m->embd_scale != 0 ? m->embd_scale : 1.0f;
+    if (factor == 1.0f && !c->norms.rope) return;
+    LAUNCH(embed_more, c->shape.n, THREADS, 0, c->st, c->rows, c->tr, c->x, m->n_embd, factor, c->norms.rope, m->rope_dim / 2);
 }
 
 /* ---- norm ---- */

@@ -127,9 +127,10 @@ void cu_attend(ker_ctx *c, int layer)
     j.q = c->att.q;
     j.k = c->att.k;
     j.v = c->att.v;
-    j.rope = c->att.rope;
-    j.q_norm = w->vec[KER_W_Q_NORM];
-    j.k_norm = w->vec[KER_W_K_NORM];
+    j.rope = m->layer[layer].rope_set ? c->norms.rope : c->att.rope;
+    bool normed = cu_norm_whole(c, layer);
+    j.q_norm = normed ? NULL : w->vec[KER_W_Q_NORM];
+    j.k_norm = normed ? NULL : w->vec[KER_W_K_NORM];
     j.o = c->att.o;
     j.gate = m->layer[layer].q_gate;
     j.q_step = j.gate ? 2 * j.dim : j.dim;

@@ -79,7 +79,7 @@ static bool make_up(ker_ctx *c)
     cu_cfg *cfg = (cu_cfg *)cu_ctx_alloc(c, sizeof(cu_cfg) * CU_CFGS);
     c->up.expert_width = (int32_t *)q_alloc(sizeof(int32_t) * (size_t)CU_CFGS * (size_t)m->n_layer);
     for (int i = 0; i < CU_CFGS; i++) c->up.top_k[i] = -1;
-    c->up.cfg_bytes = up256((int64_t)(m->rope_dim / 2) * 4) + up256((int64_t)m->n_layer * 2) + up256(per * 4) + up256(per)
+    c->up.cfg_bytes = 2 * up256((int64_t)(m->rope_dim / 2) * 4) + up256((int64_t)m->n_layer * 2) + up256(per * 4) + up256(per)
                     + up256((int64_t)m->n_layer * m->n_head) + 2 * up256((int64_t)m->n_layer * 4);
     /* Room for all slots at once, so that a knob set in mid-answer allocates nothing; a hostile model's are made one by one. */
     if (c->up.cfg_bytes * CU_CFGS <= 64 << 20) {
@@ -140,7 +140,7 @@ static bool make_buffers(ker_ctx *c)
         && c->ffn.h && c->ffn.h_sh && c->ffn.pair_y && c->ffn.group && c->out.hidden && c->out.logits
         && cu_acts_make(c, &c->in, kinds_of(c->dev, in, sizeof in / sizeof *in), n, E) && cu_acts_make(c, &c->att.act, kinds_of(c->dev, o, 1), n, qd)
         && cu_acts_make(c, &c->ffn.act, kinds_of(c->dev, down, 1), pairs, m->n_ff_exp)
-        && (!wide || cu_acts_make(c, &c->ffn.sh_act, kinds_of(c->dev, sh, 2), n, wide)) && cu_delta_make(c);
+        && (!wide || cu_acts_make(c, &c->ffn.sh_act, kinds_of(c->dev, sh, 2), n, wide)) && cu_delta_make(c) && cu_norms_make(c);
 }
 
 static bool make_out(ker_ctx *c)
@@ -234,6 +234,8 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     g->temperature = k->router_temperature;
     g->min_p = k->min_p;
     g->rope_freq = (const float *)(void *)put(&h, &dev, k->rope_freq, (int64_t)(m->rope_dim / 2) * 4);
+    g->rope_local = (const float *)(void *)put(&h, &dev, k->rope_local, (int64_t)(m->rope_dim / 2) * 4);
+    g->local_mscale = k->rope_local_mscale;
     g->k = (const int16_t *)(void *)put(&h, &dev, k->k, (int64_t)m->n_layer * 2);
     g->router_add = (const float *)(void *)put(&h, &dev, k->router_add, per * 4);
     g->pin = put(&h, &dev, k->pin, per);

@@ -106,6 +106,8 @@ typedef struct cu_cfg {
     const int32_t *ffn_width, *expert_width;    /* [n_layer] or NULL                         */
     const cu_adapt *adapt;         /* [n_adapt], in the order of adding                      */
     int n_adapt;
+    const float *rope_local;       /* [rope_dim / 2] of layers with rope_set 1, or NULL      */
+    float local_mscale;
 } cu_cfg;
 
 /* ---- the batch on the device: fixed addresses for a context's life, so that a graph stays good ---- */
@@ -159,6 +161,11 @@ typedef struct cu_att {
     int *count;                    /* arrivals of segments; zero between launches            */
     cu_acts act;                   /* of o                                                   */
 } cu_att;
+
+typedef struct cu_norms {          /* norms.cu; NULL where no layer wants it                 */
+    float *y;                      /* [max_rows][n_embd] what a part gives before it goes into the stream; zero between parts */
+    float *rope;                   /* [max_rows][rope_dim] as att.rope, of layers with rope_set 1 */
+} cu_norms;
 
 typedef struct cu_ffn {
     float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
@@ -236,6 +243,7 @@ struct ker_ctx {
     cu_acts in;                    /* of y                                                   */
     cu_up up;
     cu_att att;
+    cu_norms norms;
     cu_ffn ffn;
     cu_out out;
     cu_moe moe;
@@ -256,6 +264,14 @@ static inline int64_t cu_trace_at(const ker_ctx *c, int layer) { return (int64_t
 void cu_embed(ker_ctx *c);                                   /* x and rope of every row                       */
 void cu_norm(ker_ctx *c, const float *w, const int *rows, int n, float *y);      /* y[i] = norm(x[rows ? rows[i] : i]) * w */
 void cu_quantise(ker_ctx *c, const float *x, int n_rows, int n, unsigned kinds /* bits of ker_act */, const cu_acts *to);
+void cu_embed_more(ker_ctx *c);                              /* behind cu_embed and what adapters change of it: embd_scale, norms.rope */
+/* norms.cu: what a part gives goes to cu_stream: the residual stream, or where it is normed or multiplied first, cu_norms.y, which
+ * cu_finish then brings into the stream (kernels/cpu/prod.c); else that does nothing. Rows [r0, r0 + n). */
+bool cu_norms_make(ker_ctx *c);
+float *cu_stream(const ker_ctx *c, int layer);
+void cu_finish(ker_ctx *c, int layer, enum ker_part part, int r0, int n);
+bool cu_norm_whole(ker_ctx *c, int layer);                   /* att.q and att.k over all heads; false: not such a model */
+void cu_scale_logits(ker_ctx *c, const int *want, int n);    /* logit_scale                                    */
 /* mat.cu: y[row][o] = w x (+ bias). add: y is the residual: y += , and a row whose sum is not finite is marked. */
 typedef struct cu_prod {
     const cu_mat *w;

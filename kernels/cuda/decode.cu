@@ -199,6 +199,7 @@ static bool head(ker_ctx *c)
     if (!c->shape.n_logits) return true;
     cu_low_job low = cu_low_head_job(c, c->x, a.norm, 0, c->shape.n_logits);
     mul_launch(c, a, c->shape.n_logits, &low);
+    cu_scale_logits(c, c->rows.want, c->shape.n_logits);
     return true;
 }
 
@@ -246,7 +247,7 @@ static bool attn(ker_ctx *c, int layer)
     mul_add(in, l->w[KER_W_V], c->att.v, l->vec[KER_W_BV]);
     in.x = c->x;
     in.norm = l->vec[KER_W_ATTN_NORM];
-    mul_add(out, l->w[KER_W_O], c->x, NULL);
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
@@ -257,6 +258,7 @@ static bool attn(ker_ctx *c, int layer)
     mul_launch(c, in, c->shape.n, low);
     cu_attend(c, layer);
     mul_launch(c, out, c->shape.n, &low_out);
+    cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);
     return true;
 }
 
@@ -722,6 +724,7 @@ static void lows_of(ker_ctx *c, int layer, bool moe, const cu_few_take *t, int n
     int64_t r0 = t ? t->r0 : 0, E = c->dev->m.n_embd, at = moe ? cu_trace_at(c, layer) + r0 * c->max_k : 0;
     int sh = moe ? KER_W_GATE_SH : KER_W_GATE, n_sh = l->w[sh].n_out ? n : 0;
     const float *x = (moe ? c->y : c->x) + r0 * E;
+    float *to = cu_stream(c, layer) + r0 * E;
     cu_low_items pairs = {};
     pairs.n = moe ? n * k : 0;
     pairs.per = k;
@@ -730,10 +733,10 @@ static void lows_of(ker_ctx *c, int layer, bool moe, const cu_few_take *t, int n
     pairs.r0 = (int)r0;
     j[LOW_GATE] = cu_low_rows(c, layer, KER_W_GATE_EXPS, x, c->ffn.h, 0);
     j[LOW_UP] = cu_low_rows(c, layer, KER_W_UP_EXPS, x, c->low.up, 0);
-    j[LOW_DOWN] = cu_low_rows(c, layer, KER_W_DOWN_EXPS, c->ffn.h, c->x + r0 * E, 0);
+    j[LOW_DOWN] = cu_low_rows(c, layer, KER_W_DOWN_EXPS, c->ffn.h, to, 0);
     j[LOW_SH_GATE] = cu_low_rows(c, layer, (enum ker_role)sh, x, c->ffn.h_sh, n_sh);
     j[LOW_SH_UP] = cu_low_rows(c, layer, (enum ker_role)(sh + 1), x, c->low.up_sh, n_sh);
-    j[LOW_SH_DOWN] = cu_low_rows(c, layer, (enum ker_role)(sh + 2), c->ffn.h_sh, c->x + r0 * E, n_sh);
+    j[LOW_SH_DOWN] = cu_low_rows(c, layer, (enum ker_role)(sh + 2), c->ffn.h_sh, to, n_sh);
     for (int i = LOW_SH_GATE; i <= LOW_SH_UP; i++) j[i].norm = moe ? NULL : l->vec[KER_W_FFN_NORM];
     for (int i = 0; i < LOWS; i++) {
         j[i].of.r0 = (int)r0;
@@ -804,7 +807,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     d.h_sh = c->ffn.h_sh;
     d.weights = c->tr.weights + at;
     d.coef = moe && l->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef : NULL;
-    d.x = c->x;
+    d.x = cu_stream(c, layer);
     d.tr = c->tr;
     if (t) rows_from(c, t, g, d);
     if (t) n = t->n;
@@ -822,6 +825,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
         if (!t->last) return true;
         cu_low_take(c, low + LOW_DOWN, 2);
         cu_low_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], d.weights, d.coef, n);
+        cu_finish(c, layer, KER_PART_FFN, t->r0, n);
         return true;
     }
     cu_low_fuse_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], DOWN_WARPS, &f);
@@ -830,6 +834,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_down_low<false>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
     else if (pair) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
     else LAUNCH_EARLY(c->dev->early, few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    cu_finish(c, layer, KER_PART_FFN, t ? t->r0 : 0, n);
     return true;
 }
 

@@ -136,15 +136,15 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
 
         false,                     /* sinks      */
 
-        false,                     /* post_norms */
+        true,                      /* post_norms */
 
-        1,                         /* rope_sets  */
+        KER_ROPE_SETS,             /* rope_sets  */
 
         true,                      /* q_gate     */
 
-        false,                     /* qk_whole   */
+        true,                      /* qk_whole   */
 
-        false,                     /* scales     */
+        true,                      /* scales     */
 
         false,                     /* groups     */
 

@@ -470,7 +470,7 @@ void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *fr
     const cu_layer *w = cu_layer_of(c->dev, layer);
     int64_t E = c->dev->m.n_embd, at = cu_trace_at(c, layer) + (int64_t)r0 * c->max_k;
     add_args a = {};
-    a.x = c->x + r0 * E;
+    a.x = cu_stream(c, layer) + r0 * E;
     a.pair_y = from;
     a.ids = c->tr.ids + at;
     a.weights = c->tr.weights + at;
@@ -486,6 +486,7 @@ void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *fr
         a.coef = w->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef + r0 : NULL;
     }
     LAUNCH(add_rows, dim3((unsigned)((E + THREADS - 1) / THREADS), (unsigned)n), dim3(THREADS), 0, c->st, a);
+    cu_finish(c, layer, KER_PART_FFN, r0, n);
 }
 
 void cu_experts(ker_ctx *c, int layer)
@@ -503,10 +504,11 @@ void cu_dense(ker_ctx *c, int layer)
     int64_t E = c->dev->m.n_embd;
     add_args a = {};
     shared_rows(c, layer, 0, c->shape.n, KER_W_GATE, c->y);
-    a.x = c->x;
+    a.x = cu_stream(c, layer);
     a.sh_y = c->y;
     a.tr = c->tr;
     a.n_embd = (int)E;
     a.layer = layer;
     LAUNCH(add_rows, dim3((unsigned)((E + THREADS - 1) / THREADS), (unsigned)c->shape.n), dim3(THREADS), 0, c->st, a);
+    cu_finish(c, layer, KER_PART_FFN, 0, c->shape.n);
 }

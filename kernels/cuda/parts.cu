@@ -47,6 +47,7 @@ static void embed(ker_ctx *c)
     c->low.turn = 0;
     cu_embed(c);
     cu_low_embed(c);
+    cu_embed_more(c);
 }
 
 /* ---- head ---- */
@@ -74,6 +75,7 @@ static void head(ker_ctx *c)
         cu_products(c, &p, 1, c->y, &c->in, n);
         cu_low_job low = cu_low_head_job(c, c->y, NULL, at, n);
         cu_low_both(c, &low, 1);
+        cu_scale_logits(c, c->rows.want + at, n);
         LAUNCH(logits_check, dim3((unsigned)((m->n_vocab + 1023) / 1024), (unsigned)n), dim3(256), 0, c->st, c->out.logits, c->rows.want + at, m->n_vocab, c->tr.bad);
         if (c->shape.n_logits > CU_HEAD_ROWS)      /* never in a graph: so many rows are not few */
             cu_ok(c->dev, cudaMemcpyAsync(c->out.logits_many + (int64_t)at * m->n_vocab, c->out.logits, (size_t)n * (size_t)m->n_vocab * 4,
@@ -101,12 +103,13 @@ static void attn(ker_ctx *c, int layer)
     cu_low_both(c, low, 3);
     cu_attend(c, layer);
     cu_quantise(c, c->att.o, n, o->n_in, kind_of(o), &c->att.act);
-    cu_prod po = product(o, c->x, NULL);
+    cu_prod po = product(o, cu_stream(c, layer), NULL);
     po.add = true;
     po.layer = layer;
     po.part = KER_PART_ATTN;
     cu_products(c, &po, 1, c->att.o, &c->att.act, n);
     cu_low_both(c, &low_out, 1);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
 }
 
 static void route(ker_ctx *c, int layer)

@@ -73,8 +73,10 @@ static void changed_products_are_the_cpus(void)
 {
     static const int piece[] = { N_TOK, 5, 9, 1 }, how[] = { 2, 8, 9, 11 };       /* "all", "forced", "masks", "forced_magnitude" */
     int runs = 0;
-    for (int s = 0; s < N_PLAIN + MORE; s++) {
-        const spec *of = s < N_PLAIN ? &specs[s] : &more[s - N_PLAIN];
+    const int with[] = { spec_named("granitemoe"), spec_named("norms"), spec_named("norms, q8"), spec_named("whole heads, q8") };      /* beside the plain ones */
+    const int others = N_PLAIN + MORE;
+    for (int s = 0; s < others + (int)(sizeof with / sizeof *with); s++) {
+        const spec *of = s < N_PLAIN ? &specs[s] : s < others ? &more[s - N_PLAIN] : &specs[with[s - others]];
         if (of->n_embd > 500 && !all_of_it()) continue;
         if (test_brief() && s % 4 && s < N_PLAIN) continue;
         for (int i = 0; i < 4; i++)

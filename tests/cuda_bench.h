@@ -63,12 +63,15 @@ struct bench {
     ker_dev dev;
     ker_ctx c;
     cu_layer layers[2];
+    ker_layer plain[2];
     std::vector<void *> mem;
     bench(int n_rows, int n_embd, int rope_dim)
     {
         memset(&dev, 0, sizeof dev);
         memset((void *)&c, 0, sizeof c);
         memset(layers, 0, sizeof layers);
+        memset(plain, 0, sizeof plain);
+        dev.m.layer = plain;
         dev.m.n_embd = n_embd;
         dev.m.rope_dim = rope_dim;
         dev.layer = layers;

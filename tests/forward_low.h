@@ -82,7 +82,7 @@ __attribute__((unused)) static int run_mixed(ker_dev *d, const model *m, const k
 }
 
 /* Three configurations: none, the first adapter, both. two: the room for what they name. */
-static void three_make(ker_config three[3], config *g, const adapter *a, const adapter *b, ker_adapt two[2])
+__attribute__((unused)) static void three_make(ker_config three[3], config *g, const adapter *a, const adapter *b, ker_adapt two[2])
 {
     three[0] = g->c;
     act(g, a, b, two, true);

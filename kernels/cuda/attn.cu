@@ -1,6 +1,6 @@
 /* kernels/cuda/attn: head norms, rotation, append to the cells, attention. Here the plain form, for any width and type of
  * cell: append writes K and V of every row of the batch, then every (row, head) walks the cells 0..cell of its own
- * sequence, page by page in cell order with an online softmax, as kernels/cpu/attn.c does. attn_mma.cu does the same with
+ * sequence (with a window: the last of them), page by page in cell order with an online softmax, as kernels/cpu/attn.c does. attn_mma.cu does the same with
  * tensor cores where it can. */
 #include "kernels/cuda/attn.cuh"
 
@@ -46,11 +46,12 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS, 4) att
     if (!warp) head_in(j, own, j.q_norm, g->eps, j.rope + (int64_t)row * j.rope_dim, g->attn_scale, q);
     for (int d = t; d < j.dim; d += ATT_THREADS) acc[d] = 0;
     float top = -INFINITY, sum = 0;
-    for (int page = 0; page <= cell / KER_PAGE; page++) {
+    int least = first_seen(j, cell);
+    for (int page = least / KER_PAGE; page <= cell / KER_PAGE; page++) {
         const uint8_t *p = cells(j, j.rows.seq_at[row], page, kv);
-        int seen = min(cell + 1 - page * KER_PAGE, (int)KER_PAGE);
+        int from = max(least - page * KER_PAGE, 0), seen = min(cell + 1 - page * KER_PAGE, (int)KER_PAGE);
         __syncthreads();
-        for (int c = warp; c < seen; c += ATT_WARPS) {
+        for (int c = from + warp; c < seen; c += ATT_WARPS) {
             float x = 0;
             for (int d = lane; d < j.dim; d += 32) x = fmaf(q[d], cell_at<TYPE>(p, 0, j.dim, c, d), x);
             x = warp_sum(x);
@@ -58,21 +59,26 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS, 4) att
         }
         __syncthreads();
         float most = top;
-        for (int c = 0; c < seen; c++) most = fmaxf(most, s[c]);
+        for (int c = from; c < seen; c++) most = fmaxf(most, s[c]);
         __syncthreads();
-        if (t < seen) s[t] = expf(s[t] - most);
+        if (t >= from && t < seen) s[t] = expf(s[t] - most);
         __syncthreads();
         float shrink = expf(top - most);
         top = most;
         sum *= shrink;
-        for (int c = 0; c < seen; c++) sum += s[c];
+        for (int c = from; c < seen; c++) sum += s[c];
         for (int d = t; d < j.dim; d += ATT_THREADS) {
             float a = acc[d] * shrink;
-            for (int c = 0; c < seen; c++) a = fmaf(s[c], cell_at<TYPE>(p, 1, j.dim, c, d), a);
+            for (int c = from; c < seen; c++) a = fmaf(s[c], cell_at<TYPE>(p, 1, j.dim, c, d), a);
             acc[d] = a;
         }
     }
-    for (int d = t; d < j.dim; d += ATT_THREADS) o[d] = acc[d] * (1.0f / sum) * (j.gate ? 1.0f / (1.0f + expf(-own[j.dim + d])) : 1.0f);
+    float inv = 1.0f / sum;
+    if (j.sinks) {
+        float sink = j.sinks[head], most = fmaxf(top, sink), shrink = expf(top - most);
+        inv = shrink / (sum * shrink + expf(sink - most));
+    }
+    for (int d = t; d < j.dim; d += ATT_THREADS) o[d] = acc[d] * inv * (j.gate ? 1.0f / (1.0f + expf(-own[j.dim + d])) : 1.0f);
 }
 
 template <int TYPE> static void attend(ker_ctx *c, const att_job &j)
@@ -139,6 +145,8 @@ void cu_attend(ker_ctx *c, int layer)
     j.head_bytes = c->kv->head_bytes;
     j.page_bytes = c->kv->page_bytes;
     j.rows = c->rows;
+    j.window = m->layer[layer].window;
+    j.sinks = w->vec[KER_W_SINKS];
     if (j.gate ? gated_mma(c, j) : att_mma(c, &j)) return;
     if (c->kv->type == KER_KV_F16) attend<KER_KV_F16>(c, j);
     else if (c->kv->type == KER_KV_F32) attend<KER_KV_F32>(c, j);

@@ -26,7 +26,12 @@ typedef struct att_job {
     uint8_t *data;                 /* of ker_kv */
     int64_t head_bytes, page_bytes;
     cu_rows rows;
+    int window;                    /* a row sees so many cells at most; 0: all                */
+    const float *sinks;            /* [n_head] a score beside a row's cells, or NULL          */
 } att_job;
+
+/* The first cell that a row with this cell sees. */
+static __device__ __forceinline__ int first_seen(const att_job &j, int cell) { return j.window > 0 && j.window <= cell ? cell - j.window + 1 : 0; }
 
 /* attn_mma.cu: with tensor cores; false: not for this width, group or type, nothing done. j NULL only asks. */
 bool att_mma(ker_ctx *c, const att_job *j);

@@ -7,6 +7,8 @@
  *    Queries and weights go as a sum of two halves: the scores are as exact as F32.
  *  - att_tiles, many rows: prepare appends and leaves the queries as halves, then a block takes 64 or 128 queries through
  *    the pages of their sequence, with a double buffer of whole pages.
+ * A layer with a window or sinks has kernels of its own (PART), so that the others stay as they are: pages before the window are
+ * not asked for, and a sink is one more score, which joins when all segments do.
  * Scores are in units of log2(e), so that exp is one instruction. Numbers of Q8_0 become halves in shared memory. */
 #include "kernels/cuda/attn.cuh"
 
@@ -251,8 +253,8 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(co
 /* What a warp knows of its 16 queries: of rows lane / 4 and lane / 4 + 8 of the tile. */
 template <int DIM> struct sums { float top[2], sum[2], o[DIM / 8][4]; };
 
-/* 16 cells against 16 queries. left: how many of the cells are seen. */
-template <int DIM> static __device__ __forceinline__ void few_cells(const uint32_t (&q)[2][DIM / 16][4], const uint4 *k, const uint4 *v, int left, bool both, sums<DIM> &a)
+/* 16 cells against 16 queries. left: how many of the cells are seen; skip: of those not the first so many (PART). */
+template <int DIM, bool PART> static __device__ __forceinline__ void few_cells(const uint32_t (&q)[2][DIM / 16][4], const uint4 *k, const uint4 *v, int left, int skip, bool both, sums<DIM> &a)
 {
     int lane = threadIdx.x & 31;
     float s[2][2][4] = {};
@@ -269,7 +271,8 @@ template <int DIM> static __device__ __forceinline__ void few_cells(const uint32
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         float x = s[0][i / 4][i % 4] + s[1][i / 4][i % 4];
-        s[0][i / 4][i % 4] = i / 4 * 8 + (lane & 3) * 2 + (i & 1) < left ? x : -INFINITY;
+        int c = i / 4 * 8 + (lane & 3) * 2 + (i & 1);
+        s[0][i / 4][i % 4] = c < left && (!PART || c >= skip) ? x : -INFINITY;
     }
     uint32_t p[2][4] = {};                         /* as the next product's left side, in two halves */
 #pragma unroll
@@ -311,7 +314,7 @@ static __device__ __forceinline__ void few_out(const few_at &f, int head, const 
 
 /* The block's warps together: into o when this segment is all there is, else into part: [row][head][segment][DIM], then
  * [row][head][segment] of (maximum, sum). */
-template <int DIM> static __device__ __forceinline__ void few_join(const att_job &j, const few_at &f, int seg, int segs, bool only, const sums<DIM> &a,
+template <int DIM, bool PART> static __device__ __forceinline__ void few_join(const att_job &j, const few_at &f, int seg, int segs, bool only, const sums<DIM> &a,
                                                                    float *room, float *ml, float *part)
 {
     int t = threadIdx.x, lane = t & 31, warp = t >> 5, group = j.n_head / j.n_kv;
@@ -335,6 +338,11 @@ template <int DIM> static __device__ __forceinline__ void few_join(const att_job
         float4 o = make_float4(0, 0, 0, 0);
 #pragma unroll
         for (int w = 0; w < ATT_WARPS; w++) most = fmaxf(most, ml[w * FEW_HEADS + g]);
+        if (PART && only && j.sinks) {
+            float sink = j.sinks[f.kv * group + g] * LOG2E;
+            most = fmaxf(most, sink);
+            sum = ex2(sink - most);
+        }
 #pragma unroll
         for (int w = 0; w < ATT_WARPS; w++) {
             float b = join_factor(ml[w * FEW_HEADS + g], most);
@@ -362,7 +370,7 @@ template <int DIM> static __device__ __forceinline__ void all_ask(const float *p
 }
 
 /* All segments of a (row, KV head) together. room: shared, of `size` floats; w: shared, [group][n_seg]. */
-template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part, float *room, int size, float *w)
+template <int DIM, bool PART> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part, float *room, int size, float *w)
 {
     constexpr int OUT = FEW_HEADS * (DIM / 4) / ATT_THREADS;   /* numbers of four a thread adds up, at most */
     int t = threadIdx.x, lane = t & 31, group = j.n_head / j.n_kv, most_segs = size / (group * DIM);
@@ -372,11 +380,12 @@ template <int DIM> static __device__ __forceinline__ void few_all(const att_job 
     all_ask<DIM>(part, group, 0, min(n_seg, most_segs), segs, room);
 #pragma unroll 1
     for (int g = t >> 5; g < group; g += ATT_WARPS) {          /* the weight of each segment */
-        float most = -INFINITY, sum = 0;
+        float sink = PART && j.sinks ? j.sinks[f.kv * group + g] * LOG2E : -INFINITY, most = sink, sum = 0;
 #pragma unroll 1
         for (int s = lane; s < n_seg; s += 32) most = fmaxf(most, __ldcg(tops + g * segs + s).x);
 #pragma unroll
         for (int o = 16; o; o >>= 1) most = fmaxf(most, __shfl_xor_sync(WARP_ALL, most, o));
+        if (PART && !lane && sink != -INFINITY) sum = ex2(sink - most);
 #pragma unroll 1
         for (int s = lane; s < n_seg; s += 32) {
             float2 m = __ldcg(tops + g * segs + s);
@@ -428,7 +437,7 @@ template <int TYPE, int DIM> struct few_room {     /* bytes of one warp's buffer
     static constexpr int BYTES = (2 * RAW + WORK) * 16;
 };
 
-template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREADS, 2) att_few(att_job j, int segs, float *part_mem, int *count)
+template <int TYPE, int DIM, bool PART> static __global__ void __launch_bounds__(ATT_THREADS, 2) att_few(att_job j, int segs, float *part_mem, int *count)
 {
     typedef few_room<TYPE, DIM> R;
     DYN_SHARED(uint4, room);
@@ -445,8 +454,9 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     f.kv = blockIdx.y;
     f.seq = j.rows.seq_at[row];
     f.last = f.first = j.rows.cell[row];
-    int pages = f.last / KER_PAGE + 1, per = pages_of_seg(pages, segs), n_seg = (pages + per - 1) / per, p0 = seg * per, p1 = min(p0 + per, pages);
-    if (p0 >= pages) {
+    int least = PART ? first_seen(j, f.last) : 0, before = PART ? least / KER_PAGE : 0;        /* pages before the window */
+    int pages = f.last / KER_PAGE + 1 - before, per = pages_of_seg(pages, segs), n_seg = (pages + per - 1) / per, p0 = before + seg * per, p1 = min(p0 + per, before + pages);
+    if (p0 >= before + pages) {
         gpu_wait_before();
         return;
     }
@@ -511,12 +521,12 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
             __syncwarp();
             now = work;
         }
-        int left = f.last + 1 - (cell0 - KER_PAGE);
-        if (left > 0) few_cells<DIM>(q, now, now + FEW_CELLS * (DIM / 8), left, group > 8, a);
+        int left = f.last + 1 - (cell0 - KER_PAGE), skip = PART ? least - (cell0 - KER_PAGE) : 0;
+        if (left > 0 && (!PART || skip < FEW_CELLS)) few_cells<DIM, PART>(q, now, now + FEW_CELLS * (DIM / 8), left, skip, group > 8, a);
         __syncwarp();
     }
     __syncthreads();                               /* the buffers are free: sums go there */
-    few_join<DIM>(j, f, seg, segs, n_seg == 1, a, (float *)(void *)room, ml, part_mem);
+    few_join<DIM, PART>(j, f, seg, segs, n_seg == 1, a, (float *)(void *)room, ml, part_mem);
     if (n_seg == 1) return;
     __threadfence();
     __syncthreads();
@@ -525,7 +535,7 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     if (arrived[0] != n_seg - 1) return;
     __threadfence();
     if (!t) count[row * j.n_kv + f.kv] = 0;
-    few_all<DIM>(j, f, n_seg, segs, part_mem, (float *)(void *)room, ATT_WARPS * R::BYTES / 4, (float *)(void *)qs);
+    few_all<DIM, PART>(j, f, n_seg, segs, part_mem, (float *)(void *)room, ATT_WARPS * R::BYTES / 4, (float *)(void *)qs);
 }
 
 /* ---- many rows ---- */
@@ -575,8 +585,8 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void tile_ask(con
     cp_commit();
 }
 
-/* A page of 64 cells against a warp's 16 queries, of which row r sees cells below seen[r] of this page. */
-template <int DIM> static __device__ __forceinline__ void tile_page(const uint32_t (&q)[DIM / 16][4], const uint4 *k, const uint4 *v, const int (&seen)[2], bool whole,
+/* A page of 64 cells against a warp's 16 queries, of which row r sees cells below seen[r] of this page, with PART from skip[r] on. */
+template <int DIM, bool PART> static __device__ __forceinline__ void tile_page(const uint32_t (&q)[DIM / 16][4], const uint4 *k, const uint4 *v, const int (&seen)[2], const int (&skip)[2], bool whole,
                                                                     sums<DIM> &a)
 {
     int lane = threadIdx.x & 31;
@@ -592,7 +602,10 @@ template <int DIM> static __device__ __forceinline__ void tile_page(const uint32
         }
     if (!whole) {
 #pragma unroll
-        for (int i = 0; i < 32; i++) s[i / 4][i % 4] = i / 4 * 8 + (lane & 3) * 2 + (i & 1) < seen[i % 4 / 2] ? s[i / 4][i % 4] : -INFINITY;
+        for (int i = 0; i < 32; i++) {
+            int c = i / 4 * 8 + (lane & 3) * 2 + (i & 1);
+            s[i / 4][i % 4] = c < seen[i % 4 / 2] && (!PART || c >= skip[i % 4 / 2]) ? s[i / 4][i % 4] : -INFINITY;
+        }
     }
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -634,8 +647,8 @@ static __device__ __forceinline__ bool silent(const att_job &j, int row, int hea
     return off && off[(int64_t)j.layer * j.n_head + head];
 }
 
-/* The pages of one sequence against those rows of the tile that belong to it: rows below `end` of the batch. */
-template <int TYPE, int DIM, int WARPS> static __device__ __forceinline__ void tile_run(const att_job &j, int kv, int seq, int last, const int (&cell)[2], uint4 *room,
+/* The pages of one sequence from p0 on against those rows of the tile that belong to it: rows below `end` of the batch. */
+template <int TYPE, int DIM, int WARPS, bool PART> static __device__ __forceinline__ void tile_run(const att_job &j, int kv, int seq, int p0, int last, const int (&cell)[2], uint4 *room,
                                                                                         const uint32_t (&q)[DIM / 16][4], sums<DIM> &a)
 {
     typedef tile_room<TYPE, DIM> R;
@@ -644,8 +657,9 @@ template <int TYPE, int DIM, int WARPS> static __device__ __forceinline__ void t
 #pragma unroll
     for (int o = 16; o; o >>= 1) most = max(most, __shfl_xor_sync(WARP_ALL, most, o)), least = min(least, __shfl_xor_sync(WARP_ALL, least, o));
     uint4 *raw = TYPE == KER_KV_F16 ? room : room + R::HALVES;
-    tile_ask<TYPE, DIM>((const uint4 *)(const void *)cells(j, seq, 0, kv), raw, THREADS);
-    for (int p = 0; p <= last / KER_PAGE; p++) {
+    if (PART && TYPE == KER_KV_F16) raw += (p0 & 1) * R::HALVES;
+    tile_ask<TYPE, DIM>((const uint4 *)(const void *)cells(j, seq, p0, kv), raw, THREADS);
+    for (int p = p0; p <= last / KER_PAGE; p++) {
         uint4 *now = room;
         bool more = p < last / KER_PAGE;
         if constexpr (TYPE == KER_KV_F16) {
@@ -662,12 +676,16 @@ template <int TYPE, int DIM, int WARPS> static __device__ __forceinline__ void t
             if (more) tile_ask<TYPE, DIM>((const uint4 *)(const void *)cells(j, seq, p + 1, kv), raw, THREADS);
         }
         int seen[2] = { cell[0] + 1 - p * KER_PAGE, cell[1] + 1 - p * KER_PAGE };
-        if (most >= p * KER_PAGE) tile_page<DIM>(q, now, now + KER_PAGE * (DIM / 8), seen, least >= p * KER_PAGE + KER_PAGE - 1, a);
+        if constexpr (PART) {
+            int skip[2] = { first_seen(j, cell[0]) - p * KER_PAGE, first_seen(j, cell[1]) - p * KER_PAGE };
+            bool whole = least >= p * KER_PAGE + KER_PAGE - 1 && first_seen(j, most) <= p * KER_PAGE, none = first_seen(j, least) >= p * KER_PAGE + KER_PAGE;
+            if (most >= p * KER_PAGE && !none) tile_page<DIM, true>(q, now, now + KER_PAGE * (DIM / 8), seen, skip, whole, a);
+        } else if (most >= p * KER_PAGE) tile_page<DIM, false>(q, now, now + KER_PAGE * (DIM / 8), seen, seen, least >= p * KER_PAGE + KER_PAGE - 1, a);
         __syncthreads();
     }
 }
 
-template <int TYPE, int DIM, int WARPS> static __global__ void __launch_bounds__(WARPS * 32, WARPS == 8 ? 1 : 2) att_tiles(att_job j, int per)
+template <int TYPE, int DIM, int WARPS, bool PART> static __global__ void __launch_bounds__(WARPS * 32, WARPS == 8 ? 1 : 2) att_tiles(att_job j, int per)
 {
     constexpr int QUERIES = WARPS * 16, THREADS = WARPS * 32;
     DYN_SHARED(uint4, room);
@@ -693,7 +711,7 @@ template <int TYPE, int DIM, int WARPS> static __global__ void __launch_bounds__
         int seq = j.rows.seq_at[from], cell[2];
         for (end = from + 1; end < r1 && j.rows.seq_at[end] == seq; end++) {}
         for (int h = 0; h < 2; h++) cell[h] = mine[h] >= from && mine[h] < end ? j.rows.cell[mine[h]] : -1;
-        tile_run<TYPE, DIM, WARPS>(j, kv, seq, j.rows.cell[end - 1], cell, room, q, a);
+        tile_run<TYPE, DIM, WARPS, PART>(j, kv, seq, PART ? first_seen(j, j.rows.cell[from]) / KER_PAGE : 0, j.rows.cell[end - 1], cell, room, q, a);
     }
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -702,6 +720,10 @@ template <int TYPE, int DIM, int WARPS> static __global__ void __launch_bounds__
         if (row >= r1) continue;
         bool off = silent(j, row, head);
         float *o = j.o + ((int64_t)row * j.n_head + head) * DIM + (lane & 3) * 2, inv = 1.0f / sum;
+        if (PART && j.sinks) {
+            float sink = j.sinks[head] * LOG2E, most = fmaxf(a.top[h], sink), shrink = ex2(a.top[h] - most);
+            inv = shrink / (sum * shrink + ex2(sink - most));
+        }
 #pragma unroll
         for (int d = 0; d < DIM / 8; d++)
             *(float2 *)(void *)(o + d * 8) = off ? make_float2(0, 0) : make_float2(a.o[d][2 * h] * inv, a.o[d][2 * h + 1] * inv);
@@ -710,20 +732,20 @@ template <int TYPE, int DIM, int WARPS> static __global__ void __launch_bounds__
 
 /* ---- which of them ---- */
 
-template <int TYPE, int DIM, int WARPS> static void tiles(ker_ctx *c, const att_job &j)
+template <int TYPE, int DIM, int WARPS, bool PART> static void tiles(ker_ctx *c, const att_job &j)
 {
     int group = j.n_head / j.n_kv, per = WARPS * 16 / group;
-    auto att_tiles_of = att_tiles<TYPE, DIM, WARPS>;
+    auto att_tiles_of = att_tiles<TYPE, DIM, WARPS, PART>;
     int bytes = tile_room<TYPE, DIM>::BYTES;
     cudaFuncSetAttribute(att_tiles_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     LAUNCH(att_tiles_of, dim3((unsigned)j.n_kv, (unsigned)((j.n + per - 1) / per)), dim3(WARPS * 32), (size_t)bytes, c->st, j, per);
 }
 
-template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
+template <int TYPE, int DIM, bool PART> static void attend_so(ker_ctx *c, const att_job &j)
 {
     int group = j.n_head / j.n_kv, n = j.n, sms = c->dev->sms;
     if (n <= CU_FEW && group <= FEW_HEADS) {
-        auto att_few_of = att_few<TYPE, DIM>;
+        auto att_few_of = att_few<TYPE, DIM, PART>;
         int bytes = few_room<TYPE, DIM>::BYTES * ATT_WARPS;
         cudaFuncSetAttribute(att_few_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
         LAUNCH_EARLY(c->dev->early, att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
@@ -732,8 +754,14 @@ template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
     auto att_prepare_of = att_prepare<TYPE, DIM>;
     LAUNCH(att_prepare_of, dim3((unsigned)((n * (j.n_head + j.n_kv) + ATT_WARPS - 1) / ATT_WARPS)), dim3(ATT_THREADS), 0, c->st, j);
     int wide = (n + 128 / group - 1) / (128 / group) * j.n_kv;
-    if (wide * 8 >= sms * 7) tiles<TYPE, DIM, 8>(c, j);
-    else tiles<TYPE, DIM, 4>(c, j);
+    if (wide * 8 >= sms * 7) tiles<TYPE, DIM, 8, PART>(c, j);
+    else tiles<TYPE, DIM, 4, PART>(c, j);
+}
+
+template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
+{
+    if (j.window > 0 || j.sinks) attend_so<TYPE, DIM, true>(c, j);
+    else attend_so<TYPE, DIM, false>(c, j);
 }
 
 static bool fits(const ker_model *m, enum ker_kv_type t) { return (m->head_dim == 64 || m->head_dim == 128) && (t == KER_KV_F16 || t == KER_KV_Q8_0) && m->n_head / m->n_kv_head <= 64; }

@@ -136,7 +136,7 @@ static bool make_buffers(ker_ctx *c)
     c->out.hidden = FLOATS(n * E);
     c->out.logits = FLOATS((int64_t)CU_HEAD_ROWS * m->n_vocab);
 #undef FLOATS
-    return c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->att.part && c->att.count && c->ffn.score && c->ffn.sh_coef
+    return cu_glue_make(c) && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->att.part && c->att.count && c->ffn.score && c->ffn.sh_coef
         && c->ffn.h && c->ffn.h_sh && c->ffn.pair_y && c->ffn.group && c->out.hidden && c->out.logits
         && cu_acts_make(c, &c->in, kinds_of(c->dev, in, sizeof in / sizeof *in), n, E) && cu_acts_make(c, &c->att.act, kinds_of(c->dev, o, 1), n, qd)
         && cu_acts_make(c, &c->ffn.act, kinds_of(c->dev, down, 1), pairs, m->n_ff_exp)

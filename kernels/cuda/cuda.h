@@ -227,6 +227,9 @@ typedef struct cu_delta {          /* recurrent layers (delta.cu); NULL where th
     cu_delta_rows rows;
     int n_first;
 } cu_delta;
+typedef struct cu_up_of {          /* of a model whose layers are not plain (glu.cu): up's products, as ffn.h and ffn.h_sh; NULL: not asked for */
+    float *h, *h_sh;
+} cu_up_of;
 
 struct ker_ctx {
     ker_dev *dev;
@@ -250,6 +253,7 @@ struct ker_ctx {
     cu_fetch fetch;
     cu_low low;
     cu_delta delta;
+    cu_up_of up_of;
     struct cu_blas *blas;          /* blas.cu; NULL: the own kernels do all                   */
     struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
     void **mem;                    /* every allocation of the context's life: freed by ctx_free */
@@ -304,6 +308,8 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
 /* moe_add: the same rows, given; weighted in slot order by the trace, then the shared expert, then the residual. */
 void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *from);
 int64_t cu_group_ints(const ker_ctx *c);                     /* of ffn.group, asked by ctx_new                 */
+/* glu.cu */
+bool cu_glue_make(ker_ctx *c);                               /* what layers that are not plain need            */
 /* head.cu */
 void cu_head(ker_ctx *c);
 /* blas.cu: products of many rows by cuBLAS; without it, or where it says no, c->blas stays NULL and nobody hears of it. */

@@ -247,7 +247,7 @@ static bool attn(ker_ctx *c, int layer)
     mul_add(in, l->w[KER_W_V], c->att.v, l->vec[KER_W_BV]);
     in.x = c->x;
     in.norm = l->vec[KER_W_ATTN_NORM];
-    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), l->vec[KER_W_BO]);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
@@ -271,6 +271,7 @@ typedef struct route_args {
     cu_act in[3];                  /* by ker_act; q NULL: not wanted                          */
     int n;                         /* n_embd                                                  */
     int *count;                    /* [rows] zero between launches                            */
+    const float *bias;             /* [n_expert] of the router, or NULL                       */
     choose_args choose;
 } route_args;
 
@@ -347,6 +348,7 @@ template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RES
     } else {
         bool shared = o >= n_expert;
         float v = route_dot(a, shared ? a.sh : a.w, shared ? 0 : o, x, row, part);
+        if (threadIdx.x == 0 && a.bias && !shared) v += a.bias[o];
         if (threadIdx.x == 0) *(shared ? a.choose.sh_coef + row : a.choose.score + (int64_t)row * n_expert + o) = v;
     }
     __syncthreads();
@@ -368,6 +370,7 @@ static bool route(ker_ctx *c, int layer)
     route_args a = {};
     a.w = l->w[KER_W_ROUTER];
     a.sh = l->w[KER_W_SH_ROUTER];
+    a.bias = l->vec[KER_W_BROUTER];
     a.n = c->dev->m.n_embd;
     if (is_block(a.w) || (a.sh.n_out && is_block(a.sh)) || a.n % 8) return false;
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
@@ -401,10 +404,25 @@ typedef struct glu_args {
     int layer, k, max_k, rounds;
     int slot_blocks;               /* blocks a slot                                           */
     bool narrow;                   /* an expert's width may be cut                            */
+    int glu;                       /* ker_glu                                                 */
+    const float *gate_bias, *up_bias;            /* [n_expert][n_ff_exp] or NULL              */
+    const uint16_t *who;           /* [n][max_k] experts, whatever their matrices             */
 } glu_args;
 
+/* What is between a gate and an up where a layer is not plain: a bias of the chosen expert, other functions. */
+static __device__ __forceinline__ float glu_other(const glu_args &a, int o, float g, float u)
+{
+    int s = a.k ? (int)blockIdx.x / a.slot_blocks : 0;
+    if (a.gate_bias && s < a.k) {
+        int64_t at = (int64_t)a.who[(int64_t)blockIdx.y * a.max_k + s] * a.gate.n_out + o;
+        g += a.gate_bias[at];
+        u += a.up_bias[at];
+    }
+    return a.glu == KER_GLU_SILU ? g / (1.0f + expf(-g)) * u : cu_glu_mul(a.glu, g, u);
+}
+
 /* Outputs [o, end) in steps of the block's warps. */
-template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat &gate, const cu_mat &up, int matrix, int o, int end, int keep, const cu_act &act, float *h, float *up_to)
+template <int TYPE> static __device__ __forceinline__ void glu_rows(const glu_args &a, const cu_mat &gate, const cu_mat &up, int matrix, int o, int end, int keep, const cu_act &act, float *h, float *up_to)
 {
     typedef few_form<TYPE> form;
     const int A = MUL_AHEAD;
@@ -433,7 +451,8 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
         u = cu_warp_sum(u);
         if (lane) continue;
         if (up_to) up_to[o] = u;
-        h[o] = up_to ? g : o < keep ? g / (1.0f + expf(-g)) * u : 0.0f;
+        if (a.glu == KER_GLU_SILU && !a.gate_bias) h[o] = up_to ? g : o < keep ? g / (1.0f + expf(-g)) * u : 0.0f;
+        else h[o] = up_to ? g : o < keep ? glu_other(a, o, g, u) : 0.0f;
     }
 }
 
@@ -476,7 +495,7 @@ template <bool PAIR, bool NORM, bool LOW> static __device__ __forceinline__ void
         else few_prepare<1 << KER_ACT_Q8_32, MUL_WARPS>(x, a.norm, eps, gate.n_in, act, act, NULL, part);
         __syncthreads();
     }
-#define CASE(name) case KER_##name: glu_rows<KER_##name>(gate, up, matrix, o, end, keep, act, h, up_to); break;
+#define CASE(name) case KER_##name: glu_rows<KER_##name>(a, gate, up, matrix, o, end, keep, act, h, up_to); break;
     FEW_TYPES(PAIR, gate.type, CASE)
 #undef CASE
     if constexpr (LOW) {
@@ -509,7 +528,18 @@ typedef struct down_args {
     float *x;
     cu_trace tr;
     int layer, k, max_k, rounds;
+    const float *bias;             /* [n_expert][n_embd] or NULL                              */
+    const uint16_t *who;           /* [n][max_k] experts, whatever their matrices             */
 } down_args;
+
+/* The biases of a row's n experts, weighted. */
+static __device__ __forceinline__ float down_bias(const down_args &a, const float *weights, int row, int n, int o)
+{
+    float v = 0;
+#pragma unroll 1
+    for (int s = 0; s < n; s++) v = fmaf(weights[s], a.bias[(int64_t)a.who[(int64_t)row * a.max_k + s] * a.w.n_out + o], v);
+    return v;
+}
 
 /* Adds a weighted product to done[]: n slots of `each` numbers in a row of shared memory. */
 template <int TYPE> static __device__ __forceinline__ void down_rows(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
@@ -626,7 +656,7 @@ template <bool PAIR, bool LOW> static __device__ __forceinline__ void down_prods
     if constexpr (LOW) low_wait(*f);
     if (first + t >= end || t >= a.rounds * DOWN_WARPS) return;
     cu_sink to = { NULL, a.x, n_out, 1, a.layer, KER_PART_FFN };
-    cu_put(to, a.tr, row, first + t, done[t], row);
+    cu_put(to, a.tr, row, first + t, a.bias ? done[t] + down_bias(a, weights, row, n, first + t) : done[t], row);
     if constexpr (LOW) {
         float *x = a.x + (int64_t)row * n_out + first + t;
         *x = low_down_sum(f->low, a.weights, a.coef, row, first + t, *x);
@@ -678,7 +708,7 @@ static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part(down_arg
     __syncthreads();
     if (first + t >= end || t >= a.rounds * DOWN_WARPS) return;
     cu_sink to = { NULL, a.x, n_out, 1, a.layer, KER_PART_FFN };
-    cu_put(to, a.tr, 0, first + t, done[t], 0);
+    cu_put(to, a.tr, 0, first + t, a.bias ? done[t] + down_bias(a, weights, 0, n, first + t) : done[t], 0);
 }
 
 /* Three matrices that the kernels take: blocks, gate and up alike. */
@@ -692,6 +722,7 @@ static void rows_from(ker_ctx *c, const cu_few_take *t, glu_args &g, down_args &
 {
     int64_t r0 = t->r0, E = c->dev->m.n_embd;
     g.ids = d.ids = t->slots;
+    if (g.who) g.who = d.who = g.who + r0 * c->max_k;
     for (int k = KER_ACT_Q8_32; k <= KER_ACT_Q8_256; k++) {
         cu_act *a = &g.in.kind[k];
         if (!a->q) continue;
@@ -738,6 +769,9 @@ static void lows_of(ker_ctx *c, int layer, bool moe, const cu_few_take *t, int n
     j[LOW_SH_UP] = cu_low_rows(c, layer, (enum ker_role)(sh + 1), x, c->low.up_sh, n_sh);
     j[LOW_SH_DOWN] = cu_low_rows(c, layer, (enum ker_role)(sh + 2), c->ffn.h_sh, to, n_sh);
     for (int i = LOW_SH_GATE; i <= LOW_SH_UP; i++) j[i].norm = moe ? NULL : l->vec[KER_W_FFN_NORM];
+    j[LOW_GATE].glu = j[LOW_SH_GATE].glu = c->dev->m.layer[layer].glu;
+    j[LOW_GATE].bias = l->vec[KER_W_BGATE_EXPS];
+    j[LOW_UP].bias = l->vec[KER_W_BUP_EXPS];
     for (int i = 0; i < LOWS; i++) {
         j[i].of.r0 = (int)r0;
         if (i < LOW_SH_GATE || i == LOW_DOWN) j[i].of = pairs;
@@ -809,6 +843,11 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     d.coef = moe && l->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef : NULL;
     d.x = cu_stream(c, layer);
     d.tr = c->tr;
+    g.glu = c->dev->m.layer[layer].glu;
+    g.who = d.who = moe ? c->tr.ids + at : NULL;
+    g.gate_bias = moe ? l->vec[KER_W_BGATE_EXPS] : NULL;
+    g.up_bias = l->vec[KER_W_BUP_EXPS];
+    d.bias = moe ? l->vec[KER_W_BDOWN_EXPS] : NULL;
     if (t) rows_from(c, t, g, d);
     if (t) n = t->n;
     cu_low_job low[LOWS];

@@ -128,13 +128,13 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     static const ker_can can = {
         1u << KER_MIX_GQA | 1u << KER_MIX_DELTA, /* mixers     */
 
-        1u << KER_GLU_SILU,        /* glus       */
+        (1u << KER_GLUS) - 1,      /* glus       */
 
-        KER_BIAS_QKV,              /* biases     */
+        KER_BIAS_QKV | KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS,      /* biases */
 
-        false,                     /* window     */
+        true,                      /* window     */
 
-        false,                     /* sinks      */
+        true,                      /* sinks      */
 
         true,                      /* post_norms */
 
@@ -251,20 +251,20 @@ static int no_memory(char *err)
 
 static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
-    int64_t n_all = w->ne[0] * (w->ne[1] > 1 ? w->ne[1] : 1);
-    size_t bytes = sizeof(float) * (size_t)n_all;
+    int64_t n = w->ne[0] * (w->ne[1] > 0 ? w->ne[1] : 1);
+    size_t bytes = sizeof(float) * (size_t)n;
     float *dev = (float *)cu_alloc(d, bytes), *host = (float *)q_alloc(bytes);
     bool ok = dev && (d->stage || stage_make(d));
     if (!ok) {
         free(host);
         return no_memory(err);
     }
-    ker_type_get(w->type)->decode(w->data, host, n_all);
-    for (size_t at = 0, n; ok && at < bytes; at += n) {
+    ker_type_get(w->type)->decode(w->data, host, n);
+    for (size_t at = 0, part; ok && at < bytes; at += part) {
         int h = stage_take(d);
-        n = bytes - at < (size_t)STAGE_BYTES ? bytes - at : (size_t)STAGE_BYTES;
-        if (h >= 0) memcpy(d->stage->host[h], (uint8_t *)host + at, n);
-        ok = h >= 0 && cu_ok(d, cudaMemcpyAsync((uint8_t *)dev + at, d->stage->host[h], n, cudaMemcpyHostToDevice, d->st), "weights") && stage_done(d, h);
+        part = bytes - at < (size_t)STAGE_BYTES ? bytes - at : (size_t)STAGE_BYTES;
+        if (h >= 0) memcpy(d->stage->host[h], (uint8_t *)host + at, part);
+        ok = h >= 0 && cu_ok(d, cudaMemcpyAsync((uint8_t *)dev + at, d->stage->host[h], part, cudaMemcpyHostToDevice, d->st), "weights") && stage_done(d, h);
     }
     free(host);
     cu_layer_of(d, layer)->vec[role] = dev;

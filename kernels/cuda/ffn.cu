@@ -297,7 +297,19 @@ static void product(ker_ctx *c, const pass *f, const cu_tile_prod &p)
     else tile_product(c, p);
 }
 
-/* gate and up are in h and up_h: h = silu(gate) * up with what adapters change of both. */
+/* A layer's glu is SiLU, and its routed experts have no biases: the products' own ends do all. */
+static bool plain(const ker_ctx *c, const pass *f) { return c->dev->m.layer[f->layer].glu == KER_GLU_SILU && !(f->mma.tile && cu_layer_of(c->dev, f->layer)->vec[KER_W_BGATE_EXPS]); }
+
+/* gate and up are in h and up_h: h = glu(gate, up). */
+static void glue(ker_ctx *c, const pass *f)
+{
+    const float *const *vec = cu_layer_of(c->dev, f->layer)->vec;
+    bool routed = f->mma.tile != NULL;
+    cu_between g = { f->h, f->up_h, routed ? vec[KER_W_BGATE_EXPS] : NULL, vec[KER_W_BUP_EXPS], f->gate->n_out, c->dev->m.layer[f->layer].glu, f->layer, f->widths };
+    cu_glue_rows(c, &g, &f->of);
+}
+
+/* gate and up are in h and up_h: h = glu(gate, up) with what adapters change of both. */
 static void low_glue(ker_ctx *c, const pass *f)
 {
     const float *x = c->y + (int64_t)f->r0 * f->gate->n_in;
@@ -305,6 +317,8 @@ static void low_glue(ker_ctx *c, const pass *f)
     for (int i = 0; i < 2; i++) {
         j[i].of = f->of;
         j[i].by_row = true;
+        j[i].bias = f->mma.tile ? cu_layer_of(c->dev, f->layer)->vec[i ? KER_W_BUP_EXPS : KER_W_BGATE_EXPS] : NULL;
+        j[i].glu = c->dev->m.layer[f->layer].glu;
     }
     cu_low_take(c, j, 2);
     cu_low_glu both = { j[0], j[1], f->widths ? CU_LOW_FFN_WIDTH : CU_LOW_WIDE };
@@ -319,7 +333,7 @@ static void low_down(ker_ctx *c, const pass *f, float *y)
     cu_low_both(c, &j, 1);
 }
 
-/* h = silu(gate) * up, prepared for down; y = down, rows by `out_row`. */
+/* h = glu(gate, up), prepared for down; y = down, rows by `out_row`. */
 static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
 {
     cu_tile_prod gate = tile_prod(c, f, f->gate, &c->in, c->y, f->r0), up = tile_prod(c, f, f->up, &c->in, c->y, f->r0);
@@ -329,11 +343,13 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
         gate.slot = up.slot = c->rows.slot + f->r0;
         gate.cfg = up.cfg = c->rows.cfg;
     }
-    if (cu_low_acts(c, f->layer, f->role) || cu_low_acts(c, f->layer, f->role + 1)) {
+    bool low = cu_low_acts(c, f->layer, f->role) || cu_low_acts(c, f->layer, f->role + 1);
+    if (low || !plain(c, f)) {
         up.y = f->up_h;
         product(c, f, gate);
         product(c, f, up);
-        low_glue(c, f);
+        if (low) low_glue(c, f);
+        else glue(c, f);
     } else if (cu_mma_can(c, f->gate, f->n) && cu_mma_both(f->gate, f->up) && !library_takes(c, f, f->gate) && !library_takes(c, f, f->up)) {
         gate.glue = CU_BOTH;
         cu_mma_tiles(c, &gate, f->up);
@@ -349,6 +365,10 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
     down.t.out_row = out_row;
     down.y = y;
     product(c, f, down);
+    if (f->mma.tile && cu_layer_of(c->dev, f->layer)->vec[KER_W_BDOWN_EXPS]) {
+        cu_between g = { y, NULL, cu_layer_of(c->dev, f->layer)->vec[KER_W_BDOWN_EXPS], NULL, f->down->n_out, 0, f->layer, false };
+        cu_bias_rows(c, &g, &f->of);
+    }
     low_down(c, f, y);
 }
 
@@ -370,7 +390,7 @@ static void shared_rows(ker_ctx *c, int layer, int r0, int n, int role, float *y
     f.gate = &w->w[role];
     f.up = &w->w[role + 1];
     f.down = &w->w[role + 2];
-    f.up_h = c->low.up_sh;
+    f.up_h = c->up_of.h_sh ? c->up_of.h_sh : c->low.up_sh;
     f.layer = layer;
     f.r0 = r0;
     f.n = n;
@@ -403,7 +423,7 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     f.n = n;
     f.places = n * k;
     f.h = c->ffn.h;
-    f.up_h = c->low.up;
+    f.up_h = c->up_of.h ? c->up_of.h : c->low.up;
     f.of.n = n * k;
     f.of.r0 = r0;
     f.of.per = k;

@@ -34,9 +34,11 @@ typedef struct cu_low_job {
     bool by_pair;                  /* ... [pairs][n_out]                                          */
     int part;                      /* ker_part of rows that are not finite then; KER_PART_NONE: not looked at */
     float *t;                      /* [items][wide]; set by cu_low_take                           */
+    int glu;                       /* of a gate: ker_glu                                          */
+    const float *bias;             /* of a gate and an up: [matrix][n_out], or NULL               */
 } cu_low_job;
 
-/* A gate and an up whose products lie in y each: gate's y becomes silu(gate) * up, both with their changes. width: the first
+/* A gate and an up whose products lie in y each: gate's y becomes glu(gate, up), both with their changes and biases. width: the first
  * neurons in effect, as the row's configuration has it: 0 not looked at, else ker_config's ffn_width or expert_width. */
 enum { CU_LOW_WIDE, CU_LOW_FFN_WIDTH, CU_LOW_EXPERT_WIDTH };
 typedef struct cu_low_glu { cu_low_job gate, up; int width; } cu_low_glu;
@@ -51,6 +53,9 @@ void cu_low_both(ker_ctx *c, cu_low_job *jobs, int n);       /* take, then add *
 void cu_low_glue(ker_ctx *c, const cu_low_glu *g, int n, bool fast /* as cu_silu_mul divides */);      /* behind cu_low_take */
 /* Few rows' sums over slots: down->y[row] += weights[row][slot] * B t of `down`, then coef[row] (NULL: 1) * B t of `sh`. */
 void cu_low_down(ker_ctx *c, const cu_low_job *down, const cu_low_job *sh, const float *weights, const float *coef, int rows);
+/* glu.cu: cu_between (tiles.cuh) on items of a product; then `gate_bias` of each item's expert onto its pair's row of h. */
+void cu_glue_rows(ker_ctx *c, const struct cu_between *g, const cu_low_items *of);
+void cu_bias_rows(ker_ctx *c, const struct cu_between *g, const cu_low_items *of);
 /* The parts that are the same for few and for many rows. norm: x is the residual stream, normed on its way; else normed rows. */
 void cu_low_qkv_jobs(const ker_ctx *c, int layer, const float *x, const float *norm, cu_low_job j[3]);
 cu_low_job cu_low_out_job(const ker_ctx *c, int layer);

@@ -203,7 +203,7 @@ template <int I> static __device__ __forceinline__ void low_add_items(const low_
     }
 }
 
-/* The same of a gate (`job`) and its up (job + 1): gate's y becomes silu(gate) * up; width: CU_LOW_WIDE and the rest. */
+/* The same of a gate (`job`) and its up (job + 1): gate's y becomes glu(gate, up); width: CU_LOW_WIDE and the rest. */
 template <int I> static __device__ __forceinline__ void low_glue_items(const low_args &a, int job, int i0, int o, int width_of, bool fast)
 {
     const cu_low_job &gate = a.job[job], &up = a.job[job + 1];
@@ -224,7 +224,8 @@ template <int I> static __device__ __forceinline__ void low_glue_items(const low
         const cu_cfg &cfg = a.cfg[item[i].slot];
         const int32_t *width = width_of == CU_LOW_FFN_WIDTH ? cfg.ffn_width : width_of == CU_LOW_EXPERT_WIDTH ? cfg.expert_width : NULL;
         int keep = width ? width[gate.layer] : 0;
-        float h = fast ? cu_silu_mul(g[i], u[i]) : g[i] / (1.0f + expf(-g[i])) * u[i];
+        if (gate.bias) g[i] += gate.bias[(int64_t)item[i].e * gate.n_out + o], u[i] += up.bias[(int64_t)item[i].e * gate.n_out + o];
+        float h = gate.glu != KER_GLU_SILU ? cu_glu_mul(gate.glu, g[i], u[i]) : fast ? cu_silu_mul(g[i], u[i]) : g[i] / (1.0f + expf(-g[i])) * u[i];
         gate.y[(int64_t)item[i].i * gate.n_out + o] = keep > 0 && o >= keep ? 0.0f : h;
     }
 }

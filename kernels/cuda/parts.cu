@@ -103,7 +103,7 @@ static void attn(ker_ctx *c, int layer)
     cu_low_both(c, low, 3);
     cu_attend(c, layer);
     cu_quantise(c, c->att.o, n, o->n_in, kind_of(o), &c->att.act);
-    cu_prod po = product(o, cu_stream(c, layer), NULL);
+    cu_prod po = product(o, cu_stream(c, layer), l->vec[KER_W_BO]);
     po.add = true;
     po.layer = layer;
     po.part = KER_PART_ATTN;
@@ -120,7 +120,7 @@ static void route(ker_ctx *c, int layer)
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) kinds |= kind_of(&l->w[readers[i]]);
     cu_norm(c, l->vec[KER_W_FFN_NORM], NULL, c->shape.n, c->y);
     cu_quantise(c, c->y, c->shape.n, c->dev->m.n_embd, kinds, &c->in);
-    cu_prod p[2] = { product(&l->w[KER_W_ROUTER], c->ffn.score, NULL), product(&l->w[KER_W_SH_ROUTER], c->ffn.sh_coef, NULL) };
+    cu_prod p[2] = { product(&l->w[KER_W_ROUTER], c->ffn.score, l->vec[KER_W_BROUTER]), product(&l->w[KER_W_SH_ROUTER], c->ffn.sh_coef, NULL) };
     p[0].exact = p[1].exact = true;
     cu_products(c, p, l->w[KER_W_SH_ROUTER].n_out ? 2 : 1, c->y, &c->in, c->shape.n);
     cu_choose(c, layer);

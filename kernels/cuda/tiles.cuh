@@ -86,6 +86,23 @@ bool cu_blas_experts(ker_ctx *c, const cu_tile_prod *p);
 
 static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return __fdividef(g, 1.0f + expf(-g)) * u; }
 
+/* A gate and an up of the other kinds of ker_glu. What is no number stays so. */
+static __device__ __forceinline__ float cu_glu_mul(int glu, float g, float u)
+{
+    if (glu == KER_GLU_GELU) return 0.5f * g * (1.0f + tanhf(0.79788456f * fmaf(0.044715f * g * g, g, g))) * u;
+    float x = g > 7.0f ? 7.0f : g, y = u > 7.0f ? 7.0f : u < -7.0f ? -7.0f : u;
+    return __fdividef(x, 1.0f + expf(-1.702f * x)) * (y + 1.0f);
+}
+
+/* glu.cu: h = glu(h, up), and what a layer adds to routed experts' rows, in launches of their own: for layers that are not plain. */
+typedef struct cu_between {
+    float *h;                      /* [items][n]: gate's products, then the outcome; of cu_bias_rows [pairs][n], what is added to */
+    const float *up;               /* [items][n]                                              */
+    const float *gate_bias, *up_bias;           /* [n_expert][n] or NULL                      */
+    int n, glu, layer;             /* glu: ker_glu                                            */
+    bool widths;                   /* ffn_width counts: the first of a row's n                */
+} cu_between;
+
 /* Nobody asks for the outputs of a block: the blocks of grid.x share them evenly, so that its first is no less than this. */
 static __device__ __forceinline__ bool cu_cut_off(const cu_tile_cut &c, const int *row, int n)
 {

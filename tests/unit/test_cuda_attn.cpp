@@ -58,6 +58,7 @@ struct world {
     ker_kv kv;
     cu_layer layer[N_LAYER + 1];
     ker_layer kind[N_LAYER];
+    floats sinks;                                  /* [n_head], empty: none */
     std::vector<std::vector<int>> page;            /* [seq] */
     std::vector<int> seq_at;
     floats qn, kn;
@@ -68,7 +69,7 @@ struct world {
 
 static int blocks(int dim) { return (dim + 31) / 32; }
 
-static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::vector<int> &pages, int sms = 8)
+static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::vector<int> &pages, int sms = 8, int window = 0, bool sinks = false)
 {
     w->s = s;
     memset((void *)&w->dev, 0, sizeof w->dev);
@@ -82,6 +83,10 @@ static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::ve
     m.head_dim = s.dim;
     m.rope_dim = s.rope_dim;
     m.rope_half = s.half;
+    memset(w->kind, 0, sizeof w->kind);
+    w->kind[LAYER].window = window;
+    w->kind[LAYER].sinks = sinks;
+    m.layer = w->kind;
     w->dev.m = m;
     w->dev.major = 8;
     w->dev.sms = sms;
@@ -90,6 +95,8 @@ static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::ve
     memset((void *)w->layer, 0, sizeof w->layer);
     for (int i = 0; i < s.dim; i++) w->qn.push_back(1 + 0.5f * rndf()), w->kn.push_back(1 + 0.5f * rndf());
     if (s.norm) w->layer[LAYER + 1].vec[KER_W_Q_NORM] = dev_of(w->qn), w->layer[LAYER + 1].vec[KER_W_K_NORM] = dev_of(w->kn);
+    for (int i = 0; sinks && i < s.n_head; i++) w->sinks.push_back(4 + 2 * rndf());
+    if (sinks) w->layer[LAYER + 1].vec[KER_W_SINKS] = dev_of(w->sinks);
     std::vector<cu_cfg> cfg(CU_CFGS);
     for (int i = 0; i < N_SLOT; i++) {
         cu_cfg g = {};
@@ -274,20 +281,21 @@ static void check_out(const world *w, const std::vector<uint8_t> &mem, const flo
     double worst = 0;
     for (size_t r = 0; r < rows.size(); r++)
         for (int h = 0; h < s.n_head; h++) {
-            int slot = rows[r].slot, n = rows[r].cell + 1;
+            int slot = rows[r].slot, n = rows[r].cell + 1, window = w->kind[LAYER].window, from = window && window < n ? n - window : 0;
             size_t at = (r * (size_t)s.n_head + (size_t)h) * (size_t)s.dim;
             auto q = head_in(w, &w->q[at], w->qn, w->eps[slot], &w->rope[r * (size_t)s.rope_dim], w->scale[slot]);
             std::vector<double> p, y((size_t)s.dim, 0);
-            double top = -INFINITY, sum = 0;
-            for (int c = 0; c < n; c++) {
+            double top = w->sinks.empty() ? -INFINITY : w->sinks[(size_t)h], sum = 0;
+            for (int c = from; c < n; c++) {
                 double x = 0;
                 for (int d = 0; d < s.dim; d++) x += q[(size_t)d] * cell_get(w, mem, rows[r].seq, c, h / group, 0, d);
                 p.push_back(x);
                 top = x > top ? x : top;
             }
             for (auto &x : p) sum += x = exp(x - top);
-            for (int c = 0; c < n; c++)
-                for (int d = 0; d < s.dim; d++) y[(size_t)d] += p[(size_t)c] / sum * cell_get(w, mem, rows[r].seq, c, h / group, 1, d);
+            if (!w->sinks.empty()) sum += exp(w->sinks[(size_t)h] - top);
+            for (int c = from; c < n; c++)
+                for (int d = 0; d < s.dim; d++) y[(size_t)d] += p[(size_t)(c - from)] / sum * cell_get(w, mem, rows[r].seq, c, h / group, 1, d);
             bool silent = !w->off[slot].empty() && w->off[slot][(size_t)(LAYER * s.n_head + h)];
             for (int d = 0; d < s.dim; d++) {
                 double e = fabs((silent ? 0 : y[(size_t)d]) - o[at + (size_t)d]);
@@ -331,10 +339,10 @@ static const spec specs[] = {
 };
 
 /* Three sequences: long, short, and of one cell; all together in batches of many rows and of few. */
-static void conversation(const spec &s, enum ker_kv_type t)
+static void conversation(const spec &s, enum ker_kv_type t, int window = 0, bool sinks = false)
 {
     world w = {};
-    world_new(&w, s, t, { 3, 2, 1 });
+    world_new(&w, s, t, { 3, 2, 1 }, 8, window, sinks);
     std::vector<row> b;
     add(&b, 0, 0, 59, N_SLOT);                     /* not whole pages, sequences mixed */
     add(&b, 2, 0, 1, N_SLOT);
@@ -387,10 +395,10 @@ static void fill(const world *w)
 }
 
 /* Segments of a long row: fewer than a block can have on their way, more than a warp has lanes. */
-static void long_row(const spec &s, enum ker_kv_type t, int sms, int pages, int n)
+static void long_row(const spec &s, enum ker_kv_type t, int sms, int pages, int n, int window = 0, bool sinks = false)
 {
     world w = {};
-    world_new(&w, s, t, { pages, 6 }, sms);
+    world_new(&w, s, t, { pages, 6 }, sms, window, sinks);
     fill(&w);
     std::vector<row> b;
     add(&b, 0, (pages - 1) * KER_PAGE + 5, n, N_SLOT);
@@ -409,6 +417,27 @@ static void long_rows()
         long_row(one, (enum ker_kv_type)t, 128, 40, 3);        /* 20; rows of two texts together */
         long_row(specs[3], (enum ker_kv_type)t, 8, 11, 1);     /* 6 */
         long_row(specs[4], (enum ker_kv_type)t, 4, 13, 1);     /* 2 of 7 pages and 6 */
+    }
+}
+
+/* Windows within a page, over a page's end and of pages; sinks beside, and both over many segments. */
+static void windows_and_sinks()
+{
+    static const int window[] = { 1, 7, 64, 70, 128 };
+    static const spec one = { "dim 64, groups of 2", 2, 1, 64, 64, true, false };
+    int k = 0;
+    for (int t = KER_KV_F16; t < KER_KV_TYPES; t++)
+        for (const spec *s : { &specs[0], &specs[2], &specs[3], &specs[4] }) {
+            if (t != KER_KV_F16 && t != KER_KV_Q8_0 && s != &specs[0] && s != &specs[2]) continue;
+            conversation(*s, (enum ker_kv_type)t, window[k++ % 5], k % 3 == 1);
+        }
+    conversation(specs[2], KER_KV_F16, 0, true);
+    conversation(specs[4], KER_KV_Q8_0, 0, true);
+    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t += KER_KV_Q8_0 - KER_KV_F16) {
+        long_row(one, (enum ker_kv_type)t, 128, 71, 1, 0, true);
+        long_row(one, (enum ker_kv_type)t, 128, 71, 1, 2000, true);    /* 32 pages of 71 */
+        long_row(one, (enum ker_kv_type)t, 128, 40, 3, 641, false);
+        long_row(specs[3], (enum ker_kv_type)t, 8, 11, 1, 128, true);  /* 3 pages: one segment */
     }
 }
 
@@ -463,6 +492,7 @@ int main()
     RUN(q8_0_cells);
     RUN(q4_0_cells);
     RUN(long_rows);
+    RUN(windows_and_sinks);
     RUN(bad_numbers_stay);
     cudaStreamDestroy(st);
     return TEST_END();

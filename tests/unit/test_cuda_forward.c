@@ -83,7 +83,7 @@ static void latents_and_groups(void)
         CHECK_MSG(d != NULL, "%s: %s", specs[s].name, err);
         for (int t = 0; d && t < N_SETTING; t++) {
             if (all_of_it()) for (int i = 0; i < 4; i++) one_case(d, m, &settings[t], split[i]);
-            else if ((t + s) % 2) one_case(d, m, &settings[t], split[(t + s) / 2 % 4]);
+            else if ((t + s) % 3 == 0) one_case(d, m, &settings[t], split[(t + s) / 3 % 4]);
         }
         if (d) gpu->close(d);
         model_free(m);
@@ -93,7 +93,8 @@ static void latents_and_groups(void)
 /* Cells of every type of latents that tensor cores take: what the CPU gives, in pieces of few rows and of many. */
 static void latents_in_every_type_of_cell(void)
 {
-    static const double near[KER_KV_TYPES] = { [KER_KV_F16] = 3e-3, [KER_KV_F32] = 1e-4, [KER_KV_Q8_0] = 3e-2, [KER_KV_Q4_0] = .3 };
+    static const double near[KER_KV_TYPES] = { [KER_KV_F16] = 3e-3, [KER_KV_F32] = 1e-4 };      /* of blocks: see agrees_with_the_cpu */
+    static result exact;
     spec s = { 0 };
     for (int i = 0; i < N_SPEC; i++) if (!strcmp(specs[i].name, "deepseek-v2")) s = specs[i];
     for (int wide = 0; wide < 2; wide++) {
@@ -109,15 +110,15 @@ static void latents_in_every_type_of_cell(void)
             backend = ker_cpu();
             ker_dev *d = dev_new(m, 2);
             CHECK_INT(run_model(d, m, g, true, kv, N_TOK, &want), 0);
+            if (!near[kv]) CHECK_INT(run_model(d, m, g, true, KER_KV_F32, N_TOK, &exact), 0);
             backend->close(d);
             backend = gpu;
             d = dev_new(m, 1);
             CHECK_MSG(d != NULL, "%s", err);
             for (int piece = 0; d && piece < 2; piece++) {
                 CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 3, &got), 0);
-                double bad = worst(&got, &want);
-                CHECK_MSG(bad < near[kv], "%s, cells of type %d, piece %d: off by %.3g of the largest logit", s.name, kv, piece, bad);
-                printf("# %s, cells of type %d, piece %d: %.3g\n", s.name, kv, piece, bad);
+                double bad = worst(&got, near[kv] ? &want : &exact), most = near[kv] ? near[kv] : 1.25 * worst(&want, &exact);
+                CHECK_MSG(bad < most, "%s, cells of type %d, piece %d: off by %.3g of the largest logit, at most %.3g", s.name, kv, piece, bad, most);
             }
             if (d) gpu->close(d);
         }

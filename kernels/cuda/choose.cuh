@@ -25,6 +25,7 @@ typedef struct choose_args {
     float weights_scale, router_scale;
     float sum_floor;               /* a smaller sum of chosen gate values counts as this      */
     int n_group, n_group_used, group_best;      /* ker_model's; read where GROUPS             */
+    float group_part;              /* groups an expert                                        */
 } choose_args;
 
 static __device__ __forceinline__ float warp_top(float v)
@@ -183,7 +184,8 @@ static __device__ __forceinline__ uint64_t last_group(const choose_args &a, cons
 static __device__ __forceinline__ bool in_groups(const choose_args &a, const gate_sums &sums, const float *s, const float *add, const uint8_t *pin, int e, uint64_t one,
                                                  uint64_t least)
 {
-    int g = (e < a.n_expert ? e : a.n_expert - 1) / (a.n_expert / a.n_group), unused;
+    /* Exact: half an expert from the border of a group is more than what rounding moves. */
+    int g = (int)(((float)(e < a.n_expert ? e : a.n_expert - 1) + 0.5f) * a.group_part), unused;
     uint64_t key = a.n_group <= WARP ? (uint64_t)__shfl_sync(ALL, (unsigned long long)one, g) : group_key(a, sums, s, add, pin, g, &unused);
     return key && key >= least;
 }

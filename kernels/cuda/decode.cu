@@ -329,10 +329,8 @@ static __device__ __forceinline__ float route_dot(const route_args &a, const cu_
     return dot * (1.0f / sqrtf(square / (float)a.n + eps));
 }
 
-template <int PER, bool GROUPS> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route(route_args a)
+template <int PER, bool GROUPS> static __device__ __forceinline__ void route_block(const route_args &a, float *part, int *last)
 {
-    SHARED(float, part, 2 * MUL_WARPS);
-    SHARED(int, last, 1);
     int o = (int)blockIdx.x, row = (int)blockIdx.y, n_expert = a.choose.n_expert;
     const float *x = a.x + (int64_t)row * a.n;
     if (o + 1 == (int)gridDim.x) {
@@ -358,6 +356,21 @@ template <int PER, bool GROUPS> static __global__ void __launch_bounds__(MUL_THR
     choose_row<PER, GROUPS>(a.choose, row, (int)threadIdx.x);
 }
 
+template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route(route_args a)
+{
+    SHARED(float, part, 2 * MUL_WARPS);
+    SHARED(int, last, 1);
+    route_block<PER, false>(a, part, last);
+}
+
+/* The same of experts in groups, which asks for more registers. */
+template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route_groups(route_args a)
+{
+    SHARED(float, part, 2 * MUL_WARPS);
+    SHARED(int, last, 1);
+    route_block<PER, true>(a, part, last);
+}
+
 static bool route(ker_ctx *c, int layer)
 {
     static const enum ker_role readers[] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_GATE_SH, KER_W_UP_SH };
@@ -377,11 +390,11 @@ static bool route(ker_ctx *c, int layer)
     a.count = c->att.count;
     a.choose = cu_choose_args(c, layer);
     dim3 grid((unsigned)(a.choose.n_expert + (a.sh.n_out ? 2 : 1)), (unsigned)c->shape.n);
-    if (a.choose.n_group > 1 && a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, (few_route<8, true>), grid, dim3(MUL_THREADS), 0, c->st, a);
-    else if (a.choose.n_group > 1) LAUNCH_EARLY(c->dev->early, (few_route<0, true>), grid, dim3(MUL_THREADS), 0, c->st, a);
-    else if (a.choose.n_expert <= 4 * WARP) LAUNCH_EARLY(c->dev->early, (few_route<4, false>), grid, dim3(MUL_THREADS), 0, c->st, a);
-    else if (a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, (few_route<8, false>), grid, dim3(MUL_THREADS), 0, c->st, a);
-    else LAUNCH_EARLY(c->dev->early, (few_route<0, false>), grid, dim3(MUL_THREADS), 0, c->st, a);
+    if (a.choose.n_group > 1 && a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, few_route_groups<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_group > 1) LAUNCH_EARLY(c->dev->early, few_route_groups<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_expert <= 4 * WARP) LAUNCH_EARLY(c->dev->early, few_route<4>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, few_route<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else LAUNCH_EARLY(c->dev->early, few_route<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
     return true;
 }
 

@@ -29,7 +29,10 @@ static inline int on_device(eng_model *m, const ker_backend *be, int index, char
             }
             ker_weight w = { .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride };
             if (rc) break;
+            void *turned = v.across ? weight_turned(m, &v) : NULL;         /* K_B of attn_kv_b; a GPU copies it at once */
+            if (turned) w.data = turned;
             rc = be->weight(d, l, (enum ker_role)r, &w, why);
+            free(turned);
         }
     if (!rc) rc = be->ready(d, why);
     if (rc) {

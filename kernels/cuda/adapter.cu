@@ -235,7 +235,7 @@ static float *floats(int64_t n)
 static bool room(ker_ctx *c)
 {
     const ker_model *m = &c->dev->m;
-    int64_t n = c->max_rows, items = 2 * (c->ffn.pairs_cap + n) > 3 * n ? 2 * (c->ffn.pairs_cap + n) : 3 * n, need = items * c->low.wide, wide = m->n_ff_sh;
+    int64_t n = c->max_rows, items = 2 * (c->ffn.pairs_cap + n) > 3 * n ? 2 * (c->ffn.pairs_cap + n) : 3 * n, need = (m->latent.kv_rank && n * m->n_head > items ? n * m->n_head : items) * c->low.wide, wide = m->n_ff_sh;
     for (int i = 0; i < m->n_layer; i++) if (m->layer[i].n_ff > wide) wide = m->layer[i].n_ff;
     if (!c->low.up) c->low.up = floats((int64_t)c->ffn.pairs_cap * m->n_ff_exp);
     if (!c->low.up_sh) c->low.up_sh = floats(n * wide);

@@ -23,6 +23,9 @@ typedef struct choose_args {
     int gate;                      /* ker_gate                                                */
     bool renorm;
     float weights_scale, router_scale;
+    float sum_floor;               /* a smaller sum of chosen gate values counts as this      */
+    int n_group, n_group_used, group_best;      /* ker_model's; read where GROUPS             */
+    float group_part;              /* groups an expert                                        */
 } choose_args;
 
 static __device__ __forceinline__ float warp_top(float v)
@@ -133,8 +136,62 @@ static __device__ __forceinline__ int cut_list(const choose_args &a, const gate_
     return kept;
 }
 
+/* ---- groups (ker_model.n_group) ---- */
+
+/* The order of a group as key_of has it; 0: nothing of it is open. n_open: how many are. */
+static __device__ __forceinline__ uint64_t group_key(const choose_args &a, const gate_sums &sums, const float *s, const float *add, const uint8_t *pin, int group,
+                                                     int *n_open)
+{
+    bool by_score = a.router_scale > 0 || (a.gate == KER_GATE_SOFTMAX && !a.bias);
+    int per = a.n_expert / a.n_group;
+    float first = -INFINITY, second = -INFINITY;
+    *n_open = 0;
+    for (int e = group * per; e < (group + 1) * per; e++) {
+        float value = gate_of(a, sums, s[e]) + (a.bias ? a.bias[e] : 0.0f), v = a.group_best > 1 || !by_score ? value : s[e];
+        if (a.group_best < 2 && v != v) v = -FLT_MAX;
+        *n_open += !banned(add, e) && !(pin && pin[e]);
+        if (v > first) { second = first; first = v; }
+        else if (v > second) second = v;
+    }
+    float score = a.group_best > 1 && per > 1 ? first + second : first;
+    return *n_open ? key_of(score >= -FLT_MAX ? score : -FLT_MAX, false, group) : 0;
+}
+
+/* The key of the last group that counts for k slots that are not pinned. one, open: of group `lane`, where there are no more than lanes. */
+static __device__ __forceinline__ uint64_t last_group(const choose_args &a, const gate_sums &sums, const float *s, const float *add, const uint8_t *pin, int k, int lane,
+                                                      uint64_t one, int open)
+{
+    uint64_t last = ~(uint64_t)0;
+    for (int used = 0, n = 0; used < a.n_group && (used < a.n_group_used || n < k); used++) {
+        uint64_t top = 0;
+        int here = 0;
+        for (int g = lane; g < a.n_group; g += WARP) {
+            int of = open;
+            uint64_t v = a.n_group <= WARP ? one : group_key(a, sums, s, add, pin, g, &of);
+            if (v >= last || v <= top) continue;
+            top = v;
+            here = of;
+        }
+        uint64_t best = warp_top_key(top);
+        if (!best) break;
+        n += (int)cu_warp_sum(top == best ? (float)here : 0.0f);
+        last = best;
+    }
+    return last;
+}
+
+/* Whether expert e, of any lane, lies in a group that counts. All lanes ask together; behind the last expert: of the last. */
+static __device__ __forceinline__ bool in_groups(const choose_args &a, const gate_sums &sums, const float *s, const float *add, const uint8_t *pin, int e, uint64_t one,
+                                                 uint64_t least)
+{
+    /* Exact: half an expert from the border of a group is more than what rounding moves. */
+    int g = (int)(((float)(e < a.n_expert ? e : a.n_expert - 1) + 0.5f) * a.group_part), unused;
+    uint64_t key = a.n_group <= WARP ? (uint64_t)__shfl_sync(ALL, (unsigned long long)one, g) : group_key(a, sums, s, add, pin, g, &unused);
+    return key && key >= least;
+}
+
 /* PER: keys that a lane keeps in registers, one for each 32 experts; 0: any number of experts, keys made again each time. */
-template <int PER> static __device__ __forceinline__ void choose_row(const choose_args &a, int row, int lane)
+template <int PER, bool GROUPS> static __device__ __forceinline__ void choose_row(const choose_args &a, int row, int lane)
 {
     const cu_cfg *g = &a.cfg[a.slot[row]];
     const float *add = g->router_add ? g->router_add + (int64_t)a.layer * a.n_expert : NULL;
@@ -162,7 +219,17 @@ template <int PER> static __device__ __forceinline__ void choose_row(const choos
         for (int i = lane; i < n; i += WARP) ids[i] = forced[i];
     } else {
         int k = g->k[a.layer] < n_open ? g->k[a.layer] : n_open, n_pin = 0;
-        uint64_t last = ~(uint64_t)0;
+        uint64_t last = ~(uint64_t)0, group = 0, least = 0;
+        if constexpr (GROUPS) {
+            int open = 0, pins = 0;
+            for (int e = lane; pin && e < a.n_expert; e += WARP) pins += pin[e] && !banned(add, e);
+            pins = (int)cu_warp_sum((float)pins);
+            if (a.n_group <= WARP && lane < a.n_group) group = group_key(a, sums, s, add, pin, lane, &open);
+            least = last_group(a, sums, s, add, pin, k - (pins < k ? pins : k), lane, group, open);
+#pragma unroll
+            for (int i = 0; PER && i < per; i++)
+                if (!in_groups(a, sums, s, add, pin, lane + i * WARP, group, least) && !(key[PER ? i : 0] >> 48)) key[PER ? i : 0] = 0;
+        }
         int rounds = k < n_open ? k + 1 : k;                          /* the k best, and the best that was not chosen */
         for (int j = 0; j < rounds; j++) {
             uint64_t top = 0;
@@ -171,9 +238,11 @@ template <int PER> static __device__ __forceinline__ void choose_row(const choos
                 int e = lane + i * WARP;
                 int unused;
                 uint64_t v = PER ? key[PER ? i : 0] : e < a.n_expert ? expert_key(a, sums, s, add, pin, e, &unused) : 0;
+                if constexpr (GROUPS && !PER) if (!in_groups(a, sums, s, add, pin, e, group, least) && !(v >> 48)) v = 0;
                 top = v < last && v > top ? v : top;
             }
             top = warp_top_key(top);
+            if (GROUPS && !top) break;                                /* nothing of those groups was left out */
             if (lane == 0 && j < k) ids[j] = (uint16_t)key_expert(top);
             if (lane == 0 && j == k && !(last >> 48)) a.margin[row] = key_value(last) - key_value(top);
             n_pin += j < k ? (int)(top >> 48) : 0;
@@ -185,12 +254,10 @@ template <int PER> static __device__ __forceinline__ void choose_row(const choos
     }
     __syncwarp();
 
-    /* Below this a sum of gate values is taken as this: see kernels/cpu/route.c. */
-    const float sum_floor = 1e-20f;
     float sum = 0, scale = 1;
     for (int i = lane; i < n; i += WARP) sum += gate_of(a, sums, s[ids[i]]);
     sum = cu_warp_sum(sum);
-    if (!(a.router_scale > 0)) scale = a.renorm ? __fdividef(a.weights_scale, sum < sum_floor ? sum_floor : sum) : a.weights_scale;
+    if (!(a.router_scale > 0)) scale = a.renorm ? __fdividef(a.weights_scale, sum < a.sum_floor ? a.sum_floor : sum) : a.weights_scale;
     for (int i = lane; i < a.max_k; i += WARP) {
         weights[i] = i < n ? gate_of(a, sums, s[ids[i]]) * scale : 0.0f;
         if (i >= n) ids[i] = KER_NO_EXPERT;

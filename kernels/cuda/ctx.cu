@@ -102,7 +102,7 @@ static bool make_up(ker_ctx *c)
 
 static bool make_buffers(ker_ctx *c)
 {
-    static const enum ker_role in[] = { KER_W_Q, KER_W_K, KER_W_V, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH, KER_W_UP_SH, KER_W_SH_ROUTER,
+    static const enum ker_role in[] = { KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH, KER_W_UP_SH, KER_W_SH_ROUTER,
                                         KER_W_OUT, KER_W_EMBD, KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA };
     static const enum ker_role o[] = { KER_W_O }, down[] = { KER_W_DOWN_EXPS }, sh[] = { KER_W_DOWN, KER_W_DOWN_SH };
     const ker_model *m = &c->dev->m;
@@ -140,7 +140,7 @@ static bool make_buffers(ker_ctx *c)
         && c->ffn.h && c->ffn.h_sh && c->ffn.pair_y && c->ffn.group && c->out.hidden && c->out.logits
         && cu_acts_make(c, &c->in, kinds_of(c->dev, in, sizeof in / sizeof *in), n, E) && cu_acts_make(c, &c->att.act, kinds_of(c->dev, o, 1), n, qd)
         && cu_acts_make(c, &c->ffn.act, kinds_of(c->dev, down, 1), pairs, m->n_ff_exp)
-        && (!wide || cu_acts_make(c, &c->ffn.sh_act, kinds_of(c->dev, sh, 2), n, wide)) && cu_delta_make(c) && cu_norms_make(c);
+        && (!wide || cu_acts_make(c, &c->ffn.sh_act, kinds_of(c->dev, sh, 2), n, wide)) && cu_delta_make(c) && cu_mla_make(c) && cu_norms_make(c);
 }
 
 static bool make_out(ker_ctx *c)

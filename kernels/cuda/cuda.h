@@ -166,6 +166,14 @@ typedef struct cu_norms {          /* norms.cu; NULL where no layer wants it    
     float *y;                      /* [max_rows][n_embd] what a part gives before it goes into the stream; zero between parts */
     float *rope;                   /* [max_rows][rope_dim] as att.rope, of layers with rope_set 1 */
 } cu_norms;
+typedef struct cu_mla {            /* latent attention (mla.cu), beside cu_att whose q and o are [row * head][kv_rank] then */
+    float *low, *q;                /* [max_rows][q_rank]; [max_rows][head][nope + rope]       */
+    float *nope, *turned;          /* of q: scaled, for adapters; scaled and turned           */
+    float *part;                   /* attention's segments                                    */
+    float *o;                      /* [max_rows][head][v]                                     */
+    uint16_t *heads;               /* [n_head] 0, 1, ...: a row's matrices of K_B and V_B     */
+    cu_acts low_act, o_act;
+} cu_mla;
 
 typedef struct cu_ffn {
     float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
@@ -247,6 +255,7 @@ struct ker_ctx {
     cu_up up;
     cu_att att;
     cu_norms norms;
+    cu_mla mla;
     cu_ffn ffn;
     cu_out out;
     cu_moe moe;
@@ -292,6 +301,10 @@ void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const
 int cu_attend_segs(const ker_ctx *c, int n_rows, int longest /* cells */);   /* a power of two; 1: not split */
 int64_t cu_attend_floats(const ker_ctx *c);                  /* of att.part, asked by ctx_new                  */
 void cu_attend(ker_ctx *c, int layer);
+/* mla.cu: latent attention. Its part as a whole; from Q and KV_A's products to mla.o; buffers, by ctx_new */
+void cu_mla_attn(ker_ctx *c, int layer);
+void cu_mla_heads(ker_ctx *c, int layer);
+bool cu_mla_make(ker_ctx *c);
 /* route.cu: score -> trace (ids, weights, entropy, margin) */
 void cu_choose(ker_ctx *c, int layer);
 /* ffn.cu: y is normed and prepared in c->in. Passes over rows so that rows x k fit pairs_cap. */

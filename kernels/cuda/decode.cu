@@ -237,9 +237,43 @@ static bool delta(ker_ctx *c, int layer)
     return true;
 }
 
+/* Latent attention: the first products, the second Q with its norm, what mla.cu does of heads, the output. */
+static bool mla(ker_ctx *c, int layer)
+{
+    const cu_layer *l = cu_layer_of(c->dev, layer);
+    bool two = c->dev->m.latent.q_rank > 0;
+    enum ker_role first = two ? KER_W_Q_A : KER_W_Q;
+    float *to = two ? c->mla.low : c->mla.q;
+    mul_args in = {}, second = {}, out = {};
+    mul_add(in, l->w[first], to, NULL);
+    mul_add(in, l->w[KER_W_KV_A], c->att.k, NULL);
+    in.x = c->x;
+    in.norm = l->vec[KER_W_ATTN_NORM];
+    if (two) mul_add(second, l->w[KER_W_Q_B], c->mla.q, NULL);
+    second.x = c->mla.low;
+    second.norm = l->vec[KER_W_Q_A_NORM];
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
+    out.to[0].add = 1;
+    out.to[0].part = KER_PART_ATTN;
+    out.to[0].layer = layer;
+    out.x = c->mla.o;
+    if (!mul_fits(in) || (two && !mul_fits(second)) || !mul_fits(out)) return false;
+    cu_low_job low[2] = { cu_low_rows(c, layer, first, c->x, to, c->shape.n), cu_low_rows(c, layer, KER_W_KV_A, c->x, c->att.k, c->shape.n) };
+    low[0].norm = low[1].norm = in.norm;
+    mul_launch(c, in, c->shape.n, low);
+    low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->mla.low, c->mla.q, c->shape.n);
+    low[0].norm = second.norm;
+    if (two) mul_launch(c, second, c->shape.n, low);
+    cu_mla_heads(c, layer);
+    low[0] = cu_low_out_job(c, layer);
+    mul_launch(c, out, c->shape.n, low);
+    return true;
+}
+
 static bool attn(ker_ctx *c, int layer)
 {
     if (c->dev->m.layer[layer].mixer == KER_MIX_DELTA) return delta(c, layer);
+    if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) return mla(c, layer);
     const cu_layer *l = cu_layer_of(c->dev, layer);
     mul_args in = {}, out = {};
     mul_add(in, l->w[KER_W_Q], c->att.q, l->vec[KER_W_BQ]);
@@ -333,10 +367,8 @@ static __device__ __forceinline__ float route_dot(const route_args &a, const cu_
     return dot * (1.0f / sqrtf(square / (float)a.n + eps));
 }
 
-template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route(route_args a)
+template <int PER, bool GROUPS> static __device__ __forceinline__ void route_block(const route_args &a, float *part, int *last)
 {
-    SHARED(float, part, 2 * MUL_WARPS);
-    SHARED(int, last, 1);
     int o = (int)blockIdx.x, row = (int)blockIdx.y, n_expert = a.choose.n_expert;
     const float *x = a.x + (int64_t)row * a.n;
     if (o + 1 == (int)gridDim.x) {
@@ -360,7 +392,22 @@ template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RES
     __syncthreads();
     if (!last[0] || threadIdx.x >= WARP) return;
     if (threadIdx.x == 0) a.count[row] = 0;
-    choose_row<PER>(a.choose, row, (int)threadIdx.x);
+    choose_row<PER, GROUPS>(a.choose, row, (int)threadIdx.x);
+}
+
+template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route(route_args a)
+{
+    SHARED(float, part, 2 * MUL_WARPS);
+    SHARED(int, last, 1);
+    route_block<PER, false>(a, part, last);
+}
+
+/* The same of experts in groups, which asks for more registers. */
+template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route_groups(route_args a)
+{
+    SHARED(float, part, 2 * MUL_WARPS);
+    SHARED(int, last, 1);
+    route_block<PER, true>(a, part, last);
 }
 
 static bool route(ker_ctx *c, int layer)
@@ -383,7 +430,9 @@ static bool route(ker_ctx *c, int layer)
     a.count = c->att.count;
     a.choose = cu_choose_args(c, layer);
     dim3 grid((unsigned)(a.choose.n_expert + (a.sh.n_out ? 2 : 1)), (unsigned)c->shape.n);
-    if (a.choose.n_expert <= 4 * WARP) LAUNCH_EARLY(c->dev->early, few_route<4>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    if (a.choose.n_group > 1 && a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, few_route_groups<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_group > 1) LAUNCH_EARLY(c->dev->early, few_route_groups<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_expert <= 4 * WARP) LAUNCH_EARLY(c->dev->early, few_route<4>, grid, dim3(MUL_THREADS), 0, c->st, a);
     else if (a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, few_route<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
     else LAUNCH_EARLY(c->dev->early, few_route<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
     return true;

@@ -126,7 +126,7 @@ void dev_close(ker_dev *d)
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
 {
     static const ker_can can = {
-        1u << KER_MIX_GQA | 1u << KER_MIX_DELTA, /* mixers     */
+        1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA,   /* mixers */
 
         (1u << KER_GLUS) - 1,      /* glus       */
 
@@ -146,7 +146,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
 
         true,                      /* scales     */
 
-        false,                     /* groups     */
+        true,                      /* groups     */
 
         false,                     /* next       */
     };
@@ -220,8 +220,8 @@ static bool stage_done(ker_dev *d, int h)
     return cu_ok(d, cudaEventRecord(d->stage->free_at[h], d->st), "weights");
 }
 
-/* n blocks of a matrix from the caller's memory into its planes, by way of the staging halves. */
-static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const uint8_t *src, int64_t n)
+/* n blocks from the caller's memory into a matrix's planes, from its block `first` on, by way of the staging halves. */
+static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const uint8_t *src, int64_t first, int64_t n)
 {
     int block = 0;
     for (int i = 0; i < pl->n; i++) block += pl->bytes[i];
@@ -236,7 +236,7 @@ static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const 
         for (int i = 0, at = 0; i < pl->n; at += pl->bytes[i++]) {
             int64_t units = part * (pl->bytes[i] / 2);
             LAUNCH(plane_take, dim3((unsigned)((units + 255) / 256)), dim3(256), 0, d->st, (const uint16_t *)s->dev[h], part, block / 2, at / 2,
-                   pl->bytes[i] / 2, (uint16_t *)(uintptr_t)w->p[i] + done * (pl->bytes[i] / 2));
+                   pl->bytes[i] / 2, (uint16_t *)(uintptr_t)w->p[i] + (first + done) * (pl->bytes[i] / 2));
         }
         if (!cu_ok(d, cudaGetLastError(), "weights") || !stage_done(d, h)) return false;
         done += part;
@@ -275,7 +275,8 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
 {
     int rc = ker_weight_check(&d->m, layer, role, w, d->source.acquire != NULL && ker_role_get(role)->ne[2] == KER_DIM_EXPERT, err);
     if (rc) return rc;
-    if (w->stride && w->stride != w->ne[1] * ker_row_bytes(w->type, w->ne[0]))
+    bool apart = w->stride && w->stride != w->ne[1] * ker_row_bytes(w->type, w->ne[0]);      /* matrices do not touch */
+    if (apart && ker_role_get(role)->ne[2] == KER_DIM_EXPERT)
         return q_fail(err, Q_FORMAT, _("experts whose gate and up lie in one tensor are not computed on the GPU yet: use --device cpu"));
     cudaSetDevice(d->index);
     if (ker_role_get(role)->vec) return vector_put(d, layer, role, w, err);
@@ -305,7 +306,10 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
         return no_memory(err);
     }
     for (int i = 0; i < pl->n; i++) m->p[i] = mem + at[i];
-    if (planes_fill(d, m, pl, (const uint8_t *)w->data, blocks)) return Q_OK;
+    int64_t part = apart ? blocks / w->ne[2] : blocks;
+    bool ok = true;
+    for (int64_t done = 0; ok && done < blocks; done += part) ok = planes_fill(d, m, pl, (const uint8_t *)w->data + done / part * w->stride, done, part);
+    if (ok) return Q_OK;
     return q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
 }
 

@@ -18,6 +18,7 @@ typedef struct cu_low_items {
     const int *pair_of;            /* [n] item i is pair row * per + slot; NULL: i                */
     const int *off, *count;        /* items from *off + *count on are not in use; NULL: all are   */
     const uint16_t *ids;           /* [rows][max_k] experts, which are matrices too; NULL: matrix 0 */
+    bool heads;                    /* ids are heads: factors are their layer's                   */
     const int *place;              /* [n_expert] -1: its items are left out this time; or NULL    */
     const uint16_t *slots;         /* [rows][max_k] KER_NO_EXPERT: the same; or NULL              */
 } cu_low_items;

@@ -94,6 +94,10 @@ static void attn(ker_ctx *c, int layer)
     const cu_layer *l = cu_layer_of(c->dev, layer);
     const cu_mat *q = &l->w[KER_W_Q], *k = &l->w[KER_W_K], *v = &l->w[KER_W_V], *o = &l->w[KER_W_O];
     int n = c->shape.n, E = c->dev->m.n_embd;
+    if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) {
+        cu_mla_attn(c, layer);
+        return;
+    }
     cu_norm(c, l->vec[KER_W_ATTN_NORM], NULL, n, c->y);
     cu_quantise(c, c->y, n, E, kind_of(q) | kind_of(k) | kind_of(v), &c->in);
     cu_prod p[3] = { product(q, c->att.q, l->vec[KER_W_BQ]), product(k, c->att.k, l->vec[KER_W_BK]), product(v, c->att.v, l->vec[KER_W_BV]) };

@@ -7,7 +7,14 @@ enum { ROUTE_WARPS = 4, ROUTE_THREADS = 128 };
 template <int PER> static __global__ void BOUNDS(ROUTE_THREADS, 8) choose(choose_args a)
 {
     int row = (int)(blockIdx.x * ROUTE_WARPS + threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP);
-    if (row < a.n) choose_row<PER>(a, row, lane);
+    if (row < a.n) choose_row<PER, false>(a, row, lane);
+}
+
+/* The same of experts in groups, which asks for more registers. */
+template <int PER> static __global__ void __launch_bounds__(ROUTE_THREADS, 4) choose_groups(choose_args a)
+{
+    int row = (int)(blockIdx.x * ROUTE_WARPS + threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP);
+    if (row < a.n) choose_row<PER, true>(a, row, lane);
 }
 
 choose_args cu_choose_args(const ker_ctx *c, int layer)
@@ -35,6 +42,11 @@ choose_args cu_choose_args(const ker_ctx *c, int layer)
     a.renorm = m->renorm;
     a.weights_scale = m->weights_scale;
     a.router_scale = m->router_scale;
+    a.sum_floor = m->sum_floor > 0 ? m->sum_floor : 1e-20f;                 /* see kernels/cpu/route.c */
+    a.n_group = m->n_group;
+    a.group_part = m->n_group > 1 ? (float)m->n_group / (float)m->n_expert : 0;
+    a.n_group_used = m->n_group_used;
+    a.group_best = m->group_best;
     return a;
 }
 
@@ -42,7 +54,9 @@ void cu_choose(ker_ctx *c, int layer)
 {
     choose_args a = cu_choose_args(c, layer);
     dim3 grid((unsigned)((a.n + ROUTE_WARPS - 1) / ROUTE_WARPS)), block(ROUTE_THREADS);
-    if (a.n_expert <= 4 * WARP) LAUNCH(choose<4>, grid, block, 0, c->st, a);
+    if (a.n_group > 1 && a.n_expert <= 8 * WARP) LAUNCH(choose_groups<8>, grid, block, 0, c->st, a);
+    else if (a.n_group > 1) LAUNCH(choose_groups<0>, grid, block, 0, c->st, a);
+    else if (a.n_expert <= 4 * WARP) LAUNCH(choose<4>, grid, block, 0, c->st, a);
     else if (a.n_expert <= 8 * WARP) LAUNCH(choose<8>, grid, block, 0, c->st, a);
     else LAUNCH(choose<0>, grid, block, 0, c->st, a);
 }

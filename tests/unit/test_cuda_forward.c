@@ -85,6 +85,65 @@ static void agrees_with_the_reference(void)
     for (int t = 0; t < N_SETTING && !all_of_it() && !test_brief(); t++) CHECK_MSG(tried[t] >= 1, "%s was tried %d times", settings[t].name, tried[t]);
 }
 
+/* Latent attention and experts in groups, of floats and of blocks: every setting that has to do with them, rows at once, few and one by one. */
+static void latents_and_groups(void)
+{
+    static const char *const names[] = { "groups2", "groups1", "deepseek-v2", "deepseek, q8" };
+    static const int split[] = { N_TOK, 5, 9, 1 };
+    for (int s = 0; s < N_SPEC; s++) {
+        bool here = false;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) here = here || !strcmp(specs[s].name, names[i]);
+        if (!here) continue;
+        model *m = model_new(&specs[s]);
+        backend = gpu;
+        ker_dev *d = dev_new(m, 1);
+        CHECK_MSG(d != NULL, "%s: %s", specs[s].name, err);
+        for (int t = 0; d && t < N_SETTING; t++) {
+            if (all_of_it()) for (int i = 0; i < 4; i++) one_case(d, m, &settings[t], split[i]);
+            else if ((t + s) % 3 == 0) one_case(d, m, &settings[t], split[(t + s) / 3 % 4]);
+        }
+        if (d) gpu->close(d);
+        model_free(m);
+    }
+}
+
+/* Cells of every type of latents that tensor cores take: what the CPU gives, in pieces of few rows and of many. */
+static void latents_in_every_type_of_cell(void)
+{
+    static const double near[KER_KV_TYPES] = { [KER_KV_F16] = 3e-3, [KER_KV_F32] = 1e-4 };      /* of blocks: see agrees_with_the_cpu */
+    static result exact;
+    spec s = { 0 };
+    for (int i = 0; i < N_SPEC; i++) if (!strcmp(specs[i].name, "deepseek-v2")) s = specs[i];
+    for (int wide = 0; wide < 2; wide++) {
+        s.name = wide ? "latents of 128" : "latents of 64";
+        s.n_head = s.n_kv = wide ? 18 : 4;
+        s.rope_dim = 16;
+        s.hd = 32;
+        s.more.latent = (ker_latent){ .kv_rank = wide ? 128 : 64, .nope = 16, .rope = 16, .v = 24 };
+        model *m = model_new(&s);
+        config *g = malloc(sizeof *g);
+        config_make(g, m, &settings[11]);
+        for (int kv = KER_KV_F16; kv < KER_KV_TYPES; kv++) {
+            backend = ker_cpu();
+            ker_dev *d = dev_new(m, 2);
+            CHECK_INT(run_model(d, m, g, true, kv, N_TOK, &want), 0);
+            if (!near[kv]) CHECK_INT(run_model(d, m, g, true, KER_KV_F32, N_TOK, &exact), 0);
+            backend->close(d);
+            backend = gpu;
+            d = dev_new(m, 1);
+            CHECK_MSG(d != NULL, "%s", err);
+            for (int piece = 0; d && piece < 2; piece++) {
+                CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 3, &got), 0);
+                double bad = worst(&got, near[kv] ? &want : &exact), most = near[kv] ? near[kv] : 1.25 * worst(&want, &exact);
+                CHECK_MSG(bad < most, "%s, cells of type %d, piece %d: off by %.3g of the largest logit, at most %.3g", s.name, kv, piece, bad, most);
+            }
+            if (d) gpu->close(d);
+        }
+        free(g);
+        model_free(m);
+    }
+}
+
 /* Quantised weights: integer sums are the CPU's, so that it agrees closer than either does with exact arithmetic. */
 static void agrees_with_the_cpu(void)
 {
@@ -259,6 +318,8 @@ int main(void)
     tokens_make();
     RUN(wrong_things_are_refused);
     RUN(agrees_with_the_reference);
+    RUN(latents_and_groups);
+    RUN(latents_in_every_type_of_cell);
     RUN(agrees_with_the_cpu);
     RUN(experts_may_lie_on_either_side);
     RUN(launches_of_a_token);

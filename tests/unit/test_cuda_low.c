@@ -93,6 +93,17 @@ static void changed_products_are_the_cpus(void)
     CHECK(runs > (test_brief() ? 7 : 15));
 }
 
+/* K_B and V_B have a matrix a head; factors of experts are none of theirs. */
+static void latents_are_changed_alike(void)
+{
+    for (int s = 0; s < N_SPEC; s++) {
+        bool q8 = !strcmp(specs[s].name, "deepseek, q8");
+        if (!q8 && strcmp(specs[s].name, "deepseek-v2")) continue;
+        against_the_cpu(&specs[s], &settings[8], gpu, everything, q8 ? 5 : N_TOK, true);
+        against_the_cpu(&specs[s], &settings[8], gpu, everything, q8 ? 9 : 1, false);
+    }
+}
+
 /* ---- bits ---- */
 
 enum { APART = 12, STEPS = 3 };
@@ -371,6 +382,7 @@ int main(void)
     }
     tokens_make();
     RUN(changed_products_are_the_cpus);
+    RUN(latents_are_changed_alike);
     RUN(bits_hang_on_the_row_alone);
     RUN(where_none_acts_nothing_changes);
     RUN(fetched_experts_are_changed_alike);

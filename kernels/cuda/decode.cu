@@ -25,8 +25,7 @@ static __device__ __forceinline__ cu_act act_row(cu_act a, int row, int n)
 }
 
 /* Kernels come three times: for the pair of types that most files of the trade are made of, which leaves registers for more
- * blocks, for the types that are often used, and, under names of their own (_any), for every type of blocks: those have no
- * way for adapters, whose batches go as what stands behind this. */
+ * blocks, for the types that are often used, and, under names of their own (_any), for every type of blocks. */
 enum { ANY, OFTEN, PAIR };
 #define FEW_TYPES(SET, type, CASE) \
     if constexpr (SET == PAIR) switch (type) { CASE(Q4_K) CASE(Q6_K) } \
@@ -164,6 +163,13 @@ template <int SET> static __global__ void __launch_bounds__(MUL_THREADS, SET == 
     mul_prods<SET, true>(a, &f, part, turn);
 }
 
+static __global__ void __launch_bounds__(MUL_THREADS, 1) few_mul_low_any(mul_args a, low_fused f)
+{
+    SHARED(float, part, MUL_WARPS);
+    SHARED(int, turn, 1);
+    mul_prods<ANY, true>(a, &f, part, turn);
+}
+
 static int cut(int outputs, int per) { return (outputs + per - 1) / per; }
 
 static void mul_add(mul_args &a, const cu_mat &w, float *y, const float *bias)
@@ -173,9 +179,9 @@ static void mul_add(mul_args &a, const cu_mat &w, float *y, const float *bias)
     a.to[a.n_prod++] = to;
 }
 
-static bool mul_fits(const ker_ctx *c, const mul_args &a)
+static bool mul_fits(const mul_args &a)
 {
-    for (int i = 0; i < a.n_prod; i++) if (!is_block(a.w[i]) || (c->shape.low && set_of(a.w[i]) == ANY)) return false;
+    for (int i = 0; i < a.n_prod; i++) if (!is_block(a.w[i])) return false;
     return few_bytes(a.w[0].n_in) <= FEW_SHARED - 1024;
 }
 
@@ -197,6 +203,7 @@ static void mul_launch(ker_ctx *c, mul_args &a, int n_rows, cu_low_job *low)
     low_fused f;
     cu_low_fuse(c, low, a.n_prod, 1, MUL_WARPS, &f, a.low);
     if (f.n_job && set == PAIR) LAUNCH_EARLY(c->dev->early, few_mul_low<PAIR>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
+    else if (f.n_job && set == ANY) LAUNCH_EARLY(c->dev->early, few_mul_low_any, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
     else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_mul_low<OFTEN>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
     else if (set == PAIR) LAUNCH_EARLY(c->dev->early, few_mul<PAIR>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
     else if (set == OFTEN) LAUNCH_EARLY(c->dev->early, few_mul<OFTEN>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
@@ -209,7 +216,7 @@ static bool head(ker_ctx *c)
     const cu_layer *l = cu_layer_of(c->dev, -1);
     mul_args a = {};
     mul_add(a, l->w[KER_W_OUT].n_out ? l->w[KER_W_OUT] : l->w[KER_W_EMBD], c->out.logits, NULL);
-    if (!mul_fits(c, a) || c->shape.n_logits > 1 + CU_FEW) return false;
+    if (!mul_fits(a) || c->shape.n_logits > 1 + CU_FEW) return false;
     if (c->shape.n_hidden) cu_norm(c, l->vec[KER_W_OUT_NORM], c->rows.want_hidden, c->shape.n_hidden, c->out.hidden);
     a.to[0].part = KER_PART_HEAD;
     a.to[0].layer = -1;
@@ -236,7 +243,7 @@ static bool attn(ker_ctx *c, int layer)
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
     out.x = c->att.o;
-    if (!mul_fits(c, in) || !mul_fits(c, out)) return false;
+    if (!mul_fits(in) || !mul_fits(out)) return false;
     cu_low_job low[MUL_PRODS], low_out = cu_low_out_job(c, layer);
     cu_low_qkv_jobs(c, layer, c->x, in.norm, low);
     mul_launch(c, in, c->shape.n, low);
@@ -487,6 +494,12 @@ template <int SET, bool NORM> static __global__ void __launch_bounds__(MUL_THREA
     glu_prods<SET, NORM, true>(a, &f, turn);
 }
 
+template <bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, 1) few_glu_low_any(glu_args a, low_fused f)
+{
+    SHARED(int, turn, 1);
+    glu_prods<ANY, NORM, true>(a, &f, turn);
+}
+
 /* ---- down: an output's sum over a row's slots, the shared expert, the residual ---- */
 
 typedef struct down_args {
@@ -640,6 +653,13 @@ template <int SET> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few
     down_prods<SET, true>(a, &f, done, weights, ids, turn);
 }
 
+static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_low_any(down_args a, low_fused f)
+{
+    DOWN_SHARED;
+    SHARED(int, turn, 1);
+    down_prods<ANY, true>(a, &f, done, weights, ids, turn);
+}
+
 /* A wave of one row's slots, [s0, s1) of n in use; the last adds the shared expert and the residual. */
 template <int SET> static __device__ __forceinline__ void down_wave(const down_args &a, int s0, int s1, int n, float *carry, bool last, float *done, float *weights, int *ids)
 {
@@ -761,7 +781,9 @@ static void glu_launch(ker_ctx *c, glu_args &g, const low_fused &f, int n, bool 
     dim3 grid((unsigned)(g.k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
     int set = set_of(g.gate, g.sh_gate);
     bool pair = set == PAIR;
-    if (set == ANY && moe) LAUNCH_EARLY(c->dev->early, few_glu_any<false>, grid, dim3(MUL_THREADS), 0, c->st, g);
+    if (f.n_job && set == ANY && moe) LAUNCH_EARLY(c->dev->early, few_glu_low_any<false>, grid, dim3(MUL_THREADS), 0, c->st, g, f);
+    else if (f.n_job && set == ANY) LAUNCH_EARLY(c->dev->early, few_glu_low_any<true>, grid, dim3(MUL_THREADS), normed, c->st, g, f);
+    else if (set == ANY && moe) LAUNCH_EARLY(c->dev->early, few_glu_any<false>, grid, dim3(MUL_THREADS), 0, c->st, g);
     else if (set == ANY) LAUNCH_EARLY(c->dev->early, few_glu_any<true>, grid, dim3(MUL_THREADS), normed, c->st, g);
     else if (f.n_job && pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<PAIR, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
     else if (f.n_job && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<OFTEN, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
@@ -791,8 +813,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     g.sh_up = l->w[sh + 1];
     d.sh = l->w[sh + 2];
     if (d.sh.n_out && !glu_fits(g.sh_gate, g.sh_up, d.sh)) return false;
-    int glu_set = set_of(g.gate, g.sh_gate), down_set = set_of(d.w, d.sh);
-    if (c->shape.low && (glu_set == ANY || down_set == ANY)) return false;
+    int down_set = set_of(d.w, d.sh);
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
@@ -839,7 +860,8 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     }
     cu_low_fuse_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], DOWN_WARPS, &f);
     bool pair = down_set == PAIR;
-    if (down_set == ANY) LAUNCH_EARLY(c->dev->early, few_down_any, grid, dim3(DOWN_THREADS), room, c->st, d);
+    if (f.n_job && down_set == ANY) LAUNCH_EARLY(c->dev->early, few_down_low_any, grid, dim3(DOWN_THREADS), room, c->st, d, f);
+    else if (down_set == ANY) LAUNCH_EARLY(c->dev->early, few_down_any, grid, dim3(DOWN_THREADS), room, c->st, d);
     else if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, few_down_low<PAIR>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
     else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_down_low<OFTEN>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
     else if (pair) LAUNCH_EARLY(c->dev->early, few_down<PAIR>, grid, dim3(DOWN_THREADS), room, c->st, d);

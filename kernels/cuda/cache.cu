@@ -282,16 +282,16 @@ static uint64_t choose_slots(cu_cache *h, pool *p, int n, int *slot)
 
 /* ---- on the way ---- */
 
-/* An expert's bytes as in the file into its slot's planes; two bytes a thread as in dev.cu. */
-typedef struct take_piece { uint16_t *to; int64_t from, n; int block, at, each; } take_piece;
-typedef struct take_args { const uint16_t *raw; take_piece p[PIECES]; } take_args;
+/* An expert's bytes as in the file into its slot's planes; two bytes a thread, or one, as in dev.cu: the numbers are of such units. */
+typedef struct take_piece { uint8_t *to; int64_t from, n; int block, at, each; } take_piece;
+typedef struct take_args { const uint8_t *raw; take_piece p[PIECES]; } take_args;
 
-static __global__ void __launch_bounds__(TAKE_THREADS) expert_take(take_args a)
+template <class T> static __global__ void __launch_bounds__(TAKE_THREADS) expert_take(take_args a)
 {
     const take_piece &p = a.p[blockIdx.y];
     int first = (int)(blockIdx.x * TAKE_THREADS + threadIdx.x), step = (int)(gridDim.x * TAKE_THREADS), in = first % p.each, more = step % p.each;
-    const uint16_t *from = a.raw + p.from + p.at + (int64_t)(first / p.each) * p.block + in;
-    uint16_t *to = p.to + first, *end = p.to + p.n;
+    const T *from = (const T *)(const void *)a.raw + p.from + p.at + (int64_t)(first / p.each) * p.block + in;
+    T *to = (T *)(void *)p.to + first, *end = (T *)(void *)p.to + p.n;
     int64_t on = (int64_t)(step / p.each) * p.block + more;             /* without a division for each two bytes */
     for (; to < end; to += step, from += on) {
         *to = *from;
@@ -309,24 +309,25 @@ static bool send(ker_dev *d, const pool *p, int slot, const ker_expert *e)
     fetch_stage *s = &h->stage[h->next];
     const void *part[MATS] = { e->gate, e->up, e->down };
     take_args a = {};
-    int n = 0;
+    int n = 0, unit = 2;
     int64_t at = 0;
+    for (int j = 0; j < MATS; j++) if (ker_type_get(p->mat[j].type)->bytes % 2) unit = 1;
     h->next = (h->next + 1) % STAGES;
     if (s->used && cudaEventSynchronize(s->free_at) != cudaSuccess) return false;
-    a.raw = (const uint16_t *)(const void *)s->dev;
+    a.raw = s->dev;
     for (int j = 0; j < MATS; j++, at = up256(at)) {
         const cu_mat *m = &p->mat[j];
         const cu_planes *pl = cu_planes_of(m->type);
         int64_t blocks = (int64_t)(m->n_in / m->block) * m->n_out;
         int block = 0;
         memcpy(s->host + at, part[j], (size_t)p->bytes[j]);
-        for (int i = 0; i < pl->n; i++) block += pl->bytes[i] / 2;
-        for (int i = 0, in = 0; i < pl->n; in += pl->bytes[i++] / 2) {
+        for (int i = 0; i < pl->n; i++) block += pl->bytes[i] / unit;
+        for (int i = 0, in = 0; i < pl->n; in += pl->bytes[i++] / unit) {
             take_piece *q = &a.p[n++];
-            q->each = pl->bytes[i] / 2;
+            q->each = pl->bytes[i] / unit;
             q->n = blocks * q->each;
-            q->to = (uint16_t *)(void *)(uintptr_t)m->p[i] + slot * q->n;
-            q->from = at / 2;
+            q->to = (uint8_t *)(uintptr_t)m->p[i] + slot * q->n * unit;
+            q->from = at / unit;
             q->block = block;
             q->at = in;
         }
@@ -337,7 +338,8 @@ static bool send(ker_dev *d, const pool *p, int slot, const ker_expert *e)
     for (int i = 0; i < n; i++) if (a.p[i].n > most) most = a.p[i].n;
     int64_t blocks = (most + TAKE_THREADS - 1) / TAKE_THREADS;
     if (blocks > TAKE_BLOCKS) blocks = TAKE_BLOCKS;
-    LAUNCH(expert_take, dim3((unsigned)blocks, (unsigned)n), dim3(TAKE_THREADS), 0, h->st, a);
+    if (unit == 1) LAUNCH(expert_take<uint8_t>, dim3((unsigned)blocks, (unsigned)n), dim3(TAKE_THREADS), 0, h->st, a);
+    else LAUNCH(expert_take<uint16_t>, dim3((unsigned)blocks, (unsigned)n), dim3(TAKE_THREADS), 0, h->st, a);
     if (cudaGetLastError() != cudaSuccess || cudaEventRecord(s->free_at, h->st) != cudaSuccess) return false;
     s->used = true;
     h->bytes += (uint64_t)expert_bytes(p);

@@ -24,12 +24,24 @@ static __device__ __forceinline__ cu_act act_row(cu_act a, int row, int n)
     return a;
 }
 
-/* Kernels come twice: for the pair of types that most files of the trade are made of, which leaves registers for more
- * blocks, and for every type of blocks. */
-#define FEW_TYPES(PAIR, type, CASE) \
-    if (PAIR) switch (type) { CASE(Q4_K) CASE(Q6_K) } \
+/* Kernels come three times: for the pair of types that most files of the trade are made of, which leaves registers for more
+ * blocks, for the types that are often used, and, under names of their own (_any), for every type of blocks. */
+enum { ANY, OFTEN, PAIR };
+#define FEW_TYPES(SET, type, CASE) \
+    if constexpr (SET == PAIR) switch (type) { CASE(Q4_K) CASE(Q6_K) } \
+    else if constexpr (SET == OFTEN) switch (type) { CU_OFTEN_TYPES(CASE) } \
     else switch (type) { CU_BLOCK_TYPES(CASE) }
-static bool is_pair(const cu_mat &w) { return !w.n_out || w.type == KER_Q4_K || w.type == KER_Q6_K; }
+static int set_of(const cu_mat &w)
+{
+    if (!w.n_out || w.type == KER_Q4_K || w.type == KER_Q6_K) return PAIR;
+    switch (w.type) {
+#define CASE(name) case KER_##name: return ANY;
+    CU_OTHER_TYPES(CASE)
+#undef CASE
+    }
+    return OFTEN;
+}
+static int set_of(const cu_mat &w, const cu_mat &v) { return set_of(w) < set_of(v) ? set_of(w) : set_of(v); }
 
 static bool is_block(const cu_mat &w) { return w.act != KER_ACT_F32; }
 
@@ -114,7 +126,7 @@ template <int TYPE, bool LOW> static __device__ __forceinline__ void mul_row(con
     }
 }
 
-template <bool PAIR, bool LOW> static __device__ __forceinline__ void mul_prods(const mul_args &a, const low_fused *f, float *part, int *turn)
+template <int SET, bool LOW> static __device__ __forceinline__ void mul_prods(const mul_args &a, const low_fused *f, float *part, int *turn)
 {
     DYN_SHARED(uint8_t, room);
     int block = (int)blockIdx.x, low = LOW ? a.low[0] : -1;
@@ -128,21 +140,34 @@ template <bool PAIR, bool LOW> static __device__ __forceinline__ void mul_prods(
         block -= third ? a.first[2] : a.first[1];
     }
 #define CASE(name) case KER_##name: mul_row<KER_##name, LOW>(a, f, w, to, low, block, room, part, turn); break;
-    FEW_TYPES(PAIR, w.type, CASE)
+    FEW_TYPES(SET, w.type, CASE)
 #undef CASE
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_mul(mul_args a)
+template <int SET> static __global__ void __launch_bounds__(MUL_THREADS, SET == PAIR ? MUL_RESIDENT : MUL_LEAST) few_mul(mul_args a)
 {
     SHARED(float, part, MUL_WARPS);
-    mul_prods<PAIR, false>(a, NULL, part, NULL);
+    mul_prods<SET, false>(a, NULL, part, NULL);
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_LEAST : 1) few_mul_low(mul_args a, low_fused f)
+static __global__ void __launch_bounds__(MUL_THREADS, MUL_LEAST) few_mul_any(mul_args a)
+{
+    SHARED(float, part, MUL_WARPS);
+    mul_prods<ANY, false>(a, NULL, part, NULL);
+}
+
+template <int SET> static __global__ void __launch_bounds__(MUL_THREADS, SET == PAIR ? MUL_LEAST : 1) few_mul_low(mul_args a, low_fused f)
 {
     SHARED(float, part, MUL_WARPS);
     SHARED(int, turn, 1);
-    mul_prods<PAIR, true>(a, &f, part, turn);
+    mul_prods<SET, true>(a, &f, part, turn);
+}
+
+static __global__ void __launch_bounds__(MUL_THREADS, 1) few_mul_low_any(mul_args a, low_fused f)
+{
+    SHARED(float, part, MUL_WARPS);
+    SHARED(int, turn, 1);
+    mul_prods<ANY, true>(a, &f, part, turn);
 }
 
 static int cut(int outputs, int per) { return (outputs + per - 1) / per; }
@@ -172,15 +197,17 @@ static void mul_launch(ker_ctx *c, mul_args &a, int n_rows, cu_low_job *low)
     }
     a.rows = c->rows;
     a.tr = c->tr;
-    bool pair = true;
-    for (int i = 0; i < a.n_prod; i++) pair = pair && is_pair(a.w[i]);
+    int set = PAIR;
+    for (int i = 0; i < a.n_prod; i++) if (set_of(a.w[i]) < set) set = set_of(a.w[i]);
     dim3 grid((unsigned)at, (unsigned)n_rows);
     low_fused f;
     cu_low_fuse(c, low, a.n_prod, 1, MUL_WARPS, &f, a.low);
-    if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, few_mul_low<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
-    else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_mul_low<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
-    else if (pair) LAUNCH_EARLY(c->dev->early, few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
-    else LAUNCH_EARLY(c->dev->early, few_mul<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    if (f.n_job && set == PAIR) LAUNCH_EARLY(c->dev->early, few_mul_low<PAIR>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
+    else if (f.n_job && set == ANY) LAUNCH_EARLY(c->dev->early, few_mul_low_any, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
+    else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_mul_low<OFTEN>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a, f);
+    else if (set == PAIR) LAUNCH_EARLY(c->dev->early, few_mul<PAIR>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    else if (set == OFTEN) LAUNCH_EARLY(c->dev->early, few_mul<OFTEN>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    else LAUNCH_EARLY(c->dev->early, few_mul_any, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
 }
 
 /* Normed rows for whoever reads them, and logits of those that are wanted. */
@@ -505,7 +532,7 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const glu_ar
     }
 }
 
-template <bool PAIR, bool NORM, bool LOW> static __device__ __forceinline__ void glu_prods(const glu_args &a, const low_fused *f, int *turn)
+template <int SET, bool NORM, bool LOW> static __device__ __forceinline__ void glu_prods(const glu_args &a, const low_fused *f, int *turn)
 {
     gpu_wait_before();
     gpu_let_next();
@@ -545,7 +572,7 @@ template <bool PAIR, bool NORM, bool LOW> static __device__ __forceinline__ void
         __syncthreads();
     }
 #define CASE(name) case KER_##name: glu_rows<KER_##name>(a, gate, up, matrix, o, end, keep, act, h, up_to); break;
-    FEW_TYPES(PAIR, gate.type, CASE)
+    FEW_TYPES(SET, gate.type, CASE)
 #undef CASE
     if constexpr (LOW) {
         if (!up_to) return;
@@ -556,15 +583,26 @@ template <bool PAIR, bool NORM, bool LOW> static __device__ __forceinline__ void
     }
 }
 
-template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR && !NORM ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
+template <int SET, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, SET == PAIR && !NORM ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
 {
-    glu_prods<PAIR, NORM, false>(a, NULL, NULL);
+    glu_prods<SET, NORM, false>(a, NULL, NULL);
 }
 
-template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR && !NORM ? MUL_LEAST : 1) few_glu_low(glu_args a, low_fused f)
+template <bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, MUL_LEAST) few_glu_any(glu_args a)
+{
+    glu_prods<ANY, NORM, false>(a, NULL, NULL);
+}
+
+template <int SET, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, SET == PAIR && !NORM ? MUL_LEAST : 1) few_glu_low(glu_args a, low_fused f)
 {
     SHARED(int, turn, 1);
-    glu_prods<PAIR, NORM, true>(a, &f, turn);
+    glu_prods<SET, NORM, true>(a, &f, turn);
+}
+
+template <bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, 1) few_glu_low_any(glu_args a, low_fused f)
+{
+    SHARED(int, turn, 1);
+    glu_prods<ANY, NORM, true>(a, &f, turn);
 }
 
 /* ---- down: an output's sum over a row's slots, the shared expert, the residual ---- */
@@ -654,10 +692,10 @@ template <int TYPE> static __device__ __forceinline__ void down_part(const cu_ma
     }
 }
 
-template <bool PAIR> static __device__ __forceinline__ void down_types(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
+template <int SET> static __device__ __forceinline__ void down_types(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
 {
 #define CASE(name) case KER_##name: down_rows<KER_##name>(w, ids, weights, n, act, o, end, done); break;
-    FEW_TYPES(PAIR, w.type, CASE)
+    FEW_TYPES(SET, w.type, CASE)
 #undef CASE
 }
 
@@ -673,7 +711,7 @@ static __device__ __forceinline__ void down_prepare(const cu_mat &w, const float
     SHARED(float, weights, FEW_SLOTS + 1); \
     SHARED(int, ids, FEW_SLOTS + 1)
 
-template <bool PAIR, bool LOW> static __device__ __forceinline__ void down_prods(const down_args &a, const low_fused *f, float *done, float *weights, int *ids, int *turn)
+template <int SET, bool LOW> static __device__ __forceinline__ void down_prods(const down_args &a, const low_fused *f, float *done, float *weights, int *ids, int *turn)
 {
     DYN_SHARED(uint8_t, room);
     int row = (int)blockIdx.y, t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out ? a.w.n_out : a.sh.n_out, n = 0;
@@ -696,10 +734,10 @@ template <bool PAIR, bool LOW> static __device__ __forceinline__ void down_prods
     if (n) down_prepare(a.w, a.h + (int64_t)row * a.k * a.w.n_in, n * a.w.n_in, act);
     if (a.sh.n_out) down_prepare(a.sh, a.h_sh + (int64_t)row * a.sh.n_in, a.sh.n_in, sh);
     __syncthreads();
-    if (n) down_types<PAIR>(a.w, ids, weights, n, act, o, end, done + warp);
+    if (n) down_types<SET>(a.w, ids, weights, n, act, o, end, done + warp);
     if (a.sh.n_out) {
         __syncwarp();
-        down_types<PAIR>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
+        down_types<SET>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
     }
     __syncthreads();
     if constexpr (LOW) low_wait(*f);
@@ -712,24 +750,36 @@ template <bool PAIR, bool LOW> static __device__ __forceinline__ void down_prods
     }
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down(down_args a)
+template <int SET> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down(down_args a)
 {
     DOWN_SHARED;
-    down_prods<PAIR, false>(a, NULL, done, weights, ids, NULL);
+    down_prods<SET, false>(a, NULL, done, weights, ids, NULL);
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_low(down_args a, low_fused f)
+static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_any(down_args a)
+{
+    DOWN_SHARED;
+    down_prods<ANY, false>(a, NULL, done, weights, ids, NULL);
+}
+
+template <int SET> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_low(down_args a, low_fused f)
 {
     DOWN_SHARED;
     SHARED(int, turn, 1);
-    down_prods<PAIR, true>(a, &f, done, weights, ids, turn);
+    down_prods<SET, true>(a, &f, done, weights, ids, turn);
+}
+
+static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_low_any(down_args a, low_fused f)
+{
+    DOWN_SHARED;
+    SHARED(int, turn, 1);
+    down_prods<ANY, true>(a, &f, done, weights, ids, turn);
 }
 
 /* A wave of one row's slots, [s0, s1) of n in use; the last adds the shared expert and the residual. */
-static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part(down_args a, int s0, int s1, int n, float *carry, bool last)
+template <int SET> static __device__ __forceinline__ void down_wave(const down_args &a, int s0, int s1, int n, float *carry, bool last, float *done, float *weights, int *ids)
 {
     DYN_SHARED(uint8_t, room);
-    DOWN_SHARED;
     int t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out;
     if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
     if (t <= a.k) {
@@ -744,20 +794,32 @@ static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part(down_arg
     if (a.sh.n_out) down_prepare(a.sh, a.h_sh, a.sh.n_in, sh);
     __syncthreads();
     if (s1 > n) s1 = n;
-    if (s0 < s1) switch (a.w.type) {
+    if (s0 < s1) {
 #define CASE(name) case KER_##name: down_part<KER_##name>(a.w, ids, weights, s0 * each, s1 * each, act, o, end, done + warp, carry, last); break;
-        CU_BLOCK_TYPES(CASE)
+        FEW_TYPES(SET, a.w.type, CASE)
 #undef CASE
     }
     if (!last) return;
     if (a.sh.n_out) {
         __syncwarp();
-        down_types<false>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
+        down_types<SET>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
     }
     __syncthreads();
     if (first + t >= end || t >= a.rounds * DOWN_WARPS) return;
     cu_sink to = { NULL, a.x, n_out, 1, a.layer, KER_PART_FFN };
     cu_put(to, a.tr, 0, first + t, a.bias ? done[t] + down_bias(a, weights, 0, n, first + t) : done[t], 0);
+}
+
+static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part(down_args a, int s0, int s1, int n, float *carry, bool last)
+{
+    DOWN_SHARED;
+    down_wave<OFTEN>(a, s0, s1, n, carry, last, done, weights, ids);
+}
+
+static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part_any(down_args a, int s0, int s1, int n, float *carry, bool last)
+{
+    DOWN_SHARED;
+    down_wave<ANY>(a, s0, s1, n, carry, last, done, weights, ids);
 }
 
 /* Three matrices that the kernels take: blocks, gate and up alike. */
@@ -838,15 +900,20 @@ static void glu_launch(ker_ctx *c, glu_args &g, const low_fused &f, int n, bool 
     g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
     g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
     dim3 grid((unsigned)(g.k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
-    bool pair = is_pair(g.gate) && is_pair(g.sh_gate);
-    if (f.n_job && pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
-    else if (f.n_job && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
-    else if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, (few_glu_low<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g, f);
-    else if (f.n_job) LAUNCH_EARLY(c->dev->early, (few_glu_low<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g, f);
-    else if (pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
-    else if (moe) LAUNCH_EARLY(c->dev->early, (few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
-    else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
-    else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    int set = set_of(g.gate, g.sh_gate);
+    bool pair = set == PAIR;
+    if (f.n_job && set == ANY && moe) LAUNCH_EARLY(c->dev->early, few_glu_low_any<false>, grid, dim3(MUL_THREADS), 0, c->st, g, f);
+    else if (f.n_job && set == ANY) LAUNCH_EARLY(c->dev->early, few_glu_low_any<true>, grid, dim3(MUL_THREADS), normed, c->st, g, f);
+    else if (set == ANY && moe) LAUNCH_EARLY(c->dev->early, few_glu_any<false>, grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (set == ANY) LAUNCH_EARLY(c->dev->early, few_glu_any<true>, grid, dim3(MUL_THREADS), normed, c->st, g);
+    else if (f.n_job && pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<PAIR, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
+    else if (f.n_job && moe) LAUNCH_EARLY(c->dev->early, (few_glu_low<OFTEN, false>), grid, dim3(MUL_THREADS), 0, c->st, g, f);
+    else if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, (few_glu_low<PAIR, true>), grid, dim3(MUL_THREADS), normed, c->st, g, f);
+    else if (f.n_job) LAUNCH_EARLY(c->dev->early, (few_glu_low<OFTEN, true>), grid, dim3(MUL_THREADS), normed, c->st, g, f);
+    else if (pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu<PAIR, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (moe) LAUNCH_EARLY(c->dev->early, (few_glu<OFTEN, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<PAIR, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    else LAUNCH_EARLY(c->dev->early, (few_glu<OFTEN, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 }
 
 /* t: experts that are fetched (cache.cu); NULL: they lie here. */
@@ -867,6 +934,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     g.sh_up = l->w[sh + 1];
     d.sh = l->w[sh + 2];
     if (d.sh.n_out && !glu_fits(g.sh_gate, g.sh_up, d.sh)) return false;
+    int down_set = set_of(d.w, d.sh);
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
@@ -909,7 +977,8 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     if (c->shape.narrow & CU_WIDTH_LARGEST) largest(c, layer, g, n);
     dim3 grid((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
     if (t && (t->s0 || !t->last)) {
-        LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
+        if (down_set == ANY) LAUNCH(few_down_part_any, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
+        else LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
         if (!t->last) return true;
         cu_low_take(c, low + LOW_DOWN, 2);
         cu_low_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], d.weights, d.coef, n);
@@ -917,18 +986,20 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
         return true;
     }
     cu_low_fuse_down(c, &low[LOW_DOWN], &low[LOW_SH_DOWN], DOWN_WARPS, &f);
-    bool pair = is_pair(d.w) && is_pair(d.sh);
-    if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, few_down_low<true>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
-    else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_down_low<false>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
-    else if (pair) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
-    else LAUNCH_EARLY(c->dev->early, few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    bool pair = down_set == PAIR;
+    if (f.n_job && down_set == ANY) LAUNCH_EARLY(c->dev->early, few_down_low_any, grid, dim3(DOWN_THREADS), room, c->st, d, f);
+    else if (down_set == ANY) LAUNCH_EARLY(c->dev->early, few_down_any, grid, dim3(DOWN_THREADS), room, c->st, d);
+    else if (f.n_job && pair) LAUNCH_EARLY(c->dev->early, few_down_low<PAIR>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
+    else if (f.n_job) LAUNCH_EARLY(c->dev->early, few_down_low<OFTEN>, grid, dim3(DOWN_THREADS), room, c->st, d, f);
+    else if (pair) LAUNCH_EARLY(c->dev->early, few_down<PAIR>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    else LAUNCH_EARLY(c->dev->early, few_down<OFTEN>, grid, dim3(DOWN_THREADS), room, c->st, d);
     cu_finish(c, layer, KER_PART_FFN, t ? t->r0 : 0, n);
     return true;
 }
 
 bool cu_few_experts(ker_ctx *c, int layer, const cu_few_take *t) { return experts(c, layer, true, t); }
 
-bool cu_few_early(const ker_dev *d) { return d->major >= 9 && gpu_knows_early(few_down<true>); }
+bool cu_few_early(const ker_dev *d) { return d->major >= 9 && gpu_knows_early(few_down<PAIR>); }
 
 bool cu_few_part(ker_ctx *c, int part, int layer)
 {

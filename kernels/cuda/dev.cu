@@ -198,8 +198,8 @@ uint64_t dev_memory(const ker_dev *d)
 
 /* ---- weights ---- */
 
-/* Two bytes a thread: every piece of every block has an even size and an even place. */
-__global__ void __launch_bounds__(256) plane_take(const uint16_t *src, int64_t n, int block, int at, int piece, uint16_t *dst)
+/* Two bytes a thread where every piece of a block has an even size and an even place: all types but MXFP4. */
+template <class T> static __global__ void __launch_bounds__(256) plane_take(const T *src, int64_t n, int block, int at, int piece, T *dst)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n * piece) dst[i] = src[i / piece * block + at + i % piece];
@@ -234,9 +234,11 @@ static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const 
         memcpy(s->host[h], src + done * block, (size_t)(part * block));
         if (!cu_ok(d, cudaMemcpyAsync(s->dev[h], s->host[h], (size_t)(part * block), cudaMemcpyHostToDevice, d->st), "weights")) return false;
         for (int i = 0, at = 0; i < pl->n; at += pl->bytes[i++]) {
-            int64_t units = part * (pl->bytes[i] / 2);
-            LAUNCH(plane_take, dim3((unsigned)((units + 255) / 256)), dim3(256), 0, d->st, (const uint16_t *)s->dev[h], part, block / 2, at / 2,
-                   pl->bytes[i] / 2, (uint16_t *)(uintptr_t)w->p[i] + (first + done) * (pl->bytes[i] / 2));
+            int unit = block % 2 ? 1 : 2, piece = pl->bytes[i] / unit;
+            uint8_t *to = (uint8_t *)(uintptr_t)w->p[i] + (first + done) * pl->bytes[i];
+            dim3 grid((unsigned)((part * piece + 255) / 256));
+            if (unit == 1) LAUNCH(plane_take<uint8_t>, grid, dim3(256), 0, d->st, (const uint8_t *)s->dev[h], part, block, at, piece, to);
+            else LAUNCH(plane_take<uint16_t>, grid, dim3(256), 0, d->st, (const uint16_t *)s->dev[h], part, block / 2, at / 2, piece, (uint16_t *)(void *)to);
         }
         if (!cu_ok(d, cudaGetLastError(), "weights") || !stage_done(d, h)) return false;
         done += part;

@@ -108,7 +108,7 @@ template <int KINDS, int WARPS> static __device__ __forceinline__ void few_prepa
  * A share is 32 weights; share t of a row lies in block t / PER. load reads it, dot multiplies it with share `at` of a row
  * of int8 and adds that to acc. A K-block's share is not its 32 weights in order: it is what 16 bytes of low parts hold. */
 template <int TYPE> struct few_form {
-    enum { PER = cu_form<TYPE>::BLOCK / 32, KIND = PER == 1 ? (int)KER_ACT_Q8_32 : (int)KER_ACT_Q8_256 };
+    enum { PER = cu_form<TYPE>::BLOCK / 32, KIND = cu_form<TYPE>::BLOCK < 256 ? (int)KER_ACT_Q8_32 : (int)KER_ACT_Q8_256 };
     typedef typename cu_form<TYPE>::raw raw;
     static __device__ __forceinline__ void load(const cu_mat &w, int64_t block0, int t, raw &r) { cu_form<TYPE>::load(w, block0 + t / PER, t % PER, r); }
     static __device__ __forceinline__ float dot(const raw &r, int at, const cu_act &a, float acc)
@@ -116,7 +116,7 @@ template <int TYPE> struct few_form {
         cu_unit u;
         const int4 *q = (const int4 *)(const void *)(a.q + at * 32);
         cu_form<TYPE>::open(r, at % PER, u);
-        return cu_unit_dot<TYPE>(u, q[0], q[1], a.d[at], cu_form<TYPE>::MIN ? a.sum[at] : 0, acc);
+        return cu_unit_dot<TYPE>(u, q[0], q[1], a.d[at], cu_form<TYPE>::MIN != 0 ? a.sum[at] : 0, acc);
     }
 };
 

@@ -129,7 +129,7 @@ template <int TYPE> static __global__ void BOUNDS(THREADS, 5) tile_blocks(cu_til
             if (r >= n) continue;
             int64_t at = (int64_t)row[r] * units + i;
             const int4 *q = (const int4 *)(const void *)(p.a.q + at * 32);
-            acc[r] = cu_unit_dot<TYPE>(u, q[0], q[1], p.a.d[at], cu_form<TYPE>::MIN ? p.a.sum[at] : 0, acc[r]);
+            acc[r] = cu_unit_dot<TYPE>(u, q[0], q[1], p.a.d[at], cu_form<TYPE>::MIN != 0 ? p.a.sum[at] : 0, acc[r]);
         }
     }
 #pragma unroll

@@ -8,7 +8,10 @@ const cu_planes *cu_planes_of(int type)
 {
     static const cu_planes f32 = { 1, { 4 } }, f16 = { 1, { 2 } }, q4_0 = { 2, { 2, 16 } }, q4_1 = { 2, { 4, 16 } }, q5_0 = { 3, { 2, 4, 16 } },
                            q5_1 = { 3, { 4, 4, 16 } }, q8_0 = { 2, { 2, 32 } }, q4_k = { 2, { 16, 128 } }, q5_k = { 3, { 16, 32, 128 } },
-                           q6_k = { 4, { 128, 64, 16, 2 } }, iq4_xs = { 2, { 8, 128 } };
+                           q6_k = { 4, { 128, 64, 16, 2 } }, iq4_xs = { 2, { 8, 128 } }, q2_k = { 3, { 16, 64, 4 } }, q3_k = { 4, { 32, 64, 12, 2 } },
+                           tq1_0 = { 3, { 48, 4, 2 } }, tq2_0 = { 2, { 64, 2 } }, iq1_s = { 3, { 2, 32, 16 } }, iq1_m = { 3, { 32, 16, 8 } },
+                           iq2_xxs = { 2, { 2, 64 } }, iq2_xs = { 3, { 2, 64, 8 } }, iq2_s = { 3, { 2, 64, 16 } }, iq3_xxs = { 3, { 2, 64, 32 } },
+                           iq3_s = { 3, { 2, 64, 44 } }, mxfp4 = { 2, { 1, 16 } }, nvfp4 = { 2, { 4, 32 } };
     switch (type) {
     case KER_F32: return &f32;
     case KER_F16: case KER_BF16: return &f16;
@@ -21,6 +24,19 @@ const cu_planes *cu_planes_of(int type)
     case KER_Q5_K: return &q5_k;
     case KER_Q6_K: return &q6_k;
     case KER_IQ4_XS: return &iq4_xs;
+    case KER_Q2_K: return &q2_k;
+    case KER_Q3_K: return &q3_k;
+    case KER_TQ1_0: return &tq1_0;
+    case KER_TQ2_0: return &tq2_0;
+    case KER_IQ1_S: return &iq1_s;
+    case KER_IQ1_M: return &iq1_m;
+    case KER_IQ2_XXS: return &iq2_xxs;
+    case KER_IQ2_XS: return &iq2_xs;
+    case KER_IQ2_S: return &iq2_s;
+    case KER_IQ3_XXS: return &iq3_xxs;
+    case KER_IQ3_S: return &iq3_s;
+    case KER_MXFP4: return &mxfp4;
+    case KER_NVFP4: return &nvfp4;
     }
     return NULL;
 }
@@ -44,7 +60,7 @@ template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul
             if (r0 + r >= n_rows) continue;
             int64_t at = (int64_t)(r0 + r) * units + i;
             const int4 *q = (const int4 *)(const void *)(a.q + at * 32);
-            acc[r] = cu_unit_dot<TYPE>(u, q[0], q[1], a.d[at], cu_form<TYPE>::MIN ? a.sum[at] : 0, acc[r]);
+            acc[r] = cu_unit_dot<TYPE>(u, q[0], q[1], a.d[at], cu_form<TYPE>::MIN != 0 ? a.sum[at] : 0, acc[r]);
         }
     }
 #pragma unroll

@@ -595,7 +595,7 @@ void cu_mla_attn(ker_ctx *c, int layer)
     }
     cu_mla_heads(c, layer);
     cu_quantise(c, c->mla.o, n, o->n_in, kind_of(o), &c->mla.o_act);
-    in[0] = product(o, c->x);
+    in[0] = product(o, cu_stream(c, layer));
     in[0].add = true;
     in[0].layer = layer;
     in[0].part = KER_PART_ATTN;

@@ -9,7 +9,7 @@ enum { MMA_THREADS = 128, MMA_WARPS = 4, STEP = 256 /* of n_in, in shared memory
 
 /* Types with kernels of their own for gate and up at once, and for products to which nothing is added. */
 #define OFTEN_TYPES(X) X(Q4_K) X(Q5_K) X(Q6_K) X(Q8_0)
-#define SELDOM_TYPES(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(IQ4_NL) X(IQ4_XS)
+#define SELDOM_TYPES(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(IQ4_NL) X(IQ4_XS) CU_OTHER_TYPES(X)
 
 /* A lane's share of half a step (4 units) of one row. t: the lane in its group of four. RAW words; those from HEAD are scales,
  * or HEADS is the plane of the 16 bytes of scales that a row's block has, which come by way of shared memory. SPLIT: word 0 of a unit is weights 4t.., word 1 weights 16 + 4t..; else they are 8t.. and 8t + 4... */
@@ -205,13 +205,100 @@ template <> struct mma_form<KER_IQ4_NL> : mma_nibbles<KER_IQ4_NL, 1, 0, 0> {
     }
 };
 
+template <> struct mma_form<KER_MXFP4> : mma_nibbles<KER_MXFP4, 1, 0, 0> {
+    enum { RAW = 5 };
+    static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t raw[RAW])
+    {
+        const uint8_t *p = w.p[1] + step * 128 + h * 64 + t * 4;
+#pragma unroll
+        for (int i = 0; i < 4; i++) raw[i] = word_at(p + 16 * i);
+        raw[4] = word_at(w.p[0] + step * 8 + h * 4);
+    }
+    static __device__ __forceinline__ void unit(const uint32_t *raw, int h, int u, int t, uint32_t *a, uint32_t *b)
+    {
+        int low, high;
+        cu_e2m1_word(raw[u], &low, &high);
+        *a = (uint32_t)low;
+        *b = (uint32_t)high;
+    }
+    static __device__ __forceinline__ float d32(const uint32_t *head, int u) { return cu_e8m0_half((unsigned)byte_of(head[0], u)); }
+};
+
+/* A step is four blocks of 64; a lane's word of 16 is the low or the high nibbles of one word. The head is a scale each 16. */
+template <> struct mma_form<KER_NVFP4> {
+    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 1, BLOCKS = 1 };
+    static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t raw[RAW])
+    {
+        const uint8_t *p = w.p[1] + step * 128 + h * 64 + t % 2 * 4;
+#pragma unroll
+        for (int i = 0; i < 8; i++) raw[i] = word_at(p + 8 * i);
+        words2(w.p[0] + step * 16 + h * 8, raw + HEAD);
+    }
+    static __device__ __forceinline__ void unit(const uint32_t *raw, int h, int u, int t, uint32_t *a, uint32_t *b)
+    {
+        int low, high;
+        cu_e2m1_word(raw[2 * u], &low, &high);
+        *a = (uint32_t)(t / 2 ? high : low);
+        cu_e2m1_word(raw[2 * u + 1], &low, &high);
+        *b = (uint32_t)(t / 2 ? high : low);
+    }
+    static __device__ __forceinline__ float d16(const uint32_t *head, int u, int part) { return cu_ue4m3_half((unsigned)byte_of(head[u / 2], u % 2 * 2 + part)); }
+    static __device__ __forceinline__ float d32(const uint32_t *head, int u) { return d16(head, u, 0); }
+};
+
+/* Types of types_few.cuh with blocks of 256: words are made as they are read. The head: two bytes of scales a unit. */
+template <int TYPE> struct mma_words {
+    typedef cu_form<TYPE> form;
+    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 1, BLOCKS = 1 };
+    static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t *raw)
+    {
+#pragma unroll
+        for (int u = 0; u < 4; u++) {
+            typename form::raw r;
+            form::load(w, step, 4 * h + u, r);
+            raw[2 * u] = form::word(r, 4 * h + u, 0, t);
+            raw[2 * u + 1] = form::word(r, 4 * h + u, 1, t);
+            uint32_t s = (form::scales(r, 4 * h + u) & 0xffffu) << 16 * (u & 1);
+            raw[HEAD + u / 2] = u & 1 ? raw[HEAD + u / 2] | s : s;
+        }
+    }
+    static __device__ __forceinline__ void unit(const uint32_t *raw, int h, int u, int t, uint32_t *a, uint32_t *b)
+    {
+        *a = raw[2 * u];
+        *b = raw[2 * u + 1];
+    }
+    static __device__ __forceinline__ float d(const cu_mat &w, int64_t step, const uint32_t *head)
+    {
+        typename form::raw r;
+        form::load(w, step, 0, r);
+        return r.d;
+    }
+    static __device__ __forceinline__ int sc16(const uint32_t *head, int h, int u, int part) { return signed_byte_of(head[u / 2], u % 2 * 2 + part); }
+    static __device__ __forceinline__ int sc(const uint32_t *head, int h, int u) { return sc16(head, h, u, 0); }
+};
+#define WORDS(name) template <> struct mma_form<KER_##name> : mma_words<KER_##name> {};
+WORDS(Q3_K) WORDS(IQ1_S) WORDS(IQ1_M) WORDS(IQ2_XXS) WORDS(IQ2_XS) WORDS(IQ2_S) WORDS(IQ3_XXS) WORDS(IQ3_S) WORDS(TQ1_0) WORDS(TQ2_0)
+#undef WORDS
+template <> struct mma_form<KER_Q2_K> : mma_words<KER_Q2_K> {            /* behind the scales d and m; minima in the high nibbles */
+    enum { RAW = 11 };
+    static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t *raw)
+    {
+        mma_words<KER_Q2_K>::load(w, step, h, t, raw);
+        raw[10] = word_at(w.p[2] + step * 4);
+    }
+    static __device__ __forceinline__ float d(const cu_mat &w, int64_t step, const uint32_t *head) { return cu_half_bits(head[2]); }
+    static __device__ __forceinline__ float m(const uint32_t *head) { return cu_half_bits(head[2] >> 16); }
+    static __device__ __forceinline__ int sc16(const uint32_t *head, int h, int u, int part) { return byte_of(head[u / 2], u % 2 * 2 + part) & 15; }
+    static __device__ __forceinline__ int mn16(const uint32_t *head, int u, int part) { return byte_of(head[u / 2], u % 2 * 2 + part) >> 4; }
+};
+
 /* ---- activations in shared memory ---- */
 
 /* A stage: TILE_MMA rows of 256 int8, padded so that the lanes of a fragment meet no bank twice; 8 scales, 8 sums a row; scales
  * of the block's 128 rows of weights. */
 template <int TYPE> struct mma_stage {
     enum { ROW = STEP + (mma_form<TYPE>::SPLIT ? 16 : 32), D = TILE_MMA * ROW, SUM = D + TILE_MMA * 32,
-           HEAD = SUM + (cu_form<TYPE>::MIN ? TILE_MMA * 32 : 0), BYTES = HEAD + (mma_form<TYPE>::HEADS < 0 ? 0 : MMA_THREADS * 16) };
+           HEAD = SUM + (cu_form<TYPE>::MIN != 0 ? TILE_MMA * 32 : 0), BYTES = HEAD + (mma_form<TYPE>::HEADS < 0 ? 0 : MMA_THREADS * 16) };
 };
 
 /* The activations of a tile, brought by all threads of a block. rows: their rows, in shared memory; head: what this thread
@@ -226,7 +313,7 @@ template <int TYPE, int N> static __device__ __forceinline__ void stage_fill(con
         cp_async16(at + r * stage::ROW + i % 16 * 16, p.a.q + (int64_t)rows[r] * n_in + step * STEP + i % 16 * 16);
     }
     int r = i / 4, piece = i % 4;
-    if (r < N && (piece < 2 || cu_form<TYPE>::MIN)) {
+    if (r < N && (piece < 2 || cu_form<TYPE>::MIN != 0)) {
         int64_t from = (int64_t)rows[r] * (n_in / 32) + step * 8 + piece % 2 * 4;
         const void *src = piece < 2 ? (const void *)(p.a.d + from) : (const void *)(p.a.sum + from);
         cp_async16(at + (piece < 2 ? (int)stage::D : (int)stage::SUM) + r * 32 + piece % 2 * 16, src);
@@ -236,10 +323,10 @@ template <int TYPE, int N> static __device__ __forceinline__ void stage_fill(con
 
 /* ---- the product ---- */
 
-/* What a warp holds: 2 x 16 rows of weights, NT x 8 rows of activations; c: as mma's fragments. */
-template <int NT> struct mma_sums { float f[2][NT][4]; int i[2][NT][4]; };
+/* What a warp holds: 2 x 16 rows of weights, NT x 8 rows of activations; c: as mma's fragments. m: of minima of 16. */
+template <int NT> struct mma_sums { float f[2][NT][4]; int i[2][NT][4], m[2][NT][4]; };
 
-/* Half a step of a type with blocks of 32. */
+/* Half a step of a type with blocks of 32 or 64. */
 template <int TYPE, int NT> static __device__ __forceinline__ void half_of_32(const uint32_t (*raw)[2][mma_form<TYPE>::RAW], int h, const char *at, int lane, mma_sums<NT> &s)
 {
     typedef mma_form<TYPE> form;
@@ -248,13 +335,14 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_32(co
 #pragma unroll
     for (int u = 0; u < 4; u++) {
         uint32_t a[2][4];
-        float d[2][2], m[2][2];
+        float d[2][2], m[2][2];                    /* m of a type with floats of 16: d of the last */
 #pragma unroll
         for (int w = 0; w < 2; w++)
 #pragma unroll
             for (int r = 0; r < 2; r++) {
                 form::unit(raw[w][r], h, u, t, &a[w][r], &a[w][r + 2]);
                 d[w][r] = form::d32(raw[w][r] + form::HEAD, u);
+                if constexpr (cu_form<TYPE>::SCALES == 3) m[w][r] = form::d16(raw[w][r] + form::HEAD, u, 1);
                 if constexpr (cu_form<TYPE>::MIN != 0) m[w][r] = form::m32(raw[w][r] + form::HEAD, u);
             }
 #pragma unroll
@@ -267,19 +355,23 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_32(co
             } else words2((const uint8_t *)row + t * 8, b);
             const float *da = (const float *)(const void *)(at + stage::D) + (nt * 8 + t * 2) * 8 + 4 * h + u;
             float da0 = da[0], da1 = da[8], ms0 = 0, ms1 = 0;
-            if (cu_form<TYPE>::MIN) {
+            if (cu_form<TYPE>::MIN != 0) {
                 const int *sum = (const int *)(const void *)(at + stage::SUM) + (nt * 8 + t * 2) * 8 + 4 * h + u;
                 ms0 = da0 * (float)sum[0];
                 ms1 = da1 * (float)sum[8];
             }
 #pragma unroll
             for (int w = 0; w < 2; w++) {
-                int dot[4];
-                dot_k32(dot, a[w], b);
+                int dot[4], more[4];
+                if constexpr (cu_form<TYPE>::SCALES == 3) {
+                    dot_k16(dot, a[w], b);
+                    dot_k16(more, a[w] + 2, b + 1);
+                } else dot_k32(dot, a[w], b);
 #pragma unroll
                 for (int c = 0; c < 4; c++) {
                     s.f[w][nt][c] = fmaf(d[w][c / 2] * (c & 1 ? da1 : da0), (float)dot[c], s.f[w][nt][c]);
                     if constexpr (cu_form<TYPE>::MIN != 0) s.f[w][nt][c] = fmaf(-m[w][c / 2], c & 1 ? ms1 : ms0, s.f[w][nt][c]);
+                    if constexpr (cu_form<TYPE>::SCALES == 3) s.f[w][nt][c] = fmaf(m[w][c / 2] * (c & 1 ? da1 : da0), (float)more[c], s.f[w][nt][c]);
                 }
             }
         }
@@ -302,7 +394,7 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_256(c
     int g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int u = 0; u < 4; u++) {
-        uint32_t a[2][4];
+        uint32_t a[2][4], mn[2][4];
         int sc[2][2][2];
 #pragma unroll
         for (int w = 0; w < 2; w++)
@@ -314,6 +406,10 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_256(c
                     sc[w][r][0] = form::sc16(head, h, u, 0);
                     sc[w][r][1] = form::sc16(head, h, u, 1);
                 } else sc[w][r][0] = form::sc(head, h, u);
+                if constexpr (cu_form<TYPE>::MIN == 2) {
+                    mn[w][r] = (uint32_t)form::mn16(head, u, 0) * 0x01010101u;
+                    mn[w][r + 2] = (uint32_t)form::mn16(head, u, 1) * 0x01010101u;
+                }
             }
 #pragma unroll
         for (int nt = 0; nt < NT; nt++) {
@@ -337,6 +433,10 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_256(c
                     if constexpr (sixteen) from += sc[w][c / 2][1] * more[c];
                     *to = from;
                 }
+                if constexpr (cu_form<TYPE>::MIN == 2) {
+                    if (h == 0 && u == 0) dot_k32(s.m[w][nt], mn[w], b);
+                    else mma_16832_s8(s.m[w][nt], mn[w], b);
+                }
             }
         }
     }
@@ -355,7 +455,8 @@ template <int TYPE, int NT> static __device__ __forceinline__ void end_of_256(co
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             const uint32_t *head = head_of<TYPE>(raw[w][r], heads, w, r);
-            if constexpr (cu_form<TYPE>::MIN != 0) {
+            if constexpr (cu_form<TYPE>::MIN == 2) m[w][r] = -form::m(head);
+            if constexpr (cu_form<TYPE>::MIN == 1) {
                 float low, high;
                 form::mins(head, t, &low, &high);
                 m[w][r] = -form::m(head);
@@ -368,7 +469,7 @@ template <int TYPE, int NT> static __device__ __forceinline__ void end_of_256(co
         const float *da = (const float *)(const void *)(at + stage::D) + (nt * 8 + t * 2) * 8;
         float da0 = da[0], da1 = da[8];
         uint32_t b[2] = { 0, 0 };
-        if (cu_form<TYPE>::MIN) {
+        if (cu_form<TYPE>::MIN == 1) {
             int2 sum = *(const int2 *)(const void *)(at + stage::SUM + (nt * 8 + g) * 32 + t * 8);
             int h0 = (sum.x + 32) >> 6, h1 = (sum.y + 32) >> 6;
             b[0] = half2_bits((float)(sum.x - 64 * h0), (float)(sum.y - 64 * h1));
@@ -377,11 +478,12 @@ template <int TYPE, int NT> static __device__ __forceinline__ void end_of_256(co
 #pragma unroll
         for (int w = 0; w < 2; w++) {
             float low[4];
-            if (cu_form<TYPE>::MIN) dot_halves(low, mins[w], b);
+            if (cu_form<TYPE>::MIN == 1) dot_halves(low, mins[w], b);
 #pragma unroll
             for (int c = 0; c < 4; c++) {
                 float v = d[w][c / 2] * (float)s.i[w][nt][c];
-                if constexpr (cu_form<TYPE>::MIN != 0) v = fmaf(m[w][c / 2], low[c], v);
+                if constexpr (cu_form<TYPE>::MIN == 1) v = fmaf(m[w][c / 2], low[c], v);
+                if constexpr (cu_form<TYPE>::MIN == 2) v = fmaf(m[w][c / 2], (float)s.m[w][nt][c], v);
                 s.f[w][nt][c] = fmaf(c & 1 ? da1 : da0, v, s.f[w][nt][c]);
             }
         }
@@ -481,7 +583,7 @@ template <int TYPE, int GLUE> static __global__ void __launch_bounds__(MMA_THREA
         out_row[i] = p.t.out_row ? p.t.out_row[place] : place;
     }
     __syncthreads();
-    if constexpr (cu_form<TYPE>::BLOCK == 32) {    /* more scales at once than there are registers for a whole tile */
+    if constexpr (cu_form<TYPE>::BLOCK < 256) {    /* more scales at once than there are registers for a whole tile */
         mma_tile<TYPE, TILE_MMA / 16, GLUE>(p, up, matrix, in_row, out_row, n, smem);
         if (n <= TILE_MMA / 2) return;
         __syncthreads();

@@ -5,15 +5,19 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* The types with kernels; a switch over them is CU_BLOCK_TYPES(CASE). */
-#define CU_BLOCK_TYPES(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS)
+/* The types with kernels; a switch over them is CU_BLOCK_TYPES(CASE). Those that files of the trade are mostly made of, and the others
+ * (types_few.cuh), which have instances of their own where registers or launches count (decode.cu, mma.cu). */
+#define CU_BLOCK_TYPES(X) CU_OFTEN_TYPES(X) CU_OTHER_TYPES(X)
+#define CU_OTHER_TYPES(X) X(Q2_K) X(Q3_K) X(IQ1_S) X(IQ1_M) X(IQ2_XXS) X(IQ2_XS) X(IQ2_S) X(IQ3_XXS) X(IQ3_S) X(TQ1_0) X(TQ2_0) X(MXFP4) X(NVFP4)
+#define CU_OFTEN_TYPES(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_NL) X(IQ4_XS)
 #define CU_FLOAT_TYPES(X) X(F32) X(F16) X(BF16)
 
 /* 32 weights: number i is d * sc[i / 16] * q[i] - m * mn. Types without a minimum leave m and mn unset, those whose
- * blocks have one scale set sc[0] = sc[1] = 1, those with a scale for 32 sc[0] = sc[1]: see cu_form. */
+ * blocks have one scale set sc[0] = sc[1] = 1, those with a scale for 32 sc[0] = sc[1]: see cu_form. Q2_K's minimum of the last 16
+ * is mn1. NVFP4 has a float for each 16: d, and m for the last. */
 struct cu_unit {
     int q[8];
-    int sc[2], mn;
+    int sc[2], mn, mn1;
     float d, m;
 };
 
@@ -47,10 +51,9 @@ static __device__ __forceinline__ void cu_nibbles(const uint4 &v, int q[8])    /
     }
 }
 
-/* The values of eight nibbles: the low ones of the four bytes, the high ones. */
-static __device__ __forceinline__ void cu_iq4_word(unsigned v, int *low, int *high)
+/* The values of eight nibbles: the low ones of the four bytes, the high ones; t0 to t3: those of 0 to 15. */
+static __device__ __forceinline__ void cu_table_word(unsigned v, unsigned t0, unsigned t1, unsigned t2, unsigned t3, int *low, int *high)
 {
-    const unsigned t0 = 0xbfad9881u, t1 = 0xf6eaddcfu, t2 = 0x26190d01u, t3 = 0x71594535u;
     unsigned part[2];
 #pragma unroll
     for (int i = 0; i < 2; i++) {
@@ -60,6 +63,7 @@ static __device__ __forceinline__ void cu_iq4_word(unsigned v, int *low, int *hi
     *low = (int)__byte_perm(part[0], part[1], 0x6420);
     *high = (int)__byte_perm(part[0], part[1], 0x7531);
 }
+static __device__ __forceinline__ void cu_iq4_word(unsigned v, int *low, int *high) { cu_table_word(v, 0xbfad9881u, 0xf6eaddcfu, 0x26190d01u, 0x71594535u, low, high); }
 
 static __device__ __forceinline__ void cu_iq4(const uint4 &v, int q[8])
 {
@@ -84,7 +88,7 @@ static __device__ __forceinline__ void cu_words8(const uint4 &a, const uint4 &b,
     w[4] = b.x; w[5] = b.y; w[6] = b.z; w[7] = b.w;
 }
 
-/* A type's form: BLOCK; MIN: it has minima; SCALES: sub-scales of 32 weights (0: one of the block, 1, 2).
+/* A type's form: BLOCK; MIN: minima of 32 weights (0, 1, 2); SCALES: sub-scales of them (0: one of the block, 1, 2; 3: two floats).
  * unit(w, block, j, u): the j-th 32 weights of a block, counted through the planes: (matrix * n_out + row) * (n_in / BLOCK) + b.
  * The same in two: load only reads (raw), so that a lane can have several on their way, open takes apart. */
 template <int TYPE> struct cu_form;
@@ -290,12 +294,14 @@ template <> struct cu_form<KER_IQ4_XS> {
     }
 };
 
+#include "kernels/cuda/types_few.cuh"
+
 /* Number i (known when compiled) of a unit, as kernels/types.c decodes it. */
 template <int TYPE> static __device__ __forceinline__ float cu_unit_value(const cu_unit &u, int i)
 {
     float q = (float)(int8_t)(u.q[i / 4] >> 8 * (i & 3));
-    float d = cu_form<TYPE>::SCALES != 0 ? u.d * (float)u.sc[i / 16] : u.d;
-    return cu_form<TYPE>::MIN ? d * q - u.m * (float)u.mn : d * q;
+    float d = cu_form<TYPE>::SCALES == 3 ? i < 16 ? u.d : u.m : cu_form<TYPE>::SCALES != 0 ? u.d * (float)u.sc[i / 16] : u.d;
+    return cu_form<TYPE>::MIN != 0 ? d * q - u.m * (float)(cu_form<TYPE>::MIN == 2 && i >= 16 ? u.mn1 : u.mn) : d * q;
 }
 
 /* Number i of the floats of a type. */
@@ -311,11 +317,17 @@ template <int TYPE> static __device__ __forceinline__ float cu_unit_dot(const cu
 {
     typedef cu_form<TYPE> form;
     int low = __dp4a(u.q[0], a.x, __dp4a(u.q[1], a.y, __dp4a(u.q[2], a.z, __dp4a(u.q[3], a.w, 0))));
-    int start = form::SCALES == 2 ? 0 : low;
+    int start = form::SCALES >= 2 ? 0 : low;
     int high = __dp4a(u.q[4], b.x, __dp4a(u.q[5], b.y, __dp4a(u.q[6], b.z, __dp4a(u.q[7], b.w, start))));
+    if (form::SCALES == 3) return fmaf(u.m * da, (float)high, fmaf(u.d * da, (float)low, acc));
     int dot = form::SCALES == 2 ? u.sc[0] * low + u.sc[1] * high : form::SCALES == 1 ? u.sc[0] * high : high;
     acc = fmaf(u.d * da, (float)dot, acc);
-    return form::MIN ? fmaf(-(u.m * da), (float)(u.mn * sum), acc) : acc;
+    if (form::MIN == 2) {
+        const int ones = 0x01010101;
+        int first = __dp4a(ones, a.x, __dp4a(ones, a.y, __dp4a(ones, a.z, __dp4a(ones, a.w, 0))));
+        return fmaf(-(u.m * da), (float)(u.mn * first + u.mn1 * (sum - first)), acc);
+    }
+    return form::MIN != 0 ? fmaf(-(u.m * da), (float)(u.mn * sum), acc) : acc;
 }
 
 static __device__ __forceinline__ float cu_warp_sum(float v)

@@ -149,7 +149,7 @@ static void every_type_is_unpacked(void)
         }
         CHECK(cu_blas_type(type));
         one(type, block == 1 ? 83 : 3 * block, 37, 11, 1 << 20, 1, false);
-        one(type, block == 1 ? 40 : block == 256 ? 256 : 1056, 97, 9, 1, 4, true);
+        one(type, block == 1 ? 40 : block == 256 ? 256 : block == 64 ? 1088 : 1056, 97, 9, 1, 4, true);
         one(type, block == 1 ? 1 : block, 1, 33, 1 << 20, 1, true);
     }
 }
@@ -231,13 +231,13 @@ static void own_kernels_stand_behind(void)
 static void both_ways_are_measured(void)
 {
     char err[Q_ERRLEN], words[400];
-    ker_way way[64];
+    ker_way way[96];
     ker_ways all, kept;
     library(false);
-    CHECK_INT(cu_ways_measure(0, true, way, 64, err), 0);
+    CHECK_INT(cu_ways_measure(0, true, way, 96, err), 0);
     library(true);
     size_t before = emu_api()->leaks(words, sizeof words);
-    int n = cu_ways_measure(0, true, way, 64, err);
+    int n = cu_ways_measure(0, true, way, 96, err);
     CHECK_INT(n, 3 * (int)(sizeof types / sizeof *types - 1));         /* few rows, more, and of experts */
     for (int i = 0; i < n; i++) {
         CHECK(way[i].own_s > 0 && way[i].library_s > 0 && cu_blas_type(way[i].type) && (way[i].experts > 0) == (i % 3 == 2));
@@ -245,11 +245,11 @@ static void both_ways_are_measured(void)
         else CHECK_INT(ker_way_experts(way[i].rows), KER_WAY_EXPERTS);
     }
     emu_api()->fail("cublasGemmGroupedBatchedEx", 1);      /* a library without that call, or that says no: dense ones alone */
-    CHECK_INT(cu_ways_measure(0, true, way, 64, err), 2 * (int)(sizeof types / sizeof *types - 1));
+    CHECK_INT(cu_ways_measure(0, true, way, 96, err), 2 * (int)(sizeof types / sizeof *types - 1));
     emu_api()->fail(NULL, 0);
     CHECK_INT(cu_ways_measure(0, true, way, 3, err), 3);
     emu_api()->fail("cudaStreamSynchronize", 20);
-    CHECK_INT(cu_ways_measure(0, true, way, 64, err), Q_ERR);
+    CHECK_INT(cu_ways_measure(0, true, way, 96, err), Q_ERR);
     CHECK(strstr(err, "cuBLAS"));
     emu_api()->fail(NULL, 0);
     cudaGetLastError();

@@ -14,6 +14,7 @@ static bool plugin(void) { return emulated(&gpu, &emu); }
 static const spec more[] = {
     { "blocks", 2, 0, 256, 2, 1, 32, 32, 8, 0, 256, 0, true, true, false, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0, { 0 }, { 0 } },
     { "shared", 2, 0, 64, 2, 1, 32, 32, 8, 0, 32, 64, true, true, false, true, false, true, true, KER_GATE_SOFTMAX, 1, 0, KER_Q4_0, KER_Q8_0, { 0 }, { 0 } },
+    { "mxfp4", 2, 0, 64, 2, 1, 32, 32, 8, 0, 64, 0, true, true, false, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_MXFP4, KER_MXFP4, { 0 }, { 0 } },
 };
 
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }

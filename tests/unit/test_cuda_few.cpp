@@ -30,7 +30,7 @@ struct layer_case {
     int E, ff, sh, dim;
     std::vector<float> x0;
     /* Types of most matrices, of V, down and what is shared. */
-    layer_case(int type, int other, int sms, bool add_shared, int router) : b(ROWS, ker_type_get(type)->block == 256 || ker_type_get(other)->block == 256 ? 512 : 96, 16)
+    layer_case(int type, int other, int sms, bool add_shared, int router) : b(ROWS, ker_type_get(type)->block > 32 || ker_type_get(other)->block > 32 ? 512 : 96, 16)
     {
         E = b.dev.m.n_embd;
         bool wide = E == 512;
@@ -309,6 +309,9 @@ static void types_go_together(void)
     layer(KER_Q6_K, KER_Q4_K, 4, true, KER_BF16);
     layer(KER_Q5_K, KER_Q8_0, 3, true, KER_F16);
     layer(KER_Q4_0, KER_Q5_1, 1, true, KER_F32);
+    layer(KER_IQ2_XXS, KER_Q4_K, 2, true, KER_F32);        /* often used ones beside the others */
+    layer(KER_Q8_0, KER_MXFP4, 3, true, KER_BF16);
+    layer(KER_NVFP4, KER_Q2_K, 2, true, KER_F32);
 }
 
 /* What is not finite in one row is marked there, in the part where it begins. */

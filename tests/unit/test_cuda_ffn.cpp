@@ -452,6 +452,12 @@ static void many_rows_fill_tiles(void)
     ffn_case(shapes[2], 37, ALL_ON_ONE, 37 * 3);
     static const shape more[] = { { 256, 256, 3, 2, 2, 0, KER_Q8_0, KER_Q8_0, KER_F32, false }, { 128, 64, 3, 2, 2, 0, KER_BF16, KER_F16, KER_F32, false } };
     for (const shape &s : more) ffn_case(s, 41, RANDOM, 82);
+    static const int types[] = { KER_MXFP4, KER_NVFP4, KER_Q2_K, KER_Q3_K, KER_IQ1_S, KER_IQ1_M, KER_IQ2_XXS, KER_IQ2_XS, KER_IQ2_S, KER_IQ3_XXS, KER_IQ3_S, KER_TQ1_0, KER_TQ2_0 };
+    const int n = (int)(sizeof types / sizeof *types);
+    for (int i = 0; i < n; i++) {
+        shape s = { 256, 256, 3, 2, 2, 256, types[i], types[(i + 1) % n], types[(i + 5) % n], true };
+        ffn_case(s, 21, RANDOM, 42);
+    }
 }
 
 static void dense_layers(void)

@@ -237,7 +237,7 @@ static bool mla(ker_ctx *c, int layer)
 
 static bool attn(ker_ctx *c, int layer)
 {
-    if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) return mla(c, layer);
+    if (c->dev->m.latent.kv_rank) return mla(c, layer);
     const cu_layer *l = cu_layer_of(c->dev, layer);
     mul_args in = {}, out = {};
     mul_add(in, l->w[KER_W_Q], c->att.q, l->vec[KER_W_BQ]);

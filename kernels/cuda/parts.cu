@@ -94,7 +94,7 @@ static void attn(ker_ctx *c, int layer)
     const cu_layer *l = cu_layer_of(c->dev, layer);
     const cu_mat *q = &l->w[KER_W_Q], *k = &l->w[KER_W_K], *v = &l->w[KER_W_V], *o = &l->w[KER_W_O];
     int n = c->shape.n, E = c->dev->m.n_embd;
-    if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) {
+    if (c->dev->m.latent.kv_rank) {
         cu_mla_attn(c, layer);
         return;
     }

@@ -99,9 +99,10 @@ typedef struct whole_args {
 static __global__ void __launch_bounds__(THREADS) whole_heads(whole_args a)
 {
     SHARED(float, part, WARPS);
-    int row = (int)blockIdx.x, which = (int)blockIdx.y, n = a.n[which];
-    const float *norm = a.norm[which];
-    float *x = a.x[which] + (int64_t)row * n, s = 0;
+    bool key = blockIdx.y != 0;
+    int row = (int)blockIdx.x, n = key ? a.n[1] : a.n[0];
+    const float *norm = key ? a.norm[1] : a.norm[0];
+    float *x = (key ? a.x[1] : a.x[0]) + (int64_t)row * n, s = 0;
     gpu_wait_before();
     gpu_let_next();
     if (!norm) return;

@@ -57,6 +57,7 @@ struct world {
     ker_ctx c;
     ker_kv kv;
     cu_layer layer[N_LAYER + 1];
+    ker_layer kind[N_LAYER];
     std::vector<std::vector<int>> page;            /* [seq] */
     std::vector<int> seq_at;
     floats qn, kn;
@@ -74,6 +75,8 @@ static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::ve
     memset((void *)&w->c, 0, sizeof w->c);
     ker_model m = {};
     m.n_layer = N_LAYER;
+    memset((void *)w->kind, 0, sizeof w->kind);
+    m.layer = w->kind;
     m.n_head = s.n_head;
     m.n_kv_head = s.n_kv;
     m.head_dim = s.dim;

@@ -26,6 +26,7 @@ template <class T> static T *filled(bench &b, size_t n, T with)
 struct layer_case {
     bench b;
     ker_kv kv;
+    ker_layer kind[2] = {};
     int E, ff, sh, dim;
     std::vector<float> x0;
     /* Types of most matrices, of V, down and what is shared. */
@@ -39,6 +40,7 @@ struct layer_case {
         memset((void *)&kv, 0, sizeof kv);
         ker_model &m = b.dev.m;
         m.n_layer = 2;
+        m.layer = kind;
         m.n_head = HEADS;
         m.n_kv_head = KV_HEADS;
         m.head_dim = dim;

@@ -281,7 +281,7 @@ static void load_job(agt *a, const job *j)
     if (info->shortened.words)
         note(&a->events, AGT_WARN, "%s", info->shortened.words);
     if (info->divided)
-        note(&a->events, info->fell ? AGT_WARN : AGT_INFO, "%s", info->divided);
+        note(&a->events, AGT_INFO, "%s", info->divided);
     guard_loaded(a);
     modules_loaded(a);
     teacher_loaded(a);

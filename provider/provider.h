@@ -60,7 +60,7 @@ typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
     prov_short shortened;
-    const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
+    const char *note;                   /* NULL, or a sentence about what is not as it should be (its template; why no GPU computes that is there) */
     const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */
     uint64_t file_bytes, params;
@@ -70,7 +70,6 @@ typedef struct prov_info {              /* strings live as long as the prov */
     int n_ctx_train, n_embd, n_head;    /* n_head 0: unknown */
     prov_layers layers;
     bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
-    bool fell;                          /* it runs on the host's processor though a GPU is there: divided says why */
 } prov_info;
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */

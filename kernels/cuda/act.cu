@@ -106,8 +106,8 @@ void cu_embed_more(ker_ctx *c)
 {
     const ker_model *m = &c->dev->m;
     float factor = m->embd_scale != 0 ? m->embd_scale : 1.0f;
-    if (factor == 1.0f && !c->norms.rope) return;
-    LAUNCH(embed_more, c->shape.n, THREADS, 0, c->st, c->rows, c->tr, c->x, m->n_embd, factor, c->norms.rope, m->rope_dim / 2);
+    if (factor == 1.0f && !c->att.norms.rope) return;
+    LAUNCH(embed_more, c->shape.n, THREADS, 0, c->st, c->rows, c->tr, c->x, m->n_embd, factor, c->att.norms.rope, m->rope_dim / 2);
 }
 
 /* ---- norm ---- */

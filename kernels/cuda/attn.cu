@@ -133,7 +133,7 @@ void cu_attend(ker_ctx *c, int layer)
     j.q = c->att.q;
     j.k = c->att.k;
     j.v = c->att.v;
-    j.rope = m->layer[layer].rope_set ? c->norms.rope : c->att.rope;
+    j.rope = m->layer[layer].rope_set ? c->att.norms.rope : c->att.rope;
     bool normed = cu_norm_whole(c, layer);
     j.q_norm = normed ? NULL : w->vec[KER_W_Q_NORM];
     j.k_norm = normed ? NULL : w->vec[KER_W_K_NORM];

@@ -153,19 +153,11 @@ typedef struct cu_up {             /* what a batch brings to the device         
     int32_t *expert_width;         /* host [CU_CFGS][n_layer], for moe_take                  */
 } cu_up;
 
-typedef struct cu_att {
-    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]; q with gates where a layer has some */
-    float *plain;                  /* as q without gates; NULL: there are none               */
-    float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
-    float *part;                   /* attention's segments (attn.cu)                         */
-    int *count;                    /* arrivals of segments; zero between launches            */
-    cu_acts act;                   /* of o                                                   */
-} cu_att;
-
 typedef struct cu_norms {          /* norms.cu; NULL where no layer wants it                 */
     float *y;                      /* [max_rows][n_embd] what a part gives before it goes into the stream; zero between parts */
     float *rope;                   /* [max_rows][rope_dim] as att.rope, of layers with rope_set 1 */
 } cu_norms;
+
 typedef struct cu_mla {            /* latent attention (mla.cu), beside cu_att whose q and o are [row * head][kv_rank] then */
     float *low, *q;                /* [max_rows][q_rank]; [max_rows][head][nope + rope]       */
     float *nope, *turned;          /* of q: scaled, for adapters; scaled and turned           */
@@ -175,6 +167,39 @@ typedef struct cu_mla {            /* latent attention (mla.cu), beside cu_att w
     cu_acts low_act, o_act;
 } cu_mla;
 
+typedef struct cu_delta_rows {     /* on the device: how a batch's rows hang together        */
+    float *const *from, *const *left;            /* the state before the row's sequence, and the one that is written after the row; NULL: none */
+    const int *before, *after;     /* rows of the same sequence, -1: none                    */
+    const int *first;              /* first rows of the sequences, then -1                   */
+} cu_delta_rows;
+
+typedef struct cu_delta {          /* recurrent layers (delta.cu); NULL where there are none */
+    float *in, *z, *two;           /* products: [max_rows][channels], [..][values]; betas, then alphas, or both by key heads */
+    float *mix, *gates;            /* of many rows: what the rule reads of them              */
+    float *o;                      /* [max_rows][values]                                     */
+    cu_acts act;                   /* of o                                                   */
+    int *count;                    /* [CU_FEW][n_value] arrivals; zero between launches      */
+    uint8_t *host, *dev;           /* pinned and device: what rows points into               */
+    cu_delta_rows rows;
+    int n_first;
+} cu_delta;
+
+typedef struct cu_att {
+    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]; q with gates where a layer has some */
+    float *plain;                  /* as q without gates; NULL: there are none               */
+    float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
+    float *part;                   /* attention's segments (attn.cu)                         */
+    int *count;                    /* arrivals of segments; zero between launches            */
+    cu_acts act;                   /* of o                                                   */
+    cu_norms norms;
+    cu_mla mla;
+    cu_delta delta;
+} cu_att;
+
+typedef struct cu_up_of {          /* of a model whose layers are not plain (glu.cu): up's products, as ffn.h and ffn.h_sh; NULL: not asked for */
+    float *h, *h_sh;
+} cu_up_of;
+
 typedef struct cu_ffn {
     float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
     float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [max_rows][widest dense or shared] */
@@ -182,6 +207,7 @@ typedef struct cu_ffn {
     cu_acts act, sh_act;           /* of h; of h_sh                                          */
     int pairs_cap;                 /* (row, slot) pairs of one pass                          */
     int *group;                    /* scratch of the grouping by expert (ffn.cu)             */
+    cu_up_of up_of;
 } cu_ffn;
 
 typedef struct cu_out {
@@ -220,25 +246,6 @@ typedef struct cu_low {            /* of the batch at hand                      
     int *queue, turn;              /* device [2][2] by turn (low_in.cuh), zero at a pass's begin; launches with a queue since then */
 } cu_low;
 
-typedef struct cu_delta_rows {     /* on the device: how a batch's rows hang together        */
-    float *const *from, *const *left;            /* the state before the row's sequence, and the one that is written after the row; NULL: none */
-    const int *before, *after;     /* rows of the same sequence, -1: none                    */
-    const int *first;              /* first rows of the sequences, then -1                   */
-} cu_delta_rows;
-typedef struct cu_delta {          /* recurrent layers (delta.cu); NULL where there are none */
-    float *in, *z, *two;           /* products: [max_rows][channels], [..][values]; betas, then alphas, or both by key heads */
-    float *mix, *gates;            /* of many rows: what the rule reads of them              */
-    float *o;                      /* [max_rows][values]                                     */
-    cu_acts act;                   /* of o                                                   */
-    int *count;                    /* [CU_FEW][n_value] arrivals; zero between launches      */
-    uint8_t *host, *dev;           /* pinned and device: what rows points into               */
-    cu_delta_rows rows;
-    int n_first;
-} cu_delta;
-typedef struct cu_up_of {          /* of a model whose layers are not plain (glu.cu): up's products, as ffn.h and ffn.h_sh; NULL: not asked for */
-    float *h, *h_sh;
-} cu_up_of;
-
 struct ker_ctx {
     ker_dev *dev;
     int max_rows, max_k;
@@ -254,15 +261,11 @@ struct ker_ctx {
     cu_acts in;                    /* of y                                                   */
     cu_up up;
     cu_att att;
-    cu_norms norms;
-    cu_mla mla;
     cu_ffn ffn;
     cu_out out;
     cu_moe moe;
     cu_fetch fetch;
     cu_low low;
-    cu_delta delta;
-    cu_up_of up_of;
     struct cu_blas *blas;          /* blas.cu; NULL: the own kernels do all                   */
     struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
     void **mem;                    /* every allocation of the context's life: freed by ctx_free */

@@ -221,9 +221,9 @@ static bool delta(ker_ctx *c, int layer)
     const cu_layer *l = cu_layer_of(c->dev, layer);
     bool paired = c->dev->m.delta.paired;
     mul_args in = {}, two = {}, out = {};
-    mul_add(in, l->w[KER_W_D_QKV], c->delta.in, NULL);
-    mul_add(in, l->w[KER_W_D_Z], c->delta.z, NULL);
-    mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->delta.two, NULL);
+    mul_add(in, l->w[KER_W_D_QKV], c->att.delta.in, NULL);
+    mul_add(in, l->w[KER_W_D_Z], c->att.delta.z, NULL);
+    mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->att.delta.two, NULL);
     if (!paired) mul_add(two, l->w[KER_W_D_ALPHA], cu_delta_alpha(c), NULL);
     mul_add(out, l->w[KER_W_D_OUT], c->x, NULL);
     in.x = two.x = c->x;
@@ -231,15 +231,15 @@ static bool delta(ker_ctx *c, int layer)
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
-    out.x = c->delta.o;
+    out.x = c->att.delta.o;
     if (!mul_fits(in) || !mul_fits(out)) return false;
     int n = c->shape.n;
-    cu_low_job low[] = { cu_low_rows(c, layer, KER_W_D_QKV, c->x, c->delta.in, n), cu_low_rows(c, layer, KER_W_D_Z, c->x, c->delta.z, n),
-                         cu_low_rows(c, layer, paired ? KER_W_D_BA : KER_W_D_BETA, c->x, c->delta.two, n),
+    cu_low_job low[] = { cu_low_rows(c, layer, KER_W_D_QKV, c->x, c->att.delta.in, n), cu_low_rows(c, layer, KER_W_D_Z, c->x, c->att.delta.z, n),
+                         cu_low_rows(c, layer, paired ? KER_W_D_BA : KER_W_D_BETA, c->x, c->att.delta.two, n),
                          cu_low_rows(c, layer, KER_W_D_ALPHA, c->x, cu_delta_alpha(c), n) }, low_out = cu_delta_out_job(c, layer);
     for (int i = 0; i < 4; i++) low[i].norm = in.norm;
     bool fits = mul_fits(two), with = fits && paired;
-    if (with) mul_add(in, two.w[0], c->delta.two, NULL);
+    if (with) mul_add(in, two.w[0], c->att.delta.two, NULL);
     mul_launch(c, in, n, low);
     if (fits && !with) mul_launch(c, two, n, low + 2);
     if (!fits) cu_delta_two(c, layer);
@@ -254,25 +254,25 @@ static bool mla(ker_ctx *c, int layer)
     const cu_layer *l = cu_layer_of(c->dev, layer);
     bool two = c->dev->m.latent.q_rank > 0;
     enum ker_role first = two ? KER_W_Q_A : KER_W_Q;
-    float *to = two ? c->mla.low : c->mla.q;
+    float *to = two ? c->att.mla.low : c->att.mla.q;
     mul_args in = {}, second = {}, out = {};
     mul_add(in, l->w[first], to, NULL);
     mul_add(in, l->w[KER_W_KV_A], c->att.k, NULL);
     in.x = c->x;
     in.norm = l->vec[KER_W_ATTN_NORM];
-    if (two) mul_add(second, l->w[KER_W_Q_B], c->mla.q, NULL);
-    second.x = c->mla.low;
+    if (two) mul_add(second, l->w[KER_W_Q_B], c->att.mla.q, NULL);
+    second.x = c->att.mla.low;
     second.norm = l->vec[KER_W_Q_A_NORM];
     mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
-    out.x = c->mla.o;
+    out.x = c->att.mla.o;
     if (!mul_fits(in) || (two && !mul_fits(second)) || !mul_fits(out)) return false;
     cu_low_job low[2] = { cu_low_rows(c, layer, first, c->x, to, c->shape.n), cu_low_rows(c, layer, KER_W_KV_A, c->x, c->att.k, c->shape.n) };
     low[0].norm = low[1].norm = in.norm;
     mul_launch(c, in, c->shape.n, low);
-    low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->mla.low, c->mla.q, c->shape.n);
+    low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, c->shape.n);
     low[0].norm = second.norm;
     if (two) mul_launch(c, second, c->shape.n, low);
     cu_mla_heads(c, layer);

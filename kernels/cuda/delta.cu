@@ -315,11 +315,11 @@ template <int K> static void rule(ker_ctx *c, const delta_job &j)
         return;
     }
     LAUNCH(delta_mix, dim3((unsigned)(((int64_t)j.n * (d->n_key + d->n_value) + WARPS - 1) / WARPS)), dim3(THREADS), 0, c->st, j);
-    LAUNCH(delta_rule<K>, dim3(slices, (unsigned)d->n_value, (unsigned)c->delta.n_first), dim3(THREADS), 0, c->st, j);
+    LAUNCH(delta_rule<K>, dim3(slices, (unsigned)d->n_value, (unsigned)c->att.delta.n_first), dim3(THREADS), 0, c->st, j);
     LAUNCH(delta_norm, dim3((unsigned)(((int64_t)j.n * d->n_value + WARPS - 1) / WARPS)), dim3(THREADS), 0, c->st, j);
 }
 
-float *cu_delta_alpha(const ker_ctx *c) { return c->delta.two + (int64_t)c->max_rows * c->dev->m.delta.n_value; }
+float *cu_delta_alpha(const ker_ctx *c) { return c->att.delta.two + (int64_t)c->max_rows * c->dev->m.delta.n_value; }
 
 void cu_delta_rule(ker_ctx *c, int layer)
 {
@@ -339,20 +339,20 @@ void cu_delta_rule(ker_ctx *c, int layer)
     j.channels = channels(d);
     j.at = (layer - cu_cell_layer(m, layer)) * ker_state_layer_floats(m);
     j.l2_eps = d->l2_eps;
-    j.in = c->delta.in;
-    j.z = c->delta.z;
-    j.beta = c->delta.two;
-    j.alpha = d->paired ? c->delta.two + d->n_value / d->n_key : cu_delta_alpha(c);
+    j.in = c->att.delta.in;
+    j.z = c->att.delta.z;
+    j.beta = c->att.delta.two;
+    j.alpha = d->paired ? c->att.delta.two + d->n_value / d->n_key : cu_delta_alpha(c);
     j.two_step = d->paired ? 2 * d->n_value : d->n_value;
     j.w = l->vec[KER_W_D_CONV];
     j.dt = l->vec[KER_W_D_DT];
     j.a = l->vec[KER_W_D_A];
     j.norm = l->vec[KER_W_D_NORM];
-    j.mix = c->delta.mix;
-    j.gates = c->delta.gates;
-    j.o = c->delta.o;
-    j.count = c->delta.count;
-    j.at_row = c->delta.rows;
+    j.mix = c->att.delta.mix;
+    j.gates = c->att.delta.gates;
+    j.o = c->att.delta.o;
+    j.count = c->att.delta.count;
+    j.at_row = c->att.delta.rows;
     j.slot = c->rows.slot;
     j.cfg = c->rows.cfg;
     if (d->key_dim <= 4 * WARPS) rule<4>(c, j);
@@ -365,8 +365,8 @@ static void products(ker_ctx *c, int layer, bool two)
 {
     const cu_layer *l = cu_layer_of(c->dev, layer);
     const bool paired = c->dev->m.delta.paired;
-    const struct { enum ker_role role; float *y; } of[] = { { KER_W_D_QKV, c->delta.in }, { KER_W_D_Z, c->delta.z },
-        { paired ? KER_W_D_BA : KER_W_D_BETA, c->delta.two }, { KER_W_D_ALPHA, cu_delta_alpha(c) } };
+    const struct { enum ker_role role; float *y; } of[] = { { KER_W_D_QKV, c->att.delta.in }, { KER_W_D_Z, c->att.delta.z },
+        { paired ? KER_W_D_BA : KER_W_D_BETA, c->att.delta.two }, { KER_W_D_ALPHA, cu_delta_alpha(c) } };
     int first = two ? 2 : 0, end = paired ? 3 : 4;
     cu_prod p[4];
     cu_low_job low[4];
@@ -405,7 +405,7 @@ void cu_delta_part(ker_ctx *c, int layer)
     cu_quantise(c, c->y, n, c->dev->m.n_embd, kinds, &c->in);
     products(c, layer, false);
     cu_delta_rule(c, layer);
-    cu_quantise(c, c->delta.o, n, out->n_in, kind_of(out), &c->delta.act);
+    cu_quantise(c, c->att.delta.o, n, out->n_in, kind_of(out), &c->att.delta.act);
     cu_prod p;
     memset(&p, 0, sizeof p);
     p.w = out;
@@ -414,14 +414,14 @@ void cu_delta_part(ker_ctx *c, int layer)
     p.add = true;
     p.layer = layer;
     p.part = KER_PART_ATTN;
-    cu_products(c, &p, 1, c->delta.o, &c->delta.act, n);
+    cu_products(c, &p, 1, c->att.delta.o, &c->att.delta.act, n);
     cu_low_job low = cu_delta_out_job(c, layer);
     cu_low_both(c, &low, 1);
 }
 
 cu_low_job cu_delta_out_job(const ker_ctx *c, int layer)
 {
-    cu_low_job j = cu_low_rows(c, layer, KER_W_D_OUT, c->delta.o, c->x, c->shape.n);
+    cu_low_job j = cu_low_rows(c, layer, KER_W_D_OUT, c->att.delta.o, c->x, c->shape.n);
     j.part = KER_PART_ATTN;
     return j;
 }
@@ -455,17 +455,17 @@ bool cu_delta_make(ker_ctx *c)
     int64_t n = c->max_rows, wide = (int64_t)d->n_value * d->value_dim, many = n > CU_FEW ? n : 1;
     unsigned kinds = 0;
     for (int i = 0; i < m->n_layer; i++) kinds |= kind_of(&cu_layer_of(c->dev, i)->w[KER_W_D_OUT]);
-    c->delta.in = (float *)cu_ctx_alloc(c, n * channels(d) * 4);
-    c->delta.z = (float *)cu_ctx_alloc(c, n * wide * 4);
-    c->delta.two = (float *)cu_ctx_alloc(c, n * d->n_value * 2 * 4);
-    c->delta.mix = (float *)cu_ctx_alloc(c, many * channels(d) * 4);
-    c->delta.gates = (float *)cu_ctx_alloc(c, many * (2 * d->n_value + d->n_key) * 4);
-    c->delta.o = (float *)cu_ctx_alloc(c, n * wide * 4);
-    c->delta.count = (int *)cu_ctx_alloc(c, CU_FEW * d->n_value * 4);
-    c->delta.dev = (uint8_t *)cu_ctx_alloc(c, n * ROW_BYTES);
-    c->delta.host = (uint8_t *)cu_ctx_pinned(c, n * ROW_BYTES);
-    if (!c->delta.in || !c->delta.z || !c->delta.two || !c->delta.mix || !c->delta.gates || !c->delta.o || !c->delta.count || !c->delta.dev || !c->delta.host) return false;
-    return cu_acts_make(c, &c->delta.act, kinds, n, wide);
+    c->att.delta.in = (float *)cu_ctx_alloc(c, n * channels(d) * 4);
+    c->att.delta.z = (float *)cu_ctx_alloc(c, n * wide * 4);
+    c->att.delta.two = (float *)cu_ctx_alloc(c, n * d->n_value * 2 * 4);
+    c->att.delta.mix = (float *)cu_ctx_alloc(c, many * channels(d) * 4);
+    c->att.delta.gates = (float *)cu_ctx_alloc(c, many * (2 * d->n_value + d->n_key) * 4);
+    c->att.delta.o = (float *)cu_ctx_alloc(c, n * wide * 4);
+    c->att.delta.count = (int *)cu_ctx_alloc(c, CU_FEW * d->n_value * 4);
+    c->att.delta.dev = (uint8_t *)cu_ctx_alloc(c, n * ROW_BYTES);
+    c->att.delta.host = (uint8_t *)cu_ctx_pinned(c, n * ROW_BYTES);
+    if (!c->att.delta.in || !c->att.delta.z || !c->att.delta.two || !c->att.delta.mix || !c->att.delta.gates || !c->att.delta.o || !c->att.delta.count || !c->att.delta.dev || !c->att.delta.host) return false;
+    return cu_acts_make(c, &c->att.delta.act, kinds, n, wide);
 }
 
 static bool there(const ker_kv *kv, int state) { return state > 0 && state <= kv->n_state && kv->state[state - 1]; }
@@ -475,24 +475,24 @@ static float *numbers(const ker_kv *kv, int state) { return state ? kv->state[st
 /* Tables of as many rows as the batch has, behind one another. */
 static void rows_place(ker_ctx *c, int n)
 {
-    float **p = (float **)(void *)c->delta.dev;
+    float **p = (float **)(void *)c->att.delta.dev;
     int *at = (int *)(void *)(p + 2 * n);
-    c->delta.rows.from = p;
-    c->delta.rows.left = p + n;
-    c->delta.rows.before = at;
-    c->delta.rows.after = at + n;
-    c->delta.rows.first = at + 2 * n;
+    c->att.delta.rows.from = p;
+    c->att.delta.rows.left = p + n;
+    c->att.delta.rows.before = at;
+    c->att.delta.rows.after = at + n;
+    c->att.delta.rows.first = at + 2 * n;
 }
 
 int cu_delta_begin(ker_ctx *c, const ker_batch *b, char *err)
 {
     const ker_kv *kv = c->kv;
     int n = b->n;
-    if (!c->delta.host) return Q_OK;
+    if (!c->att.delta.host) return Q_OK;
     rows_place(c, n);
-    float **from = (float **)(void *)c->delta.host, **left = from + n;
+    float **from = (float **)(void *)c->att.delta.host, **left = from + n;
     int *before = (int *)(void *)(from + 2 * n), *after = before + n, *first = before + 2 * n;
-    c->delta.n_first = 0;
+    c->att.delta.n_first = 0;
     for (int r = 0; r < b->n; r++) {
         int seq = b->seq ? b->seq[r] : 0, at = r - 1, each = b->seqs[seq].state_each && r < b->n - 1 ? b->seqs[seq].state_each[r] : 0;
         const ker_seq *s = &b->seqs[seq];
@@ -503,13 +503,13 @@ int cu_delta_begin(ker_ctx *c, const ker_batch *b, char *err)
         left[r] = numbers(kv, s->state_to);
         before[r] = at;
         after[r] = first[r] = -1;
-        if (at < 0) first[c->delta.n_first++] = r;
+        if (at < 0) first[c->att.delta.n_first++] = r;
         else {
             after[at] = r;
             left[at] = s->state_each ? numbers(kv, s->state_each[at]) : NULL;
         }
     }
-    if (cu_ok(c->dev, cudaMemcpyAsync(c->delta.dev, c->delta.host, (size_t)n * ROW_BYTES, cudaMemcpyHostToDevice, c->st), "batch")) return Q_OK;
+    if (cu_ok(c->dev, cudaMemcpyAsync(c->att.delta.dev, c->att.delta.host, (size_t)n * ROW_BYTES, cudaMemcpyHostToDevice, c->st), "batch")) return Q_OK;
     return q_fail(err, Q_ERR, _("the GPU failed (%s): use --device cpu"), c->dev->why);
 }
 

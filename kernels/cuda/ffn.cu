@@ -390,7 +390,7 @@ static void shared_rows(ker_ctx *c, int layer, int r0, int n, int role, float *y
     f.gate = &w->w[role];
     f.up = &w->w[role + 1];
     f.down = &w->w[role + 2];
-    f.up_h = c->up_of.h_sh ? c->up_of.h_sh : c->low.up_sh;
+    f.up_h = c->ffn.up_of.h_sh ? c->ffn.up_of.h_sh : c->low.up_sh;
     f.layer = layer;
     f.r0 = r0;
     f.n = n;
@@ -423,7 +423,7 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     f.n = n;
     f.places = n * k;
     f.h = c->ffn.h;
-    f.up_h = c->up_of.h ? c->up_of.h : c->low.up;
+    f.up_h = c->ffn.up_of.h ? c->ffn.up_of.h : c->low.up;
     f.of.n = n * k;
     f.of.r0 = r0;
     f.of.per = k;

@@ -67,7 +67,7 @@ bool cu_glue_make(ker_ctx *c)
         int own = l->moe ? m->n_ff_sh : l->n_ff;
         if (l->glu != KER_GLU_SILU && own > wide) wide = own;
     }
-    if (routed) c->up_of.h = (float *)cu_ctx_alloc(c, (int64_t)c->ffn.pairs_cap * m->n_ff_exp * 4);
-    if (wide) c->up_of.h_sh = (float *)cu_ctx_alloc(c, (int64_t)c->max_rows * wide * 4);
-    return (!routed || c->up_of.h) && (!wide || c->up_of.h_sh);
+    if (routed) c->ffn.up_of.h = (float *)cu_ctx_alloc(c, (int64_t)c->ffn.pairs_cap * m->n_ff_exp * 4);
+    if (wide) c->ffn.up_of.h_sh = (float *)cu_ctx_alloc(c, (int64_t)c->max_rows * wide * 4);
+    return (!routed || c->ffn.up_of.h) && (!wide || c->ffn.up_of.h_sh);
 }

@@ -273,7 +273,7 @@ void cu_low_qkv_jobs(const ker_ctx *c, int layer, const float *x, const float *n
 
 cu_low_job cu_low_out_job(const ker_ctx *c, int layer)
 {
-    cu_low_job j = cu_low_rows(c, layer, KER_W_O, c->mla.o ? c->mla.o : c->att.o, cu_stream(c, layer), c->shape.n);
+    cu_low_job j = cu_low_rows(c, layer, KER_W_O, c->att.mla.o ? c->att.mla.o : c->att.o, cu_stream(c, layer), c->shape.n);
     j.part = KER_PART_ATTN;
     return j;
 }

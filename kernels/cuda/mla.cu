@@ -495,7 +495,7 @@ static cu_low_job heads_job(const ker_ctx *c, int layer, enum ker_role role, con
 {
     cu_low_job j = cu_low_rows(c, layer, role, x, y, c->shape.n * c->dev->m.n_head);
     j.of.per = c->dev->m.n_head;
-    j.of.ids = c->mla.heads;                       /* the same list for every row: max_k 0 */
+    j.of.ids = c->att.mla.heads;                       /* the same list for every row: max_k 0 */
     j.of.heads = true;
     return j;
 }
@@ -525,12 +525,12 @@ void cu_mla_heads(ker_ctx *c, int layer)
     a.t = m->latent;
     a.type = c->kv->type;
     a.segs = segs_of(c->dev, c->shape.n, a.type);
-    a.q = c->mla.q;
-    a.turned = c->mla.turned;
-    a.part = c->mla.part;
-    a.v = c->mla.o;
-    cu_low_job in = heads_job(c, layer, KER_W_K_B, c->mla.nope, c->att.q), out = heads_job(c, layer, KER_W_V_B, c->att.o, c->mla.o);
-    a.nope = cu_low_acts(c, layer, KER_W_K_B) ? c->mla.nope : NULL;
+    a.q = c->att.mla.q;
+    a.turned = c->att.mla.turned;
+    a.part = c->att.mla.part;
+    a.v = c->att.mla.o;
+    cu_low_job in = heads_job(c, layer, KER_W_K_B, c->att.mla.nope, c->att.q), out = heads_job(c, layer, KER_W_V_B, c->att.o, c->att.mla.o);
+    a.nope = cu_low_acts(c, layer, KER_W_K_B) ? c->att.mla.nope : NULL;
     a.joined = cu_low_acts(c, layer, KER_W_V_B);
     a.w = l->w[KER_W_K_B];
     a.outs = outs_of(c, &a.w);
@@ -577,7 +577,7 @@ void cu_mla_attn(ker_ctx *c, int layer)
     const ker_latent *t = &c->dev->m.latent;
     enum ker_role first = t->q_rank ? KER_W_Q_A : KER_W_Q;
     const cu_mat *q = &l->w[first], *k = &l->w[KER_W_KV_A], *second = &l->w[KER_W_Q_B], *o = &l->w[KER_W_O];
-    float *to = t->q_rank ? c->mla.low : c->mla.q;
+    float *to = t->q_rank ? c->att.mla.low : c->att.mla.q;
     int n = c->shape.n;
     cu_norm(c, l->vec[KER_W_ATTN_NORM], NULL, n, c->y);
     cu_quantise(c, c->y, n, c->dev->m.n_embd, kind_of(q) | kind_of(k), &c->in);
@@ -586,20 +586,20 @@ void cu_mla_attn(ker_ctx *c, int layer)
     cu_low_job low[2] = { cu_low_rows(c, layer, first, c->y, to, n), cu_low_rows(c, layer, KER_W_KV_A, c->y, c->att.k, n) };
     cu_low_both(c, low, 2);
     if (t->q_rank) {
-        LAUNCH(mla_norm, (unsigned)n, HEAD_THREADS, 0, c->st, c->mla.low, l->vec[KER_W_Q_A_NORM], c->rows, t->q_rank);
-        cu_quantise(c, c->mla.low, n, t->q_rank, kind_of(second), &c->mla.low_act);
-        in[0] = product(second, c->mla.q);
-        cu_products(c, in, 1, c->mla.low, &c->mla.low_act, n);
-        low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->mla.low, c->mla.q, n);
+        LAUNCH(mla_norm, (unsigned)n, HEAD_THREADS, 0, c->st, c->att.mla.low, l->vec[KER_W_Q_A_NORM], c->rows, t->q_rank);
+        cu_quantise(c, c->att.mla.low, n, t->q_rank, kind_of(second), &c->att.mla.low_act);
+        in[0] = product(second, c->att.mla.q);
+        cu_products(c, in, 1, c->att.mla.low, &c->att.mla.low_act, n);
+        low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, n);
         cu_low_both(c, low, 1);
     }
     cu_mla_heads(c, layer);
-    cu_quantise(c, c->mla.o, n, o->n_in, kind_of(o), &c->mla.o_act);
+    cu_quantise(c, c->att.mla.o, n, o->n_in, kind_of(o), &c->att.mla.o_act);
     in[0] = product(o, cu_stream(c, layer));
     in[0].add = true;
     in[0].layer = layer;
     in[0].part = KER_PART_ATTN;
-    cu_products(c, in, 1, c->mla.o, &c->mla.o_act, n);
+    cu_products(c, in, 1, c->att.mla.o, &c->att.mla.o_act, n);
     low[0] = cu_low_out_job(c, layer);
     cu_low_both(c, low, 1);
 }
@@ -625,17 +625,17 @@ bool cu_mla_make(ker_ctx *c)
     uint16_t *ids = (uint16_t *)q_alloc((size_t)m->n_head * 2);
     for (int h = 0; h < m->n_head; h++) ids[h] = (uint16_t)h;
 #define FLOATS(count) (float *)cu_ctx_alloc(c, (int64_t)(count) * 4)
-    c->mla.low = FLOATS(n * t->q_rank);
-    c->mla.q = FLOATS(heads * (t->nope + t->rope));
-    c->mla.nope = FLOATS(heads * t->nope);
-    c->mla.turned = FLOATS(heads * t->rope);
-    c->mla.o = FLOATS(heads * t->v);
-    c->mla.part = FLOATS(most);
+    c->att.mla.low = FLOATS(n * t->q_rank);
+    c->att.mla.q = FLOATS(heads * (t->nope + t->rope));
+    c->att.mla.nope = FLOATS(heads * t->nope);
+    c->att.mla.turned = FLOATS(heads * t->rope);
+    c->att.mla.o = FLOATS(heads * t->v);
+    c->att.mla.part = FLOATS(most);
 #undef FLOATS
-    c->mla.heads = (uint16_t *)cu_ctx_alloc(c, (int64_t)m->n_head * 2);
-    bool ok = c->mla.heads && cu_ok(c->dev, cudaMemcpyAsync(c->mla.heads, ids, (size_t)m->n_head * 2, cudaMemcpyHostToDevice, c->st), "buffers")
+    c->att.mla.heads = (uint16_t *)cu_ctx_alloc(c, (int64_t)m->n_head * 2);
+    bool ok = c->att.mla.heads && cu_ok(c->dev, cudaMemcpyAsync(c->att.mla.heads, ids, (size_t)m->n_head * 2, cudaMemcpyHostToDevice, c->st), "buffers")
         && cu_ok(c->dev, cudaStreamSynchronize(c->st), "buffers");
     free(ids);
-    return ok && c->mla.low && c->mla.q && c->mla.nope && c->mla.turned && c->mla.o && c->mla.part
-        && cu_acts_make(c, &c->mla.low_act, low, n, t->q_rank) && cu_acts_make(c, &c->mla.o_act, out, n, (int64_t)m->n_head * t->v);
+    return ok && c->att.mla.low && c->att.mla.q && c->att.mla.nope && c->att.mla.turned && c->att.mla.o && c->att.mla.part
+        && cu_acts_make(c, &c->att.mla.low_act, low, n, t->q_rank) && cu_acts_make(c, &c->att.mla.o_act, out, n, (int64_t)m->n_head * t->v);
 }

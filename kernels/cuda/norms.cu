@@ -14,9 +14,9 @@ bool cu_norms_make(ker_ctx *c)
         y = y || cu_stream(c, i) != c->x;
         local = local || m->layer[i].rope_set;
     }
-    if (y) c->norms.y = (float *)cu_ctx_alloc(c, (int64_t)c->max_rows * m->n_embd * 4);
-    if (local) c->norms.rope = (float *)cu_ctx_alloc(c, (int64_t)c->max_rows * m->rope_dim * 4);
-    return (!y || c->norms.y) && (!local || c->norms.rope);
+    if (y) c->att.norms.y = (float *)cu_ctx_alloc(c, (int64_t)c->max_rows * m->n_embd * 4);
+    if (local) c->att.norms.rope = (float *)cu_ctx_alloc(c, (int64_t)c->max_rows * m->rope_dim * 4);
+    return (!y || c->att.norms.y) && (!local || c->att.norms.rope);
 }
 
 /* ---- what a part gives, into the stream ---- */
@@ -26,7 +26,7 @@ static float factor_of(const ker_model *m) { return m->residual_scale != 0 ? m->
 float *cu_stream(const ker_ctx *c, int layer)
 {
     const ker_model *m = &c->dev->m;
-    return m->layer[layer].post_norms || factor_of(m) != 1.0f ? c->norms.y : c->x;
+    return m->layer[layer].post_norms || factor_of(m) != 1.0f ? c->att.norms.y : c->x;
 }
 
 typedef struct finish_args {
@@ -71,7 +71,7 @@ void cu_finish(ker_ctx *c, int layer, enum ker_part part, int r0, int n)
     finish_args a = {};
     if (cu_stream(c, layer) == c->x) return;
     a.x = c->x + r0 * E;
-    a.y = c->norms.y + r0 * E;
+    a.y = c->att.norms.y + r0 * E;
     a.norm = cu_layer_of(c->dev, layer)->vec[part == KER_PART_ATTN ? KER_W_POST_ATTN_NORM : KER_W_POST_FFN_NORM];
     a.slot = c->rows.slot + r0;
     a.cfg = c->rows.cfg;
@@ -99,9 +99,10 @@ typedef struct whole_args {
 static __global__ void __launch_bounds__(THREADS) whole_heads(whole_args a)
 {
     SHARED(float, part, WARPS);
-    int row = (int)blockIdx.x, which = (int)blockIdx.y, n = a.n[which];
-    const float *norm = a.norm[which];
-    float *x = a.x[which] + (int64_t)row * n, s = 0;
+    bool key = blockIdx.y != 0;
+    int row = (int)blockIdx.x, n = key ? a.n[1] : a.n[0];
+    const float *norm = key ? a.norm[1] : a.norm[0];
+    float *x = (key ? a.x[1] : a.x[0]) + (int64_t)row * n, s = 0;
     gpu_wait_before();
     gpu_let_next();
     if (!norm) return;

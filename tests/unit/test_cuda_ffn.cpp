@@ -340,6 +340,8 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
     cfg[1].ffn_width = b.keep(to_device(width.data() + 2, 2));
     if (of) cfg[1].expert_width = b.keep(to_device(cut.data(), 2));
     b.c.shape.narrow = (of ? CU_WIDTH_EXPERTS : 0) | (sign < 0 ? CU_WIDTH_LARGEST : 0);
+    ker_layer kind[N_LAYER] = {};
+    b.dev.m.layer = kind;
     b.dev.m.n_expert = s.n_expert;
     b.dev.m.n_ff_exp = s.ff;
     b.c.max_k = s.max_k;

@@ -112,6 +112,7 @@ static void args_put(const ker_ctx *c, low_args *a, int at, const cu_low_job *j)
     a->job[at] = *j;
     a->job[at].n_in = (int)ne[0];
     a->job[at].n_out = (int)ne[1];
+    a->job[at].by_expert = ker_role_of_experts((enum ker_role)j->role);
 }
 
 typedef struct extent { int n, items, out; } extent;

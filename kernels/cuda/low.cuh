@@ -18,7 +18,6 @@ typedef struct cu_low_items {
     const int *pair_of;            /* [n] item i is pair row * per + slot; NULL: i                */
     const int *off, *count;        /* items from *off + *count on are not in use; NULL: all are   */
     const uint16_t *ids;           /* [rows][max_k] experts, which are matrices too; NULL: matrix 0 */
-    bool heads;                    /* ids are heads: factors are their layer's                   */
     const int *place;              /* [n_expert] -1: its items are left out this time; or NULL    */
     const uint16_t *slots;         /* [rows][max_k] KER_NO_EXPERT: the same; or NULL              */
 } cu_low_items;
@@ -32,6 +31,7 @@ typedef struct cu_low_job {
     const float *norm;             /* x is normed by this on its way (few rows only); NULL: taken as it is */
     bool by_row;                   /* x by local row; else by item                                */
     float *y;                      /* [items][n_out], or ...                                      */
+    bool by_expert;                /* set by the launch: factors of experts are its own            */
     bool by_pair;                  /* ... [pairs][n_out]                                          */
     int part;                      /* ker_part of rows that are not finite then; KER_PART_NONE: not looked at */
     float *t;                      /* [items][wide]; set by cu_low_take                           */

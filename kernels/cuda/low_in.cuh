@@ -48,7 +48,7 @@ static __device__ __forceinline__ bool low_of(const low_args &a, int job, const 
     if (!w.rank) return false;
     kept = w.at ? w.at[item.e] : 0;
     const cu_low_job &j = a.job[job];
-    factor = (j.of.ids && d.expert && !j.of.heads ? d.expert[(int64_t)j.layer * a.n_expert + item.e] : d.layer[j.layer + 1]) * w.scale;
+    factor = (j.by_expert && d.expert ? d.expert[(int64_t)j.layer * a.n_expert + item.e] : d.layer[j.layer + 1]) * w.scale;
     return kept >= 0 && factor != 0;
 }
 

@@ -496,7 +496,6 @@ static cu_low_job heads_job(const ker_ctx *c, int layer, enum ker_role role, con
     cu_low_job j = cu_low_rows(c, layer, role, x, y, c->shape.n * c->dev->m.n_head);
     j.of.per = c->dev->m.n_head;
     j.of.ids = c->att.mla.heads;                       /* the same list for every row: max_k 0 */
-    j.of.heads = true;
     return j;
 }
 

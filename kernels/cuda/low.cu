@@ -224,6 +224,14 @@ static void fuse_begin(ker_ctx *c, low_fused *f, int warps)
     f->clear = c->low.queue + 2 * !turn;
 }
 
+/* Where a launch before did not come about, the marks are as it would have left them for nobody: what would be waited for may never be
+ * there. Then nothing is taken nor waited for; the pass is void. */
+static void fuse_end(ker_ctx *c, low_fused *f)
+{
+    if (cudaPeekAtLastError() != cudaSuccess) memset(f->first, 0, sizeof f->first);
+    c->low.turn += f->n_job > 0;
+}
+
 /* The next place is job's, NULL: stays empty. t: where the next t lies. */
 static void fuse_put(ker_ctx *c, low_fused *f, cu_low_job *job, float **t)
 {
@@ -247,7 +255,7 @@ void cu_low_fuse(ker_ctx *c, cu_low_job *jobs, int n, int together, int warps, l
         at[i / together] = acts ? f->n_job : -1;
         for (int k = i; acts && k < i + together; k++) fuse_put(c, f, &jobs[k], &t);
     }
-    c->low.turn += f->n_job > 0;
+    fuse_end(c, f);
 }
 
 void cu_low_fuse_down(ker_ctx *c, cu_low_job *down, cu_low_job *sh, int warps, low_fused *f)
@@ -257,7 +265,7 @@ void cu_low_fuse_down(ker_ctx *c, cu_low_job *down, cu_low_job *sh, int warps, l
     fuse_begin(c, f, warps);
     for (int i = 0; i < 2; i++) fuse_put(c, f, both[i]->of.n && cu_low_acts(c, both[i]->layer, both[i]->role) ? both[i] : NULL, &t);
     if (!f->first[2]) f->n_job = 0;
-    c->low.turn += f->n_job > 0;
+    fuse_end(c, f);
 }
 
 /* ---- parts ---- */

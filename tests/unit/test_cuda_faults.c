@@ -1,34 +1,50 @@
 /* The CUDA backend when the device says no: every call of the driver failing in turn, no memory, no device; and what one
  * token costs in launches, copies, waits and allocations. On the emulator (build/libquorum-emu.so), which counts and
  * fails what it is told to. Skipped where there is none. */
-#include "tests/forward.h"
+#include "kernels/made.h"
+#include "tests/forward_low.h"
 #include "tests/on_device.h"
 
 static const ker_backend *gpu;
 static const emu_api_table *emu;
 
-/* ---- from opening to the second token ---- */
+/* ---- from opening to the last of a few passes ---- */
 
-typedef struct trial { const model *m; config *g; int rc; char why[Q_ERRLEN]; double first; } trial;
+/* cells: their type; room: bytes for fetched experts, 0: all lie there. made: a recurrent model instead. */
+typedef struct trial {
+    const model *m;
+    config *g;
+    const adapter *a;
+    const made_model *made;
+    enum ker_kv_type cells;
+    uint64_t room;
+    int rc;
+    char why[Q_ERRLEN];
+    double first;
+} trial;
 
-static int two_tokens(trial *t, ker_dev *d)
+/* Two tokens, the second by the graph of the first; then the rows of a prompt. */
+enum { PASSES = 3, ROWS = 9 };
+static const int rows_of[PASSES] = { 1, 1, ROWS };
+
+static int some_passes(trial *t, ker_dev *d)
 {
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;
-    const int32_t page[1] = { 1 }, cell[2] = { 0, 1 };
+    const int32_t page[1] = { 1 }, cell[ROWS + 2] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
     ker_seq seq = { .page = page, .n_page = 1 };
-    int rc = gpu->ctx_new(d, 2, t->m->m.n_expert, NULL, &c, t->why);
-    if (!rc) rc = gpu->kv_new(d, KER_KV_F16, 3, &kv, t->why);
+    int rc = gpu->ctx_new(d, ROWS, t->m->m.n_expert, NULL, &c, t->why);
+    if (!rc) rc = gpu->kv_new(d, t->cells, 3, &kv, t->why);
     if (!rc) rc = gpu->cfg_put(c, 0, &t->g->c, t->why);
-    for (int i = 0; i < 2 && !rc; i++) {
-        ker_batch b = { .n = 1, .token = tokens + i, .pos = cell + i, .cell = cell + i, .seqs = &seq, .n_seq = 1 };
+    for (int i = 0; i < PASSES && !rc; i++) {
+        ker_batch b = { .n = rows_of[i], .token = tokens + i, .pos = cell + i, .cell = cell + i, .seqs = &seq, .n_seq = 1 };
         ker_out o;
         *err = 0;
         rc = forward(c, kv, t->m, &b, &o);
         if (rc) {                                  /* parts have no words of their own */
             snprintf(t->why, sizeof t->why, "%s", err);
             if (!*err) gpu->why(c, t->why);
-        } else t->first = o.logits[0];
+        } else t->first += o.logits[0];
         if (!rc && i == 0) {
             static uint8_t cells[1 << 16];
             gpu->kv_copy(kv, 2, 1, 1);
@@ -45,47 +61,128 @@ static int two_tokens(trial *t, ker_dev *d)
 static void run(trial *t)
 {
     ker_dev *d = NULL;
+    ker_hold hold = { .cache_bytes = t->room };
     t->why[0] = 0;
-    t->rc = gpu->open(&t->m->m, 1, NULL, &d, t->why);
+    t->first = 0;
+    t->rc = gpu->open(&t->m->m, 1, &hold, &d, t->why);
     for (int l = 0; l < 5 && !t->rc; l++)
         for (int r = 0; r < KER_W_ROLES && !t->rc; r++)
             if (t->m->w[l][r].f) t->rc = gpu->weight(d, l - 1, r, &t->m->w[l][r].w, t->why);
     if (!t->rc) t->rc = gpu->ready(d, t->why);
-    if (!t->rc) t->rc = two_tokens(t, d);
+    if (!t->rc && t->a) t->rc = gpu->adapter_put(d, 0, t->a->low, t->a->n, t->why);
+    if (!t->rc) t->rc = some_passes(t, d);
     if (d) gpu->close(d);
 }
 
+/* The same passes of recurrent layers; their state is written back between the first two. */
+static void run_recurrent(trial *t)
+{
+    made_side s = { 0 };
+    const int32_t page[1] = { 1 }, cell[ROWS + 2] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
+    t->why[0] = 0;
+    t->first = 0;
+    t->rc = made_open(&s, gpu, 0, t->made, ROWS, 2 * KER_PAGE, t->why);
+    float *state = q_alloc(sizeof *state * (size_t)ker_state_floats(&t->made->m));
+    for (int i = 0; i < PASSES && !t->rc; i++) {
+        ker_seq seq = { .page = page, .n_page = 1 };
+        ker_batch b = { .n = rows_of[i], .token = tokens + i, .pos = cell + i, .cell = cell + i, .seqs = &seq, .n_seq = 1 };
+        made_states(&s, i, &seq);
+        t->rc = made_pass(&s, t->made, &b, t->why);
+        if (!t->rc) t->first += s.out.logits[0];
+        if (!t->rc && i == 0) {
+            t->rc = gpu->state_save(s.kv, s.state[0], state);
+            if (!t->rc) t->rc = gpu->state_load(s.kv, s.state[0], state);
+            if (t->rc) gpu->why(s.ctx, t->why);
+        }
+    }
+    free(state);
+    made_close(&s);
+}
+
 /* A call that fails ends in a sentence, or in the same numbers where it was not needed; nothing is left behind. */
+static void each_call_fails(const char *name, trial *whole, void (*how)(trial *), int step)
+{
+    trial t = *whole;
+    emu_stats s;
+    char words[2000];
+    emu->reset();
+    how(whole);
+    emu->stats(&s);
+    CHECK_MSG(!whole->rc, "%s: %d %s", name, whole->rc, whole->why);
+    int refused = 0, went_on = 0;
+    for (long n = 1; n <= (long)s.calls && !whole->rc; n += step) {
+        emu->fail_at(n);
+        how(&t);
+        emu->fail_at(0);
+        if (t.rc) CHECK_MSG(t.why[0] != 0, "%s, call %ld fails: %d without a sentence", name, n, t.rc);
+        else CHECK_MSG(t.first == whole->first, "%s, call %ld fails: other numbers, %g and %g", name, n, t.first, whole->first);
+        t.rc ? refused++ : went_on++;
+        size_t left = emu->leaks(words, sizeof words);
+        CHECK_MSG(left == 0, "%s, call %ld fails: %zu left: %s", name, n, left, words);
+        if (test_bad > 5) break;
+    }
+    printf("# %s: %llu calls, every %d. failed in turn: %d ended in a sentence, %d were not needed\n", name, (unsigned long long)s.calls, step, refused, went_on);
+    CHECK((uint64_t)refused * (uint64_t)step > s.calls / 2);
+    how(&t);                                       /* and the device is well again */
+    CHECK(!t.rc && t.first == whole->first);
+}
+
 static void every_call_may_fail(void)
 {
     model *m = model_new(&specs[3]);
     config *g = malloc(sizeof *g);
     config_make(g, m, &settings[0]);
-    trial whole = { m, g, 0, "", 0 }, t = whole;
-    emu_stats s;
-    char words[2000];
-    emu->reset();
-    run(&whole);
-    emu->stats(&s);
-    CHECK_MSG(!whole.rc, "%d %s", whole.rc, whole.why);
-    int refused = 0, went_on = 0, step = getenv("QUORUM_LONG") ? 1 : test_brief() ? 9 : 3;
-    for (long n = 1; n <= (long)s.calls; n += step) {
-        emu->fail_at(n);
-        run(&t);
-        emu->fail_at(0);
-        if (t.rc) CHECK_MSG(t.why[0] != 0, "call %ld fails: %d without a sentence", n, t.rc);
-        else CHECK_MSG(t.first == whole.first, "call %ld fails: other numbers, %g and %g", n, t.first, whole.first);
-        t.rc ? refused++ : went_on++;
-        size_t left = emu->leaks(words, sizeof words);
-        CHECK_MSG(left == 0, "call %ld fails: %zu left: %s", n, left, words);
-        if (test_bad > 5) break;
-    }
-    printf("# %llu calls, every %d. failed in turn: %d ended in a sentence, %d were not needed\n", (unsigned long long)s.calls, step, refused, went_on);
-    CHECK(refused > (test_brief() ? 6 : 20));
-    run(&t);                                       /* and the device is well again */
-    CHECK(!t.rc && t.first == whole.first);
+    trial whole = { .m = m, .g = g, .cells = KER_KV_F16 };
+    each_call_fails("halves", &whole, run, getenv("QUORUM_LONG") ? 1 : test_brief() ? 15 : 3);
     free(g);
     model_free(m);
+}
+
+/* As gpt-oss has it, with tensor cores' types: windows, sinks, biases, the clamped gate. */
+static const spec oss = { "oss", 2, 0, 64, 4, 2, 32, 32, 8, 0, 64, 0, true, false, true, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
+                          { .window = 7, .every = 2, .sinks = true, .bias_o = true }, { KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 0, 0, 0 } };
+
+static uint64_t a_third_of_the_experts(const model *m)
+{
+    uint64_t n = 0;
+    for (int l = 1; l < 5; l++) for (int r = KER_W_GATE_EXPS; r <= KER_W_DOWN_EXPS; r++) if (m->w[l][r].f) n += m->w[l][r].w.bytes;
+    return n / 3;
+}
+
+/* Cells in blocks, fetched experts, an adapter, layers of other kinds: each has calls of its own. */
+static void every_call_of_each_kind_may_fail(void)
+{
+    static const int none[] = { 0 };
+    static const made_shape recurrent = { "recurrent", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, none };
+    const struct { const char *name; const spec *of; enum ker_kv_type cells; bool fetched, changed; } each[] = {
+        { "cells of Q8_0", &specs[6], KER_KV_Q8_0, false, false },
+        { "fetched experts", &specs[0], KER_KV_F16, true, false },
+        { "an adapter", &specs[2], KER_KV_F32, false, true },
+        { "gpt-oss, cells of Q4_0", &oss, KER_KV_Q4_0, false, false },
+        { "gpt-oss, fetched, changed", &oss, KER_KV_Q8_0, true, true },
+        { "latents", &specs[spec_named("deepseek, q8")], KER_KV_Q8_0, false, false },
+        { "latents, fetched, changed", &specs[spec_named("deepseek-v3")], KER_KV_F16, true, true },
+    };
+    int step = getenv("QUORUM_LONG") ? 1 : test_brief() ? 41 : 11;
+    for (size_t i = 0; i < sizeof each / sizeof *each && test_bad < 6; i++) {
+        model *m = model_new(each[i].of);
+        config *g = malloc(sizeof *g);
+        adapter a = { .n = 0 };
+        ker_adapt two[2];
+        config_make(g, m, &settings[0]);
+        if (each[i].changed) {
+            adapter_make(&a, m, 5, 3, everything);
+            act(g, &a, NULL, two, false);
+        }
+        trial whole = { .m = m, .g = g, .a = each[i].changed ? &a : NULL, .cells = each[i].cells, .room = each[i].fetched ? a_third_of_the_experts(m) : 0 };
+        each_call_fails(each[i].name, &whole, run, step);
+        adapter_free(&a);
+        free(g);
+        model_free(m);
+    }
+    trial whole = { .made = made_new(&recurrent, KER_Q8_0, 1) };
+    each_call_fails("recurrent", &whole, run_recurrent, step);
+    made_free((made_model *)(uintptr_t)whole.made);
 }
 
 static void little_memory_is_said(void)
@@ -96,7 +193,7 @@ static void little_memory_is_said(void)
     config_make(g, m, &settings[0]);
     for (long mb = 1; mb <= 5; mb += 2) {
         emu->set("mem_mb", mb);
-        trial t = { m, g, 0, "", 0 };
+        trial t = { .m = m, .g = g, .cells = KER_KV_F16 };
         run(&t);
         CHECK_MSG(t.rc == Q_NOMEM && t.why[0], "with %ld MB: %d %s", mb, t.rc, t.why);
         CHECK_INT(emu->leaks(words, sizeof words), 0);
@@ -190,5 +287,6 @@ int main(void)
     RUN(what_a_token_costs);
     RUN(little_memory_is_said);
     RUN(every_call_may_fail);
+    RUN(every_call_of_each_kind_may_fail);
     return TEST_END();
 }

@@ -17,7 +17,7 @@ static float *numbers(int64_t n, double size)
     return f;
 }
 
-static bool attention_alone(int layer, enum ker_role role) { return role == KER_W_Q || role == KER_W_O || role == KER_W_GATE || role == KER_W_KV_A; }
+__attribute__((unused)) static bool attention_alone(int layer, enum ker_role role) { return role == KER_W_Q || role == KER_W_O || role == KER_W_GATE || role == KER_W_KV_A; }
 static bool everything(int layer, enum ker_role role) { return true; }
 
 static void adapter_make(adapter *a, const model *m, uint64_t from, int rank, bool (*wanted)(int layer, enum ker_role role))

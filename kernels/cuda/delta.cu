@@ -296,7 +296,9 @@ template <int K> static __global__ void __launch_bounds__(THREADS) delta_few(del
             last = atomicAdd(count, 1) + 1 == (int)gridDim.x;
             __threadfence();
         }
-        if (!__shfl_sync(0xffffffffu, last, 0)) continue;
+        last = __shfl_sync(0xffffffffu, last, 0);
+        __syncwarp();                              /* a shuffle orders no memory: what lane 0 saw behind its fence all see behind this */
+        if (!last) continue;
         if (lane == 0) *count = 0;
         gated_norm(j, r, s.head);
     }

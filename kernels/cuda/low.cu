@@ -224,14 +224,6 @@ static void fuse_begin(ker_ctx *c, low_fused *f, int warps)
     f->clear = c->low.queue + 2 * !turn;
 }
 
-/* Where a launch before did not come about, the marks are as it would have left them for nobody: what would be waited for may never be
- * there. Then nothing is taken nor waited for; the pass is void. */
-static void fuse_end(ker_ctx *c, low_fused *f)
-{
-    if (cudaPeekAtLastError() != cudaSuccess) memset(f->first, 0, sizeof f->first);
-    c->low.turn += f->n_job > 0;
-}
-
 /* The next place is job's, NULL: stays empty. t: where the next t lies. */
 static void fuse_put(ker_ctx *c, low_fused *f, cu_low_job *job, float **t)
 {
@@ -243,6 +235,14 @@ static void fuse_put(ker_ctx *c, low_fused *f, cu_low_job *job, float **t)
     if (acts) *t += (int64_t)job->of.n * c->low.wide;
     f->first[f->n_job + 1] = f->first[f->n_job] + (acts ? job->of.n * f->groups : 0);
     f->n_job++;
+}
+
+/* A launch that failed has not cleared what the next one counts from, which would wait for pieces that nobody makes: what follows in a
+ * pass that is void changes nothing. */
+static void fuse_end(ker_ctx *c, low_fused *f)
+{
+    if (f->n_job && cudaPeekAtLastError() != cudaSuccess) f->n_job = 0;
+    c->low.turn += f->n_job > 0;
 }
 
 void cu_low_fuse(ker_ctx *c, cu_low_job *jobs, int n, int together, int warps, low_fused *f, int *at)

@@ -72,9 +72,10 @@ static void same_with_any_room(const spec *s, int first, int step)
 static void numbers_are_those_of_experts_that_lie_there(void)
 {
     bool all = all_of_it();
-    for (int s = 0; s < N_PLAIN; s++) if (specs[s].n_expert && (all || specs[s].n_embd < 500)) same_with_any_room(&specs[s], all ? 0 : s, all ? 1 : test_brief() ? 10 : 5);
-    same_with_any_room(&specs[spec_named("norms, q8")], 0, all ? 1 : test_brief() ? 10 : 5);
-    for (size_t s = all ? 0 : 1; s < sizeof more / sizeof *more; s++) same_with_any_room(&more[s], 0, all ? 1 : test_brief() ? 6 : 3);
+    int step = all ? 1 : test_brief() ? N_SETTING : 5;     /* briefly: every other shape, each with one setting */
+    for (int s = 0; s < N_PLAIN; s += 1 + test_brief()) if (specs[s].n_expert && (all || specs[s].n_embd < 500)) same_with_any_room(&specs[s], all ? 0 : s, step);
+    same_with_any_room(&specs[spec_named("norms, q8")], 0, step);
+    for (size_t s = all ? 0 : 1; s < sizeof more / sizeof *more; s++) same_with_any_room(&more[s], 0, all ? 1 : test_brief() ? N_SETTING : 3);
 }
 
 /* ---- recency, counted ---- */

@@ -60,7 +60,7 @@ static void against_the_cpu(const spec *s, const setting *t, const ker_backend *
         int flips = 0;
         for (int i = 0; i < m->m.n_layer * N_TOK * MAX_E && exact; i++) flips += got.ids[i] != want.ids[i];
         CHECK_MSG(bad < (exact ? 1e-4 : 6e-2), "%s/%s in pieces of %d: off by %.3g of the largest logit", s->name, t->name, piece, bad);
-        CHECK_MSG(moved > .02, "%s/%s: the adapters moved logits by %.3g only", s->name, t->name, moved);
+        CHECK_MSG(moved > .01, "%s/%s: the adapters moved logits by %.3g only", s->name, t->name, moved);
         CHECK_MSG(!flips, "%s/%s in pieces of %d: %d routings differ", s->name, t->name, piece, flips);
         of->close(d);
     }
@@ -82,7 +82,7 @@ static void changed_products_are_the_cpus(void)
         if (test_brief() && s % 4 && s < N_PLAIN) continue;
         for (int i = 0; i < 4; i++)
             for (int p = 0; p < 4; p++) {
-                if (!all_of_it() && (p != (i + s) % 4 || (i + s) % 2)) continue;
+                if (!all_of_it() && (p != (i + s) % 4 || (i + s) % 2 || (test_brief() && i > 1))) continue;
                 const setting *t = &settings[how[i]];
                 if (t->forced && !of->n_expert) t = &settings[9];
                 if (t->magnitude && of->type != KER_F32) t = &settings[8];        /* who is kept would flip */
@@ -101,7 +101,7 @@ static void latents_are_changed_alike(void)
         bool q8 = !strcmp(specs[s].name, "deepseek, q8");
         if (!q8 && strcmp(specs[s].name, "deepseek-v2")) continue;
         against_the_cpu(&specs[s], &settings[8], gpu, everything, q8 ? 5 : N_TOK, true);
-        against_the_cpu(&specs[s], &settings[8], gpu, everything, q8 ? 9 : 1, false);
+        if (!test_brief()) against_the_cpu(&specs[s], &settings[8], gpu, everything, q8 ? 9 : 1, false);
     }
 }
 
@@ -187,7 +187,7 @@ static void bits_hang_on_the_row_alone(void)
 static void where_none_acts_nothing_changes(void)
 {
     static const int piece[] = { 1, 7, N_TOK };
-    for (int s = 0; s < 3 + MORE; s++) {
+    for (int s = 0; s < 3 + MORE; s += test_brief() ? 3 : 1) {
         model *m = model_new(s < 3 ? &specs[2 * s] : &more[s - 3]);
         config *g = malloc(sizeof *g);
         adapter a;
@@ -242,7 +242,7 @@ static void fetched_experts_are_changed_alike(void)
 {
     ker_backend cached = *gpu;
     cached.open = open_cached;
-    for (int s = 0; s < 1 + MORE; s++) {
+    for (int s = 0; s < 1 + MORE; s += test_brief() ? 2 : 1) {
         model *m = model_new(s < 1 ? &specs[2] : &more[s - 1]);
         config *g = malloc(sizeof *g);
         adapter a;

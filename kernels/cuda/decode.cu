@@ -263,7 +263,7 @@ static bool mla(ker_ctx *c, int layer)
     if (two) mul_add(second, l->w[KER_W_Q_B], c->att.mla.q, NULL);
     second.x = c->att.mla.low;
     second.norm = l->vec[KER_W_Q_A_NORM];
-    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), l->vec[KER_W_BO]);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
@@ -278,6 +278,7 @@ static bool mla(ker_ctx *c, int layer)
     cu_mla_heads(c, layer);
     low[0] = cu_low_out_job(c, layer);
     mul_launch(c, out, c->shape.n, low);
+    cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);
     return true;
 }
 

@@ -557,6 +557,17 @@ void cu_mla_heads(ker_ctx *c, int layer)
 
 /* ---- any number of rows ---- */
 
+int cu_mla_check(const ker_model *m, char *err)
+{
+    const char *what = N_("a window, sinks or a gate beside its latents");
+    for (int i = 0; i < m->n_layer; i++) {
+        const ker_layer *l = &m->layer[i];
+        if (l->mixer != KER_MIX_MLA || (!l->window && !l->sinks && !l->q_gate)) continue;
+        return q_fail(err, Q_FORMAT, _("layer %d has %s, which the GPU does not compute yet: use --device cpu"), i, _(what));
+    }
+    return Q_OK;
+}
+
 static cu_prod product(const cu_mat *w, float *y)
 {
     cu_prod p;
@@ -595,12 +606,14 @@ void cu_mla_attn(ker_ctx *c, int layer)
     cu_mla_heads(c, layer);
     cu_quantise(c, c->att.mla.o, n, o->n_in, kind_of(o), &c->att.mla.o_act);
     in[0] = product(o, cu_stream(c, layer));
+    in[0].bias = l->vec[KER_W_BO];
     in[0].add = true;
     in[0].layer = layer;
     in[0].part = KER_PART_ATTN;
     cu_products(c, in, 1, c->att.mla.o, &c->att.mla.o_act, n);
     low[0] = cu_low_out_job(c, layer);
     cu_low_both(c, low, 1);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
 }
 
 /* ---- buffers ---- */

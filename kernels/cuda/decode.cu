@@ -248,7 +248,8 @@ static bool delta(ker_ctx *c, int layer)
     return true;
 }
 
-/* Latent attention: the first products, the second Q with its norm, what mla.cu does of heads, the output. */
+/* Latent attention: the first products, the second Q with its norm (on the way of what follows, where that can: mla_few.cu), what mla.cu does
+ * of heads, the output. */
 static bool mla(ker_ctx *c, int layer)
 {
     const cu_layer *l = cu_layer_of(c->dev, layer);
@@ -274,8 +275,9 @@ static bool mla(ker_ctx *c, int layer)
     mul_launch(c, in, c->shape.n, low);
     low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, c->shape.n);
     low[0].norm = second.norm;
-    if (two) mul_launch(c, second, c->shape.n, low);
-    cu_mla_heads(c, layer);
+    bool joins = two && cu_mla_joins(c, layer);
+    if (two && !joins) mul_launch(c, second, c->shape.n, low);
+    cu_mla_heads(c, layer, joins);
     low[0] = cu_low_out_job(c, layer);
     mul_launch(c, out, c->shape.n, low);
     cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);

@@ -248,7 +248,8 @@ static bool delta(ker_ctx *c, int layer)
     return true;
 }
 
-/* Latent attention: the first products, the second Q with its norm, what mla.cu does of heads, the output. */
+/* Latent attention: the first products, the second Q with its norm (on the way of what follows, where that can: mla_few.cu), what mla.cu does
+ * of heads, the output. */
 static bool mla(ker_ctx *c, int layer)
 {
     const cu_layer *l = cu_layer_of(c->dev, layer);
@@ -263,7 +264,7 @@ static bool mla(ker_ctx *c, int layer)
     if (two) mul_add(second, l->w[KER_W_Q_B], c->att.mla.q, NULL);
     second.x = c->att.mla.low;
     second.norm = l->vec[KER_W_Q_A_NORM];
-    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), l->vec[KER_W_BO]);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
@@ -274,10 +275,12 @@ static bool mla(ker_ctx *c, int layer)
     mul_launch(c, in, c->shape.n, low);
     low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, c->shape.n);
     low[0].norm = second.norm;
-    if (two) mul_launch(c, second, c->shape.n, low);
-    cu_mla_heads(c, layer);
+    bool joins = two && cu_mla_joins(c, layer);
+    if (two && !joins) mul_launch(c, second, c->shape.n, low);
+    cu_mla_heads(c, layer, joins);
     low[0] = cu_low_out_job(c, layer);
     mul_launch(c, out, c->shape.n, low);
+    cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);
     return true;
 }
 

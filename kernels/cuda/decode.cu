@@ -814,8 +814,9 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
+    if (d.rounds > DOWN_ROUNDS) d.rounds = DOWN_ROUNDS;          /* on few multiprocessors there are more blocks */
     size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
-    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
+    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024) return false;
 
     if (t && !t->slots) return true;
     g.in = c->in;

@@ -15,7 +15,7 @@
 
 enum { TILE_HEADS = 16, TILE_CELLS = 32, SEGS_MOST = 64, P_PITCH = TILE_CELLS + 8, S_PITCH = TILE_CELLS + 1,
        ROOM_MOST = 40 << 10 /* bytes of shared memory of a block of heads */ };
-static constexpr float LOG2E = 1.44269504f, HALF_MOST = 65504.0f;
+static constexpr float LOG2E = 1.44269504f;
 
 /* ---- before attention ---- */
 
@@ -108,15 +108,16 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS) mla_si
 
 /* ---- attention with tensor cores ---- */
 
-static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(x > HALF_MOST ? HALF_MOST : x < -HALF_MOST ? -HALF_MOST : x); }
-
-/* x as a sum of two halves: as exact as F32 for products. */
+/* x as a sum of two halves: as exact as F32 for products. What no half holds makes the row's numbers none. */
 static __device__ __forceinline__ void two_halves(float x, __half *high, __half *low)
 {
-    __half h = half_of(x);
+    __half h = __float2half_rn(x);
     *high = h;
-    *low = half_of(x - __half2float(h));
+    *low = __float2half_rn(x - __half2float(h));
 }
+
+/* What no half holds is none: it may have weight. */
+static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(fabsf(x) > 65504.0f ? NAN : x); }
 
 /* Eight numbers of a cell from d on (d % 8 == 0) as halves. */
 template <int TYPE> static __device__ __forceinline__ uint4 latent_halves(const uint8_t *page, int dim, int cell, int d)

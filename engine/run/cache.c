@@ -193,7 +193,7 @@ int cache_failed(const eng_cache *k, int rc, char *err)
 }
 
 /* The first part of a pass, over all rows, whose numbers were not finite. */
-static int not_finite(enum ker_kv_type kept, const ker_out *o, int n, char *err)
+static int not_finite(const eng_cache *k, const ker_out *o, int n, char *err)
 {
     static const char *const parts[] = { [KER_PART_ATTN] = N_("the attention"), [KER_PART_ROUTE] = N_("the router"),
                                          [KER_PART_FFN] = N_("the feed-forward part") };
@@ -211,9 +211,10 @@ static int not_finite(enum ker_kv_type kept, const ker_out *o, int n, char *err)
         return q_fail(err, Q_FORMAT, first.part == KER_PART_EMBED
             ? _("what is computed is not a number any more, from the embedding on: the model's file is damaged, get another copy")
             : _("what is computed is not a number any more in the output head: the model's file is damaged (get another copy), or a knob goes too far (set it to default)"));
-    if (first.part == KER_PART_ATTN && kept == KER_KV_F16)
-        return q_fail(err, Q_FORMAT, _("what is computed is not a number any more in layer %d, the attention: kv.type f16 holds nothing above 65504 (set it to f32), the model's file is damaged (get another copy), or a knob goes too far (set it to default)"),
-                      first.layer);
+    /* A GPU makes halves of cells of blocks where its tensor cores read them. */
+    if (first.part == KER_PART_ATTN && (k->type == KER_KV_F16 || (k->type != KER_KV_F32 && k->m->on.be != ker_cpu())))
+        return q_fail(err, Q_FORMAT, _("what is computed is not a number any more in layer %d, the attention: kv.type %s holds nothing above 65504 here (set it to f32), the model's file is damaged (get another copy), or a knob goes too far (set it to default)"),
+                      first.layer, ker_kv_name(k->type));
     return q_fail(err, Q_FORMAT, _("what is computed is not a number any more in layer %d, %s: the model's file is damaged (get another copy), or a knob goes too far (set it to default)"),
                   first.layer, _(parts[first.part]));
 }
@@ -336,7 +337,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
         k->fetched.wait_ns += out->fetch_wait_ns;
     }
     if (!rc && out->n_bad)
-        rc = not_finite(k->type, out, n, why);
+        rc = not_finite(k, out, n, why);
     for (int i = 0, at = 0; i < n_seq; at += b->rows[i++])
         if (!keep)
             kv_discard(k->pool, &b->tried[i]);

@@ -11,6 +11,7 @@
 
 #include <math.h>
 
+static constexpr float HALF_MOST = 65504.0f;
 static constexpr int ATT_WARPS = 4, ATT_THREADS = 32 * ATT_WARPS, Q8_BLOCK = 32, Q4_BYTES = Q8_BLOCK / 2;
 #define WARP_ALL 0xffffffffu
 
@@ -140,8 +141,9 @@ template <int TYPE> static __device__ __forceinline__ att_cell cell_in(uint8_t *
     return c;
 }
 
-/* Writes k and v ([dim] each) as the type keeps them. */
-template <int TYPE> static __device__ __forceinline__ void cell_put(const att_cell &c, int dim, const float *k, const float *v)
+/* Writes k and v ([dim] each) as the type keeps them. HALVES: whoever reads the cell makes halves of it, so that V beyond them is
+ * none either. */
+template <int TYPE, bool HALVES> static __device__ __forceinline__ void cell_put(const att_cell &c, int dim, const float *k, const float *v)
 {
     int lane = threadIdx.x & 31;
     bool ok = true;
@@ -150,9 +152,9 @@ template <int TYPE> static __device__ __forceinline__ void cell_put(const att_ce
             int d = b * Q8_BLOCK + lane;
             float s;
             int8_t x = q8_block(d < dim ? v[d] : 0.0f, &s);
-            ok = ok && finite(s);
+            ok = ok && s <= (HALVES ? HALF_MOST / 127.0f : 3.402823466e38f);
             if (d < dim) ((int8_t *)c.v)[d] = x;
-            if (!lane) c.v_scale[b] = finite(s) ? s : 0.0f;
+            if (!lane) c.v_scale[b] = s <= (HALVES ? HALF_MOST / 127.0f : 3.402823466e38f) ? s : 0.0f;
         }
         for (int b = 0; b < q8_blocks(dim); b++) {
             int d = b * Q8_BLOCK + lane;
@@ -197,7 +199,7 @@ template <int TYPE> static __device__ __forceinline__ void cell_append(const att
     int row = i / j.n_kv, cell = j.rows.cell[row];
     int64_t at = (int64_t)i * j.dim;
     head_in(j, j.k + at, j.k_norm, j.rows.cfg[j.rows.slot[row]].eps, j.rope + (int64_t)row * j.rope_dim, 1.0f, s);
-    cell_put<TYPE>(cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, i % j.n_kv), j.dim, cell % KER_PAGE), j.dim, s, j.v + at);
+    cell_put<TYPE, false>(cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, i % j.n_kv), j.dim, cell % KER_PAGE), j.dim, s, j.v + at);
 }
 
 #endif

@@ -8,7 +8,7 @@
 
 static constexpr int FEW_CELLS = KER_PAGE / ATT_WARPS, FEW_HEADS = 16;
 static constexpr int FEW_WEIGHTS = 1024;           /* heads of a group times segments: where queries were (64 wide) */
-static constexpr float LOG2E = 1.44269504f, HALF_MOST = 65504.0f;
+static constexpr float LOG2E = 1.44269504f;
 
 /* Rows of DIM halves in shared memory as chunks of 16 bytes, crossed so that 8 rows of a column lie in different banks. */
 template <int DIM> static __device__ __forceinline__ int at(int row, int chunk) { return row * (DIM / 8) + (chunk ^ (row & 7)); }
@@ -43,8 +43,9 @@ static __device__ __forceinline__ float shrink_to(float most, float *top)
 }
 static __device__ __forceinline__ float weight_of(float s, float top) { return ex2(s - (top == -INFINITY ? 0.0f : top)); }
 
-/* 16 numbers of Q8_0 under one scale as two chunks of halves. */
-static __device__ __forceinline__ void q8_halves(const uint4 &q, float scale, uint4 *a, uint4 *b)
+/* 16 numbers of Q8_0 under one scale as two chunks of halves: of K what no half holds is none, V, which is read beside a weight of
+ * 0 too, is finite (cell_put keeps nothing beyond). */
+static __device__ __forceinline__ void q8_halves(const uint4 &q, float scale, bool value, uint4 *a, uint4 *b)
 {
     const uint32_t w[4] = { q.x, q.y, q.z, q.w };
     uint32_t h[8];
@@ -52,8 +53,9 @@ static __device__ __forceinline__ void q8_halves(const uint4 &q, float scale, ui
     for (int i = 0; i < 8; i++) {                  /* 2^23 + (x + 128), exactly; the byte goes where a float's last lies */
         uint32_t u = w[i / 2] ^ 0x80808080u, lo = u >> (i & 1) * 16 & 0xff, hi = u >> ((i & 1) * 16 + 8) & 0xff;
         float x = (__int_as_float((int)(0x4b000000u | lo)) - 8388736.0f) * scale, y = (__int_as_float((int)(0x4b000000u | hi)) - 8388736.0f) * scale;
-        x = x > HALF_MOST ? HALF_MOST : x < -HALF_MOST ? -HALF_MOST : x;       /* a NaN stays */
-        y = y > HALF_MOST ? HALF_MOST : y < -HALF_MOST ? -HALF_MOST : y;
+        float most = value ? HALF_MOST : NAN;      /* a NaN stays */
+        x = fabsf(x) > HALF_MOST ? copysignf(most, x) : x;
+        y = fabsf(y) > HALF_MOST ? copysignf(most, y) : y;
         h[i] = halves(x, y);
     }
     *a = make_uint4(h[0], h[1], h[2], h[3]);
@@ -75,7 +77,7 @@ template <int DIM, int N> static __device__ __forceinline__ void unpack_q8(const
     for (int i = t; i < 2 * N * P::ROW; i += threads) {
         int row = i / P::ROW, c = i % P::ROW;                  /* rows of K, then of V; their scales lie so too */
         uint4 a, b;
-        q8_halves(raw[i], scale[row * (DIM / 32) + c / 2], &a, &b);
+        q8_halves(raw[i], scale[row * (DIM / 32) + c / 2], row >= N, &a, &b);
         uint4 *into = to + row / N * (N * (DIM / 8));
         into[at<DIM>(row % N, 2 * c)] = a;
         into[at<DIM>(row % N, 2 * c + 1)] = b;
@@ -182,7 +184,7 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(co
     lanes_in<DIM>(j, &key, t, j.k_norm != NULL, row == f.row ? f.eps : j.rows.cfg[j.rows.slot[row]].eps, 1.0f, s);
 #pragma unroll
     for (int i = 0; i < DIM / 32; i++) s[lane + 32 * i] = key.x[i], s[DIM + lane + 32 * i] = value.x[i];
-    cell_put<TYPE>(c, DIM, s, s + DIM);
+    cell_put<TYPE, true>(c, DIM, s, s + DIM);
     if (row != f.row) return;
     att_cell to = cell_in<TYPE>(cells(j, f.seq, cell / KER_PAGE, f.kv), DIM, cell % KER_PAGE);
     for (int i = lane; i < P::ROW; i += 32) ((uint4 *)to.k)[i] = ((const uint4 *)c.k)[i], ((uint4 *)to.v)[i] = ((const uint4 *)c.v)[i];
@@ -357,7 +359,7 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void prepare(cons
     __syncwarp();
     if (key) {
         int cell = j.rows.cell[row];
-        cell_put<TYPE>(cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, h % j.n_kv), DIM, cell % KER_PAGE), DIM, s, s + DIM);
+        cell_put<TYPE, true>(cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, h % j.n_kv), DIM, cell % KER_PAGE), DIM, s, s + DIM);
     } else {
 #pragma unroll
         for (int k = 0; k < DIM / 64; k++) ((uint32_t *)(void *)q)[lane + 32 * k] = halves(s[2 * (lane + 32 * k)], s[2 * (lane + 32 * k) + 1]);

@@ -30,7 +30,7 @@ template <int TYPE, int N> static __device__ __forceinline__ void ask(const uint
 }
 
 /* Halves of N cells of K or of V that came as Q8_0. */
-template <int N> static __device__ __forceinline__ void unpack(const uint4 *raw, uint4 *to, int t, int threads)
+template <int N> static __device__ __forceinline__ void unpack(const uint4 *raw, bool value, uint4 *to, int t, int threads)
 {
     typedef half_of<KER_KV_Q8_0, N> P;
     const float *scale = (const float *)(const void *)(raw + N * P::ROW);
@@ -38,7 +38,7 @@ template <int N> static __device__ __forceinline__ void unpack(const uint4 *raw,
     for (int i = t; i < N * P::ROW; i += threads) {
         int row = i / P::ROW, c = i % P::ROW;
         uint4 a, b;
-        q8_halves(raw[i], scale[row * (DIM / 32) + c / 2], &a, &b);
+        q8_halves(raw[i], scale[row * (DIM / 32) + c / 2], value, &a, &b);
         to[at<DIM>(row, 2 * c)] = a;
         to[at<DIM>(row, 2 * c + 1)] = b;
     }
@@ -223,7 +223,7 @@ template <int TYPE, bool PART> static __global__ void __launch_bounds__(ATT_THRE
             cp_wait<1>();
             __syncwarp();
             if constexpr (TYPE == KER_KV_Q8_0) {
-                unpack<FEW_CELLS>(raw, work, lane, 32);
+                unpack<FEW_CELLS>(raw, which, work, lane, 32);
                 now = work;
                 __syncwarp();
             }
@@ -338,7 +338,7 @@ template <int TYPE, int WARPS, bool PART> static __device__ __forceinline__ void
             cp_wait<1>();
             __syncthreads();
             if constexpr (TYPE == KER_KV_Q8_0) {
-                unpack<WIDE_CELLS>(now, work, t, THREADS);
+                unpack<WIDE_CELLS>(now, which, work, t, THREADS);
                 now = work;
                 __syncthreads();
             }

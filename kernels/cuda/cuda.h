@@ -304,7 +304,8 @@ void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const
 int cu_attend_segs(const ker_ctx *c, int n_rows, int longest /* cells */);   /* a power of two; 1: not split */
 int64_t cu_attend_floats(const ker_ctx *c);                  /* of att.part, asked by ctx_new                  */
 void cu_attend(ker_ctx *c, int layer);
-/* mla.cu: latent attention. Its part as a whole; from Q and KV_A's products to mla.o; buffers, by ctx_new */
+/* mla.cu: latent attention. What dev_open refuses; its part as a whole; from Q and KV_A's products to mla.o; buffers, by ctx_new */
+int cu_mla_check(const ker_model *m, char *err);
 void cu_mla_attn(ker_ctx *c, int layer);
 void cu_mla_heads(ker_ctx *c, int layer);
 bool cu_mla_make(ker_ctx *c);

@@ -225,7 +225,7 @@ static bool delta(ker_ctx *c, int layer)
     mul_add(in, l->w[KER_W_D_Z], c->att.delta.z, NULL);
     mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->att.delta.two, NULL);
     if (!paired) mul_add(two, l->w[KER_W_D_ALPHA], cu_delta_alpha(c), NULL);
-    mul_add(out, l->w[KER_W_D_OUT], c->x, NULL);
+    mul_add(out, l->w[KER_W_D_OUT], cu_stream(c, layer), l->vec[KER_W_BO]);
     in.x = two.x = c->x;
     in.norm = two.norm = l->vec[KER_W_ATTN_NORM];
     out.to[0].add = 1;
@@ -245,6 +245,7 @@ static bool delta(ker_ctx *c, int layer)
     if (!fits) cu_delta_two(c, layer);
     cu_delta_rule(c, layer);
     mul_launch(c, out, n, &low_out);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
     return true;
 }
 
@@ -263,7 +264,7 @@ static bool mla(ker_ctx *c, int layer)
     if (two) mul_add(second, l->w[KER_W_Q_B], c->att.mla.q, NULL);
     second.x = c->att.mla.low;
     second.norm = l->vec[KER_W_Q_A_NORM];
-    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), l->vec[KER_W_BO]);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
@@ -278,6 +279,7 @@ static bool mla(ker_ctx *c, int layer)
     cu_mla_heads(c, layer);
     low[0] = cu_low_out_job(c, layer);
     mul_launch(c, out, c->shape.n, low);
+    cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);
     return true;
 }
 

@@ -14,7 +14,7 @@
 
 enum { HEAD_THREADS = 256, HEAD_WARPS = HEAD_THREADS / 32, HEAD_ROUNDS = 8 /* outputs a warp's share, about */, TILE_HEADS = 16, TILE_CELLS = 32,
        SEGS_MOST = 64, P_PITCH = TILE_CELLS + 8, S_PITCH = TILE_CELLS + 1 };
-static constexpr float LOG2E = 1.44269504f, HALF_MOST = 65504.0f;
+static constexpr float LOG2E = 1.44269504f;
 
 /* What the kernels need; by value. j.q: [row * head][kv_rank] Q over latents; j.k: [row][dim] KV_A's products; j.o: [row * head][kv_rank]. */
 typedef struct mla_args {
@@ -211,15 +211,16 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS) mla_si
 
 /* ---- attention with tensor cores ---- */
 
-static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(x > HALF_MOST ? HALF_MOST : x < -HALF_MOST ? -HALF_MOST : x); }
-
-/* x as a sum of two halves: as exact as F32 for products. */
+/* x as a sum of two halves: as exact as F32 for products. What no half holds makes the row's numbers none. */
 static __device__ __forceinline__ void two_halves(float x, __half *high, __half *low)
 {
-    __half h = half_of(x);
+    __half h = __float2half_rn(x);
     *high = h;
-    *low = half_of(x - __half2float(h));
+    *low = __float2half_rn(x - __half2float(h));
 }
+
+/* What no half holds is none: it may have weight. */
+static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(fabsf(x) > 65504.0f ? NAN : x); }
 
 /* Eight numbers of a cell from d on (d % 8 == 0) as halves. */
 template <int TYPE> static __device__ __forceinline__ uint4 latent_halves(const uint8_t *page, int dim, int cell, int d)
@@ -557,6 +558,17 @@ void cu_mla_heads(ker_ctx *c, int layer)
 
 /* ---- any number of rows ---- */
 
+int cu_mla_check(const ker_model *m, char *err)
+{
+    const char *what = N_("a window, sinks or a gate beside its latents");
+    for (int i = 0; i < m->n_layer; i++) {
+        const ker_layer *l = &m->layer[i];
+        if (l->mixer != KER_MIX_MLA || (!l->window && !l->sinks && !l->q_gate)) continue;
+        return q_fail(err, Q_FORMAT, _("layer %d has %s, which the GPU does not compute yet: use --device cpu"), i, _(what));
+    }
+    return Q_OK;
+}
+
 static cu_prod product(const cu_mat *w, float *y)
 {
     cu_prod p;
@@ -595,12 +607,14 @@ void cu_mla_attn(ker_ctx *c, int layer)
     cu_mla_heads(c, layer);
     cu_quantise(c, c->att.mla.o, n, o->n_in, kind_of(o), &c->att.mla.o_act);
     in[0] = product(o, cu_stream(c, layer));
+    in[0].bias = l->vec[KER_W_BO];
     in[0].add = true;
     in[0].layer = layer;
     in[0].part = KER_PART_ATTN;
     cu_products(c, in, 1, c->att.mla.o, &c->att.mla.o_act, n);
     low[0] = cu_low_out_job(c, layer);
     cu_low_both(c, low, 1);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
 }
 
 /* ---- buffers ---- */

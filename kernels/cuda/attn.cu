@@ -1,7 +1,7 @@
 /* kernels/cuda/attn: head norms, rotation, append to the cells, attention. Here the plain form, for any width and type of
  * cell: append writes K and V of every row of the batch, then every (row, head) walks the cells 0..cell of its own
- * sequence (with a window: the last of them), page by page in cell order with an online softmax, as kernels/cpu/attn.c does. attn_mma.cu does the same with
- * tensor cores where it can. */
+ * sequence (with a window: the last of them), page by page in cell order with an online softmax, as kernels/cpu/attn.c does. attn_mma.cu and attn_wide.cu do the
+ * same with tensor cores where they can. */
 #include "kernels/cuda/attn.cuh"
 
 /* Number d of K (which 0) or V (1) of a page's cell; p from cells(). */
@@ -147,7 +147,7 @@ void cu_attend(ker_ctx *c, int layer)
     j.rows = c->rows;
     j.window = m->layer[layer].window;
     j.sinks = w->vec[KER_W_SINKS];
-    if (j.gate ? gated_mma(c, j) : att_mma(c, &j)) return;
+    if (att_wide_mma(c, j) || (j.gate ? gated_mma(c, j) : att_mma(c, &j))) return;
     if (c->kv->type == KER_KV_F16) attend<KER_KV_F16>(c, j);
     else if (c->kv->type == KER_KV_F32) attend<KER_KV_F32>(c, j);
     else if (c->kv->type == KER_KV_Q8_0) attend<KER_KV_Q8_0>(c, j);

@@ -19,8 +19,8 @@ static constexpr int ATT_WARPS = 4, ATT_THREADS = 32 * ATT_WARPS, Q8_BLOCK = 32,
 typedef struct att_job {
     int layer, n, n_head, n_kv, dim, rope_dim;
     bool rope_half;
-    int q_step;                    /* floats from a head's q to the next (att_simple alone)   */
-    bool gate;                     /* a head's gate lies behind its q: its output times the sigmoid (att_simple alone) */
+    int q_step;                    /* floats from a head's q to the next (att_simple and attn_wide.cu alone) */
+    bool gate;                     /* a head's gate lies behind its q: its output times the sigmoid (they alone) */
     float *q;                      /* prepared queries may take the place of their row's floats */
     const float *k, *v, *rope, *q_norm, *k_norm;
     float *o;
@@ -36,6 +36,9 @@ static __device__ __forceinline__ int first_seen(const att_job &j, int cell) { r
 
 /* attn_mma.cu: with tensor cores; false: not for this width, group or type, nothing done. j NULL only asks. */
 bool att_mma(ker_ctx *c, const att_job *j);
+/* attn_wide.cu: the same for heads of 256, with gates; whether a device has the room for them, whatever the cells. */
+bool att_wide_mma(ker_ctx *c, const att_job &j);
+bool att_wide_fits(const ker_dev *d);
 
 static __device__ __forceinline__ float warp_sum(float v)
 {

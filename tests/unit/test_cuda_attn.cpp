@@ -64,14 +64,16 @@ struct world {
     floats qn, kn;
     float eps[N_SLOT], scale[N_SLOT];
     std::vector<uint8_t> off[N_SLOT];              /* [N_LAYER][n_head], empty: none */
+    bool gate;                                     /* behind a head's numbers of q */
     floats q, k, v, rope;                          /* of the batch at hand */
 };
 
 static int blocks(int dim) { return (dim + 31) / 32; }
 
-static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::vector<int> &pages, int sms = 8, int window = 0, bool sinks = false)
+static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::vector<int> &pages, int sms = 8, int window = 0, bool sinks = false, bool gate = false)
 {
     w->s = s;
+    w->gate = gate;
     memset((void *)&w->dev, 0, sizeof w->dev);
     memset((void *)&w->c, 0, sizeof w->c);
     ker_model m = {};
@@ -86,6 +88,7 @@ static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::ve
     memset(w->kind, 0, sizeof w->kind);
     w->kind[LAYER].window = window;
     w->kind[LAYER].sinks = sinks;
+    w->kind[LAYER].q_gate = gate;
     m.layer = w->kind;
     w->dev.m = m;
     w->dev.major = 8;
@@ -227,7 +230,7 @@ static floats run(world *w, const std::vector<row> &rows, void (*spoil)(world *,
     const spec &s = w->s;
     int n = (int)rows.size();
     size_t qd = (size_t)(s.n_head * s.dim), kd = (size_t)(s.n_kv * s.dim);
-    w->q.assign((size_t)n * qd, 0);
+    w->q.assign((size_t)n * qd * (w->gate ? 2 : 1), 0);
     w->k.assign((size_t)n * kd, 0);
     w->v.assign((size_t)n * kd, 0);
     w->rope.assign((size_t)(n * s.rope_dim), 0);
@@ -249,6 +252,7 @@ static floats run(world *w, const std::vector<row> &rows, void (*spoil)(world *,
     }
     if (spoil) spoil(w, rows);
     w->c.att.q = dev_of(w->q);
+    if (w->gate) w->c.att.plain = (float *)dev_room((size_t)n * qd * 4);
     w->c.att.k = dev_of(w->k);
     w->c.att.v = dev_of(w->v);
     w->c.att.rope = dev_of(w->rope);
@@ -270,7 +274,7 @@ static std::vector<uint8_t> cells_now(const world *w) { return from_dev(w->kv.da
 /* Products of halves, where the tensor cores are: queries, weights and numbers of Q8_0 are rounded. */
 static double nearness(const world *w, size_t n)
 {
-    bool tensor = (w->s.dim == 64 || w->s.dim == 128) && (w->kv.type == KER_KV_F16 || w->kv.type == KER_KV_Q8_0);
+    bool tensor = (w->s.dim == 64 || w->s.dim == 128 || w->s.dim == 256) && (w->kv.type == KER_KV_F16 || w->kv.type == KER_KV_Q8_0);
     return !tensor || (w->kv.type == KER_KV_F16 && n <= CU_FEW) ? 1e-5 : 2e-3;
 }
 
@@ -283,7 +287,8 @@ static void check_out(const world *w, const std::vector<uint8_t> &mem, const flo
         for (int h = 0; h < s.n_head; h++) {
             int slot = rows[r].slot, n = rows[r].cell + 1, window = w->kind[LAYER].window, from = window && window < n ? n - window : 0;
             size_t at = (r * (size_t)s.n_head + (size_t)h) * (size_t)s.dim;
-            auto q = head_in(w, &w->q[at], w->qn, w->eps[slot], &w->rope[r * (size_t)s.rope_dim], w->scale[slot]);
+            const float *own = &w->q[at * (w->gate ? 2 : 1)];
+            auto q = head_in(w, own, w->qn, w->eps[slot], &w->rope[r * (size_t)s.rope_dim], w->scale[slot]);
             std::vector<double> p, y((size_t)s.dim, 0);
             double top = w->sinks.empty() ? -INFINITY : w->sinks[(size_t)h], sum = 0;
             for (int c = from; c < n; c++) {
@@ -298,7 +303,7 @@ static void check_out(const world *w, const std::vector<uint8_t> &mem, const flo
                 for (int d = 0; d < s.dim; d++) y[(size_t)d] += p[(size_t)(c - from)] / sum * cell_get(w, mem, rows[r].seq, c, h / group, 1, d);
             bool silent = !w->off[slot].empty() && w->off[slot][(size_t)(LAYER * s.n_head + h)];
             for (int d = 0; d < s.dim; d++) {
-                double e = fabs((silent ? 0 : y[(size_t)d]) - o[at + (size_t)d]);
+                double open = w->gate ? 1 / (1 + exp(-(double)own[s.dim + d])) : 1, e = fabs((silent ? 0 : y[(size_t)d] * open) - o[at + (size_t)d]);
                 worst = e > worst || e != e ? e : worst;
             }
         }
@@ -336,13 +341,14 @@ static const spec specs[] = {
     { "dim 128, groups of 3", 6, 2, 128, 64, false, false },
     { "dim 256", 2, 1, 256, 128, true, true },
     { "dim 33", 2, 1, 33, 16, true, false },
+    { "dim 256, groups of 3", 6, 2, 256, 64, false, false },
 };
 
 /* Three sequences: long, short, and of one cell; all together in batches of many rows and of few. */
-static void conversation(const spec &s, enum ker_kv_type t, int window = 0, bool sinks = false)
+static void conversation(const spec &s, enum ker_kv_type t, int window = 0, bool sinks = false, int sms = 8, bool gate = false)
 {
     world w = {};
-    world_new(&w, s, t, { 3, 2, 1 }, 8, window, sinks);
+    world_new(&w, s, t, { 3, 2, 1 }, sms, window, sinks, gate);
     std::vector<row> b;
     add(&b, 0, 0, 59, N_SLOT);                     /* not whole pages, sequences mixed */
     add(&b, 2, 0, 1, N_SLOT);
@@ -371,7 +377,27 @@ static void conversation(const spec &s, enum ker_kv_type t, int window = 0, bool
 
 static void every_width(enum ker_kv_type t)
 {
-    for (const spec &s : specs) conversation(s, t);
+    for (const spec &s : specs)
+        if (&s != &specs[7] || t == KER_KV_F16 || t == KER_KV_Q8_0) conversation(s, t);
+}
+/* So few multiprocessors that a block takes twice as many queries. */
+static void tall_blocks()
+{
+    static const spec wide = { "dim 256, tall", 4, 1, 256, 256, true, true };
+    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t += KER_KV_Q8_0 - KER_KV_F16) {
+        conversation(specs[3], (enum ker_kv_type)t, 0, false, 1);
+        conversation(wide, (enum ker_kv_type)t, 70, true, 1);
+    }
+}
+/* Gates of the output, in each kind of kernel. */
+static void gates()
+{
+    static const spec wide = { "dim 256, gates", 4, 1, 256, 64, true, true };
+    for (int t = KER_KV_F16; t < KER_KV_TYPES; t++) {
+        conversation(specs[0], (enum ker_kv_type)t, 0, false, 8, true);
+        conversation(specs[2], (enum ker_kv_type)t, 0, false, 8, true);
+        if (t == KER_KV_F16 || t == KER_KV_Q8_0) conversation(wide, (enum ker_kv_type)t, 0, false, 8, true);
+    }
 }
 static void f16_cells() { every_width(KER_KV_F16); }
 static void f32_cells() { every_width(KER_KV_F32); }
@@ -395,10 +421,10 @@ static void fill(const world *w)
 }
 
 /* Segments of a long row: fewer than a block can have on their way, more than a warp has lanes. */
-static void long_row(const spec &s, enum ker_kv_type t, int sms, int pages, int n, int window = 0, bool sinks = false)
+static void long_row(const spec &s, enum ker_kv_type t, int sms, int pages, int n, int window = 0, bool sinks = false, bool gate = false)
 {
     world w = {};
-    world_new(&w, s, t, { pages, 6 }, sms, window, sinks);
+    world_new(&w, s, t, { pages, 6 }, sms, window, sinks, gate);
     fill(&w);
     std::vector<row> b;
     add(&b, 0, (pages - 1) * KER_PAGE + 5, n, N_SLOT);
@@ -417,6 +443,8 @@ static void long_rows()
         long_row(one, (enum ker_kv_type)t, 128, 40, 3);        /* 20; rows of two texts together */
         long_row(specs[3], (enum ker_kv_type)t, 8, 11, 1);     /* 6 */
         long_row(specs[4], (enum ker_kv_type)t, 4, 13, 1);     /* 2 of 7 pages and 6 */
+        long_row(specs[5], (enum ker_kv_type)t, 16, 40, 1, 0, false, true);    /* 16 of 3 pages and less */
+        long_row(specs[7], (enum ker_kv_type)t, 8, 13, 3);     /* rows of two texts together */
     }
 }
 
@@ -427,9 +455,10 @@ static void windows_and_sinks()
     static const spec one = { "dim 64, groups of 2", 2, 1, 64, 64, true, false };
     int k = 0;
     for (int t = KER_KV_F16; t < KER_KV_TYPES; t++)
-        for (const spec *s : { &specs[0], &specs[2], &specs[3], &specs[4] }) {
+        for (const spec *s : { &specs[0], &specs[2], &specs[3], &specs[4], &specs[5] }) {
             if (t != KER_KV_F16 && t != KER_KV_Q8_0 && s != &specs[0] && s != &specs[2]) continue;
-            conversation(*s, (enum ker_kv_type)t, window[k++ % 5], k % 3 == 1);
+            conversation(*s, (enum ker_kv_type)t, window[k % 5], k % 3 == 0);
+            k++;
         }
     conversation(specs[2], KER_KV_F16, 0, true);
     conversation(specs[4], KER_KV_Q8_0, 0, true);
@@ -438,6 +467,7 @@ static void windows_and_sinks()
         long_row(one, (enum ker_kv_type)t, 128, 71, 1, 2000, true);    /* 32 pages of 71 */
         long_row(one, (enum ker_kv_type)t, 128, 40, 3, 641, false);
         long_row(specs[3], (enum ker_kv_type)t, 8, 11, 1, 128, true);  /* 3 pages: one segment */
+        long_row(specs[5], (enum ker_kv_type)t, 16, 20, 1, 641, true);
     }
 }
 
@@ -454,7 +484,7 @@ static void spoil_row(world *w, const std::vector<row> &)
 static void not_finite(const spec &s, enum ker_kv_type t, int n_rows)
 {
     const float LARGE = 1e6f;
-    bool halves = s.dim == 64 || s.dim == 128;
+    bool halves = s.dim == 64 || s.dim == 128 || s.dim == 256;
     for (poison_in = 0; poison_in < 3; poison_in++)
         for (float p : { NAN, INFINITY, LARGE }) {
             if (p == LARGE && (t != KER_KV_Q8_0 || !poison_in)) continue;
@@ -482,7 +512,7 @@ static void bad_numbers_stay()
 {
     for (int t = KER_KV_F16; t < KER_KV_TYPES; t++)
         for (const spec &s : specs) {
-            if (s.dim != 24 && s.dim != 64 && s.dim != 128) continue;
+            if (s.dim == 40 || s.dim == 33 || &s == &specs[7]) continue;
             not_finite(s, (enum ker_kv_type)t, 5);
             not_finite(s, (enum ker_kv_type)t, 17);
         }
@@ -496,6 +526,8 @@ int main()
     RUN(f32_cells);
     RUN(q8_0_cells);
     RUN(q4_0_cells);
+    RUN(tall_blocks);
+    RUN(gates);
     RUN(long_rows);
     RUN(windows_and_sinks);
     RUN(bad_numbers_stay);

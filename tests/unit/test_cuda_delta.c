@@ -13,13 +13,13 @@ static const ker_backend *gpu;
 static const emu_api_table *emu;
 static char err[Q_ERRLEN];
 static const int none[] = { 0 };
-/* Values in more than one block, the last of them half full; keys that no warp's share divides; the same by blocks, as files have it; norms after the
- * parts and a factor on what they give. */
+/* Values in more than one block, the last of them half full; heads of 256; keys that no warp's share divides; the same by blocks, as files have it;
+ * norms after the parts and a factor on what they give. */
 static const made_shape shapes[] = {
     { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, none },
     { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
     { "finished", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_POST, KER_GATE_SOFTMAX, 1, 0, none },
-    { "long keys", 64, 2, 1, 160, 16, 7, 64, 32, 96, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
+    { "long keys", 64, 2, 1, 256, 64, 7, 64, 32, 96, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
 };
 
 typedef struct pair { made_model *m; made_side s[2]; size_t floats; float *f[2]; double near; } pair;
@@ -167,8 +167,8 @@ static void no_such_state(void)
 /* Launches of a token: a recurrent layer that is dense, then a routed one with gated attention; embedding, trace and head beside. */
 static void launches_of_a_token(void)
 {
-    static const struct { int shape, most; } of[] = { { 0, 16 }, { 1, 16 } };
-    for (int i = 0; i < 2; i++) {
+    static const struct { int shape, most; } of[] = { { 0, 16 }, { 1, 16 }, { 3, 14 } };
+    for (int i = 0; i < 3; i++) {
         pair p;
         emu_stats s;
         if (pair_open(&p, &shapes[of[i].shape], KER_Q8_0)) {

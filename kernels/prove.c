@@ -81,10 +81,12 @@ static const made_shape qwen3_30b = { .name = "30B-A3B", .kind = QWEN3, .n_embd 
                     .features = MADE_HALF | MADE_BIAS | MADE_BIASES | MADE_SINKS, .scale = 1, .rows = many, .glu = KER_GLU_CLAMPED, .window = 128 },
     v2_lite = { .name = "V2-Lite", .kind = DEEPSEEK2, .n_embd = 2048, .n_head = 16, .n_kv = 1, .hd = 576, .rope_dim = 64, .n_expert = 64, .ffx = 1408, .ffs = 2816, .ff = 10944, .n_vocab = 8192, .k = 6,
                 .down = -1, .scale = 1, .rows = many, .latent = { 0, 512, 128, 64, 128 } },
+    gemma3_4b = { .name = "Gemma 3 4B", .kind = GEMMA3, .n_embd = 2560, .n_head = 8, .n_kv = 4, .hd = 256, .rope_dim = 256, .ff = 10240, .n_vocab = 8192, .down = -1, .features = MADE_QK_NORM | MADE_TIED | MADE_HALF | MADE_POST,
+                  .scale = 1, .rows = many, .glu = KER_GLU_GELU, .window = 64 },
     next_80b = { .name = "Qwen3-Next", .kind = QWEN3NEXT, .n_embd = 2048, .n_head = 16, .n_kv = 2, .hd = 256, .rope_dim = 64, .n_expert = 128, .ffx = 512, .ffs = 512, .ff = 512, .n_vocab = 8192, .k = 10,
                  .down = -1, .features = PLAIN | MADE_SH_ROUTER | MADE_DELTA | MADE_PAIRED, .scale = 1, .rows = many };
 static const struct kind large[] = { { &qwen3_30b, KER_Q4_K, false }, { &qwen3_30b_q4, KER_Q4_K, false }, { &qwen3_06b, KER_Q4_K, false }, { &gpt_oss_20b, KER_MXFP4, false },
-                                     { &v2_lite, KER_Q4_K, false }, { &next_80b, KER_Q4_K, false } };
+                                     { &v2_lite, KER_Q4_K, false }, { &gemma3_4b, KER_Q4_K, false }, { &next_80b, KER_Q4_K, false } };
 
 /* ---- a batch ---- */
 

@@ -239,7 +239,18 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
     if (!rc) rc = b->cfg_put(s->ctx, 0, &c, err);
     c.n_adapt = 0;
-    return rc ? rc : b->cfg_put(s->ctx, 1, &c, err);
+    if (!rc) rc = b->cfg_put(s->ctx, 1, &c, err);
+    for (int i = 2; i < 4 && !rc; i++) {
+        int32_t own[MADE_LAYERS], expert[MADE_LAYERS], sign = i == 2 ? 1 : -1;
+        for (int l = 0; l < m->m.n_layer; l++) {
+            own[l] = sign * ((m->layer[l].moe ? m->s->ffs : m->s->ff) / 3 + 1);
+            expert[l] = m->layer[l].moe ? sign * (m->s->ffx / 2 - 3) : 0;
+        }
+        c.ffn_width = own;
+        c.expert_width = expert;
+        rc = b->cfg_put(s->ctx, i, &c, err);
+    }
+    return rc;
 }
 
 void made_close(made_side *s)

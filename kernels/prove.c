@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 128, CELLS = 4 * KER_PAGE };
+enum { ROWS = 128, CELLS = 4 * KER_PAGE, MIXED = 4 /* rows of several configurations */ };
 
 /* With adapters every other batch goes without. */
-static const int few[] = { 1, 5, 37, 0 }, some[] = { 3, 1, 0 }, both[] = { 11, 12, 2, 3, 1, 1, 0 }, more[] = { 37, 1, 3, 0 }, pages[] = { 5, 70, 2, 1, 0 }, one_in_library[] = { 37, 0 }, many[] = { 128, 1, 8, 1, 0 };
+static const int few[] = { 1, 5, 37, 0 }, some[] = { 3, 1, 0 }, both[] = { 11, 12, 2, 3, 1, 1, 0 }, more[] = { 37, 1, 3, 0 }, pages[] = { 5, 70, 2, 1, 0 }, narrow[] = { 1, 5, 12, 37, 0 }, one_in_library[] = { 37, 0 }, many[] = { 128, 1, 8, 1, 0 };
 
 /* Kinds of model, a line of a report each. What stands in none of a line's models is not proven there. */
 #define OFTEN N_("tensor types in common use")
@@ -23,6 +23,7 @@ static const int few[] = { 1, 5, 37, 0 }, some[] = { 3, 1, 0 }, both[] = { 11, 1
 #define PHI3 N_("Phi-3: gate and up in one tensor")
 #define CARVED N_("carved experts")
 #define ADAPTERS N_("adapters")
+#define WIDTHS N_("ffn.width: fewer neurons")
 #define OLMOE N_("OLMoE: norms over all heads")
 #define GRANITE N_("Granite: factors")
 #define GEMMA3 N_("Gemma 3: norms after parts, GELU, windows")
@@ -48,6 +49,9 @@ static const made_shape
                .features = MADE_SELECT_BIAS | MADE_TIED | MADE_HALF, .gate = KER_GATE_SIGMOID, .scale = 2, .router_scale = 1e-3f, .rows = some },
     low = { .name = "adapters", .kind = ADAPTERS, EVEN, .features = PLAIN | MADE_LOW, .rows = both },
     low_odd = { .name = "adapters, odd widths", .kind = ADAPTERS, ODD, .features = MADE_BIAS | MADE_SH_ROUTER | MADE_HALF | MADE_LOW, .rows = some },
+    widths = { .name = "widths", .kind = WIDTHS, EVEN, .features = PLAIN | MADE_WIDTHS, .rows = narrow },
+    widths_odd = { .name = "widths, odd widths", .kind = WIDTHS, ODD, .features = PLAIN | MADE_SH_ROUTER | MADE_WIDTHS, .rows = narrow },
+    widths_glu = { .name = "widths, clamped gates", .kind = WIDTHS, ODD, .features = PLAIN | MADE_SH_ROUTER | MADE_BIASES | MADE_WIDTHS, .rows = narrow, .glu = KER_GLU_CLAMPED },
     olmoe = { .name = "olmoe", .kind = OLMOE, EVEN, .features = MADE_QK_NORM | MADE_WHOLE | MADE_HALF | MADE_LOW, .rows = both },
     olmoe_odd = { .name = "olmoe, odd widths", .kind = OLMOE, ODD, .features = MADE_QK_NORM | MADE_WHOLE | MADE_HALF, .rows = more },
     granite = { .name = "granite", .kind = GRANITE, ODD, .features = MADE_RENORM | MADE_HALF | MADE_FACTORS | MADE_LOW, .rows = both },
@@ -66,7 +70,8 @@ static const made_shape
 /* first: before a first use too. */
 static const struct kind { const made_shape *s; int type; bool first; } kinds[] = {
     { &qwen2moe, KER_F32, false }, { &glm4moe, KER_F32, false }, { &llama, KER_F32, false }, { &mixtral, KER_Q4_K, false }, { &phi3, KER_Q8_0, true }, { &carved, KER_F32, false },
-    { &low, KER_Q4_K, true }, { &low_odd, KER_F32, false }, { &olmoe, KER_Q4_K, true }, { &olmoe_odd, KER_F32, false }, { &granite, KER_Q8_0, true }, { &granite, KER_F32, false },
+    { &low, KER_Q4_K, true }, { &low_odd, KER_F32, false }, { &widths, KER_Q4_K, false }, { &widths_odd, KER_F32, false }, { &widths_glu, KER_Q8_0, false },
+    { &olmoe, KER_Q4_K, true }, { &olmoe_odd, KER_F32, false }, { &granite, KER_Q8_0, true }, { &granite, KER_F32, false },
     { &gemma3, KER_Q8_0, true }, { &gemma3, KER_F32, false }, { &gpt_oss, KER_MXFP4, true }, { &gpt_oss, KER_F32, false }, { &gpt_oss_low, KER_Q8_0, false },
     { &deepseek2, KER_Q8_0, true }, { &deepseek2_lite, KER_F32, false }, { &linear, KER_Q4_K, true }, { &linear_odd, KER_Q8_0, false }, { &linear_odd, KER_F32, false },
 };
@@ -167,7 +172,7 @@ static int batch(proof *p, int at, int n, bool forced, int config, char *err)
     for (int i = 0; i < n; i++) {
         token[i] = (int32_t)((unsigned)(at + i) * 2654435761u % (unsigned)m->n_vocab);
         cell[i] = at + i;
-        slot[i] = (int16_t)config;
+        slot[i] = (int16_t)(config < MIXED ? config : i % 3 == 2 ? 0 : 2 + i % 3);
         want[i] = n - i <= 8 ? KER_WANT_LOGITS | KER_WANT_HIDDEN : 0;
     }
     for (int i = 0; i < CELLS / KER_PAGE; i++) page[i] = CELLS / KER_PAGE - 1 - i;
@@ -260,7 +265,7 @@ static int one(const ker_backend *b, int index, const made_shape *shape, int typ
     int rc = made_open(&q.cpu, ker_cpu(), 0, m, ROWS, CELLS, err), at = 0;
     if (!rc) rc = made_open(&q.other, b, index, m, ROWS, CELLS, err);
     for (int i = 0; s.rows[i] && !rc; i++) {
-        rc = batch(&q, at, s.rows[i], true, i & 1, err);
+        rc = batch(&q, at, s.rows[i], true, s.features & MADE_WIDTHS ? i & 1 ? MIXED : 2 : i & 1, err);
         at += s.rows[i];
     }
     if (!rc && s.n_expert) rc = batch(&q, at, 9, false, 0, err);

@@ -100,7 +100,7 @@ static void a_wrong_part_is_named(void)
 
 /* ---- the CPU that does not know one kind of model ---- */
 
-static enum trait { PLAIN, WINDOW, SINKS, GLU, BO, BEXPS, BROUTER, POST, LOCAL, FACTORS, GROUPS, DELTA_A, STRIDE, SH_ROUTER, ADJACENT, ADAPTER } lost;
+static enum trait { PLAIN, WINDOW, SINKS, GLU, BO, BEXPS, BROUTER, POST, LOCAL, FACTORS, GROUPS, DELTA_A, STRIDE, SH_ROUTER, ADJACENT, ADAPTER, WIDTH_OWN, WIDTH_EXPERT } lost;
 
 static int open_lost(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
 {
@@ -136,15 +136,24 @@ static int weight_lost(ker_dev *d, int layer, enum ker_role role, const ker_weig
     return ker_cpu()->weight(d, layer, role, &to, e);
 }
 
+static int cfg_lost(ker_ctx *c, int slot, const ker_config *k, char *e)
+{
+    ker_config to = *k;
+    if (lost == WIDTH_OWN) to.ffn_width = NULL;
+    if (lost == WIDTH_EXPERT) to.expert_width = NULL;
+    return ker_cpu()->cfg_put(c, slot, &to, e);
+}
+
 static int adapter_lost(ker_dev *d, int adapter, const ker_low *low, int n, char *e) { return ker_cpu()->adapter_put(d, adapter, low, lost == ADAPTER ? 1 : n, e); }
 
 /* Where a kind of model is not computed, its line says so, and no line of models that are not so. */
 static void a_wrong_kind_is_named(void)
 {
     static const struct { enum trait lost; const char *kinds[8]; } of[] = {
-        { PLAIN, { NULL } }, { WINDOW, { "gpt-oss", "Gemma 3" } }, { SINKS, { "gpt-oss" } }, { GLU, { "gpt-oss", "Gemma 3" } }, { BO, { "gpt-oss" } }, { BEXPS, { "gpt-oss" } }, { BROUTER, { "gpt-oss" } },
+        { PLAIN, { NULL } }, { WINDOW, { "gpt-oss", "Gemma 3" } }, { SINKS, { "gpt-oss" } }, { GLU, { "gpt-oss", "Gemma 3", "ffn.width" } }, { BO, { "gpt-oss", "ffn.width" } }, { BEXPS, { "gpt-oss", "ffn.width" } }, { BROUTER, { "gpt-oss", "ffn.width" } },
         { POST, { "Gemma 3" } }, { LOCAL, { "Gemma 3" } }, { FACTORS, { "Granite" } }, { GROUPS, { "DeepSeek 2" } }, { DELTA_A, { "Qwen3-Next" } }, { STRIDE, { "Phi-3" } },
-        { SH_ROUTER, { "Qwen2-MoE", "adapters", "Gemma 3", "Qwen3-Next" } }, { ADJACENT, { "Llama", "GLM-4", "DeepSeek 2" } },
+        { SH_ROUTER, { "Qwen2-MoE", "ffn.width", "adapters", "Gemma 3", "Qwen3-Next" } }, { ADJACENT, { "Llama", "GLM-4", "DeepSeek 2" } },
+        { WIDTH_OWN, { "ffn.width" } }, { WIDTH_EXPERT, { "ffn.width" } },
         { ADAPTER, { "adapters", "OLMoE", "Granite", "Gemma 3", "gpt-oss", "DeepSeek 2", "Qwen3-Next" } } };
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         seen s = { .n = 0 };
@@ -152,6 +161,7 @@ static void a_wrong_kind_is_named(void)
         lost = of[i].lost;
         b.open = open_lost;
         b.weight = weight_lost;
+        b.cfg_put = cfg_lost;
         b.adapter_put = adapter_lost;
         int wrong = ker_prove(&b, 0, KER_PROVE_SMALL, on_row, &s, err), n = 0;
         CHECK_MSG(lost == PLAIN ? wrong == 0 : wrong > 0, "lost %d: %d %s", (int)lost, wrong, err);
@@ -165,7 +175,7 @@ static void a_wrong_kind_is_named(void)
             for (int k = 0; k < n; k++) meant = meant || !strncmp(s.wrong_kind[j], of[i].kinds[k], strlen(of[i].kinds[k]));
             CHECK_MSG(meant, "lost %d: %s is called wrong", (int)lost, s.wrong_kind[j]);
         }
-        CHECK_INT(s.n_kind, 14);
+        CHECK_INT(s.n_kind, 15);
     }
 }
 

@@ -225,7 +225,7 @@ static bool delta(ker_ctx *c, int layer)
     mul_add(in, l->w[KER_W_D_Z], c->att.delta.z, NULL);
     mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->att.delta.two, NULL);
     if (!paired) mul_add(two, l->w[KER_W_D_ALPHA], cu_delta_alpha(c), NULL);
-    mul_add(out, l->w[KER_W_D_OUT], c->x, NULL);
+    mul_add(out, l->w[KER_W_D_OUT], cu_stream(c, layer), l->vec[KER_W_BO]);
     in.x = two.x = c->x;
     in.norm = two.norm = l->vec[KER_W_ATTN_NORM];
     out.to[0].add = 1;
@@ -245,10 +245,12 @@ static bool delta(ker_ctx *c, int layer)
     if (!fits) cu_delta_two(c, layer);
     cu_delta_rule(c, layer);
     mul_launch(c, out, n, &low_out);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
     return true;
 }
 
-/* Latent attention: the first products, the second Q with its norm, what mla.cu does of heads, the output. */
+/* Latent attention: the first products, the second Q with its norm (on the way of what follows, where that can: mla_few.cu), what mla.cu does
+ * of heads, the output. */
 static bool mla(ker_ctx *c, int layer)
 {
     const cu_layer *l = cu_layer_of(c->dev, layer);
@@ -263,7 +265,7 @@ static bool mla(ker_ctx *c, int layer)
     if (two) mul_add(second, l->w[KER_W_Q_B], c->att.mla.q, NULL);
     second.x = c->att.mla.low;
     second.norm = l->vec[KER_W_Q_A_NORM];
-    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), NULL);
+    mul_add(out, l->w[KER_W_O], cu_stream(c, layer), l->vec[KER_W_BO]);
     out.to[0].add = 1;
     out.to[0].part = KER_PART_ATTN;
     out.to[0].layer = layer;
@@ -274,10 +276,12 @@ static bool mla(ker_ctx *c, int layer)
     mul_launch(c, in, c->shape.n, low);
     low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, c->shape.n);
     low[0].norm = second.norm;
-    if (two) mul_launch(c, second, c->shape.n, low);
-    cu_mla_heads(c, layer);
+    bool joins = two && cu_mla_joins(c, layer);
+    if (two && !joins) mul_launch(c, second, c->shape.n, low);
+    cu_mla_heads(c, layer, joins);
     low[0] = cu_low_out_job(c, layer);
     mul_launch(c, out, c->shape.n, low);
+    cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);
     return true;
 }
 
@@ -810,8 +814,9 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
+    if (d.rounds > DOWN_ROUNDS) d.rounds = DOWN_ROUNDS;          /* on few multiprocessors there are more blocks */
     size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
-    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
+    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024) return false;
 
     if (t && !t->slots) return true;
     g.in = c->in;

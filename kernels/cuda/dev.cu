@@ -153,6 +153,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     ker_device list[16];
     int rc = ker_model_check(m, &can, err);
     if (!rc) rc = cu_delta_check(m, err);
+    if (!rc) rc = cu_mla_check(m, err);
     int n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;
     if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), index, n - 1);

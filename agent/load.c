@@ -280,8 +280,8 @@ static void load_job(agt *a, const job *j)
         note(&a->events, AGT_WARN, "%s", info->note);
     if (info->shortened.words)
         note(&a->events, AGT_WARN, "%s", info->shortened.words);
-    if (info->divided)
-        note(&a->events, AGT_INFO, "%s", info->divided);
+    if (info->divided.words)
+        note(&a->events, info->divided.fell ? AGT_WARN : AGT_INFO, "%s", info->divided.words);
     guard_loaded(a);
     modules_loaded(a);
     teacher_loaded(a);

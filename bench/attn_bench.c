@@ -11,7 +11,7 @@
 #include "kernels/made.h"
 
 enum { LAYERS = 8, ROUNDS = 15, MOST_ROWS = 512 };
-static const made_shape shape = { "heads", 32, 32, 4, 128, 128, 0, 0, 0, 32, 64, 0, -1, MADE_QK_NORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, NULL };
+static const made_shape shape = { "heads", 32, 32, 4, 128, 128, 0, 0, 0, 32, 64, 0, -1, MADE_QK_NORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, .rows = NULL };
 static const struct { const char *name; enum ker_kv_type type; } types[] = { { "f16", KER_KV_F16 }, { "q8_0", KER_KV_Q8_0 }, { "q4_0", KER_KV_Q4_0 }, { "f32", KER_KV_F32 } };
 enum { TYPES = sizeof types / sizeof *types };
 static char err[Q_ERRLEN];

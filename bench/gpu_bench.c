@@ -313,7 +313,7 @@ static void step_cublas(void)
     ker_ways all;
     memset(&all, 0xff, sizeof all);
     gpu->ways_put(opt.device, &all);
-    int rc = ker_prove(gpu, opt.device, KER_PROVE_SMALL, count_wrong, &off, err);
+    int rc = ker_prove(gpu, opt.device, KER_PROVE_LIBRARY, count_wrong, &off, err);
     gpu->ways_put(opt.device, NULL);
     if (rc < 0) wrong("comparing", err);
     else number("comparisons with the CPU that are wrong", off, "", "");

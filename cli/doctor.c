@@ -17,7 +17,7 @@ const cli_command cli_doctor = { "doctor", N_(
     "quorum doctor --hub [--offline]\n"
     "    which hub models come from, whether it answers within 3 s (--offline: not asked), and whether there is a token for it"), cmd_doctor };
 
-enum { PARTS = 24, WRONG_SHOWN = 12, LAYERS = 48, LAYERS_MEASURED = 8, WAYS = 256 };
+enum { PARTS = 24, KINDS = 24, WRONG_SHOWN = 12, LAYERS = 48, LAYERS_MEASURED = 8, WAYS = 256 };
 static const double WORTH = .95;       /* of the own kernels' time: a library that takes less is taken */
 
 typedef struct tally { const char *part; int n, wrong; double worst; } tally;
@@ -26,7 +26,7 @@ typedef struct visit {
     ker_device dev;
     int index;
     bool quick;
-    tally part[PARTS];
+    tally part[PARTS], kind[KINDS];    /* by part of a layer, and by kind of model                */
     int wrong;
     ker_ways ways;                     /* products that a library does faster                     */
     q_buf out, bad;                    /* the report; its lines of what is wrong */
@@ -51,17 +51,23 @@ static double published(const char *device)
     return v;
 }
 
+static void count(tally *list, int max, const char *name, const ker_proof *p)
+{
+    int i = 0;
+    while (i < max - 1 && list[i].part && strcmp(list[i].part, name) != 0) i++;
+    tally *t = &list[i];
+    t->part = name;
+    t->n++;
+    t->worst = p->off > t->worst || p->off != p->off ? p->off : t->worst;
+    t->wrong += !p->ok;
+}
+
 static void on_proof(void *user, const ker_proof *p)
 {
     visit *v = user;
-    int i = 0;
-    while (i < PARTS - 1 && v->part[i].part && strcmp(v->part[i].part, p->part) != 0) i++;
-    tally *t = &v->part[i];
-    t->part = p->part;
-    t->n++;
-    t->worst = p->off > t->worst || p->off != p->off ? p->off : t->worst;
+    count(v->part, PARTS, p->part, p);
+    count(v->kind, KINDS, p->kind, p);
     if (p->ok) return;
-    t->wrong++;
     if (v->wrong++ < WRONG_SHOWN)
         q_buf_printf(&v->bad, _("  wrong: %s (%s, %d rows): off by %.2e, allowed %.0e\n"), _(p->part), p->model, p->rows, p->off, p->limit);
 }
@@ -76,11 +82,17 @@ static void add_device(visit *v)
                      d->units, (double)d->bytes / gib, (double)d->free / gib, d->driver / 1000, d->driver % 1000 / 10, d->runtime / 1000, d->runtime % 1000 / 10);
 }
 
+static void add_tallies(visit *v, const tally *list, int max)
+{
+    for (int i = 0; i < max && list[i].part; i++)
+        q_buf_printf(&v->out, _("%-50s %4d of %d agree with the CPU, off by at most %.1e\n"), _(list[i].part), list[i].n - list[i].wrong, list[i].n, list[i].worst);
+}
+
 static int add_proofs(visit *v, char *err)
 {
     int rc = ker_prove(v->b, v->index, v->quick ? KER_PROVE_SMALL : KER_PROVE_LARGE, on_proof, v, err);
-    for (int i = 0; i < PARTS && v->part[i].part; i++)
-        q_buf_printf(&v->out, _("%-32s %4d of %d agree with the CPU, off by at most %.1e\n"), _(v->part[i].part), v->part[i].n - v->part[i].wrong, v->part[i].n, v->part[i].worst);
+    add_tallies(v, v->part, PARTS);
+    add_tallies(v, v->kind, KINDS);
     if (v->bad.len) q_buf_puts(&v->out, v->bad.p);
     if (v->wrong > WRONG_SHOWN) q_buf_printf(&v->out, _("  and %d more\n"), v->wrong - WRONG_SHOWN);
     return rc < 0 ? rc : 0;
@@ -110,7 +122,7 @@ static void add_kernels(visit *v, ker_speed *s)
 static int add_speed(visit *v, char *err)
 {
     ker_speed s;
-    int rc = ker_speed_measure(v->b, v->index, LAYERS_MEASURED, v->quick, &s, err);
+    int rc = ker_speed_measure(v->b, v->index, v->quick ? 2 : LAYERS_MEASURED, v->quick, &s, err);
     if (rc == Q_NOMEM) rc = ker_speed_measure(v->b, v->index, 2, v->quick, &s, err);
     if (rc) return rc;
     double bytes = s.layers * s.bytes_layer + s.bytes_head, roof = published(v->dev.name), whole = s.layers_s * LAYERS / s.layers + s.token_s - s.layers_s;
@@ -162,7 +174,7 @@ static int add_ways(visit *v, char *err)
         ker_ways all;
         memset(&all, 0xff, sizeof all);
         v->b->ways_put(v->index, &all);
-        int rc = ker_prove(v->b, v->index, KER_PROVE_SMALL, count_wrong, &wrong, err);
+        int rc = ker_prove(v->b, v->index, KER_PROVE_LIBRARY, count_wrong, &wrong, err);
         v->b->ways_put(v->index, NULL);
         if (rc < 0) return rc;
     }

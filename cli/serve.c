@@ -206,7 +206,7 @@ int cmd_serve(int argc, char **argv)
     int rc = a.key_file ? q_key_file(a.key_file, &key, err) : Q_OK;
     if (rc == Q_OK)
         rc = open_model(&a, &p, err);
-    const char *const said[] = { rc == Q_OK ? prov_about(p)->shortened.words : NULL, rc == Q_OK ? prov_about(p)->divided : NULL };
+    const char *const said[] = { rc == Q_OK ? prov_about(p)->shortened.words : NULL, rc == Q_OK ? prov_about(p)->divided.words : NULL };
     for (int i = 0; i < 2; i++)
         if (said[i]) q_say(stderr, "quorum: %s\n", said[i]);
     if (rc == Q_OK) {

@@ -513,15 +513,16 @@ int64_t ker_state_layer_floats(const ker_model *m);
 /* ---- a backend against the CPU, part by part (prove.c) ---- */
 typedef struct ker_proof {             /* one comparison                                          */
     const char *part;                  /* "attention", for sentences: through _()                 */
+    const char *kind;                  /* of model: "gpt-oss: sinks, ...", through _() too        */
     char model[96];                    /* "even widths, Q4_K"                                     */
     int rows;
     double off, limit;                 /* largest difference, relative to what the part added     */
     bool ok;
 } ker_proof;
-/* Parts on random models of device `index`: a few of them, a second's work before a first use; every weight type that it computes
- * with and kind of router on small ones; shapes of models in use too (a GiB of memory). Returns how many comparisons were wrong, or a
- * q_result when the device failed; `row` hears of each. */
-enum ker_prove_how { KER_PROVE_FEW, KER_PROVE_SMALL, KER_PROVE_LARGE };
+/* Parts on random models of device `index`: one of each kind, a second's work before a first use; every weight type that it computes
+ * with and kind of layer on small ones; shapes of models in use too (a GiB of memory); of the small ones many rows alone, for products
+ * that a library does. Returns how many comparisons were wrong, or a q_result when the device failed; `row` hears of each. */
+enum ker_prove_how { KER_PROVE_FEW, KER_PROVE_SMALL, KER_PROVE_LARGE, KER_PROVE_LIBRARY };
 int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*row)(void *user, const ker_proof *p), void *user, char *err);
 
 /* ---- how fast a device is (speed.c): shapes of Qwen3-30B-A3B, Q4_K with Q6_K, k = 8, random weights ---- */

@@ -77,6 +77,18 @@ static bool wanted(const made_shape *s, enum ker_role role)
     }
 }
 
+static bool is_norm(enum ker_role role)
+{
+    switch (role) {
+    case KER_W_OUT_NORM: case KER_W_ATTN_NORM: case KER_W_FFN_NORM: case KER_W_Q_NORM: case KER_W_K_NORM: case KER_W_D_NORM:
+    case KER_W_POST_ATTN_NORM: case KER_W_POST_FFN_NORM: case KER_W_Q_A_NORM: case KER_W_KV_A_NORM: return true;
+    default: return false;
+    }
+}
+
+/* Rows that blocks of a type do not fill have shorter blocks, as in files. */
+static int type_for(int type, int64_t n) { return n % ker_type_get(type)->block == 0 ? type : n % 32 == 0 ? KER_Q8_0 : KER_F16; }
+
 static void weight_make(made_model *m, int layer, enum ker_role role, int type, maker *r)
 {
     const made_shape *s = m->s;
@@ -88,11 +100,11 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     bool routed = role == KER_W_ROUTER || role == KER_W_SELECT_BIAS || role == KER_W_SH_ROUTER;
     if (row->vec || routed) type = KER_F32;
     else if (role == KER_W_DOWN_EXPS && s->down >= 0) type = s->down;
+    type = type_for(type, ne[0]);
     const ker_type *t = ker_type_get(type);
-    bool norm = role == KER_W_OUT_NORM || role == KER_W_ATTN_NORM || role == KER_W_FFN_NORM || role == KER_W_Q_NORM || role == KER_W_K_NORM || role == KER_W_D_NORM;
-    norm = norm || role == KER_W_POST_ATTN_NORM || role == KER_W_POST_FFN_NORM;
+    bool norm = is_norm(role);
     double carved = s->router_scale > 0 ? (double)s->router_scale : 1;
-    double sd = norm ? .1 : row->vec ? .3 : role == KER_W_EMBD ? 1 : 1.5 / sqrt((double)ne[0]);
+    double sd = norm ? .1 : role == KER_W_SINKS ? 1 : row->vec ? .3 : role == KER_W_EMBD ? 1 : 1.5 / sqrt((double)ne[0]);
     if (role == KER_W_ROUTER) sd *= carved;
     if (role == KER_W_SELECT_BIAS) sd = s->router_scale > 0 ? 1e-4 : .2;
     int64_t n = ne[0] * ne[1] * ne[2];
@@ -121,6 +133,36 @@ static void low_make(made_model *m, int layer, enum ker_role role, maker *r)
                                     .a = numbers(ne[2] * RANK * ne[0], 1 / sqrt((double)ne[0]), r), .b = numbers(ne[2] * ne[1] * RANK, 1 / sqrt(RANK), r) };
 }
 
+/* A gate and the up behind it become one tensor, for each expert one after the other. The gate's memory holds both. */
+static void one_tensor(ker_weight *gate, ker_weight *up)
+{
+    if (!gate->data) return;
+    int64_t n = gate->ne[2], one = (int64_t)gate->bytes / n;
+    uint8_t *both = q_alloc((size_t)(2 * n * one) + 8);
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(both + 2 * i * one, (const uint8_t *)gate->data + i * one, (size_t)one);
+        memcpy(both + (2 * i + 1) * one, (const uint8_t *)up->data + i * one, (size_t)one);
+    }
+    free((void *)(uintptr_t)gate->data);
+    free((void *)(uintptr_t)up->data);
+    gate->data = both;
+    up->data = both + one;
+    gate->stride = up->stride = n > 1 ? 2 * one : 0;
+    gate->bytes = up->bytes = (size_t)((2 * n - 1) * one);
+}
+
+static bool in_one(const made_shape *s, int role) { return s->features & MADE_ONE && (role == KER_W_GATE || role == KER_W_GATE_EXPS || role == KER_W_GATE_SH); }
+
+static void layer_make(made_model *m, int l, bool dense)
+{
+    const made_shape *s = m->s;
+    bool delta = s->features & MADE_DELTA;
+    m->layer[l] = (ker_layer){ .mixer = delta && dense ? KER_MIX_DELTA : s->latent.kv_rank ? KER_MIX_MLA : KER_MIX_GQA, .q_gate = delta && !dense, .moe = !dense, .n_ff = dense ? s->ff : 0,
+                               .glu = s->glu, .window = l ? 0 : s->window, .sinks = (s->features & MADE_SINKS) != 0, .post_norms = (s->features & MADE_POST) != 0,
+                               .biases = (s->features & MADE_BIAS ? KER_BIAS_QKV : 0) | (s->features & MADE_BIASES ? KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS : 0) };
+    m->k[l] = (int16_t)(dense ? 0 : s->k);
+}
+
 made_model *made_new(const made_shape *s, int type, int repeat)
 {
     made_model *m = q_alloc(sizeof *m);
@@ -128,10 +170,8 @@ made_model *made_new(const made_shape *s, int type, int repeat)
     int kinds = (s->ff > 0) + (s->n_expert > 0), n_layer = kinds > 1 ? kinds : repeat;
     m->s = s;
     for (int l = 0; l < n_layer; l++) {
-        bool dense = s->ff > 0 && (l == 0 || kinds == 1);
-        bool delta = s->features & MADE_DELTA;
-        m->layer[l] = (ker_layer){ .mixer = delta && dense ? KER_MIX_DELTA : KER_MIX_GQA, .q_gate = delta && !dense, .moe = !dense, .n_ff = dense ? s->ff : 0, .biases = s->features & MADE_BIAS ? KER_BIAS_QKV : 0 };
-        m->k[l] = (int16_t)(dense ? 0 : s->k);
+        layer_make(m, l, s->ff > 0 && (l == 0 || kinds == 1));
+        m->layer[l].rope_set = s->features & MADE_POST && l == n_layer - 1;
     }
     m->m = (ker_model){ .n_layer = n_layer, .n_embd = s->n_embd, .n_vocab = s->n_vocab, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
                         .rope_dim = s->rope_dim, .rope_half = (s->features & MADE_HALF) != 0, .n_expert = s->n_expert, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
@@ -139,17 +179,24 @@ made_model *made_new(const made_shape *s, int type, int repeat)
     /* Keys that are no multiple of a warp's share; a head's last block of values may be part of one. */
     if (s->features & MADE_DELTA) m->m.delta = (ker_delta){ .n_key = 2, .n_value = 4, .key_dim = s->hd - 8, .value_dim = s->hd, .conv = 4, .tiled = !(s->features & MADE_PAIRED), .paired = s->features & MADE_PAIRED, .l2_eps = 1e-6f };
     m->m.qk_whole = (s->features & MADE_WHOLE) != 0;
-    if (s->features & MADE_POST) {
+    m->m.latent = s->latent;
+    if (s->features & MADE_FACTORS) {
         m->m.embd_scale = 3;
         m->m.residual_scale = .6f;
         m->m.logit_scale = .25f;
-        for (int l = 0; l < n_layer; l++) m->layer[l].post_norms = true;
-        m->layer[n_layer - 1].rope_set = 1;
+    }
+    if (s->features & MADE_GROUPS) {
+        m->m.n_group = s->n_expert / 2;
+        m->m.n_group_used = s->n_expert / 4;
+        m->m.group_best = s->gate == KER_GATE_SIGMOID ? 2 : 1;
     }
     for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
     for (int i = 0; i < s->rope_dim / 2; i++) m->local[i] = powf(500, -2.0f * (float)i / (float)s->rope_dim);
     for (int l = -1; l < kinds; l++)
         for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);
+    for (int l = 0; l < kinds; l++)
+        for (int role = 0; role < KER_W_ROLES; role++)
+            if (in_one(s, role)) one_tensor(&m->w[l + 1][role], &m->w[l + 1][role + 1]);
     for (int l = -1; l < kinds && s->features & MADE_LOW; l++)
         for (int role = 0; role < KER_W_ROLES; role++) low_make(m, l, (enum ker_role)role, &r);
     for (int l = 0; l <= n_layer; l++) m->factor[l] = l % 2 ? 1 : .5f;
@@ -162,7 +209,8 @@ made_model *made_new(const made_shape *s, int type, int repeat)
 void made_free(made_model *m)
 {
     for (int l = 0; l <= m->own; l++)
-        for (int r = 0; r < KER_W_ROLES; r++) free((void *)(uintptr_t)m->w[l][r].data);
+        for (int r = 0; r < KER_W_ROLES; r++)
+            if (!r || !in_one(m->s, r - 1)) free((void *)(uintptr_t)m->w[l][r].data);
     for (int i = 0; i < m->n_low; i++) {
         free((void *)(uintptr_t)m->low[i].a);
         free((void *)(uintptr_t)m->low[i].b);
@@ -189,7 +237,20 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
     ker_config c = { .adapt = &adapt, .n_adapt = m->n_low > 0, .norm_eps = 1e-5f, .rope_freq = m->freq, .rope_mscale = 1, .attn_scale = 1 / sqrtf((float)m->m.head_dim), .k = m->k, .router_temperature = 1, .rope_local_mscale = 1 };
     if (m->s->features & MADE_POST) c.rope_local = m->local;
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
-    return rc ? rc : b->cfg_put(s->ctx, 0, &c, err);
+    if (!rc) rc = b->cfg_put(s->ctx, 0, &c, err);
+    c.n_adapt = 0;
+    if (!rc) rc = b->cfg_put(s->ctx, 1, &c, err);
+    for (int i = 2; i < 4 && !rc; i++) {
+        int32_t own[MADE_LAYERS], expert[MADE_LAYERS], sign = i == 2 ? 1 : -1;
+        for (int l = 0; l < m->m.n_layer; l++) {
+            own[l] = sign * ((m->layer[l].moe ? m->s->ffs : m->s->ff) / 3 + 1);
+            expert[l] = m->layer[l].moe ? sign * (m->s->ffx / 2 - 3) : 0;
+        }
+        c.ffn_width = own;
+        c.expert_width = expert;
+        rc = b->cfg_put(s->ctx, i, &c, err);
+    }
+    return rc;
 }
 
 void made_close(made_side *s)

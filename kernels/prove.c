@@ -8,38 +8,97 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 128, CELLS = 4 * KER_PAGE };
+enum { ROWS = 128, CELLS = 4 * KER_PAGE, MIXED = 4 /* rows of several configurations */ };
 
-static const int few[] = { 1, 5, 37, 1, 0 }, some[] = { 3, 1, 0 }, with_low[] = { 11, 2, 0 }, many[] = { 128, 1, 8, 1, 0 };
-/* Widths of any size, for types with short blocks; multiples of 256 for the others; then shapes of models in use. */
-static const made_shape odd = { "odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, few };
-static const made_shape even = { "even widths", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, few };
-static const made_shape kinds[] = {
-    { "qwen2moe", 96, 4, 4, 24, 24, 8, 48, 80, 0, 48, 4, -1, MADE_BIAS | MADE_SH_ROUTER | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, some },
-    { "glm4moe", 64, 6, 2, 32, 16, 12, 32, 64, 112, 48, 4, -1, MADE_BIAS | MADE_SELECT_BIAS | MADE_RENORM | MADE_HALF, KER_GATE_SIGMOID, 1.5f, 0, some },
-    { "llama", 32, 2, 1, 40, 40, 0, 0, 0, 72, 48, 0, -1, MADE_TIED, KER_GATE_SOFTMAX, 1, 0, some },
-    { "carved", 64, 2, 1, 32, 32, 6, 32, 64, 96, 48, 3, KER_Q8_0, MADE_SELECT_BIAS | MADE_TIED | MADE_HALF, KER_GATE_SIGMOID, 2, 1e-3f, some },
+/* With adapters every other batch goes without. */
+static const int few[] = { 1, 5, 37, 0 }, some[] = { 3, 1, 0 }, both[] = { 11, 12, 2, 3, 1, 1, 0 }, more[] = { 37, 1, 3, 0 }, pages[] = { 5, 70, 2, 1, 0 }, narrow[] = { 1, 5, 12, 37, 0 }, one_in_library[] = { 37, 0 }, many[] = { 128, 1, 8, 1, 0 };
+
+/* Kinds of model, a line of a report each. What stands in none of a line's models is not proven there. */
+#define OFTEN N_("tensor types in common use")
+#define SELDOM N_("tensor types seldom used")
+#define QWEN3 N_("Qwen3, Qwen3-MoE")
+#define QWEN2 N_("Qwen2-MoE: biases, shared experts")
+#define GLM4 N_("GLM-4: sigmoid router, adjacent pairs turn")
+#define LLAMA N_("Llama, Mixtral: no norms of heads")
+#define PHI3 N_("Phi-3: gate and up in one tensor")
+#define CARVED N_("carved experts")
+#define ADAPTERS N_("adapters")
+#define WIDTHS N_("ffn.width: fewer neurons")
+#define OLMOE N_("OLMoE: norms over all heads")
+#define GRANITE N_("Granite: factors")
+#define GEMMA3 N_("Gemma 3: norms after parts, GELU, windows")
+#define GPT_OSS N_("gpt-oss: sinks, windows, biases, clamped gates")
+#define DEEPSEEK2 N_("DeepSeek 2: latent attention, groups of experts")
+#define QWEN3NEXT N_("Qwen3-Next: recurrent layers, gated attention")
+
+/* Widths of any size, for types with short blocks; multiples of 256 for the others. */
+#define PLAIN (MADE_QK_NORM | MADE_RENORM | MADE_HALF)
+#define EVEN .n_embd = 256, .n_head = 4, .n_kv = 2, .hd = 64, .rope_dim = 64, .n_expert = 8, .ffx = 256, .ffs = 256, .ff = 512, .n_vocab = 64, .k = 3, .down = -1, .scale = 1
+#define ODD .n_embd = 96, .n_head = 3, .n_kv = 1, .hd = 32, .rope_dim = 32, .n_expert = 7, .ffx = 64, .ffs = 32, .ff = 160, .n_vocab = 64, .k = 3, .down = -1, .scale = 1
+static const made_shape odd = { .name = "odd widths", ODD, .features = PLAIN, .rows = few }, even = { .name = "even widths", EVEN, .features = PLAIN, .rows = few };
+static const made_shape
+    qwen2moe = { .name = "qwen2moe", .kind = QWEN2, .n_embd = 96, .n_head = 4, .n_kv = 4, .hd = 24, .rope_dim = 24, .n_expert = 8, .ffx = 48, .ffs = 80, .n_vocab = 48, .k = 4, .down = -1,
+                 .features = MADE_BIAS | MADE_SH_ROUTER | MADE_HALF, .scale = 1, .rows = some },
+    glm4moe = { .name = "glm4moe", .kind = GLM4, .n_embd = 64, .n_head = 6, .n_kv = 2, .hd = 32, .rope_dim = 16, .n_expert = 12, .ffx = 32, .ffs = 64, .ff = 112, .n_vocab = 48, .k = 4, .down = -1,
+                .features = MADE_BIAS | MADE_SELECT_BIAS | MADE_RENORM, .gate = KER_GATE_SIGMOID, .scale = 1.5f, .rows = more },
+    llama = { .name = "llama", .kind = LLAMA, .n_embd = 32, .n_head = 2, .n_kv = 1, .hd = 40, .rope_dim = 40, .ff = 72, .n_vocab = 48, .down = -1, .features = MADE_TIED, .scale = 1, .rows = more },
+    mixtral = { .name = "mixtral", .kind = LLAMA, .n_embd = 256, .n_head = 4, .n_kv = 1, .hd = 64, .rope_dim = 64, .n_expert = 8, .ffx = 256, .n_vocab = 64, .k = 2, .down = -1, .features = MADE_RENORM,
+                .scale = 1, .rows = some },
+    phi3 = { .name = "phi3", .kind = PHI3, ODD, .features = MADE_RENORM | MADE_HALF | MADE_ONE, .rows = more },
+    carved = { .name = "carved", .kind = CARVED, .n_embd = 64, .n_head = 2, .n_kv = 1, .hd = 32, .rope_dim = 32, .n_expert = 6, .ffx = 32, .ffs = 64, .ff = 96, .n_vocab = 48, .k = 3, .down = KER_Q8_0,
+               .features = MADE_SELECT_BIAS | MADE_TIED | MADE_HALF, .gate = KER_GATE_SIGMOID, .scale = 2, .router_scale = 1e-3f, .rows = some },
+    low = { .name = "adapters", .kind = ADAPTERS, EVEN, .features = PLAIN | MADE_LOW, .rows = both },
+    low_odd = { .name = "adapters, odd widths", .kind = ADAPTERS, ODD, .features = MADE_BIAS | MADE_SH_ROUTER | MADE_HALF | MADE_LOW, .rows = some },
+    widths = { .name = "widths", .kind = WIDTHS, EVEN, .features = PLAIN | MADE_WIDTHS, .rows = narrow },
+    widths_odd = { .name = "widths, odd widths", .kind = WIDTHS, ODD, .features = PLAIN | MADE_SH_ROUTER | MADE_WIDTHS, .rows = narrow },
+    widths_glu = { .name = "widths, clamped gates", .kind = WIDTHS, ODD, .features = PLAIN | MADE_SH_ROUTER | MADE_BIASES | MADE_WIDTHS, .rows = narrow, .glu = KER_GLU_CLAMPED },
+    olmoe = { .name = "olmoe", .kind = OLMOE, EVEN, .features = MADE_QK_NORM | MADE_WHOLE | MADE_HALF | MADE_LOW, .rows = both },
+    olmoe_odd = { .name = "olmoe, odd widths", .kind = OLMOE, ODD, .features = MADE_QK_NORM | MADE_WHOLE | MADE_HALF, .rows = more },
+    granite = { .name = "granite", .kind = GRANITE, ODD, .features = MADE_RENORM | MADE_HALF | MADE_FACTORS | MADE_LOW, .rows = both },
+    gemma3 = { .name = "gemma3", .kind = GEMMA3, ODD, .features = PLAIN | MADE_SH_ROUTER | MADE_POST | MADE_LOW, .rows = both, .glu = KER_GLU_GELU, .window = 9 },
+    gpt_oss = { .name = "gpt-oss", .kind = GPT_OSS, .n_embd = 96, .n_head = 4, .n_kv = 2, .hd = 64, .rope_dim = 64, .n_expert = 7, .ffx = 64, .ff = 160, .n_vocab = 64, .k = 3, .down = -1,
+                .features = MADE_HALF | MADE_BIAS | MADE_BIASES | MADE_SINKS, .scale = 1, .rows = pages, .glu = KER_GLU_CLAMPED, .window = 24 },
+    gpt_oss_low = { .name = "gpt-oss, adapters", .kind = GPT_OSS, ODD, .features = MADE_HALF | MADE_BIAS | MADE_BIASES | MADE_SINKS | MADE_LOW, .rows = both, .glu = KER_GLU_CLAMPED, .window = 9 },
+    deepseek2 = { .name = "deepseek2", .kind = DEEPSEEK2, .n_embd = 96, .n_head = 4, .n_kv = 1, .hd = 96, .rope_dim = 32, .n_expert = 8, .ffx = 64, .ffs = 32, .ff = 160, .n_vocab = 64, .k = 3, .down = -1,
+                  .features = MADE_SELECT_BIAS | MADE_RENORM | MADE_GROUPS, .gate = KER_GATE_SIGMOID, .scale = 1.5f, .rows = few, .latent = { 64, 64, 32, 32, 64 } },
+    deepseek2_lite = { .name = "deepseek2-lite", .kind = DEEPSEEK2, .n_embd = 96, .n_head = 3, .n_kv = 1, .hd = 56, .rope_dim = 8, .n_expert = 12, .ffx = 64, .ffs = 32, .ff = 160, .n_vocab = 64, .k = 3, .down = -1,
+                       .features = MADE_GROUPS | MADE_LOW, .scale = 1, .rows = both, .latent = { 0, 48, 24, 8, 40 } },
+    linear = { .name = "recurrent", .kind = QWEN3NEXT, EVEN, .rows = more, .features = PLAIN | MADE_SH_ROUTER | MADE_LOW | MADE_DELTA | MADE_PAIRED },
+    linear_odd = { .name = "recurrent, odd widths", .kind = QWEN3NEXT, .n_embd = 96, .n_head = 4, .n_kv = 1, .hd = 40, .rope_dim = 16, .n_expert = 7, .ffx = 64, .ffs = 32, .ff = 160, .n_vocab = 64, .k = 3,
+                   .down = -1, .features = PLAIN | MADE_SH_ROUTER | MADE_LOW | MADE_DELTA, .scale = 1, .rows = few };
+
+/* first: before a first use too. */
+static const struct kind { const made_shape *s; int type; bool first; } kinds[] = {
+    { &qwen2moe, KER_F32, false }, { &glm4moe, KER_F32, false }, { &llama, KER_F32, false }, { &mixtral, KER_Q4_K, false }, { &phi3, KER_Q8_0, true }, { &carved, KER_F32, false },
+    { &low, KER_Q4_K, true }, { &low_odd, KER_F32, false }, { &widths, KER_Q4_K, false }, { &widths_odd, KER_F32, false }, { &widths_glu, KER_Q8_0, false },
+    { &olmoe, KER_Q4_K, true }, { &olmoe_odd, KER_F32, false }, { &granite, KER_Q8_0, true }, { &granite, KER_F32, false },
+    { &gemma3, KER_Q8_0, true }, { &gemma3, KER_F32, false }, { &gpt_oss, KER_MXFP4, true }, { &gpt_oss, KER_F32, false }, { &gpt_oss_low, KER_Q8_0, false },
+    { &deepseek2, KER_Q8_0, true }, { &deepseek2_lite, KER_F32, false }, { &linear, KER_Q4_K, true }, { &linear_odd, KER_Q8_0, false }, { &linear_odd, KER_F32, false },
 };
-/* An adapter on every matrix, in types that few rows' fused launches and tensor cores take, and in floats. */
-static const made_shape low = { "adapters", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, with_low };
-static const made_shape low_odd = { "adapters, odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_BIAS | MADE_SH_ROUTER | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, some };
-/* Recurrent layers, and attention with a gate, both with adapters: blocks with beta and alpha in one matrix, floats and short rows of values with two. */
-static const made_shape linear = { "recurrent", 256, 4, 2, 64, 16, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, few };
-static const made_shape linear_odd = { "recurrent, odd widths", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, few };
-/* Norms over all heads and after parts, factors and rotations of a layer's own. */
-static const made_shape norms = { "norms and factors", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_WHOLE | MADE_POST | MADE_RENORM | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, with_low };
-static const made_shape norms_odd = { "norms and factors, odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_POST | MADE_SH_ROUTER | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, some };
-static const made_shape large[] = {
-    { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
-    { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 8192, 8, KER_Q4_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
-    { "0.6B", 1024, 16, 8, 128, 128, 0, 0, 0, 3072, 8192, 0, -1, MADE_QK_NORM | MADE_TIED | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, many },
-};
+/* Shapes of models in use, one layer of each kind. */
+static const made_shape qwen3_30b = { .name = "30B-A3B", .kind = QWEN3, .n_embd = 2048, .n_head = 32, .n_kv = 4, .hd = 128, .rope_dim = 128, .n_expert = 128, .ffx = 768, .n_vocab = 8192, .k = 8, .down = KER_Q6_K,
+                                      .features = PLAIN, .scale = 1, .rows = many },
+    qwen3_30b_q4 = { .name = "30B-A3B", .kind = QWEN3, .n_embd = 2048, .n_head = 32, .n_kv = 4, .hd = 128, .rope_dim = 128, .n_expert = 128, .ffx = 768, .n_vocab = 8192, .k = 8, .down = KER_Q4_K,
+                     .features = PLAIN, .scale = 1, .rows = many },
+    qwen3_06b = { .name = "0.6B", .kind = QWEN3, .n_embd = 1024, .n_head = 16, .n_kv = 8, .hd = 128, .rope_dim = 128, .ff = 3072, .n_vocab = 8192, .down = -1, .features = MADE_QK_NORM | MADE_TIED | MADE_HALF,
+                  .scale = 1, .rows = many },
+    gpt_oss_20b = { .name = "gpt-oss-20b", .kind = GPT_OSS, .n_embd = 2880, .n_head = 64, .n_kv = 8, .hd = 64, .rope_dim = 64, .n_expert = 32, .ffx = 2880, .n_vocab = 8192, .k = 4, .down = -1,
+                    .features = MADE_HALF | MADE_BIAS | MADE_BIASES | MADE_SINKS, .scale = 1, .rows = many, .glu = KER_GLU_CLAMPED, .window = 128 },
+    v2_lite = { .name = "V2-Lite", .kind = DEEPSEEK2, .n_embd = 2048, .n_head = 16, .n_kv = 1, .hd = 576, .rope_dim = 64, .n_expert = 64, .ffx = 1408, .ffs = 2816, .ff = 10944, .n_vocab = 8192, .k = 6,
+                .down = -1, .scale = 1, .rows = many, .latent = { 0, 512, 128, 64, 128 } },
+    gemma3_4b = { .name = "Gemma 3 4B", .kind = GEMMA3, .n_embd = 2560, .n_head = 8, .n_kv = 4, .hd = 256, .rope_dim = 256, .ff = 10240, .n_vocab = 8192, .down = -1, .features = MADE_QK_NORM | MADE_TIED | MADE_HALF | MADE_POST,
+                  .scale = 1, .rows = many, .glu = KER_GLU_GELU, .window = 64 },
+    next_80b = { .name = "Qwen3-Next", .kind = QWEN3NEXT, .n_embd = 2048, .n_head = 16, .n_kv = 2, .hd = 256, .rope_dim = 64, .n_expert = 128, .ffx = 512, .ffs = 512, .ff = 512, .n_vocab = 8192, .k = 10,
+                 .down = -1, .features = PLAIN | MADE_SH_ROUTER | MADE_DELTA | MADE_PAIRED, .scale = 1, .rows = many };
+static const struct kind large[] = { { &qwen3_30b, KER_Q4_K, false }, { &qwen3_30b_q4, KER_Q4_K, false }, { &qwen3_06b, KER_Q4_K, false }, { &gpt_oss_20b, KER_MXFP4, false },
+                                     { &v2_lite, KER_Q4_K, false }, { &gemma3_4b, KER_Q4_K, false }, { &next_80b, KER_Q4_K, false } };
 
 /* ---- a batch ---- */
 
 typedef struct proof {
     const made_model *m;
     made_side cpu, other;
+    const char *kind;
     float *before;                     /* the CPU's stream before the part at hand                */
     double limit;
     void (*row)(void *user, const ker_proof *p);
@@ -60,7 +119,7 @@ static double gap(const float *a, const float *b, const float *from, int64_t n)
 
 static void tell(proof *p, const char *part, int n, double off, double limit)
 {
-    ker_proof row = { .part = part, .rows = n, .off = off, .limit = limit, .ok = off <= limit };
+    ker_proof row = { .part = part, .kind = p->kind, .rows = n, .off = off, .limit = limit, .ok = off <= limit };
     snprintf(row.model, sizeof row.model, "%s", p->m->what);
     p->wrong += !row.ok;
     p->row(p->user, &row);
@@ -104,14 +163,16 @@ static void compare_routing(proof *p, int n, bool forced)
     tell(p, forced ? N_("forced routing: weights") : N_("routing: weights"), n, weights, p->limit);
 }
 
-static int batch(proof *p, int at, int n, bool forced, char *err)
+static int batch(proof *p, int at, int n, bool forced, int config, char *err)
 {
     const ker_model *m = &p->m->m;
     int32_t token[ROWS], cell[ROWS], page[CELLS / KER_PAGE];
+    int16_t slot[ROWS];
     uint8_t want[ROWS];
     for (int i = 0; i < n; i++) {
         token[i] = (int32_t)((unsigned)(at + i) * 2654435761u % (unsigned)m->n_vocab);
         cell[i] = at + i;
+        slot[i] = (int16_t)(config < MIXED ? config : i % 3 == 2 ? 0 : 2 + i % 3);
         want[i] = n - i <= 8 ? KER_WANT_LOGITS | KER_WANT_HIDDEN : 0;
     }
     for (int i = 0; i < CELLS / KER_PAGE; i++) page[i] = CELLS / KER_PAGE - 1 - i;
@@ -120,7 +181,7 @@ static int batch(proof *p, int at, int n, bool forced, char *err)
     for (int i = 0; i < m->n_layer * n && m->n_expert; i++)
         for (int j = 0; j < m->n_expert; j++)
             ids[i * m->n_expert + j] = j < p->m->s->k ? (uint16_t)((i * 5 + at + j) % m->n_expert) : KER_NO_EXPERT;
-    ker_batch b = { .n = n, .token = token, .pos = cell, .cell = cell, .want = want, .seqs = &seq, .n_seq = 1,
+    ker_batch b = { .n = n, .token = token, .pos = cell, .cell = cell, .slot = slot, .want = want, .seqs = &seq, .n_seq = 1,
                     .forced = forced && m->n_expert ? ids : NULL, .phase = n == 1 };
     made_side *s[2] = { &p->cpu, &p->other };
     int rc = 0;
@@ -190,21 +251,25 @@ static int greedy(proof *p, int at, char *err)
     return rc;
 }
 
-/* One model under both kinds of routing. A type without quantised activations differs by the order of sums alone. */
-static int one(const ker_backend *b, int index, const made_shape *s, int type, proof *p, char *err)
+/* One model under both kinds of routing. A type without quantised activations differs by the order of sums alone. A library's weights
+ * are rounded to halves, and that flips steps of the eight bits before the next product, of which latent attention has three in a row. */
+static int one(const ker_backend *b, int index, const made_shape *shape, int type, enum ker_prove_how how, const char *kind, proof *p, char *err)
 {
-    made_model *m = made_new(s, type, 1);
-    proof q = { .m = m, .row = p->row, .user = p->user, .before = q_alloc(sizeof(float) * ROWS * (size_t)s->n_embd) };
-    bool floats = ker_type_get(type)->act == KER_ACT_F32 && (s->down < 0 || ker_type_get(s->down)->act == KER_ACT_F32);
-    q.limit = floats ? 1e-3 : 1e-2;
+    made_shape s = *shape;
+    if (how == KER_PROVE_LIBRARY) s.rows = one_in_library;
+    if (how == KER_PROVE_FEW && s.rows != both) s.rows = some;
+    made_model *m = made_new(&s, type, 1);
+    proof q = { .m = m, .kind = kind ? kind : s.kind, .row = p->row, .user = p->user, .before = q_alloc(sizeof(float) * ROWS * (size_t)s.n_embd) };
+    bool floats = ker_type_get(type)->act == KER_ACT_F32 && (s.down < 0 || ker_type_get(s.down)->act == KER_ACT_F32);
+    q.limit = floats ? 1e-3 : how == KER_PROVE_LIBRARY ? 3e-2 : 1e-2;
     int rc = made_open(&q.cpu, ker_cpu(), 0, m, ROWS, CELLS, err), at = 0;
     if (!rc) rc = made_open(&q.other, b, index, m, ROWS, CELLS, err);
-    for (int i = 0; s->rows[i] && !rc; i++) {
-        rc = batch(&q, at, s->rows[i], true, err);
-        at += s->rows[i];
+    for (int i = 0; s.rows[i] && !rc; i++) {
+        rc = batch(&q, at, s.rows[i], true, s.features & MADE_WIDTHS ? i & 1 ? MIXED : 2 : i & 1, err);
+        at += s.rows[i];
     }
-    if (!rc && s->n_expert) rc = batch(&q, at, 9, false, err);
-    if (!rc && floats) rc = greedy(&q, at + 9, err);
+    if (!rc && s.n_expert) rc = batch(&q, at, 9, false, 0, err);
+    if (!rc && floats && how != KER_PROVE_LIBRARY) rc = greedy(&q, at + 9, err);
     made_close(&q.cpu);
     made_close(&q.other);
     p->wrong += q.wrong;
@@ -213,30 +278,31 @@ static int one(const ker_backend *b, int index, const made_shape *s, int type, p
     return rc;
 }
 
+static bool often(int type)
+{
+    switch (type) {
+    case KER_F32: case KER_F16: case KER_BF16: case KER_Q4_0: case KER_Q4_1: case KER_Q5_0: case KER_Q5_1: case KER_Q8_0: case KER_Q4_K: case KER_Q5_K: case KER_Q6_K:
+    case KER_IQ4_NL: case KER_IQ4_XS: return true;
+    default: return false;
+    }
+}
+
 int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*row)(void *user, const ker_proof *p), void *user, char *err)
 {
-    static const int first[] = { KER_F16, KER_Q8_0, KER_Q4_K, KER_Q6_K };
     proof p = { .row = row, .user = user };
-    int rc = 0, n_first = how == KER_PROVE_FEW ? (int)(sizeof first / sizeof *first) : 0;
-    for (int i = 0; i < n_first && !rc; i++) {
-        made_shape s = ker_type_get(first[i])->block > 32 ? even : odd;
-        s.rows = some;
-        rc = one(b, index, &s, first[i], &p, err);
-    }
-    if (!rc) rc = one(b, index, &low, KER_Q4_K, &p, err);
-    if (!rc && b->state_new) rc = one(b, index, &linear, KER_Q4_K, &p, err);
-    if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_Q8_0, &p, err);
-    if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_F32, &p, err);
-    if (!rc) rc = one(b, index, &norms, KER_Q4_K, &p, err);
-    for (int t = 0; t < KER_TYPE_LIMIT && how > KER_PROVE_FEW && !rc; t++) {
+    int rc = 0;
+    for (int t = 0; t < KER_TYPE_LIMIT && !rc; t++) {
         const ker_type *type = ker_type_get(t);
-        if (!type || !type->weight) continue;
-        rc = one(b, index, type->block > 32 ? &even : &odd, t, &p, err);
+        bool first = t == KER_F16 || t == KER_Q8_0 || t == KER_Q4_K || t == KER_Q6_K;
+        if (!type || !type->weight || (how == KER_PROVE_FEW && !first) || (how == KER_PROVE_LIBRARY && t == KER_F32)) continue;
+        rc = one(b, index, type->block > 32 ? &even : &odd, t, how, often(t) ? OFTEN : SELDOM, &p, err);
         if (rc == Q_RANGE) rc = Q_OK;                /* such weights stay with the CPU */
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && how > KER_PROVE_FEW && !rc; i++) rc = one(b, index, &kinds[i], KER_F32, &p, err);
-    if (how > KER_PROVE_FEW && !rc) rc = one(b, index, &low_odd, KER_F32, &p, err);
-    if (how > KER_PROVE_FEW && !rc) rc = one(b, index, &norms_odd, KER_F32, &p, err);
-    for (size_t i = 0; i < sizeof large / sizeof *large && how == KER_PROVE_LARGE && !rc; i++) rc = one(b, index, &large[i], KER_Q4_K, &p, err);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++) {
+        bool wanted = how == KER_PROVE_FEW ? kinds[i].first : how != KER_PROVE_LIBRARY || kinds[i].type != KER_F32;
+        if (wanted && (b->state_new || !(kinds[i].s->features & MADE_DELTA))) rc = one(b, index, kinds[i].s, kinds[i].type, how, NULL, &p, err);
+    }
+    for (size_t i = 0; i < sizeof large / sizeof *large && how == KER_PROVE_LARGE && !rc; i++)
+        if (b->state_new || !(large[i].s->features & MADE_DELTA)) rc = one(b, index, large[i].s, large[i].type, how, NULL, &p, err);
     return rc ? rc : p.wrong;
 }

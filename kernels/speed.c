@@ -8,8 +8,8 @@
 
 enum { CHUNK = 512, WARM = 8, TOKENS = 48 };
 static const made_shape big = { "30B-A3B", 2048, 32, 4, 128, 128, 128, 768, 0, 0, 151936, 8, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF,
-                                KER_GATE_SOFTMAX, 1, 0, NULL };
-static const made_shape tiny = { "tiny", 256, 4, 2, 64, 64, 8, 256, 0, 0, 512, 2, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, NULL };
+                                KER_GATE_SOFTMAX, 1, 0, .rows = NULL };
+static const made_shape tiny = { "tiny", 256, 4, 2, 64, 64, 8, 256, 0, 0, 512, 2, KER_Q6_K, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, .rows = NULL };
 
 typedef struct feed { int32_t token[CHUNK], cell[CHUNK], page[CHUNK / KER_PAGE]; uint8_t want[CHUNK]; ker_seq seq; } feed;
 

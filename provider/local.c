@@ -374,10 +374,9 @@ static void describe(local *l)
     l->recurrent = eng_recurrent_layers(l->m);
     l->window = eng_layer_windows(l->m, &l->sinks);
     const char *device = eng_model_device(l->m), *note = eng_model_device_note(l->m);
-    bool fell = eng_model_device_fell(l->m);
     snprintf(l->device, sizeof l->device, "%.*s", strcmp(device, "cpu") ? (int)strcspn(device, " ") : 0, device);
-    l->base.info = (prov_info){ .device = l->device, .divided = *note && !fell ? note : NULL,
-        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note ? e->frame.note : fell ? note : NULL, .eos = eng_template_token(l->m, true), .id = e->id,
+    l->base.info = (prov_info){ .device = l->device, .divided = { *note ? note : NULL, eng_model_device_fell(l->m) },
+        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .eos = eng_template_token(l->m, true), .id = e->id,
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_group = e->groups.n, .n_group_used = e->groups.used, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .layers = { l->recurrent, l->window, l->sinks }, .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,

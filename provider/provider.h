@@ -56,12 +56,15 @@ typedef struct prov_layers {            /* how they differ */
 } prov_layers;
 /* A context that is not as long as it would be, for memory: a sentence, and how many tokens it has, which nobody set; NULL and 0: it is. */
 typedef struct prov_short { const char *words; int to; } prov_short;
+/* How a model's weights lie, or why there: a sentence or NULL; fell: for a warning, the host's processor computes though a GPU is there. */
+typedef struct prov_divided { const char *words; bool fell; } prov_divided;
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
     prov_short shortened;
-    const char *note;                   /* NULL, or a sentence about what is not as it should be (its template; why no GPU computes that is there) */
-    const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
+    const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
+    const char *device;                 /* "cuda:0", "" where it is the host's processor */
+    prov_divided divided;
     uint64_t id;                        /* names the model in stores */
     uint64_t file_bytes, params;
     unsigned can;

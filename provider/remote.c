@@ -888,9 +888,9 @@ static void describe(remote *m)
         m->base.info.n_moe_layer = m->server.layers - m->server.dense;
     }
     if (m->server.routing == SERVER_VLLM)
-        m->base.info.divided = _("which experts ran comes by asking once more after each answer, one token long; ids only, no weights");
+        m->base.info.divided.words = _("which experts ran comes by asking once more after each answer, one token long; ids only, no weights");
     else if (routed)
-        m->base.info.divided = _("which experts ran comes with each answer's end; ids only, no weights");
+        m->base.info.divided.words = _("which experts ran comes with each answer's end; ids only, no weights");
     q_buf_free(&b);
 }
 

@@ -30,6 +30,7 @@ struct cu_cache {
     int n_pool;
     int *pool_of;                  /* [n_layer] NOBODY: no routed experts here                */
     const uint8_t **data;          /* [n_layer][MATS] the caller's; NULL: of a source         */
+    int64_t *apart;                /* [n_layer][MATS] of these from one expert to the next    */
     int *slot_of;                  /* [n_layer][n_expert] NOBODY: not here                    */
     cudaStream_t st;               /* of copies                                               */
     fetch_stage stage[STAGES];
@@ -55,6 +56,7 @@ static cu_cache *cache_of(ker_dev *d)
     size_t n = (size_t)m->n_layer, all = n * (size_t)m->n_expert;
     h->pool_of = (int *)q_alloc(sizeof(int) * (n + 1));
     h->data = (const uint8_t **)q_alloc(sizeof *h->data * (n * MATS + 1));
+    h->apart = (int64_t *)q_alloc(sizeof *h->apart * (n * MATS + 1));
     h->slot_of = (int *)q_alloc(sizeof(int) * (all + 1));
     for (size_t i = 0; i < n; i++) h->pool_of[i] = NOBODY;
     for (size_t i = 0; i < all; i++) h->slot_of[i] = NOBODY;
@@ -88,6 +90,7 @@ void cu_cache_free(ker_dev *d)
     free(h->pools);
     free(h->pool_of);
     free((void *)h->data);
+    free(h->apart);
     free(h->slot_of);
     free(h->need);
     free(h->miss);
@@ -107,7 +110,10 @@ bool cu_cache_takes(const ker_dev *d, enum ker_role role)
 
 void cu_cache_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w)
 {
-    cache_of(d)->data[layer * MATS + which_mat(role)] = (const uint8_t *)w->data;
+    cu_cache *h = cache_of(d);
+    int at = layer * MATS + which_mat(role);
+    h->data[at] = (const uint8_t *)w->data;
+    h->apart[at] = w->stride ? w->stride : ker_row_bytes(w->type, w->ne[0]) * w->ne[1];
 }
 
 /* The pool of a layer's types, made when it is the first of them. */
@@ -386,9 +392,10 @@ static int bring(ker_ctx *c, int layer, int n, uint64_t latest)
         if (rc) break;
         if (!src->acquire) {
             const uint8_t **from = h->data + layer * MATS;
-            h->got[i].gate = from[0] + h->miss[i] * p->bytes[0];
-            h->got[i].up = from[1] + h->miss[i] * p->bytes[1];
-            h->got[i].down = from[2] + h->miss[i] * p->bytes[2];
+            const int64_t *apart = h->apart + layer * MATS;
+            h->got[i].gate = from[0] + h->miss[i] * apart[0];
+            h->got[i].up = from[1] + h->miss[i] * apart[1];
+            h->got[i].down = from[2] + h->miss[i] * apart[2];
         }
         ok = send(d, p, h->slot[i], &h->got[i]);
     }

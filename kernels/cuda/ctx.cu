@@ -77,7 +77,7 @@ static bool make_up(ker_ctx *c)
     c->up.dev = (uint8_t *)cu_ctx_alloc(c, c->up.bytes);
     c->up.cfg_host = (cu_cfg *)cu_ctx_pinned(c, sizeof(cu_cfg) * CU_CFGS);
     cu_cfg *cfg = (cu_cfg *)cu_ctx_alloc(c, sizeof(cu_cfg) * CU_CFGS);
-    c->up.expert_width = (int32_t *)q_alloc(sizeof(int32_t) * (size_t)CU_CFGS * (size_t)m->n_layer);
+    c->up.expert_width = (int32_t *)q_alloc(sizeof(int32_t) * 2 * (size_t)CU_CFGS * (size_t)m->n_layer);
     for (int i = 0; i < CU_CFGS; i++) c->up.top_k[i] = -1;
     c->up.cfg_bytes = 2 * up256((int64_t)(m->rope_dim / 2) * 4) + up256((int64_t)m->n_layer * 2) + up256(per * 4) + up256(per)
                     + up256((int64_t)m->n_layer * m->n_head) + 2 * up256((int64_t)m->n_layer * 4);
@@ -258,6 +258,7 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     for (int i = 0; i < m->n_layer; i++) {
         int one = k->ffn_width ? k->ffn_width[i] : 0, of = k->expert_width ? k->expert_width[i] : 0;
         c->up.expert_width[(int64_t)slot * m->n_layer + i] = of;
+        c->up.expert_width[((int64_t)CU_CFGS + slot) * m->n_layer + i] = one;
         c->up.narrow[slot] |= (of ? CU_WIDTH_EXPERTS : 0) | (one < 0 || of < 0 ? CU_WIDTH_LARGEST : 0);
     }
     return Q_OK;

@@ -150,7 +150,7 @@ typedef struct cu_up {             /* what a batch brings to the device         
     void *adapt_mem[CU_CFGS];      /* what a slot's adapters need on the device, and its bytes */
     int64_t adapt_bytes[CU_CFGS];
     unsigned adapts[CU_CFGS];      /* bits of the adapters that a slot's configuration names */
-    int32_t *expert_width;         /* host [CU_CFGS][n_layer], for moe_take                  */
+    int32_t *expert_width;         /* host [CU_CFGS][n_layer], for moe_take; ffn_width's alike behind it */
 } cu_up;
 
 typedef struct cu_norms {          /* norms.cu; NULL where no layer wants it                 */

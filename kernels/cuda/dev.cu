@@ -279,8 +279,6 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     int rc = ker_weight_check(&d->m, layer, role, w, d->source.acquire != NULL && ker_role_get(role)->ne[2] == KER_DIM_EXPERT, err);
     if (rc) return rc;
     bool apart = w->stride && w->stride != w->ne[1] * ker_row_bytes(w->type, w->ne[0]);      /* matrices do not touch */
-    if (apart && ker_role_get(role)->ne[2] == KER_DIM_EXPERT)
-        return q_fail(err, Q_FORMAT, _("experts whose gate and up lie in one tensor are not computed on the GPU yet: use --device cpu"));
     cudaSetDevice(d->index);
     if (ker_role_get(role)->vec) return vector_put(d, layer, role, w, err);
     const cu_planes *pl = cu_planes_of(w->type);

@@ -276,7 +276,7 @@ static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, 
     p.t = cu_mma_can(c, w, f->n) ? f->mma : f->few;
     p.x = x + r0 * n;
     p.layer = f->layer;
-    p.stride = w->n_out;
+    p.stride = w == f->down ? w->n_out : f->down->n_in;
     if (w->act == KER_ACT_F32) return p;
     p.a = acts->kind[w->act];
     p.a.q += r0 * n;
@@ -305,7 +305,7 @@ static void glue(ker_ctx *c, const pass *f)
 {
     const float *const *vec = cu_layer_of(c->dev, f->layer)->vec;
     bool routed = f->mma.tile != NULL;
-    cu_between g = { f->h, f->up_h, routed ? vec[KER_W_BGATE_EXPS] : NULL, vec[KER_W_BUP_EXPS], f->gate->n_out, c->dev->m.layer[f->layer].glu, f->layer, f->widths };
+    cu_between g = { f->h, f->up_h, routed ? vec[KER_W_BGATE_EXPS] : NULL, vec[KER_W_BUP_EXPS], f->down->n_in, c->dev->m.layer[f->layer].glu, f->layer, f->widths };
     cu_glue_rows(c, &g, &f->of);
 }
 
@@ -381,15 +381,32 @@ static void plain_tiles(pass *f)
     f->mma.most = (f->n + TILE_MMA - 1) / TILE_MMA;
 }
 
+/* How many of a dense or shared part's first neurons some row asks for, in steps that products take; the others are not computed. Few
+ * rows' launches look for themselves: a graph outlives a change. */
+static int neurons(const ker_ctx *c, int layer, int r0, int n, int all)
+{
+    const int *slot = (const int *)(const void *)c->up.host + 3 * (int64_t)c->max_rows + r0;
+    int most = 0, n_layer = c->dev->m.n_layer;
+    for (int r = 0; r < n; r++) {
+        int w = n <= CU_FEW ? 0 : c->up.expert_width[((int64_t)CU_CFGS + slot[r]) * n_layer + layer];
+        if (w <= 0 || w > all) return all;
+        if (w > most) most = w;
+    }
+    most = (most + 31) & ~31;
+    return most < all ? most : all;
+}
+
 /* Rows through the shared expert (role KER_W_GATE_SH) or a dense layer (KER_W_GATE); y: [n][n_embd]. */
 static void shared_rows(ker_ctx *c, int layer, int r0, int n, int role, float *y)
 {
     const cu_layer *w = cu_layer_of(c->dev, layer);
+    cu_mat gate = w->w[role], up = w->w[role + 1];
     pass f = {};
     f.role = role;
-    f.gate = &w->w[role];
-    f.up = &w->w[role + 1];
+    f.gate = &gate;
+    f.up = &up;
     f.down = &w->w[role + 2];
+    if (!cu_low_acts(c, layer, role) && !cu_low_acts(c, layer, role + 1)) gate.n_out = up.n_out = neurons(c, layer, r0, n, gate.n_out);
     f.up_h = c->ffn.up_of.h_sh ? c->ffn.up_of.h_sh : c->low.up_sh;
     f.layer = layer;
     f.r0 = r0;
@@ -398,7 +415,7 @@ static void shared_rows(ker_ctx *c, int layer, int r0, int n, int role, float *y
     f.act = &c->ffn.sh_act;
     f.widths = true;
     plain_tiles(&f);
-    if (c->shape.narrow & CU_WIDTH_LARGEST) {
+    if (c->shape.narrow & CU_WIDTH_LARGEST || gate.n_out < f.down->n_in) {
         cu_narrow cut = { f.h, f.down->n_in, n, 1, r0, layer, false, NULL, NULL, NULL };
         f.cut = cut;
     }

@@ -16,10 +16,10 @@ static const int none[] = { 0 };
 /* Values in more than one block, the last of them half full; heads of 256; keys that no warp's share divides; the same by blocks, as files have it;
  * norms after the parts and a factor on what they give. */
 static const made_shape shapes[] = {
-    { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, none },
-    { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
-    { "finished", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_POST, KER_GATE_SOFTMAX, 1, 0, none },
-    { "long keys", 64, 2, 1, 256, 64, 7, 64, 32, 96, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
+    { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, .rows = none },
+    { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, .rows = none },
+    { "finished", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_POST | MADE_FACTORS, KER_GATE_SOFTMAX, 1, 0, .rows = none },
+    { "long keys", 64, 2, 1, 256, 64, 7, 64, 32, 96, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, .rows = none },
 };
 
 typedef struct pair { made_model *m; made_side s[2]; size_t floats; float *f[2]; double near; } pair;

@@ -16,8 +16,8 @@ static const emu_api_table *emu;
 static char err[Q_ERRLEN];
 static const int none[] = { 0 };
 /* A dense recurrent layer, then a routed one with gated attention: for plain loops, for tensor cores, and of blocks. */
-static const made_shape odd = { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, VOCAB, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, none },
-    even = { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, VOCAB, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, none };
+static const made_shape odd = { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, VOCAB, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, .rows = none },
+    even = { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, VOCAB, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, .rows = none };
 
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }
 

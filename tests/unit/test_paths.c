@@ -125,8 +125,8 @@ static void floats_have_the_same_bits_on_every_path(void)
 
 /* ---- a whole model ---- */
 
-static const made_shape odd = { "odd", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, NULL };
-static const made_shape even = { "even", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, NULL };
+static const made_shape odd = { "odd", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, .rows = NULL };
+static const made_shape even = { "even", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, .rows = NULL };
 
 /* A prompt of 13 tokens and one more: a hash of all logits of the last row of each. */
 static uint64_t logits_hash(int type)

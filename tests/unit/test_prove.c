@@ -41,16 +41,23 @@ static ker_backend table(void)
     return b;
 }
 
-typedef struct seen { const char *wrong[64]; int n_wrong, n; } seen;
+typedef struct seen { const char *wrong[64]; int n_wrong, n; const char *kind[32], *wrong_kind[32]; int n_kind, n_wrong_kind; } seen;
+
+static void name_put(const char **list, int *n, int most, const char *name)
+{
+    for (int i = 0; i < *n; i++) if (!strcmp(list[i], name)) return;
+    if (*n < most) list[(*n)++] = name;
+}
 
 static void on_row(void *user, const ker_proof *p)
 {
     seen *s = user;
     s->n++;
     CHECK(p->ok == (p->off <= p->limit));
-    if (p->ok || s->n_wrong == 64) return;
-    for (int i = 0; i < s->n_wrong; i++) if (!strcmp(s->wrong[i], p->part)) return;
-    s->wrong[s->n_wrong++] = p->part;
+    name_put(s->kind, &s->n_kind, 32, p->kind);
+    if (p->ok) return;
+    name_put(s->wrong_kind, &s->n_wrong_kind, 32, p->kind);
+    name_put(s->wrong, &s->n_wrong, 64, p->part);
 }
 
 static void a_right_backend_is_right(void)
@@ -64,6 +71,7 @@ static void a_right_backend_is_right(void)
     s.n = 0;
     CHECK_INT(ker_prove(&b, 0, KER_PROVE_FEW, on_row, &s, err), 0);
     CHECK(s.n > 50 && s.n < all / 2);
+    CHECK_INT(ker_prove(&b, 0, KER_PROVE_LIBRARY, on_row, &s, err), 0);
 }
 
 static void a_wrong_part_is_named(void)
@@ -88,6 +96,87 @@ static void a_wrong_part_is_named(void)
     ker_backend b = table();
     CHECK_INT(ker_prove(&b, 0, KER_PROVE_SMALL, on_row, &s, err), Q_ERR);
     CHECK(strstr(err, "stopped in the middle of a pass") != NULL);
+}
+
+/* ---- the CPU that does not know one kind of model ---- */
+
+static enum trait { PLAIN, WINDOW, SINKS, GLU, BO, BEXPS, BROUTER, POST, LOCAL, FACTORS, GROUPS, DELTA_A, STRIDE, SH_ROUTER, ADJACENT, ADAPTER, WIDTH_OWN, WIDTH_EXPERT } lost;
+
+static int open_lost(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
+{
+    ker_model to = *m;
+    ker_layer layer[8];
+    memcpy(layer, m->layer, sizeof *layer * (size_t)m->n_layer);
+    to.layer = layer;
+    for (int i = 0; i < m->n_layer; i++) {
+        if (lost == WINDOW) layer[i].window = 0;
+        if (lost == GLU) layer[i].glu = KER_GLU_SILU;
+        if (lost == LOCAL) layer[i].rope_set = 0;
+    }
+    if (lost == FACTORS) to.residual_scale = 0;
+    if (lost == GROUPS) to.n_group = 0;
+    if (lost == ADJACENT) to.rope_half = true;
+    return ker_cpu()->open(&to, n_threads, hold, out, e);
+}
+
+/* The role's weights are none: zeros, or ones where it is a norm. */
+static int weight_lost(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *e)
+{
+    static const struct { enum trait lost; enum ker_role role; float is; } of[] = {
+        { SINKS, KER_W_SINKS, -100 }, { BO, KER_W_BO, 0 }, { BEXPS, KER_W_BUP_EXPS, 0 }, { BROUTER, KER_W_BROUTER, 0 }, { POST, KER_W_POST_ATTN_NORM, 1 }, { DELTA_A, KER_W_D_A, 0 },
+        { SH_ROUTER, KER_W_SH_ROUTER, 0 } };
+    static float numbers[8192];
+    ker_weight to = *w;
+    if (lost == STRIDE) to.stride = 0;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        if (of[i].lost != lost || of[i].role != role || w->ne[0] * w->ne[1] > 8192) continue;
+        for (int j = 0; j < 8192; j++) numbers[j] = of[i].is;
+        to.data = numbers;
+    }
+    return ker_cpu()->weight(d, layer, role, &to, e);
+}
+
+static int cfg_lost(ker_ctx *c, int slot, const ker_config *k, char *e)
+{
+    ker_config to = *k;
+    if (lost == WIDTH_OWN) to.ffn_width = NULL;
+    if (lost == WIDTH_EXPERT) to.expert_width = NULL;
+    return ker_cpu()->cfg_put(c, slot, &to, e);
+}
+
+static int adapter_lost(ker_dev *d, int adapter, const ker_low *low, int n, char *e) { return ker_cpu()->adapter_put(d, adapter, low, lost == ADAPTER ? 1 : n, e); }
+
+/* Where a kind of model is not computed, its line says so, and no line of models that are not so. */
+static void a_wrong_kind_is_named(void)
+{
+    static const struct { enum trait lost; const char *kinds[8]; } of[] = {
+        { PLAIN, { NULL } }, { WINDOW, { "gpt-oss", "Gemma 3" } }, { SINKS, { "gpt-oss" } }, { GLU, { "gpt-oss", "Gemma 3", "ffn.width" } }, { BO, { "gpt-oss", "ffn.width" } }, { BEXPS, { "gpt-oss", "ffn.width" } }, { BROUTER, { "gpt-oss", "ffn.width" } },
+        { POST, { "Gemma 3" } }, { LOCAL, { "Gemma 3" } }, { FACTORS, { "Granite" } }, { GROUPS, { "DeepSeek 2" } }, { DELTA_A, { "Qwen3-Next" } }, { STRIDE, { "Phi-3" } },
+        { SH_ROUTER, { "Qwen2-MoE", "ffn.width", "adapters", "Gemma 3", "Qwen3-Next" } }, { ADJACENT, { "Llama", "GLM-4", "DeepSeek 2" } },
+        { WIDTH_OWN, { "ffn.width" } }, { WIDTH_EXPERT, { "ffn.width" } },
+        { ADAPTER, { "adapters", "OLMoE", "Granite", "Gemma 3", "gpt-oss", "DeepSeek 2", "Qwen3-Next" } } };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        seen s = { .n = 0 };
+        ker_backend b = *ker_cpu();
+        lost = of[i].lost;
+        b.open = open_lost;
+        b.weight = weight_lost;
+        b.cfg_put = cfg_lost;
+        b.adapter_put = adapter_lost;
+        int wrong = ker_prove(&b, 0, KER_PROVE_SMALL, on_row, &s, err), n = 0;
+        CHECK_MSG(lost == PLAIN ? wrong == 0 : wrong > 0, "lost %d: %d %s", (int)lost, wrong, err);
+        for (; n < 8 && of[i].kinds[n]; n++) {
+            bool told = false;
+            for (int j = 0; j < s.n_wrong_kind; j++) told = told || !strncmp(s.wrong_kind[j], of[i].kinds[n], strlen(of[i].kinds[n]));
+            CHECK_MSG(told, "lost %d: no line of %s says so", (int)lost, of[i].kinds[n]);
+        }
+        for (int j = 0; j < s.n_wrong_kind; j++) {
+            bool meant = false;
+            for (int k = 0; k < n; k++) meant = meant || !strncmp(s.wrong_kind[j], of[i].kinds[k], strlen(of[i].kinds[k]));
+            CHECK_MSG(meant, "lost %d: %s is called wrong", (int)lost, s.wrong_kind[j]);
+        }
+        CHECK_INT(s.n_kind, 15);
+    }
 }
 
 static void what_was_found_is_kept(void)
@@ -140,6 +229,7 @@ int main(void)
 {
     RUN(a_right_backend_is_right);
     RUN(a_wrong_part_is_named);
+    RUN(a_wrong_kind_is_named);
     RUN(what_was_found_is_kept);
     RUN(speed_is_measured);
     return TEST_END();

@@ -877,7 +877,7 @@ static void routing_is_told(void)
         char *more = q_printf("routing=%s\nlayers=2\nexperts=8\nk=2\ndense=1", routing);
         prov *m = open_at(p, "@box", more);
         const prov_info *about = prov_about(m);
-        CHECK(about->n_layer == 2 && about->n_expert == 8 && about->first_moe_layer == 1 && about->n_moe_layer == 1 && (about->can & PROV_ROUTING) && strstr(about->divided, "ids only"));
+        CHECK(about->n_layer == 2 && about->n_expert == 8 && about->first_moe_layer == 1 && about->n_moe_layer == 1 && (about->can & PROV_ROUTING) && strstr(about->divided.words, "ids only"));
         prov_message q = { .role = PROV_USER, .text = "go", .n = 2 };
         prov_hooks h = { .user = &told, .position = routed_position, .unrouted = unrouted };
         prov_result r;

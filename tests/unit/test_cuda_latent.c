@@ -421,7 +421,7 @@ static void every_call_may_fail(void)
     emu->reset();
     CHECK_MSG(short_text(m, g, &a, SHORT, whole) == 0, "%s", err);
     emu->stats(&s);
-    int said = 0, silent = 0, step = all_of_it() ? 1 : test_brief() ? 15 : 5;
+    int said = 0, silent = 0, step = all_of_it() ? 1 : test_brief() ? 15 : 7;
     for (long n = 1; n <= (long)s.calls && test_bad < 5; n += step) {
         emu->fail_at(n);
         int rc = short_text(m, g, &a, SHORT, now);

@@ -225,7 +225,7 @@ static bool delta(ker_ctx *c, int layer)
     mul_add(in, l->w[KER_W_D_Z], c->att.delta.z, NULL);
     mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->att.delta.two, NULL);
     if (!paired) mul_add(two, l->w[KER_W_D_ALPHA], cu_delta_alpha(c), NULL);
-    mul_add(out, l->w[KER_W_D_OUT], c->x, NULL);
+    mul_add(out, l->w[KER_W_D_OUT], cu_stream(c, layer), l->vec[KER_W_BO]);
     in.x = two.x = c->x;
     in.norm = two.norm = l->vec[KER_W_ATTN_NORM];
     out.to[0].add = 1;
@@ -245,6 +245,7 @@ static bool delta(ker_ctx *c, int layer)
     if (!fits) cu_delta_two(c, layer);
     cu_delta_rule(c, layer);
     mul_launch(c, out, n, &low_out);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
     return true;
 }
 
@@ -813,8 +814,9 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
+    if (d.rounds > DOWN_ROUNDS) d.rounds = DOWN_ROUNDS;          /* on few multiprocessors there are more blocks */
     size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
-    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
+    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024) return false;
 
     if (t && !t->slots) return true;
     g.in = c->in;

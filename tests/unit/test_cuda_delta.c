@@ -13,10 +13,12 @@ static const ker_backend *gpu;
 static const emu_api_table *emu;
 static char err[Q_ERRLEN];
 static const int none[] = { 0 };
-/* Values in more than one block, the last of them half full; keys that no warp's share divides; the same by blocks, as files have it. */
+/* Values in more than one block, the last of them half full; keys that no warp's share divides; the same by blocks, as files have it; norms after the
+ * parts and a factor on what they give. */
 static const made_shape shapes[] = {
     { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, none },
     { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
+    { "finished", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_POST, KER_GATE_SOFTMAX, 1, 0, none },
     { "long keys", 64, 2, 1, 160, 16, 7, 64, 32, 96, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
 };
 
@@ -134,6 +136,7 @@ static void states_are_the_cpus(void)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) one_model(&shapes[i], KER_F32);
     one_model(&shapes[0], KER_Q8_0);
     one_model(&shapes[1], KER_Q8_0);
+    one_model(&shapes[2], KER_Q8_0);
 }
 
 /* One that is not there, or was freed; a number that is free is given again. */

@@ -161,7 +161,7 @@ static void every_call_of_each_kind_may_fail(void)
         { "gpt-oss, cells of Q4_0", &oss, KER_KV_Q4_0, false, false },
         { "gpt-oss, fetched, changed", &oss, KER_KV_Q8_0, true, true },
         { "latents", &specs[spec_named("deepseek, q8")], KER_KV_Q8_0, false, false },
-        { "latents, fetched, changed", &specs[spec_named("deepseek-v3")], KER_KV_F16, true, true },
+        { "latents, fetched, changed", &specs[spec_named("deepseek-v2")], KER_KV_F16, true, true },
     };
     int step = getenv("QUORUM_LONG") ? 1 : test_brief() ? 41 : 11;
     for (size_t i = 0; i < sizeof each / sizeof *each && test_bad < 6; i++) {

@@ -164,11 +164,11 @@ enum { PARTS = 32 };
 typedef struct tally { const char *part; int n, wrong; double worst, limit; char where[160]; } tally;
 static tally parts[PARTS], kinds[PARTS];           /* of a layer, and of model */
 
-static void tally_put(tally *list, const char *name, const ker_proof *p)
+static void tally_put(tally *of, const char *name, const ker_proof *p)
 {
     int i = 0;
-    while (i < PARTS - 1 && list[i].part && strcmp(list[i].part, name)) i++;
-    tally *t = &list[i];
+    while (i < PARTS - 1 && of[i].part && strcmp(of[i].part, name)) i++;
+    tally *t = &of[i];
     t->part = name;
     t->n++;
     t->wrong += !p->ok;
@@ -190,11 +190,11 @@ static void on_proof(void *user, const ker_proof *p)
     }
 }
 
-static void tallies_told(const tally *list)
+static void tallies_told(const tally *of)
 {
-    for (int i = 0; i < PARTS && list[i].part; i++) {
-        char *name = q_printf("%s, %d of %d", list[i].part, list[i].n - list[i].wrong, list[i].n);
-        number(name, list[i].worst, "of its limit", list[i].where);
+    for (int i = 0; i < PARTS && of[i].part; i++) {
+        char *name = q_printf("%s, %d of %d", of[i].part, of[i].n - of[i].wrong, of[i].n);
+        number(name, of[i].worst, "of its limit", of[i].where);
         free(name);
     }
 }

@@ -160,23 +160,29 @@ static void step_device(void)
 
 /* ---- kernels ---- */
 
-enum { PARTS = 16 };
+enum { PARTS = 32 };
 typedef struct tally { const char *part; int n, wrong; double worst, limit; char where[160]; } tally;
-static tally parts[PARTS];
+static tally parts[PARTS], kinds[PARTS];           /* of a layer, and of model */
 
-static void on_proof(void *user, const ker_proof *p)
+static void tally_put(tally *of, const char *name, const ker_proof *p)
 {
     int i = 0;
-    while (i < PARTS - 1 && parts[i].part && strcmp(parts[i].part, p->part)) i++;
-    tally *t = &parts[i];
-    t->part = p->part;
+    while (i < PARTS - 1 && of[i].part && strcmp(of[i].part, name)) i++;
+    tally *t = &of[i];
+    t->part = name;
     t->n++;
     t->wrong += !p->ok;
     if (p->limit > 0 ? p->off / p->limit > t->worst || isnan(p->off) : p->off > t->worst) {
         t->worst = p->limit > 0 ? p->off / p->limit : p->off;
         t->limit = p->limit;
-        snprintf(t->where, sizeof t->where, "%s, %d rows: off by %.2e, limit %.0e", p->model, p->rows, p->off, p->limit);
+        snprintf(t->where, sizeof t->where, "%s, %s, %d rows: off by %.2e, limit %.0e", p->part, p->model, p->rows, p->off, p->limit);
     }
+}
+
+static void on_proof(void *user, const ker_proof *p)
+{
+    tally_put(parts, p->part, p);
+    tally_put(kinds, p->kind, p);
     if (!p->ok) {
         char why[240];
         snprintf(why, sizeof why, "%s, %d rows: off by %.2e, limit %.0e", p->model, p->rows, p->off, p->limit);
@@ -184,15 +190,21 @@ static void on_proof(void *user, const ker_proof *p)
     }
 }
 
+static void tallies_told(const tally *of)
+{
+    for (int i = 0; i < PARTS && of[i].part; i++) {
+        char *name = q_printf("%s, %d of %d", of[i].part, of[i].n - of[i].wrong, of[i].n);
+        number(name, of[i].worst, "of its limit", of[i].where);
+        free(name);
+    }
+}
+
 static void step_kernels(void)
 {
     head("Each part against the CPU", "the worst case");
     int rc = ker_prove(gpu, opt.device, opt.n_word ? KER_PROVE_SMALL : KER_PROVE_LARGE, on_proof, NULL, err);
-    for (int i = 0; i < PARTS && parts[i].part; i++) {
-        char *name = q_printf("%s, %d of %d", parts[i].part, parts[i].n - parts[i].wrong, parts[i].n);
-        number(name, parts[i].worst, "of its limit", parts[i].where);
-        free(name);
-    }
+    tallies_told(parts);
+    tallies_told(kinds);
     if (rc < 0) wrong("the check stopped", err);
 }
 

@@ -387,8 +387,9 @@ static int neurons(const ker_ctx *c, int layer, int r0, int n, int all)
 {
     const int *slot = (const int *)(const void *)c->up.host + 3 * (int64_t)c->max_rows + r0;
     int most = 0, n_layer = c->dev->m.n_layer;
+    if (n <= CU_FEW || !c->up.expert_width) return all;
     for (int r = 0; r < n; r++) {
-        int w = n <= CU_FEW ? 0 : c->up.expert_width[((int64_t)CU_CFGS + slot[r]) * n_layer + layer];
+        int w = c->up.expert_width[((int64_t)CU_CFGS + slot[r]) * n_layer + layer];
         if (w <= 0 || w > all) return all;
         if (w > most) most = w;
     }

@@ -78,6 +78,46 @@ static void numbers_are_those_of_experts_that_lie_there(void)
     for (size_t s = all ? 0 : 1; s < sizeof more / sizeof *more; s++) same_with_any_room(&more[s], 0, all ? 1 : test_brief() ? N_SETTING : 3);
 }
 
+/* Experts whose gate and up lie in one tensor, one after the other: read where they are, held and fetched. */
+static void gate_and_up_in_one_tensor(void)
+{
+    enum { LAYERS = 5 };
+    model *m = model_new(&more[1]);
+    config *g = malloc(sizeof *g);
+    uint8_t *both[LAYERS] = { NULL };
+    backend = gpu;
+    cache_bytes = experts_bytes(m) / 3;
+    ker_dev *d = dev_new(m, 1);
+    config_make(g, m, &settings[0]);
+    CHECK_INT(run_model(d, m, g, settings[0].forced, KER_KV_F16, 5, &want), 0);
+    gpu->close(d);
+    for (int l = 1; l <= m->s->n_layer && l < LAYERS; l++) {
+        ker_weight *gate = &m->w[l][KER_W_GATE_EXPS].w, *up = &m->w[l][KER_W_UP_EXPS].w;
+        if (!m->w[l][KER_W_GATE_EXPS].f) continue;
+        size_t n = (size_t)gate->ne[2], one = gate->bytes / n;
+        both[l] = malloc(2 * gate->bytes);
+        for (size_t e = 0; e < n; e++) {
+            memcpy(both[l] + 2 * e * one, (const uint8_t *)gate->data + e * one, one);
+            memcpy(both[l] + (2 * e + 1) * one, (const uint8_t *)up->data + e * one, one);
+        }
+        gate->data = both[l];
+        up->data = both[l] + one;
+        gate->stride = up->stride = (int64_t)(2 * one);
+        gate->bytes = up->bytes = (2 * n - 1) * one;
+    }
+    for (int fetched = 0; fetched < 2; fetched++) {
+        backend = fetched ? &cached : gpu;
+        d = dev_new(m, 1);
+        CHECK(d != NULL);
+        if (d) CHECK_INT(run_model(d, m, g, settings[0].forced, KER_KV_F16, 5, &got), 0);
+        CHECK_MSG(d && same(&got, &want, m->s->n_layer), "%s: other numbers", fetched ? "fetched" : "held");
+        if (d) gpu->close(d);
+    }
+    for (int l = 0; l < LAYERS; l++) free(both[l]);
+    free(g);
+    model_free(m);
+}
+
 /* ---- recency, counted ---- */
 
 typedef struct lru { int key[64], n, cap; } lru;
@@ -279,6 +319,7 @@ int main(void)
     cached.open = open_cached;
     tokens_make();
     RUN(numbers_are_those_of_experts_that_lie_there);
+    RUN(gate_and_up_in_one_tensor);
     RUN(the_oldest_goes);
     RUN(what_fails_voids_one_pass);
     return TEST_END();

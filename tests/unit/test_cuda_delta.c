@@ -201,7 +201,7 @@ static void on_row(void *user, const ker_proof *p)
 static void parts_are_the_cpus(void)
 {
     CHECK_MSG(!ker_prove(gpu, 0, getenv("QUORUM_LONG") ? KER_PROVE_SMALL : KER_PROVE_FEW, on_row, NULL, err), "%s", err);
-    CHECK(parts > 100 && recurrent > 30);
+    CHECK(parts > 100 && recurrent > 20);
 }
 
 int main(void)

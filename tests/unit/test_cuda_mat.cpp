@@ -75,7 +75,7 @@ static void product_case(int type, int n_in, int n_out, int n_rows)
         if (t->act == KER_ACT_F32) memcpy(prepared + r * stride, &x[(size_t)r * n_in], (size_t)n_in * 4);
         else mat_isa_scalar()->act_q8(t->act == KER_ACT_Q8_32 ? 32 : 256, &x[(size_t)r * n_in], n_in, prepared + r * stride);
     }
-    mat m = { type, n_in, n_out, file.data(), ker_row_bytes(type, n_in), nullptr, 0 };
+    mat m = { type, n_in, n_out, file.data(), ker_row_bytes(type, n_in), nullptr, nullptr, 0 };
     mat_isa_scalar()->mul[type](&m, prepared, stride, n_rows, 0, n_out, want.data(), n_out, (void *)(((uintptr_t)scratch.data() + 63) & ~(uintptr_t)63));
 
     bench b(n_rows, n_in, 0);

@@ -311,6 +311,50 @@ static void a_cancelled_prompt_goes_on(void)
     free(path);
 }
 
+/* ---- memory ---- */
+
+/* The longest context that a cache is made for leaves room for the states that a token needs; and where there is little, none are kept beside. */
+static void a_cache_leaves_room_for_states(void)
+{
+    char *path = util_model("qwen3next"), length[24];
+    eng_model *m = NULL;
+    eng_session *s = NULL;
+    emu_stats st;
+    int32_t t[200];
+    int rc = eng_model_open(path, NULL, &m, err) || on_device(m, gpu, 0, err), count = 0;
+    uint64_t each = 0;
+    eng_config *c = rc ? NULL : eng_config_new(m);
+    if (!rc) rc = eng_config_set(c, "context.length", "64", err) || eng_config_set(c, "state.memory", "64", err) || eng_session_new(m, c, &s, err);
+    CHECK_MSG(!rc, "%s", err);
+    if (!rc) {
+        emu->stats(&st);
+        emu->set("mem_mb", (long)(st.held >> 20) + 2);
+        int64_t page = gpu->kv_page_bytes(m->on.dev, KER_KV_F16), pages = (int64_t)gpu->memory(m->on.dev) / page + 6, tried = 0;      /* those of 64 tokens too */
+        eng_session_free(s);
+        s = NULL;
+        for (rc = Q_NOMEM; rc == Q_NOMEM && pages > 100; pages--, tried++) {
+            snprintf(length, sizeof length, "%lld", (long long)pages * KER_PAGE);
+            CHECK_INT(eng_config_set(c, "context.length", length, err), 0);
+            rc = eng_session_new(m, c, &s, err);
+        }
+        CHECK_MSG(!rc && tried > 1 && tried < 60, "%d after %d tries, %s tokens: %s", rc, (int)tried, length, err);
+        for (int i = 0; i < 200; i++) t[i] = (int32_t)(q_mix64(4, (uint64_t)i) % 300);
+        for (int i = 0; !rc && i < 6; i++) {
+            rc = eng_session_sync(s, t, 100 + 20 * i, ENG_CONTINUE, NULL, NULL, err) || eng_session_push(s, 5, err);
+            CHECK_MSG(!rc, "text %d in a cache of %s tokens: %s", i, length, err);
+            t[90] ^= 1;
+        }
+        if (!rc) eng_cache_states(eng_session_cache(s), &count, &each);
+        CHECK_MSG(rc || (count > 0 && count <= 4), "%d states", count);
+    }
+    emu->set("mem_mb", 4096);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+    remove(path);
+    free(path);
+}
+
 /* ---- what the driver refuses ---- */
 
 typedef struct trial { const made_model *m; ker_backend b; int rc; char why[Q_ERRLEN]; float first; float *state; } trial;
@@ -385,6 +429,7 @@ int main(void)
     RUN(goldens_in_every_way);
     RUN(a_cancelled_pass_leaves_the_state);
     RUN(a_cancelled_prompt_goes_on);
+    RUN(a_cache_leaves_room_for_states);
     RUN(every_call_may_fail);
     return TEST_END();
 }

@@ -45,7 +45,7 @@ int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int 
         return rc;
     }
     p->states = kept_new(be, dev, p->kv);
-    uint64_t left = be == ker_cpu() ? UINT64_MAX : be->memory(dev);
+    uint64_t left = !p->states || be == ker_cpu() ? UINT64_MAX : be->memory(dev);
     p->states_most = left == UINT64_MAX || !left ? UINT64_MAX : left > DRIVER ? left - DRIVER : 0;
     *out = p;
     return 0;

@@ -29,6 +29,14 @@ static uint64_t bytes_of_page(const eng_model *m, const eng_config *c)
     return (uint64_t)m->on.be->kv_page_bytes(m->on.dev, config_kv_type(c)) + (c->v.draft == DRAFT_MTP && m->on.be == ker_cpu() ? next_page(m) : 0);
 }
 
+/* Memory for cells: what is free beside the states of recurrent layers without which no token is read, each timeline's and the one that
+ * it goes to. 0: it is not known. */
+static uint64_t room_for_cells(const eng_model *m, int timelines)
+{
+    uint64_t have = room_beside(m), states = m->on.be->state_bytes ? 2 * (uint64_t)timelines * (uint64_t)m->on.be->state_bytes(m->on.dev) : 0;
+    return have > states ? have - states : have > 0;
+}
+
 /* Tokens that each of so many timelines may have in so much memory. */
 static uint64_t tokens_in(uint64_t have, uint64_t page, int timelines)
 {
@@ -38,7 +46,7 @@ static uint64_t tokens_in(uint64_t have, uint64_t page, int timelines)
 
 int eng_context_fits(const eng_model *m, const eng_config *c)
 {
-    uint64_t n = tokens_in(room_beside(m), bytes_of_page(m, c), 1);
+    uint64_t n = tokens_in(room_for_cells(m, 1), bytes_of_page(m, c), 1);
     return n < (uint64_t)c->v.context ? (int)n : (int)c->v.context;
 }
 
@@ -48,16 +56,17 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
 {
     int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
-    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = room_beside(m);
+    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = room_for_cells(m, timelines);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
     uint64_t each_page = bytes_of_page(m, c);
+    bool kept = ker_state_floats(&m->ker) > 0;     /* other branches' pages come behind what state.memory keeps */
     if (have > 0 && each_page * base > have) {
         char need[32], left[32];
         return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
                       context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)tokens_in(have, each_page, timelines));
     }
-    if (have > 0 && each_page * base + page * spare > have)
+    if (have > 0 && each_page * base + page * spare + (kept ? (uint64_t)c->v.state_memory << 20 : 0) > have)
         spare = 0;
     if (base + spare > INT32_MAX)
         return q_fail(err, Q_RANGE, _("a cache for %d timelines of %d tokens is too large: lower context.length"), timelines, context);

@@ -81,15 +81,14 @@ static uint64_t weigh(const eng_model *m, const ker_backend *be, layer_experts *
 }
 
 /* Cells of 8,192 tokens or what the model knows, in F16, and a context's buffers (about; kernels/cuda/ctx.cu). */
-static uint64_t beside(const ker_model *k, int n_ctx_train)
+static uint64_t beside(const ker_model *k, int n_ctx_train, int n_states)
 {
     uint64_t cells = n_ctx_train > 0 && n_ctx_train < 8192 ? (uint64_t)n_ctx_train : 8192;
     uint64_t kv = cells * (uint64_t)ker_cell_layers(k) * (uint64_t)k->n_kv_head * (uint64_t)(ker_cell_k(k) + ker_cell_v(k)) * 2;
     uint64_t rows = ENG_STEP_ROWS, pairs = rows * 16;
     uint64_t buffers = rows * 4 * (uint64_t)(8 * k->n_embd + 4 * k->n_head * k->head_dim) + pairs * 6 * (uint64_t)(k->n_ff_exp + k->n_embd)
                      + 16 * 4 * (uint64_t)k->n_vocab + rows * (uint64_t)k->n_layer * (uint64_t)k->n_expert * 6;
-    /* Recurrent layers: two states at least, and a few of those that state.memory keeps. */
-    uint64_t states = ker_cell_layers(k) < k->n_layer ? 8 * 4 * (uint64_t)ker_state_floats(k) : 0;
+    uint64_t states = (uint64_t)n_states * 4 * (uint64_t)ker_state_floats(k);
     const ker_delta *d = &k->delta;
     if (states) buffers += rows * 4 * (uint64_t)(4 * d->n_key * d->key_dim + 4 * d->n_value * d->value_dim + 2 * k->n_head * k->head_dim);
     return kv + buffers + states + (256u << 20);
@@ -108,10 +107,14 @@ typedef struct plan {
 static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, plan *p)
 {
     layer_experts *experts = q_alloc(sizeof *experts * (size_t)m->ker.n_layer);
-    uint64_t used = weigh(m, be, experts) + beside(&m->ker, m->info.n_ctx_train);
+    /* Recurrent layers: a text is read with two states; a few of those that state.memory keeps (as many as there is memory for: kv.c) come
+     * before experts. */
+    enum { LEAST = 2, KEPT = 6 };
+    uint64_t least = weigh(m, be, experts) + beside(&m->ker, m->info.n_ctx_train, LEAST), used = least, more = KEPT * 4 * (uint64_t)ker_state_floats(&m->ker);
     uint64_t all = 0, largest = 0;
     p->moved = q_alloc((size_t)m->ker.n_layer);
     bool fits = used <= have;
+    used += !fits ? 0 : used + more <= have ? more : have - used;
     p->on_gpu = used;
     p->strange = -1;
     for (int l = 0, kept = 0; l < m->ker.n_layer; l++) {
@@ -133,7 +136,9 @@ static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, 
     free(experts);
     if (p->n_moved && chosen.rest == ENG_REST_FETCHED && p->strange < 0) {
         uint64_t one = largest / (uint64_t)m->ker.n_expert + 1, stages = 4 * one + 7 * ROUNDED;     /* on the way (kernels/cuda/cache.cu) */
-        fits = used + stages + (uint64_t)m->info.n_expert_used * one <= have;
+        uint64_t few = stages + (uint64_t)m->info.n_expert_used * one;
+        fits = least + few <= have;
+        used = fits && used + few > have ? have - few : used;
         p->on_gpu = used + stages;
         p->cache = fits ? have - used - stages : 0;
         p->on_gpu += fits ? p->cache : (uint64_t)m->info.n_expert_used * one;

@@ -18,10 +18,14 @@ typedef struct page {
     uint64_t chain[KER_PAGE], config[KER_PAGE], forced[KER_PAGE];
 } page;
 
+/* Of a GPU's memory so much stays free of states that are merely kept: the driver takes some in the middle of a pass, which fails without it. */
+static const uint64_t DRIVER = 128u << 20;
+
 struct kv_pool {
     const ker_backend *be;
     ker_kv *kv;
     kept *states;                      /* NULL: no layer is recurrent */
+    uint64_t states_most;              /* bytes that they may take, whatever state.memory says */
     page *pages;
     int n;
     uint64_t clock;
@@ -41,6 +45,8 @@ int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int 
         return rc;
     }
     p->states = kept_new(be, dev, p->kv);
+    uint64_t left = !p->states || be == ker_cpu() ? UINT64_MAX : be->memory(dev);
+    p->states_most = left == UINT64_MAX || !left ? UINT64_MAX : left > DRIVER ? left - DRIVER : 0;
     *out = p;
     return 0;
 }
@@ -164,7 +170,8 @@ void kv_border(kv_pool *p, const kv_line *line)
         kept_keep(p->states, line->state, KEPT_BORDER);
 }
 
-void kv_state_limit(kv_pool *p, uint64_t bytes) { kept_limit(p->states, bytes); }
+uint64_t kv_state_room(const kv_pool *p, uint64_t bytes) { return bytes < p->states_most ? bytes : p->states_most; }
+void kv_state_limit(kv_pool *p, uint64_t bytes) { kept_limit(p->states, kv_state_room(p, bytes)); }
 uint64_t kv_state_bytes(const kv_pool *p, int *count, uint64_t *each) { return kept_bytes(p->states, count, each); }
 bool kv_has_states(const kv_pool *p) { return p->states != NULL; }
 

@@ -40,7 +40,8 @@ int kv_extend(kv_pool *, kv_line *line, int count);
 int kv_next_state(kv_pool *, kv_line *line, char *err);
 /* The line's state stays when the line goes on: one of a turn's borders. */
 void kv_border(kv_pool *, const kv_line *line);
-/* What all states may take (state.memory), and what those in use do: how many, bytes of each. */
+/* What all states may take: state.memory, on a GPU not more than was free beside the cells; and what those in use do: how many, bytes of each. */
+uint64_t kv_state_room(const kv_pool *, uint64_t bytes /* state.memory */);
 void kv_state_limit(kv_pool *, uint64_t bytes);
 uint64_t kv_state_bytes(const kv_pool *, int *count, uint64_t *each);
 bool kv_has_states(const kv_pool *);

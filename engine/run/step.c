@@ -127,7 +127,7 @@ static int room_for(const eng_session *s)
     int count;
     uint64_t each, n;
     kv_state_bytes(s->cache->pool, &count, &each);
-    n = each ? ((uint64_t)s->config->v.state_memory << 20) / each : 0;
+    n = each ? kv_state_room(s->cache->pool, (uint64_t)s->config->v.state_memory << 20) / each : 0;
     uint64_t not_these = 2 + (s->config->v.draft == DRAFT_OFF ? 0 : DRAFT_STATES);
     return n < not_these ? 0 : n < ENG_BORDERS ? (int)(n - not_these) : ENG_BORDERS - 2;
 }

@@ -311,6 +311,71 @@ static void a_cancelled_prompt_goes_on(void)
     free(path);
 }
 
+/* ---- memory ---- */
+
+/* Texts with an edit each, one after another; returns how many states there are then, or -1. */
+static int states_after_edits(eng_session *s)
+{
+    int32_t t[200];
+    int rc = 0, count = 0;
+    uint64_t each = 0;
+    for (int i = 0; i < 200; i++) t[i] = (int32_t)(q_mix64(4, (uint64_t)i) % 300);
+    for (int i = 0; !rc && i < 6; i++) {
+        rc = eng_session_sync(s, t, 100 + 16 * i, ENG_CONTINUE, NULL, NULL, err) || eng_session_push(s, 5, err);
+        CHECK_MSG(!rc, "text %d: %s", i, err);
+        t[90] ^= 1;
+    }
+    if (!rc) eng_cache_states(eng_session_cache(s), &count, &each);
+    return rc ? -1 : count;
+}
+
+static eng_session *session_with(eng_model *m, long long tokens, int *rc)
+{
+    char length[24];
+    eng_session *s = NULL;
+    eng_config *c = eng_config_new(m);
+    snprintf(length, sizeof length, "%lld", tokens);
+    CHECK(eng_config_set(c, "context.length", length, err) == 0 && eng_config_set(c, "state.memory", "64", err) == 0);
+    *rc = eng_session_new(m, c, &s, err);
+    eng_config_free(c);
+    return s;
+}
+
+/* The longest context that a cache is made for leaves room for the states that a token needs; and while little of the GPU's memory is free, none
+ * are kept beside. */
+static void a_cache_leaves_room_for_states(void)
+{
+    char *path = util_model("qwen3next");
+    eng_model *m = NULL;
+    eng_session *s = NULL;
+    emu_stats st;
+    int rc = eng_model_open(path, NULL, &m, err) || on_device(m, gpu, 0, err), tried = 0, count;
+    if (!rc) s = session_with(m, 64, &rc);
+    CHECK_MSG(!rc, "%s", err);
+    if (!rc) {
+        emu->stats(&st);
+        emu->set("mem_mb", (long)(st.held >> 20) + 2);
+        int64_t page = gpu->kv_page_bytes(m->on.dev, KER_KV_F16), pages = (int64_t)gpu->memory(m->on.dev) / page + 6;      /* those of 64 tokens too */
+        eng_session_free(s);
+        s = NULL;
+        for (rc = Q_NOMEM; rc == Q_NOMEM && pages > 100; pages--, tried++) s = session_with(m, pages * KER_PAGE, &rc);
+        CHECK_MSG(!rc && tried > 1 && tried < 60, "%d after %d tries, %lld pages: %s", rc, tried, (long long)pages, err);
+        CHECK(rc || states_after_edits(s) > 0);
+        for (int much = 0; much < 2; much++) {
+            eng_session_free(s);
+            emu->set("mem_mb", much ? 4096 : (long)(st.held >> 20) + 100);
+            s = session_with(m, 600, &rc);
+            count = rc ? -1 : states_after_edits(s);
+            CHECK_MSG(much ? count > 4 : count > 0 && count <= 3, "%d states", count);
+        }
+    }
+    emu->set("mem_mb", 4096);
+    eng_session_free(s);
+    eng_model_free(m);
+    remove(path);
+    free(path);
+}
+
 /* ---- what the driver refuses ---- */
 
 typedef struct trial { const made_model *m; ker_backend b; int rc; char why[Q_ERRLEN]; float first; float *state; } trial;
@@ -385,6 +450,7 @@ int main(void)
     RUN(goldens_in_every_way);
     RUN(a_cancelled_pass_leaves_the_state);
     RUN(a_cancelled_prompt_goes_on);
+    RUN(a_cache_leaves_room_for_states);
     RUN(every_call_may_fail);
     return TEST_END();
 }

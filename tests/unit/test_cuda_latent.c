@@ -294,6 +294,7 @@ static void several_sequences_in_a_batch(void)
         config *g = malloc(sizeof *g);
         config_make(g, m, &settings[9]);
         double bad = 0, top = 0;
+        emu->set("sms", i % 2 ? 132 : 4);          /* of many, a head's outputs are several blocks' */
         for (int side = 0; side < 2; side++) {
             ker_dev *d = opened(side ? gpu : ker_cpu(), m);
             CHECK_MSG(in_turn(d, m, g, i % 2 ? KER_KV_F16 : KER_KV_F32, side ? there : here) == 0, "%s", err);
@@ -309,6 +310,7 @@ static void several_sequences_in_a_batch(void)
         free(g);
         model_free(m);
     }
+    emu->set("sms", 4);
 }
 
 /* ---- launches ---- */
@@ -393,6 +395,7 @@ static void rows_of_a_prompt_share_what_is_read(void)
     float last[VOCAB];
     config_make(g, m, &settings[0]);
     backend = gpu;
+    emu->set("sms", 4);
     emu->reset();
     CHECK_MSG(short_text(m, g, NULL, 9, last) == 0, "%s", err);
     CHECK_INT((int)blocks_of("mla_in_rows"), 2 * 2 * (5 + 1));     /* layers, eights, heads and cells */

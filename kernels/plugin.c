@@ -4,7 +4,9 @@
 #include "kernels/kernels.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,22 @@ static bool find(char path[PATH_MAX])
     return false;
 }
 
+/* A copy that broke off: what the loader would map lies behind the file's end, and reading it there ends a program. What is no library
+ * of this machine's is the loader's to refuse. */
+static bool cut_short(const char *path, off_t size)
+{
+    ElfW(Ehdr) e;
+    ElfW(Phdr) p;
+    bool cut = false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool elf = fd >= 0 && pread(fd, &e, sizeof e, 0) == sizeof e && !memcmp(e.e_ident, ELFMAG, SELFMAG) && e.e_phentsize == sizeof p;
+    for (int i = 0; elf && !cut && i < e.e_phnum; i++)
+        cut = pread(fd, &p, sizeof p, (off_t)(e.e_phoff + (size_t)i * sizeof p)) != sizeof p
+           || (p.p_type == PT_LOAD && (p.p_filesz > (size_t)size || p.p_offset > (size_t)size - p.p_filesz));
+    if (fd >= 0) close(fd);
+    return cut;
+}
+
 static const char *words(const char *one, const char *many, unsigned long n) { return many ? q_words_n(one, many, n) : q_words(one); }
 
 int ker_plugin_open(const char *path, const ker_backend **out, char *err)
@@ -43,6 +61,7 @@ int ker_plugin_open(const char *path, const ker_backend **out, char *err)
     /* The loader would wait for the writer of a FIFO, and look for a bare name in its own folders instead of here. */
     struct stat st;
     if (stat(path, &st) || !S_ISREG(st.st_mode)) return q_fail(err, Q_FORMAT, _("%s is not a file: give the plugin's own, or none to take the one beside the program"), path);
+    if (cut_short(path, st.st_size)) return q_fail(err, Q_FORMAT, _("%s cannot be loaded (%s): build it again with make cuda"), path, _("it is cut short"));
     char *here = strchr(path, '/') ? q_strdup(path) : q_printf("./%s", path);
     void *lib = dlopen(here, RTLD_NOW | RTLD_LOCAL);
     free(here);

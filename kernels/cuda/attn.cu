@@ -84,6 +84,7 @@ template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS, 4) att
 template <int TYPE> static void attend(ker_ctx *c, const att_job &j)
 {
     size_t row = sizeof(float) * (size_t)j.dim;
+    if (ATT_WARPS * row > 48 << 10) cudaFuncSetAttribute(att_append<TYPE>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(ATT_WARPS * row));
     LAUNCH(att_append<TYPE>, dim3((unsigned)((j.n * j.n_kv + ATT_WARPS - 1) / ATT_WARPS)), dim3(ATT_THREADS), ATT_WARPS * row, c->st, j);
     LAUNCH(att_simple<TYPE>, dim3((unsigned)j.n_head, (unsigned)j.n), dim3(ATT_THREADS), 2 * row, c->st, j);
 }

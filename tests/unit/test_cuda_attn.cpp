@@ -404,6 +404,19 @@ static void f32_cells() { every_width(KER_KV_F32); }
 static void q8_0_cells() { every_width(KER_KV_Q8_0); }
 static void q4_0_cells() { every_width(KER_KV_Q4_0); }
 
+/* As wide as a file may have them (engine/run/shape.c): rows of them are more than a block has of shared memory unasked. */
+static void widest_heads()
+{
+    for (int t = KER_KV_F16; t < KER_KV_TYPES; t++) {
+        world w = {};
+        world_new(&w, { "dim 4096", 1, 1, 4096, 64, true, true }, (enum ker_kv_type)t, { 1 });
+        std::vector<row> b;
+        add(&b, 0, 0, 3, N_SLOT);
+        batch(&w, b);
+        world_free(&w);
+    }
+}
+
 /* Cells as if a long text had been read. */
 static void fill(const world *w)
 {
@@ -528,6 +541,7 @@ int main()
     RUN(q4_0_cells);
     RUN(tall_blocks);
     RUN(gates);
+    RUN(widest_heads);
     RUN(long_rows);
     RUN(windows_and_sinks);
     RUN(bad_numbers_stay);

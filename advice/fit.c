@@ -157,7 +157,7 @@ int adv_fit_file(const char *path, const adv_wish *w, const adv_machine *m, adv_
     int rc = eng_energy_read(path, &e, err);
     if (rc != Q_OK) return rc;
     adv_machine own = *m;
-    own.n_gpu = m->n_gpu > 0 && gpu_computes(e.arch);      /* a file is what this program opens, on one GPU */
+    own.n_gpu = m->n_gpu > 0;      /* a file is what this program opens, on one GPU; every architecture of the engine computes there */
     fit_costs(&e, w, &own, e.n_ctx, out);
     if (out->place == ADV_DISK && own.measured) {          /* the disk that it lies on, not the one that was looked at */
         own.disk = eng_disk_speed(path, expert_matrix(&e));

@@ -54,11 +54,3 @@ int gpu_look(const char *library, adv_gpu out[ADV_GPUS])
     if (lib) dlclose(lib);
     return found;
 }
-
-bool gpu_computes(const char *name)
-{
-    static const char *const ours[] = {"qwen3moe", "qwen3", "qwen2moe", "qwen2", "llama", "glm4moe", "qwen3next", "qwen35moe", "qwen35"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcmp(name, ours[i]) == 0) return true;
-    return false;
-}

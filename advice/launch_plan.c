@@ -92,11 +92,10 @@ static bool in_ram(const look *l, adv_launch *p)
     return s->each <= s->has;
 }
 
-/* GPUs of one program: llama-server's are all, ours is one, and that for what it computes. */
-static int gpus_of(const look *l, const eng_energy *e, const adv_launch *p)
+/* GPUs of one program: llama-server's are all, ours is one. */
+static int gpus_of(const look *l, const adv_launch *p)
 {
-    if (launch_of(p) != QUORUM || l->m->n_gpu == 0) return l->m->n_gpu;
-    return gpu_computes(e->arch) ? 1 : 0;
+    return launch_of(p) == QUORUM && l->m->n_gpu > 1 ? 1 : l->m->n_gpu;
 }
 
 /* All of it on as few GPUs as do; a layer is not cut, so each further GPU may leave the bytes of one free. */
@@ -104,7 +103,7 @@ static bool whole(const look *l, const eng_energy *e, adv_launch *p)
 {
     adv_launch_size *s = &p->size;
     uint64_t need = s->weights + s->kv + s->state, sum_has = 0, has = UINT64_MAX;
-    for (int g = 1; g <= gpus_of(l, e, p); g++) {
+    for (int g = 1; g <= gpus_of(l, p); g++) {
         uint64_t bytes = l->m->gpu[g - 1].free;
         has = least(bytes, has);
         sum_has += bytes > ADV_ROOM_GPU ? bytes - ADV_ROOM_GPU : 0;
@@ -124,7 +123,7 @@ static bool whole(const look *l, const eng_energy *e, adv_launch *p)
 static bool split(const look *l, const eng_energy *e, adv_launch *p)
 {
     adv_launch_size *s = &p->size;
-    int g = gpus_of(l, e, p);
+    int g = gpus_of(l, p);
     uint64_t budget = 0, has = UINT64_MAX, experts = e->bytes[ENG_ENERGY_EXPERTS], rest = s->weights - experts + s->kv + s->state;
     for (int i = 0; i < g; i++) {
         uint64_t bytes = l->m->gpu[i].free;

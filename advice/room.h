@@ -11,8 +11,6 @@
 /* GPUs that a driver's library tells of: library is opened by dlopen ("libnvidia-ml.so.1"). Returns how many, 0 without one. Source:
  * nvml.h (NVIDIA Management Library); two transfers a clock of the memory, bus width in bits. */
 int gpu_look(const char *library, adv_gpu out[ADV_GPUS]);
-/* Does our own engine compute this architecture on a GPU: the form of attention, gate and biases that kernels/cuda/dev.cu has. */
-bool gpu_computes(const char *name);
 /* Rows of text as advice/machines.ini has them, owned by the caller; name is for sentences. Q_FORMAT: a row that lacks something. */
 int machines_read(const char *text, const char *name, adv_machine **out, int *n, char *err);
 void machines_free(adv_machine *, int n);

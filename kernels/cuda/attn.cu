@@ -90,7 +90,7 @@ template <int TYPE> static void attend(ker_ctx *c, const att_job &j)
 
 /* ---- Q with gates, for kernels that know of none ---- */
 
-static __global__ void BOUNDS(256, 8) gate_part(const float *q, int dim, int64_t n, float *plain)
+static __global__ void __launch_bounds__(256) gate_part(const float *q, int dim, int64_t n, float *plain)
 {
     int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
     gpu_wait_before();
@@ -98,7 +98,7 @@ static __global__ void BOUNDS(256, 8) gate_part(const float *q, int dim, int64_t
     if (i < n) plain[i] = q[i / dim * 2 * dim + i % dim];
 }
 
-static __global__ void BOUNDS(256, 8) gate_output(const float *q, int dim, int64_t n, float *o)
+static __global__ void __launch_bounds__(256) gate_output(const float *q, int dim, int64_t n, float *o)
 {
     int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
     gpu_wait_before();

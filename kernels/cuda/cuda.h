@@ -164,6 +164,7 @@ typedef struct cu_mla {            /* latent attention (mla.cu), beside cu_att w
     float *part;                   /* attention's segments                                    */
     float *o;                      /* [max_rows][head][v]                                     */
     uint16_t *heads;               /* [n_head] 0, 1, ...: a row's matrices of K_B and V_B     */
+    int *queue;                    /* [3] of mla_few.cu; zero between launches                */
     cu_acts low_act, o_act;
 } cu_mla;
 
@@ -304,10 +305,12 @@ void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const
 int cu_attend_segs(const ker_ctx *c, int n_rows, int longest /* cells */);   /* a power of two; 1: not split */
 int64_t cu_attend_floats(const ker_ctx *c);                  /* of att.part, asked by ctx_new                  */
 void cu_attend(ker_ctx *c, int layer);
-/* mla.cu: latent attention. What dev_open refuses; its part as a whole; from Q and KV_A's products to mla.o; buffers, by ctx_new */
+/* mla.cu: latent attention. What dev_open refuses; its part as a whole; from Q and KV_A's products to mla.o; buffers, by ctx_new. For few
+ * rows a second Q is computed on the way (`second`) where cu_mla_joins says so (mla_few.cu) */
 int cu_mla_check(const ker_model *m, char *err);
 void cu_mla_attn(ker_ctx *c, int layer);
-void cu_mla_heads(ker_ctx *c, int layer);
+void cu_mla_heads(ker_ctx *c, int layer, bool second);
+bool cu_mla_joins(const ker_ctx *c, int layer);
 bool cu_mla_make(ker_ctx *c);
 /* route.cu: score -> trace (ids, weights, entropy, margin) */
 void cu_choose(ker_ctx *c, int layer);

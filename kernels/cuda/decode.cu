@@ -249,7 +249,8 @@ static bool delta(ker_ctx *c, int layer)
     return true;
 }
 
-/* Latent attention: the first products, the second Q with its norm, what mla.cu does of heads, the output. */
+/* Latent attention: the first products, the second Q with its norm (on the way of what follows, where that can: mla_few.cu), what mla.cu does
+ * of heads, the output. */
 static bool mla(ker_ctx *c, int layer)
 {
     const cu_layer *l = cu_layer_of(c->dev, layer);
@@ -275,8 +276,9 @@ static bool mla(ker_ctx *c, int layer)
     mul_launch(c, in, c->shape.n, low);
     low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, c->shape.n);
     low[0].norm = second.norm;
-    if (two) mul_launch(c, second, c->shape.n, low);
-    cu_mla_heads(c, layer);
+    bool joins = two && cu_mla_joins(c, layer);
+    if (two && !joins) mul_launch(c, second, c->shape.n, low);
+    cu_mla_heads(c, layer, joins);
     low[0] = cu_low_out_job(c, layer);
     mul_launch(c, out, c->shape.n, low);
     cu_finish(c, layer, KER_PART_ATTN, 0, c->shape.n);
@@ -812,8 +814,9 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
+    if (d.rounds > DOWN_ROUNDS) d.rounds = DOWN_ROUNDS;          /* on few multiprocessors there are more blocks */
     size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
-    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
+    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024) return false;
 
     if (t && !t->slots) return true;
     g.in = c->in;

@@ -2,106 +2,49 @@
  * a block of attention takes 16 of them as one side of the tensor cores and brings each cell once. Launches of a layer, behind
  * the products that are the same as everywhere:
  *  - mla_in: a head's Q is scaled and turned, K_B takes the rest of it to the latent's space; a block a row writes the row's cell;
+ *    of few rows it also makes Q where that comes in two steps (mla_few.cu);
  *  - mla_tiles, or mla_simple for widths and cells that it does not take: scores, and sums of latents, over segments of the cells;
  *  - mla_out: joins the segments, V_B takes a head's sum back.
+ * Of a prompt HEAD_ROWS rows share what a block of mla_in_rows and mla_out_rows reads of K_B and V_B.
  * Adapters on K_B and V_B add to them in launches of their own. Scores of mla_tiles are in units of log2(e). See cuda.h. */
-#include "kernels/cuda/attn.cuh"
-#include "kernels/cuda/few.cuh"
 #include "kernels/cuda/low.cuh"
+#include "kernels/cuda/mla.cuh"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_THREADS = 256, HEAD_WARPS = HEAD_THREADS / 32, HEAD_ROUNDS = 8 /* outputs a warp's share, about */, TILE_HEADS = 16, TILE_CELLS = 32,
-       SEGS_MOST = 64, P_PITCH = TILE_CELLS + 8, S_PITCH = TILE_CELLS + 1 };
+enum { TILE_HEADS = 16, TILE_CELLS = 32, SEGS_MOST = 64, P_PITCH = TILE_CELLS + 8, S_PITCH = TILE_CELLS + 1,
+       ROOM_MOST = 40 << 10 /* bytes of shared memory of a block of heads */ };
 static constexpr float LOG2E = 1.44269504f;
 
-/* What the kernels need; by value. j.q: [row * head][kv_rank] Q over latents; j.k: [row][dim] KV_A's products; j.o: [row * head][kv_rank]. */
-typedef struct mla_args {
-    att_job j;
-    ker_latent t;
-    int type, segs, outs;          /* ker_kv_type; segments a row; outputs a block of mla_in and mla_out    */
-    const float *q;                /* [row][head][nope + rope]                                */
-    float *nope, *turned;          /* [row * head][nope], NULL: not wanted; [row * head][rope] */
-    float *part;                   /* [row * head][segs][kv_rank + 2] sums, largest score, sum of weights */
-    float *v;                      /* [row * head][v]                                         */
-    bool joined;                   /* j.o is wanted of segments too                           */
-    cu_mat w;                      /* K_B or V_B                                              */
-} mla_args;
+/* ---- before attention ---- */
 
-/* ---- products of a matrix for each head ---- */
-
-/* Outputs [o0, o1) of matrix `head` for a row, by a block: as many lanes an output as it has shares. x: the row; act: as int8. */
-template <int TYPE> static __device__ __forceinline__ void head_rows(const cu_mat &w, int head, const float *x, const cu_act &act, int o0, int o1, float *y)
+/* Blocks (outputs, head, row, or HEAD_ROWS of them); head n_head writes the cells. */
+template <int TYPE, int R> static __device__ __forceinline__ void in_block(const mla_args &a, float *room)
 {
-    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, lanes = 32, units = w.n_in;
-    constexpr bool FLOATS = TYPE == KER_F32 || TYPE == KER_F16 || TYPE == KER_BF16;
-    if constexpr (!FLOATS) {
-        units /= 32;
-        while (lanes / 2 >= units && lanes > 1) lanes /= 2;
+    int head = (int)blockIdx.y, row0 = (int)blockIdx.z * R, n = min(R, a.j.n - row0), warp = (int)threadIdx.x / 32, o0 = (int)blockIdx.x * a.outs;
+    gpu_wait_before();
+    gpu_let_next();
+    if (head == a.j.n_head) {
+        if (!blockIdx.x && warp < n) row_cell(a, row0 + warp, room + warp * a.j.dim);
+        return;
     }
-    int each = 32 / lanes, from = lane % lanes;
-    for (int base = o0 + warp * each; base < o1; base += HEAD_WARPS * each) {
-        int o = base + lane / lanes;
-        float acc = 0;
-        if constexpr (FLOATS) {
-            for (int k = lane; k < units; k += 32) acc = fmaf(cu_float_at<TYPE>(w.p[0], ((int64_t)head * w.n_out + o) * units + k), x[k], acc);
-        } else {
-            typedef few_form<TYPE> form;
-            for (int t = from; o < o1 && t < units; t += lanes) {
-                typename form::raw r;
-                form::load(w, ((int64_t)head * w.n_out + o) * (units / form::PER), t, r);
-                acc = form::dot(r, t, act, acc);
-            }
-        }
-        for (int s = lanes / 2; s; s /= 2) acc += __shfl_xor_sync(WARP_ALL, acc, s);
-        if (!from && o < o1) y[o] = acc;
-    }
+    head_in_latents<TYPE, R>(a, head, row0, n, o0, min(o0 + a.outs, a.w.n_out), NULL, room);
 }
 
-/* x: shared, [n_in]; int8 is made of it in `room`. */
-template <int TYPE> static __device__ __forceinline__ void head_product(const mla_args &a, int head, const float *x, uint8_t *room, float *y)
+template <int TYPE> static __global__ void __launch_bounds__(HEAD_THREADS) mla_in(mla_args a)
 {
-    int o0 = (int)blockIdx.x * a.outs, o1 = min(o0 + a.outs, a.w.n_out);
-    cu_act act = few_row(room, a.w.n_in);
-    if constexpr (TYPE != KER_F32 && TYPE != KER_F16 && TYPE != KER_BF16) {
-        few_prepare<1 << few_form<TYPE>::KIND, HEAD_WARPS>(x, NULL, 0, a.w.n_in, act, act, NULL, NULL);
-        __syncthreads();
-    }
-    head_rows<TYPE>(a.w, head, x, act, o0, o1, y);
+    DYN_SHARED(float, room);
+    in_block<TYPE, 1>(a, room);
 }
 
-/* ---- cells: K alone ---- */
-
-static __device__ __forceinline__ int64_t cell_bytes(int type, int dim)
+template <int TYPE> static __global__ void __launch_bounds__(HEAD_THREADS, 2) mla_in_rows(mla_args a)
 {
-    return type == KER_KV_F32 ? dim * 4 : type == KER_KV_F16 ? dim * 2 : type == KER_KV_Q8_0 ? dim : q8_blocks(dim) * Q4_BYTES;
+    DYN_SHARED(float, room);
+    in_block<TYPE, HEAD_ROWS>(a, room);
 }
 
-/* A cell's numbers (shared, [dim]) as the type keeps them, by a warp. A block whose scale is not finite is read as NaN. */
-static __device__ __forceinline__ void latent_put(const mla_args &a, uint8_t *page, int cell, const float *k)
-{
-    int lane = (int)threadIdx.x % 32, dim = a.j.dim, nb = q8_blocks(dim);
-    int64_t row = cell_bytes(a.type, dim);
-    uint8_t *to = page + cell * row, *scales = page + KER_PAGE * row;
-    if (a.type == KER_KV_F32) for (int d = lane; d < dim; d += 32) ((float *)(void *)to)[d] = k[d];
-    if (a.type == KER_KV_F16) for (int d = lane; d < dim; d += 32) ((__half *)(void *)to)[d] = __float2half_rn(k[d]);
-    for (int b = 0; b < nb && a.type == KER_KV_Q8_0; b++) {
-        int d = b * Q8_BLOCK + lane;
-        float x = d < dim ? k[d] : 0.0f, s;
-        bool none = __any_sync(WARP_ALL, x != x);
-        int8_t q = q8_block(x, &s);
-        if (d < dim) ((int8_t *)to)[d] = q;
-        if (!lane) ((float *)(void *)scales)[cell * nb + b] = none || !finite(s) ? NAN : s;
-    }
-    for (int b = 0; b < nb && a.type == KER_KV_Q4_0; b++) {
-        int d = b * Q8_BLOCK + lane;
-        float x = d < dim ? k[d] : 0.0f;
-        bool none = __any_sync(WARP_ALL, x != x);
-        __half s = q4_block(x, to + b * Q4_BYTES);
-        if (!lane) ((__half *)(void *)scales)[cell * nb + b] = none || !finite(__half2float(s)) ? __float2half_rn(NAN) : s;
-    }
-}
+/* ---- cells ---- */
 
 template <int TYPE> static __device__ __forceinline__ float latent_at(const uint8_t *page, int dim, int cell, int d)
 {
@@ -114,52 +57,6 @@ template <int TYPE> static __device__ __forceinline__ float latent_at(const uint
         int two = page[block * Q4_BYTES + i % Q4_BYTES];
         return __half2float(((const __half *)(const void *)scales)[block]) * (float)((i < Q4_BYTES ? two & 15 : two >> 4) - 8);
     }
-}
-
-/* ---- before attention ---- */
-
-/* The row's cell, by the first warp of a block: its latent normed, the rest turned. */
-static __device__ __forceinline__ void row_cell(const mla_args &a, int row, float *s)
-{
-    int lane = (int)threadIdx.x % 32, cell = a.j.rows.cell[row], dim = a.j.dim, n = a.t.kv_rank;
-    const float *k = a.j.k + (int64_t)row * dim;
-    float sum = 0;
-    if (threadIdx.x >= 32) return;
-    for (int d = lane; d < dim; d += 32) {
-        s[d] = k[d];
-        if (d < n) sum = fmaf(k[d], k[d], sum);
-    }
-    float r = 1.0f / sqrtf(warp_sum(sum) / (float)n + a.j.rows.cfg[a.j.rows.slot[row]].eps);
-    for (int d = lane; d < n; d += 32) s[d] = s[d] * r * a.j.k_norm[d];
-    __syncwarp();
-    rotate(a.j, s + n, a.j.rope + (int64_t)row * a.j.rope_dim);
-    __syncwarp();
-    latent_put(a, cells(a.j, a.j.rows.seq_at[row], cell / KER_PAGE, 0), cell % KER_PAGE, s);
-}
-
-/* Blocks (outputs, head, row); head n_head writes the cell. */
-template <int TYPE> static __global__ void __launch_bounds__(HEAD_THREADS) mla_in(mla_args a)
-{
-    DYN_SHARED(float, room);
-    int head = (int)blockIdx.y, row = (int)blockIdx.z, one = a.t.nope + a.t.rope;
-    gpu_wait_before();
-    gpu_let_next();
-    if (head == a.j.n_head) {
-        if (!blockIdx.x) row_cell(a, row, room);
-        return;
-    }
-    int64_t at = (int64_t)row * a.j.n_head + head;
-    const float *q = a.q + at * one;
-    float scale = a.j.rows.cfg[a.j.rows.slot[row]].attn_scale;
-    for (int i = (int)threadIdx.x; i < one; i += HEAD_THREADS) room[i] = q[i] * scale;
-    __syncthreads();
-    if (!blockIdx.x) {
-        if (threadIdx.x < 32) rotate(a.j, room + a.t.nope, a.j.rope + (int64_t)row * a.j.rope_dim);
-        __syncthreads();
-        for (int i = (int)threadIdx.x; i < a.t.rope; i += HEAD_THREADS) a.turned[at * a.t.rope + i] = room[a.t.nope + i];
-        for (int i = (int)threadIdx.x; a.nope && i < a.t.nope; i += HEAD_THREADS) a.nope[at * a.t.nope + i] = room[i];
-    }
-    head_product<TYPE>(a, head, room, (uint8_t *)(room + (one + 3) / 4 * 4), a.j.q + at * a.t.kv_rank);
 }
 
 /* ---- attention, any width and type: a block a (head, row) ---- */
@@ -220,7 +117,7 @@ static __device__ __forceinline__ void two_halves(float x, __half *high, __half 
 }
 
 /* What no half holds is none: it may have weight. */
-static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(fabsf(x) > 65504.0f ? NAN : x); }
+static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(fabsf(x) > HALF_MOST ? NAN : x); }
 
 /* Eight numbers of a cell from d on (d % 8 == 0) as halves. */
 template <int TYPE> static __device__ __forceinline__ uint4 latent_halves(const uint8_t *page, int dim, int cell, int d)
@@ -402,33 +299,52 @@ template <int TYPE, int NT> static __global__ void __launch_bounds__(ATT_THREADS
 
 /* ---- behind attention ---- */
 
-/* Blocks (outputs, head, row). */
+/* What attention left of a head for a row, its segments joined; to: shared, [kv_rank]. */
+static __device__ __forceinline__ void joined(const mla_args &a, int64_t at, float *to)
+{
+    int n = a.t.kv_rank;
+    if (a.segs == 1) {
+        for (int d = (int)threadIdx.x; d < n; d += HEAD_THREADS) to[d] = a.j.o[at * n + d];
+        return;
+    }
+    const float *part = a.part + at * a.segs * (n + 2);
+    float top = -INFINITY, sum = 0;
+    for (int s = 0; s < a.segs; s++) top = fmaxf(top, part[(int64_t)s * (n + 2) + n]);
+    if (top == -INFINITY) top = 0;
+    for (int s = 0; s < a.segs; s++) sum = fmaf(ex2(part[(int64_t)s * (n + 2) + n] - top), part[(int64_t)s * (n + 2) + n + 1], sum);
+    for (int d = (int)threadIdx.x; d < n; d += HEAD_THREADS) {
+        float v = 0;
+        for (int s = 0; s < a.segs; s++) {
+            const float *p = part + (int64_t)s * (n + 2);
+            v = fmaf(ex2(p[n] - top), p[d], v);
+        }
+        to[d] = v / sum;
+        if (a.joined && !blockIdx.x) a.j.o[at * n + d] = to[d];
+    }
+}
+
+/* Blocks (outputs, head, row, or HEAD_ROWS of them); rows behind the last are the last again. */
+template <int TYPE, int R> static __device__ __forceinline__ void out_block(const mla_args &a, float *room)
+{
+    int head = (int)blockIdx.y, row0 = (int)blockIdx.z * R, n = min(R, a.j.n - row0), step = head_step(a.t.kv_rank), o0 = (int)blockIdx.x * a.outs;
+    int64_t heads = a.j.n_head, at = row0 * heads + head;
+    gpu_wait_before();
+    gpu_let_next();
+    for (int r = 0; r < R; r++) joined(a, at + (r < n ? r : n - 1) * heads, room + r * step);
+    __syncthreads();
+    head_product<TYPE, R>(a.w, head, room, step, (uint8_t *)(room + R * step), o0, min(o0 + a.outs, a.w.n_out), NULL, a.v + at * a.t.v, heads * a.t.v, n);
+}
+
 template <int TYPE> static __global__ void __launch_bounds__(HEAD_THREADS) mla_out(mla_args a)
 {
     DYN_SHARED(float, room);
-    int head = (int)blockIdx.y, row = (int)blockIdx.z, n = a.t.kv_rank;
-    int64_t at = (int64_t)row * a.j.n_head + head;
-    gpu_wait_before();
-    gpu_let_next();
-    if (a.segs == 1) for (int d = (int)threadIdx.x; d < n; d += HEAD_THREADS) room[d] = a.j.o[at * n + d];
-    else {
-        const float *part = a.part + at * a.segs * (n + 2);
-        float top = -INFINITY, sum = 0;
-        for (int s = 0; s < a.segs; s++) top = fmaxf(top, part[(int64_t)s * (n + 2) + n]);
-        if (top == -INFINITY) top = 0;
-        for (int s = 0; s < a.segs; s++) sum = fmaf(ex2(part[(int64_t)s * (n + 2) + n] - top), part[(int64_t)s * (n + 2) + n + 1], sum);
-        for (int d = (int)threadIdx.x; d < n; d += HEAD_THREADS) {
-            float v = 0;
-            for (int s = 0; s < a.segs; s++) {
-                const float *p = part + (int64_t)s * (n + 2);
-                v = fmaf(ex2(p[n] - top), p[d], v);
-            }
-            room[d] = v / sum;
-            if (a.joined && !blockIdx.x) a.j.o[at * n + d] = room[d];
-        }
-    }
-    __syncthreads();
-    head_product<TYPE>(a, head, room, (uint8_t *)(room + (n + 3) / 4 * 4), a.v + at * a.t.v);
+    out_block<TYPE, 1>(a, room);
+}
+
+template <int TYPE> static __global__ void __launch_bounds__(HEAD_THREADS, 2) mla_out_rows(mla_args a)
+{
+    DYN_SHARED(float, room);
+    out_block<TYPE, HEAD_ROWS>(a, room);
 }
 
 /* The first Q's norm, in place: a block a row. */
@@ -482,14 +398,54 @@ template <int TYPE> static void attend(ker_ctx *c, const mla_args &a)
     }
 }
 
-static size_t head_room(int floats, int n_in) { return (size_t)(floats + 3) / 4 * 16 + few_bytes(n_in); }
-
-/* Blocks of a head: enough for all multiprocessors, and no smaller than a warp's share. */
-static int outs_of(const ker_ctx *c, const cu_mat *w)
+/* Outputs of a block: few enough for all multiprocessors to have blocks, and no fewer than a warp's share. */
+static int outs_of(const ker_ctx *c, const cu_mat *w, int rows)
 {
-    int outs = w->n_out, least = 32;
-    while (outs > least && (int64_t)((w->n_out + outs - 1) / outs) * w->n_mat * c->shape.n < 2 * c->dev->sms) outs = (outs + 1) / 2;
+    int outs = w->n_out, least = 32, n = (c->shape.n + rows - 1) / rows;
+    while (outs > least && (int64_t)((w->n_out + outs - 1) / outs) * w->n_mat * n < 2 * c->dev->sms) outs = (outs + 1) / 2;
     return outs;
+}
+
+/* Rows of a block: of a prompt several, where they fit. */
+static int rows_of(const ker_ctx *c, int floats, int n_in)
+{
+    return c->shape.n > CU_FEW && head_room(HEAD_ROWS, floats, n_in) <= ROOM_MOST ? HEAD_ROWS : 1;
+}
+
+static dim3 heads_grid(const ker_ctx *c, const mla_args *a, int heads, int rows)
+{
+    return dim3((unsigned)((a->w.n_out + a->outs - 1) / a->outs), (unsigned)heads, (unsigned)((c->shape.n + rows - 1) / rows));
+}
+
+/* K_B on each head's Q, and cells. */
+static void launch_in(ker_ctx *c, mla_args *a)
+{
+    int one = a->t.nope + a->t.rope, dim = a->j.dim, rows = rows_of(c, one > dim ? one : dim, a->t.nope);
+    size_t bytes = head_room(rows, one, a->t.nope), cells = (size_t)rows * (size_t)dim * 4;
+    if (cells > bytes) bytes = cells;
+    a->outs = outs_of(c, &a->w, rows);
+    dim3 grid = heads_grid(c, a, a->j.n_head + 1, rows);
+#define HEADS_CASE(name) case KER_##name: \
+        if (rows > 1) LAUNCH(mla_in_rows<KER_##name>, grid, dim3(HEAD_THREADS), bytes, c->st, *a); \
+        else LAUNCH_EARLY(c->dev->early, mla_in<KER_##name>, grid, dim3(HEAD_THREADS), bytes, c->st, *a); \
+        break;
+    switch (a->w.type) { CU_BLOCK_TYPES(HEADS_CASE) CU_FLOAT_TYPES(HEADS_CASE) }
+#undef HEADS_CASE
+}
+
+/* V_B on each head's sum of latents. */
+static void launch_out(ker_ctx *c, mla_args *a)
+{
+    int n = a->t.kv_rank, rows = rows_of(c, n, n);
+    size_t bytes = head_room(rows, n, n);
+    a->outs = outs_of(c, &a->w, rows);
+    dim3 grid = heads_grid(c, a, a->j.n_head, rows);
+#define HEADS_CASE(name) case KER_##name: \
+        if (rows > 1) LAUNCH(mla_out_rows<KER_##name>, grid, dim3(HEAD_THREADS), bytes, c->st, *a); \
+        else LAUNCH_EARLY(c->dev->early, mla_out<KER_##name>, grid, dim3(HEAD_THREADS), bytes, c->st, *a); \
+        break;
+    switch (a->w.type) { CU_BLOCK_TYPES(HEADS_CASE) CU_FLOAT_TYPES(HEADS_CASE) }
+#undef HEADS_CASE
 }
 
 static cu_low_job heads_job(const ker_ctx *c, int layer, enum ker_role role, const float *x, float *y)
@@ -500,7 +456,7 @@ static cu_low_job heads_job(const ker_ctx *c, int layer, enum ker_role role, con
     return j;
 }
 
-void cu_mla_heads(ker_ctx *c, int layer)
+void cu_mla_heads(ker_ctx *c, int layer, bool second)
 {
     const ker_model *m = &c->dev->m;
     const cu_layer *l = cu_layer_of(c->dev, layer);
@@ -533,26 +489,16 @@ void cu_mla_heads(ker_ctx *c, int layer)
     a.nope = cu_low_acts(c, layer, KER_W_K_B) ? c->att.mla.nope : NULL;
     a.joined = cu_low_acts(c, layer, KER_W_V_B);
     a.w = l->w[KER_W_K_B];
-    a.outs = outs_of(c, &a.w);
-    int one = a.t.nope + a.t.rope;
-    size_t bytes = head_room(one, a.t.nope), cell = (size_t)a.j.dim * 4;
-    if (cell > bytes) bytes = cell;
-    dim3 grid((unsigned)((a.w.n_out + a.outs - 1) / a.outs), (unsigned)m->n_head + 1, (unsigned)a.j.n);
-#define HEADS_CASE(name) case KER_##name: LAUNCH_EARLY(c->dev->early, mla_in<KER_##name>, grid, dim3(HEAD_THREADS), bytes, c->st, a); break;
-    switch (a.w.type) { CU_BLOCK_TYPES(HEADS_CASE) CU_FLOAT_TYPES(HEADS_CASE) }
-#undef HEADS_CASE
+    a.outs = outs_of(c, &a.w, 1);
+    if (second) cu_mla_in_few(c, layer, &a);
+    else launch_in(c, &a);
     cu_low_both(c, &in, 1);
     if (a.type == KER_KV_F16) attend<KER_KV_F16>(c, a);
     else if (a.type == KER_KV_F32) attend<KER_KV_F32>(c, a);
     else if (a.type == KER_KV_Q8_0) attend<KER_KV_Q8_0>(c, a);
     else attend<KER_KV_Q4_0>(c, a);
     a.w = l->w[KER_W_V_B];
-    a.outs = outs_of(c, &a.w);
-    bytes = head_room(a.t.kv_rank, a.t.kv_rank);
-    grid = dim3((unsigned)((a.w.n_out + a.outs - 1) / a.outs), (unsigned)m->n_head, (unsigned)a.j.n);
-#define HEADS_CASE(name) case KER_##name: LAUNCH_EARLY(c->dev->early, mla_out<KER_##name>, grid, dim3(HEAD_THREADS), bytes, c->st, a); break;
-    switch (a.w.type) { CU_BLOCK_TYPES(HEADS_CASE) CU_FLOAT_TYPES(HEADS_CASE) }
-#undef HEADS_CASE
+    launch_out(c, &a);
     cu_low_both(c, &out, 1);
 }
 
@@ -566,6 +512,10 @@ int cu_mla_check(const ker_model *m, char *err)
         if (l->mixer != KER_MIX_MLA || (!l->window && !l->sinks && !l->q_gate)) continue;
         return q_fail(err, Q_FORMAT, _("layer %d has %s, which the GPU does not compute yet: use --device cpu"), i, _(what));
     }
+    const ker_latent *t = &m->latent;      /* a row's numbers lie in shared memory */
+    if (t->kv_rank > 0 && (head_room(1, t->kv_rank, t->kv_rank) > ROOM_MOST || head_room(1, t->nope + t->rope, t->nope) > ROOM_MOST
+                           || (size_t)(m->head_dim + t->kv_rank) * 4 > ROOM_MOST))
+        return q_fail(err, Q_RANGE, _("latents of %d numbers and heads of %d are not computed on the GPU yet: use --device cpu"), t->kv_rank, t->nope + t->rope);
     return Q_OK;
 }
 
@@ -604,7 +554,7 @@ void cu_mla_attn(ker_ctx *c, int layer)
         low[0] = cu_low_rows(c, layer, KER_W_Q_B, c->att.mla.low, c->att.mla.q, n);
         cu_low_both(c, low, 1);
     }
-    cu_mla_heads(c, layer);
+    cu_mla_heads(c, layer, false);
     cu_quantise(c, c->att.mla.o, n, o->n_in, kind_of(o), &c->att.mla.o_act);
     in[0] = product(o, cu_stream(c, layer));
     in[0].bias = l->vec[KER_W_BO];
@@ -646,7 +596,8 @@ bool cu_mla_make(ker_ctx *c)
     c->att.mla.part = FLOATS(most);
 #undef FLOATS
     c->att.mla.heads = (uint16_t *)cu_ctx_alloc(c, (int64_t)m->n_head * 2);
-    bool ok = c->att.mla.heads && cu_ok(c->dev, cudaMemcpyAsync(c->att.mla.heads, ids, (size_t)m->n_head * 2, cudaMemcpyHostToDevice, c->st), "buffers")
+    c->att.mla.queue = (int *)cu_ctx_alloc(c, 3 * 4);
+    bool ok = c->att.mla.queue && c->att.mla.heads && cu_ok(c->dev, cudaMemcpyAsync(c->att.mla.heads, ids, (size_t)m->n_head * 2, cudaMemcpyHostToDevice, c->st), "buffers")
         && cu_ok(c->dev, cudaStreamSynchronize(c->st), "buffers");
     free(ids);
     return ok && c->att.mla.low && c->att.mla.q && c->att.mla.nope && c->att.mla.turned && c->att.mla.o && c->att.mla.part

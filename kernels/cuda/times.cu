@@ -23,11 +23,14 @@ static void mark_put(const char *name, cudaStream_t st)
     if (t.n == t.cap) t.m = (mark *)q_realloc(t.m, sizeof *t.m * (size_t)(t.cap = 2 * t.cap + 256));
     mark *m = &t.m[t.n];
     m->name = name;
-    if (cudaEventCreateWithFlags(&m->at, 0) != cudaSuccess || cudaEventRecord(m->at, st) != cudaSuccess) {
-        cudaGetLastError();
-        return;
+    if (cudaEventCreateWithFlags(&m->at, 0) == cudaSuccess) {
+        if (cudaEventRecord(m->at, st) == cudaSuccess) {
+            t.n++;
+            return;
+        }
+        cudaEventDestroy(m->at);
     }
-    t.n++;
+    cudaGetLastError();
 }
 
 static void forget(void)

@@ -47,7 +47,8 @@ typedef struct measure {
     uint8_t *weights;
     float *x, *y;
     cu_acts acts;
-    cu_layer layer[2];             /* routed experts are those of layer 0                    */
+    cu_layer layer[2];             /* routed experts are those of layer 0, ...               */
+    ker_layer kind;                /* ... which is a plain one                               */
 } measure;
 
 /* The part-th of three pieces of the room holds it. */
@@ -219,6 +220,8 @@ int cu_ways_measure(int index, bool small, ker_way *out, int max, char *err)
     m->c = c;
     d->index = index;
     d->m.n_expert = z->experts;
+    d->m.n_layer = 1;
+    d->m.layer = &m->kind;
     d->layer = m->layer;
     cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, index);
     c->dev = d;

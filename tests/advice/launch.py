@@ -110,12 +110,12 @@ def facts():
         q = launch("quorum", "--model", "Qwen3-30B-A3B-Instruct-2507", "--machine", "cpu-64g", how, "--context", "4096")
         yield "kv.type=" + kind in q["script"] and q["kv"] == 48 * 4 * 128 * 2 * bytes_of_32 // 32 * 4096, "our own cells: %s" % q["kv"]
     i = launch("quorum", "--model", "gpt-oss-20b", "--machine", "4090")
-    yield flags(i)["--device"] == "cpu" and i["gpus"] == 0, "no GPU of ours computes gpt-oss: %s" % flags(i)
-    for model, device in (("qwen35", "cpu"), ("qwen3moe", "auto")):
+    yield flags(i)["--device"] == "cuda" and i["gpus"] == 1, "gpt-oss on a GPU of ours: %s" % flags(i)
+    for model in ("qwen35", "deepseek2", "qwen3moe"):
         with gzip.open("tests/golden/engine/%s/model.gguf.gz" % model) as z, open(T + "/golden.gguf", "wb") as to:
             shutil.copyfileobj(z, to)
         x = launch("quorum", "--model", T + "/golden.gguf", "--machine", "4090", "--context", "64")
-        yield isinstance(x, dict) and flags(x)["--device"] == device and x["gpus"] == (device != "cpu"), "a file's kind of layers decides too: %s" % x
+        yield isinstance(x, dict) and flags(x)["--device"] == "auto" and x["gpus"] == 1, "every kind of layers is computed on a GPU: %s" % x
     o = launch("vllm", "--model", "gpt-oss-120b", "--machine", "h100")
     # the repository's safetensors: github.com/alvarobartt/hf-mem/issues/60
     yield o["type"] == "MXFP4" and abs(o["weights"] / 65248815744 - 1) < .005, "what is not experts is BF16 there: %s" % o["weights"]

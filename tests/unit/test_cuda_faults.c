@@ -179,6 +179,42 @@ static void what_a_token_costs(void)
     model_free(m);
 }
 
+/* A clock that fails in the middle of a pass: what it had is given back. */
+static void a_clock_may_fail(void)
+{
+    model *m = model_new(&specs[0]);
+    config *g = malloc(sizeof *g);
+    char words[2000];
+    config_make(g, m, &settings[0]);
+    for (int i = 0; i < 3; i++) {
+        static const char *const calls[] = { NULL, "cudaEventRecord", "cudaEventCreateWithFlags" };
+        const int32_t page[1] = { 0 }, at = 0;
+        ker_seq seq = { .page = page, .n_page = 1 };
+        ker_batch b = { .n = 1, .token = tokens, .pos = &at, .cell = &at, .seqs = &seq, .n_seq = 1 };
+        ker_time t[48];
+        ker_ctx *c = NULL;
+        ker_kv *kv = NULL;
+        ker_out o;
+        backend = gpu;
+        ker_dev *d = dev_new(m, 1);
+        CHECK_INT(gpu->ctx_new(d, 2, 12, NULL, &c, err), 0);
+        CHECK_INT(gpu->kv_new(d, KER_KV_F16, 1, &kv, err), 0);
+        CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
+        CHECK_INT(gpu->times(c, true, NULL, 0), 0);
+        emu->fail(calls[i], 3);
+        CHECK_INT(forward(c, kv, m, &b, &o), 0);
+        emu->fail(NULL, 0);
+        CHECK(gpu->times(c, false, t, 48) > 3);
+        gpu->kv_free(kv);
+        gpu->ctx_free(c);
+        gpu->close(d);
+        size_t left = emu->leaks(words, sizeof words);
+        CHECK_MSG(left == 0, "%s fails: %zu left: %s", calls[i] ? calls[i] : "nothing", left, words);
+    }
+    free(g);
+    model_free(m);
+}
+
 int main(void)
 {
     if (!emulated(&gpu, &emu)) {
@@ -190,5 +226,6 @@ int main(void)
     RUN(what_a_token_costs);
     RUN(little_memory_is_said);
     RUN(every_call_may_fail);
+    RUN(a_clock_may_fail);
     return TEST_END();
 }

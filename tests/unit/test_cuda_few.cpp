@@ -309,6 +309,7 @@ static void types_go_together(void)
     layer(KER_Q6_K, KER_Q4_K, 4, true, KER_BF16);
     layer(KER_Q5_K, KER_Q8_0, 3, true, KER_F16);
     layer(KER_Q4_0, KER_Q5_1, 1, true, KER_F32);
+    layer(KER_Q8_0, KER_Q4_K, 1, true, KER_F32);           /* more blocks than one multiprocessor would have */
     layer(KER_IQ2_XXS, KER_Q4_K, 2, true, KER_F32);        /* often used ones beside the others */
     layer(KER_Q8_0, KER_MXFP4, 3, true, KER_BF16);
     layer(KER_NVFP4, KER_Q2_K, 2, true, KER_F32);

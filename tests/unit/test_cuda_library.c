@@ -170,6 +170,58 @@ static void every_call_may_fail(void)
     model_free(m);
 }
 
+/* Routed experts that run for another device: a call that fails ends in an error, or in numbers within tolerance. */
+static void experts_for_others_say_what_failed(void)
+{
+    enum { N = 12, K = 3 };
+    model *m = model_new(&shapes[0]);
+    int E = m->m.n_embd, all = N * K * E, refused = 0, calls = 1, step = getenv("QUORUM_LONG") ? 1 : test_brief() ? 13 : 3;
+    float *x = malloc(sizeof *x * (size_t)(N * E)), *well = malloc(sizeof *well * (size_t)all), weights[N * K];
+    uint16_t ids[N * K];
+    for (int i = 0; i < N * E; i++) x[i] = (float)rnd();
+    for (int i = 0; i < N * K; i++) {
+        ids[i] = (uint16_t)((i / K + i % K * 2) % m->m.n_expert);
+        weights[i] = 1;
+    }
+    library(true);
+    backend = gpu;
+    ker_dev *d = dev_new(m, 1);
+    for (long n = 0; d && n <= calls; n += n ? step : 1) {
+        ker_moe moe = { .n = N, .max_k = K, .n_pair = N * K, .x = x, .ids = ids, .weights = weights };
+        ker_ctx *c = NULL;
+        emu_stats s;
+        double off = 0, size = 0;
+        CHECK_INT(gpu->ctx_new(d, N, m->m.n_expert, NULL, &c, err), 0);
+        emu->reset();
+        emu->fail_at(n);
+        int rc = gpu->moe_run(c, m->m.n_layer - 1, &moe);
+        emu->fail_at(0);
+        if (!n) {
+            CHECK_INT(rc, 0);
+            CHECK(launched("group_put") > 0);
+            emu->stats(&s);
+            calls = (int)s.calls;
+            memcpy(well, moe.y, sizeof *well * (size_t)all);
+        }
+        for (int i = 0; i < all && !rc; i++) {
+            off = fmax(off, fabs((double)moe.y[i] - (double)well[i]));
+            size = fmax(size, fabs((double)well[i]));
+        }
+        CHECK_MSG(off <= 2e-2 * size, "call %ld fails: all is well, and rows are off by %.3g of the largest number", n, off / size);
+        refused += rc != 0;
+        gpu->ctx_free(c);
+        if (!rc) continue;
+        gpu->close(d);                             /* what failed stays with the device */
+        d = dev_new(m, 1);
+    }
+    printf("# %d calls, every %d. failed in turn: %d ended in an error\n", calls, step, refused);
+    CHECK(test_brief() || refused > 10);
+    if (d) gpu->close(d);
+    free(x);
+    free(well);
+    model_free(m);
+}
+
 int main(void)
 {
     if (!plugin()) {
@@ -181,6 +233,7 @@ int main(void)
     RUN(agrees_with_the_own_kernels);
     RUN(decoding_stays_as_it_is);
     RUN(every_call_may_fail);
+    RUN(experts_for_others_say_what_failed);
     free(library_path);
     return TEST_END();
 }

@@ -56,11 +56,11 @@ static void against_the_cpu(const spec *s, const setting *t, const ker_backend *
     if ((d = opened(of, m))) {
         put(d, &a, &b);
         CHECK_MSG(run_model(d, m, g, t->forced, KER_KV_F32, piece, &got) == 0, "%s", err);
-        double bad = worst(&got, &want);
+        double bad = worst(&got, &want);        /* and what they move, a hundred times as much: Granite's factors make each layer's share small */
         int flips = 0;
         for (int i = 0; i < m->m.n_layer * N_TOK * MAX_E && exact; i++) flips += got.ids[i] != want.ids[i];
         CHECK_MSG(bad < (exact ? 1e-4 : 6e-2), "%s/%s in pieces of %d: off by %.3g of the largest logit", s->name, t->name, piece, bad);
-        CHECK_MSG(moved > .02, "%s/%s: the adapters moved logits by %.3g only", s->name, t->name, moved);
+        CHECK_MSG(moved > (exact ? .01 : .02), "%s/%s: the adapters moved logits by %.3g only", s->name, t->name, moved);
         CHECK_MSG(!flips, "%s/%s in pieces of %d: %d routings differ", s->name, t->name, piece, flips);
         of->close(d);
     }

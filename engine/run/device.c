@@ -13,7 +13,7 @@
 static const double GIB = 1024.0 * 1024 * 1024;
 
 /* Said once by main, before any model is opened. */
-static struct { bool want, must; int index, layers; double budget, weights; enum eng_rest rest; } chosen = { .layers = -1 };
+static struct { bool want, must; int index /* auto: of the GPU that was taken last */, layers; double budget, weights; enum eng_rest rest; } chosen = { .layers = -1 };
 
 int eng_device_choose(const eng_place *w, char *err)
 {
@@ -185,6 +185,20 @@ static int trusted(const ker_backend *be, const ker_device *one, char *err)
     return q_fail(err, Q_ERR, _("%s computes other numbers than the CPU under this plugin and driver (quorum doctor --gpu says which): update the driver, build the plugin anew, or use --device cpu"), one->name);
 }
 
+/* The first GPU that takes the whole model, else the one with most memory free: the others may be busy. */
+static int index_for(const eng_model *m, const ker_backend *be, const ker_device *list, int n)
+{
+    int most = 0;
+    for (int i = 0; i < n; i++) {
+        plan p = { 0 };
+        bool whole = list[i].major >= 8 && make_plan(m, be, list[i].free, &p) && !p.n_moved && !p.cache;
+        free(p.moved);
+        if (whole) return i;
+        if (list[i].major >= 8 && list[i].free > list[most].free) most = i;
+    }
+    return most;
+}
+
 static int open_gpu(eng_model *m, device *d, char *err)
 {
     const ker_backend *be;
@@ -192,6 +206,7 @@ static int open_gpu(eng_model *m, device *d, char *err)
     int n = plugin(&be, err);
     if (n == Q_OK) n = be->devices(list, 16, err);
     if (n < 0) return n;
+    if (!chosen.must) chosen.index = index_for(m, be, list, n < 16 ? n : 16);
     if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), chosen.index, n - 1);
     const ker_device *one = &list[chosen.index];
     int rc = trusted(be, one, err);

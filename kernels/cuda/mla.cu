@@ -117,7 +117,7 @@ static __device__ __forceinline__ void two_halves(float x, __half *high, __half 
 }
 
 /* What no half holds is none: it may have weight. */
-static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(fabsf(x) > 65504.0f ? NAN : x); }
+static __device__ __forceinline__ __half half_of(float x) { return __float2half_rn(fabsf(x) > HALF_MOST ? NAN : x); }
 
 /* Eight numbers of a cell from d on (d % 8 == 0) as halves. */
 template <int TYPE> static __device__ __forceinline__ uint4 latent_halves(const uint8_t *page, int dim, int cell, int d)

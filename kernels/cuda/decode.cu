@@ -225,7 +225,7 @@ static bool delta(ker_ctx *c, int layer)
     mul_add(in, l->w[KER_W_D_Z], c->att.delta.z, NULL);
     mul_add(two, l->w[paired ? KER_W_D_BA : KER_W_D_BETA], c->att.delta.two, NULL);
     if (!paired) mul_add(two, l->w[KER_W_D_ALPHA], cu_delta_alpha(c), NULL);
-    mul_add(out, l->w[KER_W_D_OUT], c->x, NULL);
+    mul_add(out, l->w[KER_W_D_OUT], cu_stream(c, layer), l->vec[KER_W_BO]);
     in.x = two.x = c->x;
     in.norm = two.norm = l->vec[KER_W_ATTN_NORM];
     out.to[0].add = 1;
@@ -245,6 +245,7 @@ static bool delta(ker_ctx *c, int layer)
     if (!fits) cu_delta_two(c, layer);
     cu_delta_rule(c, layer);
     mul_launch(c, out, n, &low_out);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
     return true;
 }
 

@@ -409,7 +409,8 @@ void cu_delta_part(ker_ctx *c, int layer)
     cu_prod p;
     memset(&p, 0, sizeof p);
     p.w = out;
-    p.y = c->x;
+    p.y = cu_stream(c, layer);
+    p.bias = l->vec[KER_W_BO];
     p.y_stride = out->n_out;
     p.add = true;
     p.layer = layer;
@@ -417,11 +418,12 @@ void cu_delta_part(ker_ctx *c, int layer)
     cu_products(c, &p, 1, c->att.delta.o, &c->att.delta.act, n);
     cu_low_job low = cu_delta_out_job(c, layer);
     cu_low_both(c, &low, 1);
+    cu_finish(c, layer, KER_PART_ATTN, 0, n);
 }
 
 cu_low_job cu_delta_out_job(const ker_ctx *c, int layer)
 {
-    cu_low_job j = cu_low_rows(c, layer, KER_W_D_OUT, c->att.delta.o, c->x, c->shape.n);
+    cu_low_job j = cu_low_rows(c, layer, KER_W_D_OUT, c->att.delta.o, cu_stream(c, layer), c->shape.n);
     j.part = KER_PART_ATTN;
     return j;
 }

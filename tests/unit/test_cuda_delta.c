@@ -17,6 +17,7 @@ static const int none[] = { 0 };
 static const made_shape shapes[] = {
     { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, none },
     { "paired", 96, 4, 1, 64, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
+    { "norms after parts", 96, 4, 1, 64, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED | MADE_POST, KER_GATE_SOFTMAX, 1, 0, none },
     { "long keys", 64, 2, 1, 160, 16, 7, 64, 32, 96, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, none },
 };
 
@@ -134,6 +135,7 @@ static void states_are_the_cpus(void)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) one_model(&shapes[i], KER_F32);
     one_model(&shapes[0], KER_Q8_0);
     one_model(&shapes[1], KER_Q8_0);
+    one_model(&shapes[2], KER_Q8_0);
 }
 
 /* One that is not there, or was freed; a number that is free is given again. */

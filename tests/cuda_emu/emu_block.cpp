@@ -349,7 +349,7 @@ void *shared_slot(const void *key, size_t n)
         poison(a->mem, n);
         b->used += n;
         if (b->used - b->dyn_bytes > 48 << 10) die("%zu bytes of static shared memory, a block may have 49152", b->used - b->dyn_bytes);
-        if (b->used > b->most) die("%zu bytes of shared memory, this device gives a block %zu", b->used, b->most);
+        if (b->used > b->most) die("%zu bytes of shared memory, this device gives a block %zu%s", b->used, b->most, b->most == 48 << 10 ? ", static and dynamic, where no more were asked for" : "");
 #ifdef EMU_TSAN
         __tsan_release(a->mem);
 #endif
@@ -380,7 +380,7 @@ static void begin_block(Blk &b, const Launch &k, unsigned no)
     Quiet quiet;
     b.bid = { no % k.g.x, no / k.g.x % k.g.y, no / k.g.x / k.g.y };
     b.bdim = k.b, b.gdim = k.g;
-    b.dyn = nullptr, b.dyn_bytes = b.used = k.smem, b.most = (size_t)opt.smem;
+    b.dyn = nullptr, b.dyn_bytes = b.used = k.smem, b.most = k.asked ? (size_t)opt.smem : 48 << 10;
     b.held = 0, b.early = b.waited = b.let = false, b.set = -1;
     unsigned n = b.n = b.live = b.bdim.x * b.bdim.y * b.bdim.z, nw = (n + 31) / 32;
     b.waiting = 0, b.bar_count = 0, b.at = 0;

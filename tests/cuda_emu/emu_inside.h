@@ -108,7 +108,7 @@ void objects_words(std::string *to);
 
 // ---- kernels (emu_block.cpp)
 struct Blk;
-struct Launch { const char *name; dim3 g, b; size_t smem; std::function<void()> body; bool early; };
+struct Launch { const char *name; dim3 g, b; size_t smem; std::function<void()> body; bool early, asked; };      // asked: more than 48 KB of shared memory were
 struct Held { std::vector<Blk *> blk; bool let; };         // blocks that wait before their time; all have let the next start
 void start_early(const Launch &l, Held *h);                // h: empty
 void run_grid(const Launch &l, Held *h);                   // h: what start_early gave, or nullptr

@@ -182,7 +182,7 @@ cudaError_t launch(const void *k, const char *name, dim3 g, dim3 b, size_t smem,
     EMU_ENTER("launch", cudaErrorLaunchFailure);
     if (!launchable(k, name, g, b, smem)) return ret(cudaErrorInvalidConfiguration);
     if (!known(s) || (s && s->device != device_now)) return ret(cudaErrorInvalidResourceHandle);
-    return put(s, { KERNEL, nullptr, k, std::make_shared<const Launch>(Launch{ name, g, b, smem, std::move(fn), early }) });
+    return put(s, { KERNEL, nullptr, k, std::make_shared<const Launch>(Launch{ name, g, b, smem, std::move(fn), early, smem_of.find(k) != smem_of.end() }) });
 }
 }
 

@@ -459,6 +459,13 @@ static int too_much_static(Room *r, int b)
     fetch(r, 32);
     return verdict(is(r->ho, 32, one));
 }
+static int static_beside_dynamic(Room *r, int b)
+{
+    if (!b) cudaFuncSetAttribute(k_wide<8192>, cudaFuncAttributeMaxDynamicSharedMemorySize, 32 << 10);
+    LAUNCH((k_wide<8192>), dim3(1), dim3(32), 32 << 10, r->s, r->out);
+    fetch(r, 32);
+    return verdict(is(r->ho, 32, one));
+}
 static int foreign_device(Room *r, int b)
 {
     cudaSetDevice(b);
@@ -484,7 +491,7 @@ static const struct { const char *name; int (*fn)(Room *, int); } CASES[] = {
     CASE(early_without_wait) CASE(early_third) CASE(no_wait) CASE(changed_too_soon)
     CASE(host_reads_device) CASE(no_event) CASE(fork_not_joined) CASE(malloc_in_capture) CASE(loose_copy_in_capture)
     CASE(wait_in_capture) CASE(wrong_way) CASE(copy_overrun) CASE(big_block) CASE(empty_grid) CASE(dyn_not_asked) CASE(dyn_missing)
-    CASE(too_much_static) CASE(foreign_device) CASE(leak)
+    CASE(too_much_static) CASE(static_beside_dynamic) CASE(foreign_device) CASE(leak)
 };
 static const char *kind()
 {

@@ -26,6 +26,8 @@ static const made_shape low_odd = { "adapters, odd widths", 96, 3, 1, 32, 32, 7,
 /* Recurrent layers, and attention with a gate, both with adapters: blocks with beta and alpha in one matrix, floats and short rows of values with two. */
 static const made_shape linear = { "recurrent", 256, 4, 2, 64, 16, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, few };
 static const made_shape linear_odd = { "recurrent, odd widths", 96, 4, 1, 40, 16, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_SH_ROUTER | MADE_HALF | MADE_LOW | MADE_DELTA, KER_GATE_SOFTMAX, 1, 0, few };
+/* Heads as wide as theirs are in use. */
+static const made_shape linear_wide = { "recurrent, heads of 256", 256, 2, 1, 256, 64, 8, 256, 0, 256, 64, 3, -1, MADE_QK_NORM | MADE_RENORM | MADE_HALF | MADE_DELTA | MADE_PAIRED, KER_GATE_SOFTMAX, 1, 0, few };
 /* Norms over all heads and after parts, factors and rotations of a layer's own. */
 static const made_shape norms = { "norms and factors", 256, 4, 2, 64, 64, 8, 256, 256, 512, 64, 3, -1, MADE_QK_NORM | MADE_WHOLE | MADE_POST | MADE_RENORM | MADE_HALF | MADE_LOW, KER_GATE_SOFTMAX, 1, 0, with_low };
 static const made_shape norms_odd = { "norms and factors, odd widths", 96, 3, 1, 32, 32, 7, 64, 32, 160, 64, 3, -1, MADE_QK_NORM | MADE_POST | MADE_SH_ROUTER | MADE_HALF, KER_GATE_SOFTMAX, 1, 0, some };
@@ -225,6 +227,7 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
     }
     if (!rc) rc = one(b, index, &low, KER_Q4_K, &p, err);
     if (!rc && b->state_new) rc = one(b, index, &linear, KER_Q4_K, &p, err);
+    if (!rc && b->state_new) rc = one(b, index, &linear_wide, KER_Q4_K, &p, err);
     if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_Q8_0, &p, err);
     if (!rc && b->state_new && how > KER_PROVE_FEW) rc = one(b, index, &linear_odd, KER_F32, &p, err);
     if (!rc) rc = one(b, index, &norms, KER_Q4_K, &p, err);

@@ -65,7 +65,9 @@ static const made_shape
                        .features = MADE_GROUPS | MADE_LOW, .scale = 1, .rows = both, .latent = { 0, 48, 24, 8, 40 } },
     linear = { .name = "recurrent", .kind = QWEN3NEXT, EVEN, .rows = more, .features = PLAIN | MADE_SH_ROUTER | MADE_LOW | MADE_DELTA | MADE_PAIRED },
     linear_odd = { .name = "recurrent, odd widths", .kind = QWEN3NEXT, .n_embd = 96, .n_head = 4, .n_kv = 1, .hd = 40, .rope_dim = 16, .n_expert = 7, .ffx = 64, .ffs = 32, .ff = 160, .n_vocab = 64, .k = 3,
-                   .down = -1, .features = PLAIN | MADE_SH_ROUTER | MADE_LOW | MADE_DELTA, .scale = 1, .rows = few };
+                   .down = -1, .features = PLAIN | MADE_SH_ROUTER | MADE_LOW | MADE_DELTA, .scale = 1, .rows = few },
+    linear_wide = { .name = "recurrent, heads of 256", .kind = QWEN3NEXT, .n_embd = 256, .n_head = 2, .n_kv = 1, .hd = 256, .rope_dim = 64, .n_expert = 8, .ffx = 256, .ff = 256, .n_vocab = 64, .k = 3,
+                    .down = -1, .features = PLAIN | MADE_DELTA | MADE_PAIRED, .scale = 1, .rows = few };
 
 /* first: before a first use too. */
 static const struct kind { const made_shape *s; int type; bool first; } kinds[] = {
@@ -73,7 +75,7 @@ static const struct kind { const made_shape *s; int type; bool first; } kinds[] 
     { &low, KER_Q4_K, true }, { &low_odd, KER_F32, false }, { &widths, KER_Q4_K, false }, { &widths_odd, KER_F32, false }, { &widths_glu, KER_Q8_0, false },
     { &olmoe, KER_Q4_K, true }, { &olmoe_odd, KER_F32, false }, { &granite, KER_Q8_0, true }, { &granite, KER_F32, false },
     { &gemma3, KER_Q8_0, true }, { &gemma3, KER_F32, false }, { &gpt_oss, KER_MXFP4, true }, { &gpt_oss, KER_F32, false }, { &gpt_oss_low, KER_Q8_0, false },
-    { &deepseek2, KER_Q8_0, true }, { &deepseek2_lite, KER_F32, false }, { &linear, KER_Q4_K, true }, { &linear_odd, KER_Q8_0, false }, { &linear_odd, KER_F32, false },
+    { &deepseek2, KER_Q8_0, true }, { &deepseek2_lite, KER_F32, false }, { &linear, KER_Q4_K, true }, { &linear_wide, KER_Q4_K, true }, { &linear_odd, KER_Q8_0, false }, { &linear_odd, KER_F32, false },
 };
 /* Shapes of models in use, one layer of each kind. */
 static const made_shape qwen3_30b = { .name = "30B-A3B", .kind = QWEN3, .n_embd = 2048, .n_head = 32, .n_kv = 4, .hd = 128, .rope_dim = 128, .n_expert = 128, .ffx = 768, .n_vocab = 8192, .k = 8, .down = KER_Q6_K,

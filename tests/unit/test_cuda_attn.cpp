@@ -442,7 +442,8 @@ static void windows_and_sinks()
     for (int t = KER_KV_F16; t < KER_KV_TYPES; t++)
         for (const spec *s : { &specs[0], &specs[2], &specs[3], &specs[4] }) {
             if (t != KER_KV_F16 && t != KER_KV_Q8_0 && s != &specs[0] && s != &specs[2]) continue;
-            conversation(*s, (enum ker_kv_type)t, window[k++ % 5], k % 3 == 1);
+            conversation(*s, (enum ker_kv_type)t, window[k % 5], k % 3 == 1);
+            k++;
         }
     conversation(specs[2], KER_KV_F16, 0, true);
     conversation(specs[4], KER_KV_Q8_0, 0, true);

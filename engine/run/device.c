@@ -5,6 +5,7 @@
 #include "engine/run/weights.h"
 #include "engine/models.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ int eng_device_choose(const eng_place *w, char *err)
     const char *what = w->what;
     bool is_auto = !strcmp(what, "auto"), cpu = !strcmp(what, "cpu"), cuda = !strncmp(what, "cuda", 4);
     char *end = NULL;
-    long n = cuda && what[4] == ':' && what[5] ? strtol(what + 5, &end, 10) : 0;
+    long n = cuda && what[4] == ':' && isdigit((unsigned char)what[5]) ? strtol(what + 5, &end, 10) : 0;
     if (!(is_auto || cpu || (cuda && !what[4]) || (end && !*end && n >= 0 && n < 1024)))
         return q_fail(err, Q_RANGE, _("--device takes cpu, cuda, cuda:N or auto, not \"%s\""), what);
     if (!(w->budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));

@@ -21,6 +21,9 @@ ARCHS     ?= $(eval ARCHS := $(CUDA_KNOWN))$(ARCHS)
 CUDA_KNOWN = $(if $(NVCC),$(filter $(CUDA_ALL),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))))
 CUDA_PTX   = $(sort $(firstword $(ARCHS)) $(lastword $(ARCHS)))
 CUDA_GEN   = $(foreach a,$(ARCHS),-gencode arch=compute_$a,code=sm_$a) $(foreach a,$(CUDA_PTX),-gencode arch=compute_$a,code=compute_$a)
+# Packed as small as it goes (since CUDA 12.8; drivers of CUDA 12.4 and newer unpack it): a fifth of what is otherwise done, or six architectures
+# of all kernels would be more than the kit may have.
+CUDA_PACK  = $(if $(findstring --no-compress,$(NVCC_MORE)),,--compress-mode=size)
 # NVCC_MORE: more of its options, as --no-compress, with which the PTX can be read in the objects.
 NVCCFLAGS := -std=c++17 -O3 -I. -I$(BUILD) -Werror all-warnings --expt-relaxed-constexpr -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics,-Wall,-Wextra,-Wno-unused-parameter
 
@@ -33,7 +36,7 @@ cuda:
 
 $(BUILD)/cuda/%.o: kernels/cuda/%.cu $(CUDA_HDR) | $(BUILD)/prefix.h
 	@mkdir -p $(@D)
-	$(Q)echo '  nvcc $<'; $(NVCC) $(NVCCFLAGS) -Xptxas -v $(NVCC_MORE) $(CUDA_GEN) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; rm -f $@; exit 1; }
+	$(Q)echo '  nvcc $<'; $(NVCC) $(NVCCFLAGS) -Xptxas -v $(CUDA_PACK) $(NVCC_MORE) $(CUDA_GEN) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; rm -f $@; exit 1; }
 
 $(BUILD)/libquorum-cuda.so: $(CUDA_SRC:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(PLUGIN_O)
 	$(Q)echo '  ld $@'; $(CC) -shared -o $@ $^ -Wl,-z,defs,--exclude-libs,ALL -L$(CUDA_DIR)/lib64 -lcudart_static -lm -ldl -lpthread -lrt

@@ -1,4 +1,4 @@
-/* See cards.h. */
+/* kernels/cards: what the makers print of their GPUs, by the names that devices give themselves. See cards.h. */
 #include "kernels/cards.h"
 
 #include <stdbool.h>

@@ -289,6 +289,7 @@ bool agt_idle(agt *);                                    /* nothing at all runs 
 bool agt_rests(agt *);                   /* the same but for housekeeping (tidying, the backup of the day), for which no person waits */
 typedef struct agt_status {
     char model[96], label[96];           /* "SmolLM2 carved", "k 4 · theta 5e5"; label "": the model's own settings */
+    char device[24];                     /* "cuda:0": where it computes; "": the processor, or a server */
     bool loaded, busy, paused, prefill, thinking;
     bool chat_template, carved, thinks;
     char languages[32];

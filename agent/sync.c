@@ -279,9 +279,7 @@ void sync_publish(agt *a)
         a->shown.path = q_strdup(info->path);
     }
     view_model_name(info->name, info->carved, s->model, sizeof s->model);
-    size_t used = strlen(s->model);
-    if (info->device && *info->device)
-        snprintf(s->model + used, sizeof s->model - used, " · %s", info->device);
+    snprintf(s->device, sizeof s->device, "%s", info->device ? info->device : "");
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
@@ -291,7 +289,7 @@ void sync_publish(agt *a)
     snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);
     a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
     show_shape(&a->shown, a->seat.who, info);
-    a->shown.about.elsewhere = info->device && *info->device;
+    a->shown.about.elsewhere = *s->device != 0;
     a->shown.about.calls = info->can & PROV_TOOLS;
     a->shown.about.spared = spared(a->seat.cfg, cost.bytes);
     s->chat_template = info->chat || a->base;

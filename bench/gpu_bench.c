@@ -6,6 +6,7 @@
  *     --contexts 0,8192  --prefill 512,4096  --k 1,8  --tokens N
  * Exit status: 0 all well, 1 something is wrong (said in the report), 2 usage, 3 no plugin or no device. */
 #include "engine/run/config.h"
+#include "kernels/cards.h"
 #include "kernels/kernels.h"
 #include "tests/lora_cases.h"
 #include "tests/on_device.h"
@@ -121,23 +122,10 @@ static int find_device(void)
     return n < 0 ? n : 0;
 }
 
-/* Published bandwidths, bytes/s (the makers' data sheets); the longest name that fits counts. */
-static const struct { const char *name; double bandwidth, int8; } cards[] = {
-    { "H100 PCIe", 2.0e12, 1513e12 }, { "H100 NVL", 3.9e12, 1671e12 }, { "H100", 3.35e12, 1979e12 }, { "H200", 4.8e12, 1979e12 },
-    { "A100 80GB", 2.039e12, 624e12 }, { "A100", 1.555e12, 624e12 }, { "RTX 4090", 1.008e12, 661e12 }, { "RTX 5090", 1.792e12, 838e12 },
-    { "RTX PRO 6000 Blackwell", 1.792e12, 1008e12 }, { "RTX 3090", .936e12, 284e12 }, { "L40S", .864e12, 733e12 }, { "B200", 8e12, 4500e12 },
-};
-
 static double published(bool bytes)
 {
-    size_t best = 0;
-    double v = 0;
-    for (size_t i = 0; i < sizeof cards / sizeof *cards; i++)
-        if (strstr(dev_info.name, cards[i].name) && strlen(cards[i].name) > best) {
-            best = strlen(cards[i].name);
-            v = bytes ? cards[i].bandwidth : cards[i].int8;
-        }
-    return v;
+    ker_card c = ker_card_of(dev_info.name);
+    return bytes ? c.bandwidth : c.int8;
 }
 
 static void step_device(void)

@@ -4,6 +4,7 @@
 #include "advice/pull.h"
 #include "base/say.h"
 #include "cli/common.h"
+#include "kernels/cards.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -31,25 +32,6 @@ typedef struct visit {
     ker_ways ways;                     /* products that a library does faster                     */
     q_buf out, bad;                    /* the report; its lines of what is wrong */
 } visit;
-
-/* Published bandwidths in GB/s, from the makers' data sheets; the longest name that is in the device's counts. */
-static const struct { const char *name; int gb; } cards[] = {
-    { "H100 PCIe", 2000 }, { "H100 NVL", 3900 }, { "H100", 3350 }, { "H200", 4800 }, { "B200", 8000 }, { "A100-SXM4-80GB", 2039 }, { "A100", 1555 }, { "L40S", 864 },
-    { "L4", 300 }, { "A40", 696 }, { "RTX 3060", 360 }, { "RTX 3090", 936 }, { "RTX 4060", 272 }, { "RTX 4070", 504 }, { "RTX 4080", 717 }, { "RTX 4090", 1008 },
-    { "RTX 5070", 672 }, { "RTX 5080", 960 }, { "RTX 5090", 1792 }, { "RTX PRO 6000 Blackwell", 1792 }, { "RTX 6000 Ada", 960 },
-};
-
-static double published(const char *device)
-{
-    size_t best = 0;
-    double v = 0;
-    for (size_t i = 0; i < sizeof cards / sizeof *cards; i++)
-        if (strstr(device, cards[i].name) && strlen(cards[i].name) > best) {
-            best = strlen(cards[i].name);
-            v = cards[i].gb * 1e9;
-        }
-    return v;
-}
 
 static void count(tally *list, int max, const char *name, const ker_proof *p)
 {
@@ -125,7 +107,7 @@ static int add_speed(visit *v, char *err)
     int rc = ker_speed_measure(v->b, v->index, v->quick ? 2 : LAYERS_MEASURED, v->quick, &s, err);
     if (rc == Q_NOMEM) rc = ker_speed_measure(v->b, v->index, 2, v->quick, &s, err);
     if (rc) return rc;
-    double bytes = s.layers * s.bytes_layer + s.bytes_head, roof = published(v->dev.name), whole = s.layers_s * LAYERS / s.layers + s.token_s - s.layers_s;
+    double bytes = s.layers * s.bytes_layer + s.bytes_head, roof = ker_card_of(v->dev.name).bandwidth, whole = s.layers_s * LAYERS / s.layers + s.token_s - s.layers_s;
     q_buf_printf(&v->out, v->quick ? _("tiny shapes, %d layers: decode %.1f tokens/s, prompt %.1f tokens/s\n")
                                    : _("shapes of 30B-A3B, %d layers of random weights: decode %.1f tokens/s, prompt %.1f tokens/s\n"), s.layers, 1 / s.token_s, 1 / s.prompt_s);
     if (v->quick) return 0;
@@ -150,6 +132,19 @@ static void add_way(visit *v, const ker_way *w, bool library)
     free(shape);
 }
 
+/* What a whole run chose stays: tiny shapes say nothing about large ones. */
+static void keep_chosen(visit *v)
+{
+    ker_ways before;
+    eng_gpu_ways(v->b, &v->dev, &before);
+    for (int t = 0; v->quick && t < KER_TYPE_LIMIT; t++)
+        if (before.library[t]) {
+            v->ways = before;
+            q_buf_puts(&v->out, _("what is kept of an earlier run stays: --quick measures tiny shapes\n"));
+            return;
+        }
+}
+
 /* Both ways of a product, where there are two: each type and shape timed, then what the library is to do compared with the
  * CPU, everything by the library. One that computes wrongly does nothing; the own kernels are none the worse for it. */
 static int add_ways(visit *v, char *err)
@@ -159,6 +154,7 @@ static int add_ways(visit *v, char *err)
     if (n < 0) return n;
     if (!n) {
         if (v->b->ways_measure) q_buf_puts(&v->out, _("cuBLAS is not found here: the plugin's own kernels do all products\n"));
+        keep_chosen(v);
         return 0;
     }
     q_buf_puts(&v->out, _("products, own kernels and cuBLAS, in us (type, outputs x inputs, rows):\n"));
@@ -181,7 +177,10 @@ static int add_ways(visit *v, char *err)
     if (wrong) {
         v->ways = (ker_ways){ 0 };
         q_buf_printf(&v->out, _("%d comparisons of cuBLAS with the CPU failed: it is not used\n"), wrong);
-    } else q_buf_printf(&v->out, _("cuBLAS is used for %d of %d\n"), chosen, n);
+    } else {
+        q_buf_printf(&v->out, _("cuBLAS is used for %d of %d\n"), chosen, n);
+        keep_chosen(v);
+    }
     return 0;
 }
 

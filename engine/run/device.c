@@ -29,6 +29,8 @@ int eng_device_choose(const eng_place *w, char *err)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
     if (w->rest == ENG_REST_FETCHED && cpu)
         return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with --device cpu none is used: leave one of the two out"));
+    if (cpu && w->weights_gib == 0 && (w->gpu_layers >= 0 || w->budget_gib > 0))
+        return q_fail(err, Q_RANGE, _("%s says what lies on a GPU, and with --device cpu none is used: leave one of the two out"), w->gpu_layers >= 0 ? "--gpu-layers" : "--gpu-budget");
     if (!(w->weights_gib <= 1e6)) return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%g\"; without it all weights are in memory"), w->weights_gib);
     if (w->weights_gib != 0 && cuda)
         return q_fail(err, Q_RANGE, _("--weights-ram reads experts from the disk for the processor, not for a GPU: leave --device %s out"), what);
@@ -169,6 +171,9 @@ static char *plan_words(const eng_model *m, const plan *p)
     return whole;
 }
 
+/* Upwards, so that what is said is enough. */
+static double gib_up(uint64_t bytes) { return ceil((double)bytes / GIB * 1000) / 1000; }
+
 static void no_row(void *user, const ker_proof *p) { (void)user, (void)p; }
 
 /* Before the first use under this plugin and driver a few parts are compared with the CPU. What cannot be kept is found anew. */
@@ -217,11 +222,16 @@ static int open_gpu(eng_model *m, device *d, char *err)
         eng_gpu_ways(be, one, &ways);
         be->ways_put(chosen.index, &ways);
     }
-    uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
+    bool bounded = chosen.budget > 0 && chosen.budget * GIB < (double)one->free;
+    uint64_t have = bounded ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
-    if (!make_plan(m, be, have, &p))
-        rc = q_fail(err, Q_NOMEM, _("%s has %.1f GiB of memory free, this model needs at least %.1f GiB there: free some, or use --device cpu"),
-                    one->name, (double)have / GIB, (double)(p.on_gpu) / GIB);
+    bool fits = make_plan(m, be, have, &p);
+    if (!fits && bounded)
+        rc = q_fail(err, Q_NOMEM, _("--gpu-budget %.3g is too little: this model needs at least %.3f GiB of %s, which has %.3f free: give more, or use --device cpu"),
+                    chosen.budget, gib_up(p.on_gpu), one->name, (double)one->free / GIB);
+    else if (!fits)
+        rc = q_fail(err, Q_NOMEM, _("%s has %.3f GiB of memory free, this model needs at least %.3f GiB there: free some, or use --device cpu"),
+                    one->name, (double)have / GIB, gib_up(p.on_gpu));
     else if (p.n_moved && p.elsewhere > q_mem_available() && !q_in_memory(m->path))
         rc = q_fail(err, Q_NOMEM, _("%.1f GiB of this model's experts do not fit on the GPU, and %.1f GiB of the machine's memory are free: close something or take a smaller model"),
                     (double)p.elsewhere / GIB, (double)q_mem_available() / GIB);
@@ -240,9 +250,6 @@ static int open_gpu(eng_model *m, device *d, char *err)
     d->name = q_printf("cuda:%d %s", chosen.index, one->name);
     return Q_OK;
 }
-
-/* Upwards, so that what is said is enough. */
-static double gib_up(uint64_t bytes) { return ceil((double)bytes / GIB * 1000) / 1000; }
 
 /* Weights may take so much memory: routed experts beyond that are read when they are chosen. */
 static int keep_on_disk(const eng_model *m, device *d, char *err)
@@ -303,7 +310,10 @@ int device_fall_back(eng_model *m, device *d, int rc, char *err)
     rc = open_cpu(m, d, err);
     d->fell = why != NULL;
     d->note = why ? q_printf(_("the CPU computes: %s"), why)
-              : chosen.rest == ENG_REST_FETCHED ? q_strdup(_("the CPU computes: --gpu-experts fetch brings experts to a GPU, and there is none here; quorum doctor --gpu says why")) : NULL;
+              : chosen.rest == ENG_REST_FETCHED ? q_strdup(_("the CPU computes: --gpu-experts fetch brings experts to a GPU, and there is none here; quorum doctor --gpu says why"))
+              : chosen.layers >= 0 || chosen.budget > 0
+                  ? q_printf(_("the CPU computes: %s says what lies on a GPU, and there is none here; quorum doctor --gpu says why"), chosen.layers >= 0 ? "--gpu-layers" : "--gpu-budget")
+                  : NULL;
     free(why);
     return rc;
 }

@@ -646,6 +646,24 @@ static void labels(void)
     end();
 }
 
+/* However long a model's name is, the top line says on which GPU it computes; where it is too narrow for that, its name still stands. */
+static void where_it_computes(void)
+{
+    for (int w = 60; w <= 240; w += 5) {
+        begin(w, 30);
+        chat(true);
+        strcpy(fake.st.model, "Qwen3 30B A3B Instruct 2507");
+        strcpy(fake.st.device, "cuda:0");
+        char *s = screen();
+        CHECK_MSG(strncmp(strstr(s, "Qwen3 30B"), "Qwen3 30B", 9) == 0, "%d columns", w);
+        char *line = q_strndup(s, strcspn(s, "\n"));
+        CHECK_MSG(w < 80 || strstr(line, " · cuda:0 "), "%d columns: %s", w, line);
+        CHECK_MSG(strstr(line, "k 4/16") || strstr(line, "k 8/16") || strstr(line, "/16"), "%d columns: %s", w, line);
+        free(line);
+        end();
+    }
+}
+
 /* Every size draws, and each row has exactly w columns. */
 static void all_sizes(void)
 {
@@ -694,6 +712,7 @@ int main(int argc, char **argv)
     RUN(help_hangs);
     RUN(experts_tell_the_truth);
     RUN(labels);
+    RUN(where_it_computes);
     RUN(all_sizes);
     return TEST_END();
 }

@@ -165,6 +165,7 @@ void view_status(tui_app *app, tui_box b)
         q_buf_clear(&left);
         const char *coming = app->work.loading ? app->work.load_what : NULL;
         name(&left, st->model[0] ? st->model : coming ? coming : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
+        if (st->model[0] && st->device[0] && level < NO_RIBBON) q_buf_printf(&left, " · %s", st->device);
         named = left.len;
         middle(app, level, &k, &ctx, &r);
         kw = tui_str_width(k.p ? k.p : "");

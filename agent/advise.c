@@ -48,7 +48,7 @@ static char *loaded(agt *a)
 static void measured(agt *a, const char *path, agt_advice *about)
 {
     pthread_mutex_lock(&a->shown.mu);
-    about->measured = path && a->shown.path && strcmp(a->shown.path, path) == 0 ? a->shown.st.decode_rate : 0;
+    about->measured = path && a->shown.path && strcmp(a->shown.path, path) == 0 ? a->shown.st.rate.decode : 0;
     pthread_mutex_unlock(&a->shown.mu);
 }
 
@@ -108,7 +108,7 @@ bool agt_get_advice(agt *a, agt_advice *out)
 {
     pthread_mutex_lock(&a->shown.mu);
     adv_about_copy(&a->shown.about.advice, out);
-    out->measured = a->shown.st.decode_rate;
+    out->measured = a->shown.st.rate.decode;
     pthread_mutex_unlock(&a->shown.mu);
     return out->n > 0;
 }

@@ -296,7 +296,7 @@ typedef struct agt_status {
     int k, n_expert;                     /* 0 in dense models; k = -1: differs by layer */
     uint64_t params_active, params_total, bytes_per_token;
     int ctx_used, ctx_size;
-    double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
+    struct { double decode, prefill; } rate;                     /* tokens/s; prefill only while it runs */
     struct { double there, speed, waited, bytes, wait_ms; bool disk; } experts;  /* where they are brought (to a device, or from the disk): the share that lay there already, else 0; bytes
                                             a second of this answer; the share of its time in which it stood still for them; both a token */
     struct {                             /* of the tokens that were drafted for this answer (knob draft) the share that was said; -1: none were */

@@ -47,7 +47,7 @@ static void another(agt *a)
     s->why_message = 0;
     memset(&s->left, 0, sizeof s->left);
     s->st.n_tokens = 0;
-    s->st.decode_rate = 0;
+    s->st.rate.decode = 0;
     s->st.drafts.said = -1;
     s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);

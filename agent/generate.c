@@ -175,7 +175,7 @@ void generate_progress(turn *t)
     uint64_t drafted = room.drafted - t->began.drafted;
     a->shown.st.drafts.said = drafted ? (double)(room.drafts_said - t->began.drafts_said) / (double)drafted : -1;
     a->shown.st.drafts.rest = room.drafts_rest;
-    a->shown.st.decode_rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
+    a->shown.st.rate.decode = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (r->tokens % 32 == 0)
         sync_mix(a);

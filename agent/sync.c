@@ -322,7 +322,7 @@ void sync_prefill(agt *a, int done, int total)
     int used = prov_context(a->seat.who).used;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.prefill = true;
-    a->shown.st.prefill_rate = rate;
+    a->shown.st.rate.prefill = rate;
     a->shown.read_rate = done >= 32 ? rate : a->shown.read_rate;
     a->shown.st.ctx_used = used;
     pthread_mutex_unlock(&a->shown.mu);
@@ -337,7 +337,7 @@ void sync_prefilled(agt *a, bool whole)
     agt_event e = { .kind = AGT_EV_PREFILL };
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.prefill = false;
-    a->shown.st.prefill_rate = 0;
+    a->shown.st.rate.prefill = 0;
     pthread_mutex_unlock(&a->shown.mu);
     evq_push(&a->events, &e);
     sync_mix(a);

@@ -170,7 +170,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     evq_push(&a->events, &e);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = 0;
-    a->shown.st.decode_rate = 0;
+    a->shown.st.rate.decode = 0;
     a->shown.st.drafts.said = -1;
     turns_begin(&a->shown, t->reply);
     pthread_mutex_unlock(&a->shown.mu);

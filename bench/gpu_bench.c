@@ -6,7 +6,6 @@
  *     --contexts 0,8192  --prefill 512,4096  --k 1,8  --tokens N
  * Exit status: 0 all well, 1 something is wrong (said in the report), 2 usage, 3 no plugin or no device. */
 #include "engine/run/config.h"
-#include "kernels/cards.h"
 #include "kernels/kernels.h"
 #include "tests/lora_cases.h"
 #include "tests/on_device.h"

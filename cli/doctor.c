@@ -4,7 +4,6 @@
 #include "advice/pull.h"
 #include "base/say.h"
 #include "cli/common.h"
-#include "kernels/cards.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>

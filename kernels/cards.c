@@ -1,5 +1,5 @@
-/* kernels/cards: what the makers print of their GPUs, by the names that devices give themselves. See cards.h. */
-#include "kernels/cards.h"
+/* kernels/cards: what the makers print of their GPUs, by the names that devices give themselves. See kernels.h. */
+#include "kernels/kernels.h"
 
 #include <stdbool.h>
 #include <stddef.h>

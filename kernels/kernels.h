@@ -538,6 +538,10 @@ typedef struct ker_speed {
 /* small: tiny shapes instead, to try the way there. Takes 0.4 GiB a layer and 0.7 GiB. */
 int ker_speed_measure(const ker_backend *b, int index, int layers, bool small, ker_speed *out, char *err);
 
+/* What its maker prints of a device by that name (cards.c): bytes and int8 operations a second; 0: not in the list. */
+typedef struct ker_card { double bandwidth, int8; } ker_card;
+ker_card ker_card_of(const char *device);
+
 const ker_backend *ker_cpu(void);
 /* Two devices as one: the routed experts of some layers on the second, all else on the first; the same bytes as
  * one device. ker_split's own open takes two CPU devices and moves every routed layer; ker_split_open takes any two

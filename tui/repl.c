@@ -395,8 +395,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         agt_status s;
         agt_get_status(r->a, &s);
         fresh_line(r);
-        q_say(stdout, "%s", e->text);
-        if (*s.device) q_say(stdout, " · %s", s.device);
+        q_say(stdout, "%s%s%s", e->text, *s.device ? " · " : "", s.device);
         if (s.n_expert)
             q_say(stdout, _(" · k %d of %d"), s.k, s.n_expert);
         q_say(stdout, _(" · /help lists the commands\n"));

@@ -226,6 +226,7 @@ static int open_gpu(eng_model *m, device *d, char *err)
     uint64_t have = bounded ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
     bool fits = make_plan(m, be, have, &p);
+    d->outside = one->free - have;
     if (!fits && bounded)
         rc = q_fail(err, Q_NOMEM, _("--gpu-budget %.3g is too little: this model needs at least %.3f GiB of %s, which has %.3f free: give more, or use --device cpu"),
                     chosen.budget, gib_up(p.on_gpu), one->name, (double)one->free / GIB);

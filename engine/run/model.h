@@ -40,6 +40,7 @@ typedef struct device {                /* device.c; owns dev and the texts */
     ker_dev *dev;
     char *name, *note;                 /* "cpu", "cuda:0 NVIDIA H100"; NULL or a sentence */
     bool fell;                         /* the CPU, for a GPU that is there could not be used: note says why */
+    uint64_t outside;                  /* bytes of what was free at the start that --gpu-budget leaves to others */
     struct ondisk *ondisk;             /* routed experts are read when they are chosen (ondisk.h); NULL: they lie in memory */
 } device;
 

@@ -19,5 +19,6 @@ uint64_t room_weights(const eng_model *m)
 uint64_t room_beside(const eng_model *m)
 {
     uint64_t have = m->on.be->memory(m->on.dev), weights = m->on.be == ker_cpu() ? room_weights(m) : 0;
+    if (m->on.outside) return have > m->on.outside ? have - m->on.outside : have > 0;      /* 0: not known */
     return have > weights ? have - weights : have;
 }

@@ -266,7 +266,7 @@ bool agt_get_advice(agt *a, agt_advice *out)
     adv_wish w = { .type = "Q4_K_M" };
     if (adv_fit_known(row, &w, &m, &out->fit, err) < 0) return true;
     out->token = eng_energy_bytes(&out->fit.costs, 8);
-    out->measured = fake.st.decode_rate;
+    out->measured = fake.st.rate.decode;
     for (int i = 0; i < 3; i++) {
         adv_fit f;
         w.k = out->k[out->n_k++] = ks[i];
@@ -347,7 +347,7 @@ static void fake_model(void)
     s->bytes_per_token = 110000000;
     s->ctx_used = 812;
     s->ctx_size = 8192;
-    s->decode_rate = 120;
+    s->rate.decode = 120;
     s->mix.n = 2;
     strcpy(s->mix.of[0].label, "k 12");
     s->mix.of[0].cells = 640;

@@ -187,7 +187,7 @@ static void mean(const char *state, const char *text, int done, int total)
 static void vectors_are_shown_calmly(void)
 {
     begin();
-    fake.st.decode_rate = 12;
+    fake.st.rate.decode = 12;
     CHECK(strstr(status_line(), "12 tok/s") && !on_screen("by meaning"));
     tui_app_resize(&app, 120, 30);       /* drafts beside it, where there is room */
     fake.st.drafts.said = .62;

@@ -185,14 +185,14 @@ static void test_numbers_of_a_fit(void)
     CHECK_INT(f.context_max, f.costs.n_ctx);
     CHECK(f.costs.n_ctx >= 256 && f.costs.n_ctx <= 1 << 17);
     unlink(short_one);
-    /* A GPU counts where our own engine computes the model there, and one of several. */
-    static const struct { const char *arch, *like; bool gpu; } of[] = {{"qwen3moe", "smoke", true}, {"qwen35moe", "smoke-delta", true}, {"gpt-oss", "smoke-oss", false}};
+    /* A GPU computes every architecture of our own engine, one of several. */
+    static const struct { const char *arch, *like; } of[] = {{"qwen3moe", "smoke"}, {"qwen35moe", "smoke-delta"}, {"gpt-oss", "smoke-oss"}};
     adv_machine four;
     CHECK_INT(adv_machine_find("4x4090", &four, err), Q_OK);
     for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
         CHECK_MSG(eng_synth(of[i].arch, of[i].like, "Q4_K_M", 0, 5, short_one, NULL, NULL, err) == Q_OK, "%s", err);
         CHECK_MSG(adv_fit_file(short_one, &(adv_wish){0}, &four, &f, err) == Q_OK, "%s", err);
-        CHECK_MSG(f.place == (of[i].gpu ? ADV_GPU : ADV_RAM) && (!of[i].gpu || f.room == ADV_ROOM_GPU), "%s: %d", of[i].arch, (int)f.place);
+        CHECK_MSG(f.place == ADV_GPU && f.room == ADV_ROOM_GPU, "%s: %d", of[i].arch, (int)f.place);
         unlink(short_one);
     }
     CHECK_INT(adv_fit_known(row, &(adv_wish){.type = "Q8_0", .context = 4096, .users = 5}, &m, &f, err), Q_OK);

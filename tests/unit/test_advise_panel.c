@@ -8,7 +8,7 @@ static void open_at(int w, int h, const char *machine)
 {
     fake_machine = machine;
     begin();
-    fake.st.decode_rate = 12.4;
+    fake.st.rate.decode = 12.4;
     tui_app_resize(&app, w, h);
     tui_act(&app, AGT_UI_ADVISE, "");
     ev((agt_event){ .kind = AGT_EV_ADVICE });
@@ -76,7 +76,7 @@ static void told(void)
 {
     open_at(200, 60, "cpu-64g");
     CHECK_MSG(on_screen("12 measured at the last answer") && on_screen("k 16") && on_screen("own"), "%s", screen());
-    fake.st.decode_rate = 0;
+    fake.st.rate.decode = 0;
     ev((agt_event){ .kind = AGT_EV_ADVICE });
     CHECK_MSG(on_screen("an answer measures it"), "%s", screen());
     snprintf(fake.st.model, sizeof fake.st.model, "@server/m");

@@ -193,8 +193,8 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         for (int turn = 0; turn < 2; turn++) {
             agt_get_status(a, &st);
-            CHECK_MSG(st.ctx_used == 0 && st.mix.n == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
-                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.mix.n, st.decode_rate);
+            CHECK_MSG(st.ctx_used == 0 && st.mix.n == 0 && st.n_tokens == 0 && st.rate.decode == 0 && st.ctx_size == 4096,
+                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.mix.n, st.rate.decode);
             agt_nudge_k(a, -1);          /* and a knob does not bring it back */
             settle(a, &s);
         }

@@ -163,7 +163,7 @@ static void what_came_all_at_once_has_no_speed(void)
     static const struct { const char *model; double rate; const char *is; } row[] = { { "@box/tiny", 694789, NULL }, { "@box/tiny", 180, "180 tok/s" }, { "tiny", 14217, "14217 tok/s" } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         snprintf(fake.st.model, sizeof fake.st.model, "%s", row[i].model);
-        fake.st.decode_rate = row[i].rate;
+        fake.st.rate.decode = row[i].rate;
         tui_app_draw(&app);
         CHECK_MSG(row[i].is ? on_screen(row[i].is) : !on_screen("tok/s"), "%s at %g", row[i].model, row[i].rate);
     }

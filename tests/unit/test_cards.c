@@ -1,5 +1,5 @@
 /* tests: what is printed of a GPU (ker_card_of) is that of this card and of none with a longer or a shorter name. */
-#include "kernels/cards.h"
+#include "kernels/kernels.h"
 #include "tests/test.h"
 
 static void a_card_is_known_by_its_whole_name(void)

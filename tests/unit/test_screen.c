@@ -40,7 +40,7 @@ static void fill_first(void)
     fake_model();
     fake.st.mix.n = 0;
     fake.st.ctx_used = 0;
-    fake.st.decode_rate = 0;
+    fake.st.rate.decode = 0;
     fake_routing(2, 28, 16, 12);
     fake.rt.n_odd = fake.rt.n_tokens = fake.rt.learned = 0;
     for (int i = 0; i < 28 * 16; i++) { fake.rt.cell[i].dev = 0; fake.rt.now[i] = 0xFFFF; }

@@ -150,15 +150,15 @@ void view_status(tui_app *app, tui_box b)
     q_buf left = {0}, k = {0}, ctx = {0}, right = {0};
     ribbon r = {.n = 0};
     size_t named = 0;                        /* bytes of the model's name */
-    if (st->prefill && st->prefill_rate > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->prefill_rate);
+    if (st->prefill && st->rate.prefill > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->rate.prefill);
     else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
     else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
     else if (app->work.mean_what && app->work.mean_percent >= 0 && !agt_answering(app->a)) q_buf_printf(&right, _("by meaning %d%%"), app->work.mean_percent);
-    else if (tui_rate_known(st->decode_rate, st->model)) {
+    else if (tui_rate_known(st->rate.decode, st->model)) {
         experts(&right, st, b.w);
         if (b.w >= 100 && st->drafts.said >= 0 && st->drafts.rest) q_buf_puts(&right, _("drafts rest · "));
         else if (b.w >= 100 && st->drafts.said > 0) q_buf_printf(&right, _("%.0f%% of drafts said · "), 100 * st->drafts.said);
-        q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
+        q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->rate.decode);
     }
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {

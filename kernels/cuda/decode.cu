@@ -464,7 +464,12 @@ template <int SET, bool NORM> static __global__ void __launch_bounds__(MUL_THREA
     glu_prods<SET, NORM, false>(a, NULL, NULL);
 }
 
-template <bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, MUL_LEAST) few_glu_any(glu_args a)
+#if defined __CUDA_ARCH__ && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890)      /* with the norm it spills there for a second block */
+#define GLU_ANY_LEAST(norm) ((norm) ? 1 : MUL_LEAST)
+#else
+#define GLU_ANY_LEAST(norm) MUL_LEAST
+#endif
+template <bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, GLU_ANY_LEAST(NORM)) few_glu_any(glu_args a)
 {
     glu_prods<ANY, NORM, false>(a, NULL, NULL);
 }

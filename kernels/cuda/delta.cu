@@ -263,7 +263,7 @@ static __global__ void __launch_bounds__(THREADS) delta_norm(delta_job j)
 
 /* Few rows, all in one. A state was written by an earlier pass, and the tables of rows came before this one: they may be read before the
  * launch before has ended. The block of a key head's first value head and first values leaves q's and k's inputs to the state after. */
-template <int K> static __global__ void __launch_bounds__(THREADS) delta_few(delta_job j)
+template <int K> static __global__ void BOUNDS(THREADS, K > 16 ? 1 : 2) delta_few(delta_job j)
 {
     SHARED(float, ring, 2 * row_room<K>::FLOATS);
     SHARED(float, part, 2 * THREADS);

@@ -60,7 +60,7 @@ template <int TYPE> static __device__ __forceinline__ float latent_at(const uint
 }
 
 /* ---- attention, any width and type: a block a (head, row) ---- */
-template <int TYPE> static __global__ void __launch_bounds__(ATT_THREADS) mla_simple(mla_args a)
+template <int TYPE> static __global__ void BOUNDS(ATT_THREADS, 8) mla_simple(mla_args a)
 {
     DYN_SHARED(float, room);
     SHARED(float, s, KER_PAGE);

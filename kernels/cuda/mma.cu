@@ -224,23 +224,25 @@ template <> struct mma_form<KER_MXFP4> : mma_nibbles<KER_MXFP4, 1, 0, 0> {
     static __device__ __forceinline__ float d32(const uint32_t *head, int u) { return cu_e8m0_half((unsigned)byte_of(head[0], u)); }
 };
 
-/* A step is four blocks of 64; a lane's word of 16 is the low or the high nibbles of one word. The head is a scale each 16. */
+/* A step is four blocks of 64; a lane's word of 16 is the low or the high nibbles of one word, made as it is read: later there are too few
+ * registers for it. The head is a scale each 16. */
 template <> struct mma_form<KER_NVFP4> {
     enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 1, BLOCKS = 1 };
     static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t raw[RAW])
     {
         const uint8_t *p = w.p[1] + step * 128 + h * 64 + t % 2 * 4;
 #pragma unroll
-        for (int i = 0; i < 8; i++) raw[i] = word_at(p + 8 * i);
+        for (int i = 0; i < 8; i++) {
+            int low, high;
+            cu_e2m1_word(word_at(p + 8 * i), &low, &high);
+            raw[i] = (uint32_t)(t / 2 ? high : low);
+        }
         words2(w.p[0] + step * 16 + h * 8, raw + HEAD);
     }
     static __device__ __forceinline__ void unit(const uint32_t *raw, int h, int u, int t, uint32_t *a, uint32_t *b)
     {
-        int low, high;
-        cu_e2m1_word(raw[2 * u], &low, &high);
-        *a = (uint32_t)(t / 2 ? high : low);
-        cu_e2m1_word(raw[2 * u + 1], &low, &high);
-        *b = (uint32_t)(t / 2 ? high : low);
+        *a = raw[2 * u];
+        *b = raw[2 * u + 1];
     }
     static __device__ __forceinline__ float d16(const uint32_t *head, int u, int part) { return cu_ue4m3_half((unsigned)byte_of(head[u / 2], u % 2 * 2 + part)); }
     static __device__ __forceinline__ float d32(const uint32_t *head, int u) { return d16(head, u, 0); }
@@ -583,7 +585,14 @@ template <int TYPE, int GLUE> static __global__ void __launch_bounds__(MMA_THREA
         out_row[i] = p.t.out_row ? p.t.out_row[place] : place;
     }
     __syncthreads();
-    if constexpr (cu_form<TYPE>::BLOCK < 256) {    /* more scales at once than there are registers for a whole tile */
+    if constexpr (TYPE == KER_NVFP4 || TYPE == KER_IQ3_S) {    /* the same, and on sm_80, 86 and 89 not even two halves side by side */
+        constexpr int rows = TILE_MMA / 2;
+#pragma unroll 1
+        for (int at = 0; at < n; at += rows) {
+            if (at) __syncthreads();
+            mma_tile<TYPE, rows / 8, GLUE>(p, up, matrix, in_row + at, out_row + at, n - at, smem);
+        }
+    } else if constexpr (cu_form<TYPE>::BLOCK < 256) {    /* more scales at once than there are registers for a whole tile */
         mma_tile<TYPE, TILE_MMA / 16, GLUE>(p, up, matrix, in_row, out_row, n, smem);
         if (n <= TILE_MMA / 2) return;
         __syncthreads();

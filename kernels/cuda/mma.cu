@@ -585,7 +585,7 @@ template <int TYPE, int GLUE> static __global__ void __launch_bounds__(MMA_THREA
         out_row[i] = p.t.out_row ? p.t.out_row[place] : place;
     }
     __syncthreads();
-    if constexpr (TYPE == KER_NVFP4 || TYPE == KER_IQ3_S) {    /* the same, and on sm_80, 86 and 89 not even two halves side by side */
+    if constexpr (TYPE == KER_NVFP4 || TYPE == KER_IQ3_S || TYPE == KER_TQ2_0) {    /* the same; on sm_80, 86, 89 or 120 not even two halves side by side */
         constexpr int rows = TILE_MMA / 2;
 #pragma unroll 1
         for (int at = 0; at < n; at += rows) {

@@ -189,7 +189,7 @@ static int open_device(visit *v, const char *plugin, char *err)
     ker_device *all = q_alloc(sizeof *all * 64);
     int rc = ker_plugin_open(plugin, &v->b, err), n = rc ? rc : v->b->devices(all, 64, err);
     v->index = eng_device_index();
-    if (n >= 0 && (v->index >= n || v->index >= 64)) n = q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), v->index, n - 1);
+    if (n >= 0 && (v->index >= n || v->index >= 64)) n = q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), v->index, n - 1);
     if (n >= 0) v->dev = all[v->index];
     free(all);
     return n < 0 ? n : 0;

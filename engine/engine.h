@@ -21,7 +21,7 @@ typedef struct eng_session eng_session;
  * one answers and the model goes, else the CPU. Main's, before any thread. */
 enum eng_rest { ENG_REST_CPU, ENG_REST_FETCHED };         /* experts that do not fit on the GPU: the CPU computes them, or they are brought */
 typedef struct eng_place {
-    const char *what;
+    const char *what, *named;                             /* named: what says so, in a sentence, as "QUORUM_DEVICE"; NULL: "--device" */
     int gpu_layers;                                       /* ENG_REST_CPU: routed experts of so many layers on the GPU, -1 as many as fit */
     double budget_gib;                                    /* of the GPU's memory, 0 all that is free */
     enum eng_rest rest;

@@ -436,7 +436,8 @@ typedef struct ker_backend {
 
     /* `experts` in three, after route: what the routed experts need (take), their rows on a device that holds them
      * (run: any context, no batch need be open on it), and here the sum in slot order, the shared expert, the
-     * residual (add). The same bytes as `experts`. */
+     * residual (add). The same bytes as `experts` from the CPU; on a GPU, whose few quantised rows `experts` sums in
+     * another order, of more rows than those alone (else within the tolerance of its kernels). */
     int (*moe_take)(ker_ctx *, int layer, ker_moe *out);
     int (*moe_run)(ker_ctx *, int layer, ker_moe *moe);
     int (*moe_add)(ker_ctx *, int layer, const ker_moe *moe);

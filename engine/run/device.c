@@ -23,7 +23,7 @@ int eng_device_choose(const eng_place *w, char *err)
     char *end = NULL;
     long n = cuda && what[4] == ':' && isdigit((unsigned char)what[5]) ? strtol(what + 5, &end, 10) : 0;
     if (!(is_auto || cpu || (cuda && !what[4]) || (end && !*end && n >= 0 && n < 1024)))
-        return q_fail(err, Q_RANGE, _("--device takes cpu, cuda, cuda:N or auto, not \"%s\""), what);
+        return q_fail(err, Q_RANGE, _("%s takes cpu, cuda, cuda:N or auto, not \"%s\""), w->named ? w->named : "--device", what);
     if (!(w->budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));
     if (w->rest == ENG_REST_FETCHED && w->gpu_layers >= 0)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
@@ -213,8 +213,9 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (n == Q_OK) n = be->devices(list, 16, err);
     if (n < 0) return n;
     if (!chosen.must) chosen.index = index_for(m, be, list, n < 16 ? n : 16);
-    if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), chosen.index, n - 1);
+    if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), chosen.index, n - 1);
     const ker_device *one = &list[chosen.index];
+    if (!one->free) return q_fail(err, Q_NOMEM, _("%s lets nobody in: another program has it for itself, or it may not compute (nvidia-smi says which); end that, or use --device cpu"), one->name);
     int rc = trusted(be, one, err);
     if (rc) return rc;
     if (be->ways_put) {

@@ -156,7 +156,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     if (!rc) rc = cu_mla_check(m, err);
     int n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;
-    if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), index, n - 1);
+    if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), index, n - 1);
     if (list[index].major < 8) return q_fail(err, Q_ERR, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
                                              list[index].name, list[index].major, list[index].minor);
     ker_dev *d = (ker_dev *)q_alloc(sizeof *d);

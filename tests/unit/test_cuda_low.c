@@ -184,6 +184,63 @@ static void bits_hang_on_the_row_alone(void)
     }
 }
 
+/* The text on one context, so that passes are graphs: a token under both adapters, which makes all room there will be, then two at a time
+ * under none, both, one, and again: what a graph of two rows knows of adapters is what its first pass knew. */
+static int run_by_turns(ker_dev *d, const model *m, const ker_config three[3], result *out)
+{
+    static const int16_t turn[] = { 0, 2, 1 };
+    static const int32_t page[2] = { 1, 0 };
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    ker_seq seq = { .page = page, .n_page = 2 };
+    int rc = backend->ctx_new(d, N_TOK, m->m.n_expert, NULL, &c, err);
+    if (!rc) rc = backend->kv_new(d, KER_KV_F16, 2, &kv, err);
+    for (int i = 0; i < 3 && !rc; i++) rc = backend->cfg_put(c, i, &three[i], err);
+    memset(out, 0, sizeof *out);
+    for (int t = 0, n = 1; t + n <= N_TOK && !rc; t += n, n = 2) {
+        int32_t pos[2] = { t, t + 1 };
+        int16_t slot[2] = { t ? turn[t / 2 % 3] : 2, turn[t / 2 % 3] };
+        static const uint8_t want_logits[2] = { KER_WANT_LOGITS, KER_WANT_LOGITS };
+        ker_batch b = { .n = n, .token = tokens + t, .pos = pos, .cell = pos, .slot = slot, .want = want_logits, .seqs = &seq, .n_seq = 1, .phase = n == 1 };
+        ker_out o;
+        if (!(rc = forward(c, kv, m, &b, &o))) memcpy(out->logits + t * VOCAB, o.logits, sizeof(float) * (size_t)(n * VOCAB));
+    }
+    if (kv) backend->kv_free(kv);
+    if (c) backend->ctx_free(c);
+    return rc;
+}
+
+static void graphs_follow_what_acts(void)
+{
+    model *m = model_new(&specs[0]);
+    config *g = malloc(sizeof *g);
+    adapter a, b;
+    ker_adapt two[2];
+    ker_config three[3];
+    emu_stats before, after;
+    adapter_make(&a, m, 41, 3, everything);
+    adapter_make(&b, m, 43, 6, attention_alone);
+    config_make(g, m, &settings[0]);
+    three_make(three, g, &a, &b, two);
+    ker_dev *cpu = opened(ker_cpu(), m);
+    put(cpu, &a, &b);
+    CHECK_INT(run_by_turns(cpu, m, three, &want), 0);
+    backend->close(cpu);
+    ker_dev *d = opened(gpu, m);
+    put(d, &a, &b);
+    emu->stats(&before);
+    CHECK_INT(run_by_turns(d, m, three, &got), 0);
+    emu->stats(&after);
+    double bad = worst(&got, &want);
+    CHECK_MSG(bad < 1e-4, "adapters by turns: off by %.3g of the largest logit", bad);
+    CHECK(after.graph_launches > before.graph_launches + 30);
+    backend->close(d);
+    adapter_free(&a);
+    adapter_free(&b);
+    free(g);
+    model_free(m);
+}
+
 static void where_none_acts_nothing_changes(void)
 {
     static const int piece[] = { 1, 7, N_TOK };
@@ -385,6 +442,7 @@ int main(void)
     RUN(changed_products_are_the_cpus);
     RUN(latents_are_changed_alike);
     RUN(bits_hang_on_the_row_alone);
+    RUN(graphs_follow_what_acts);
     RUN(where_none_acts_nothing_changes);
     RUN(fetched_experts_are_changed_alike);
     RUN(in_steps_and_on_two_devices);

@@ -66,7 +66,10 @@ static __device__ __forceinline__ void ask_row(const cu_mat &w, int64_t block0)
     }
 }
 
-template <int TYPE, bool LOW> static __device__ __forceinline__ void mul_row(const mul_args &a, const low_fused *f, const cu_mat &w, const cu_sink &to, int low, int block, uint8_t *room, float *part, int *turn)
+/* What an adapter's numbers take from the row is done while the first weights are on their way, or was done before: of every type such a
+ * kernel would be twice as much to compile. */
+enum low_when { LOW_NONE, LOW_HERE, LOW_DONE };
+template <int TYPE, low_when LOW> static __device__ __forceinline__ void mul_row(const mul_args &a, const low_fused *f, const cu_mat &w, const cu_sink &to, int block, uint8_t *room, float *part, int *turn)
 {
     typedef few_form<TYPE> form;
     const int A = MUL_AHEAD;
@@ -77,9 +80,11 @@ template <int TYPE, bool LOW> static __device__ __forceinline__ void mul_row(con
     if (o < end) fetch<TYPE, A>(w, (int64_t)o * (units / form::PER), units, 0, r);
     if (o + MUL_WARPS < end) ask_row(w, (int64_t)(o + MUL_WARPS) * (units / form::PER));
     if (a.norm && (int)threadIdx.x * 8 < w.n_in) gpu_prefetch(a.norm + threadIdx.x * 8);
-    gpu_wait_before();
-    gpu_let_next();
-    if constexpr (LOW) low_work<MUL_WARPS>(*f, turn);
+    if constexpr (LOW != LOW_DONE) {
+        gpu_wait_before();
+        gpu_let_next();
+    }
+    if constexpr (LOW == LOW_HERE) low_work<MUL_WARPS>(*f, turn);
     cu_act act = few_row(room, w.n_in);
     int from = a.which ? a.which[row] : row;
     float eps = a.norm ? a.rows.cfg[a.rows.slot[from]].eps : 0.0f;
@@ -102,12 +107,6 @@ template <int TYPE, bool LOW> static __device__ __forceinline__ void mul_row(con
         acc = cu_warp_sum(acc);
         if (lane == 0) cu_put(to, a.tr, row, o, acc, from);
     }
-    if constexpr (LOW) {
-        if (low < 0) return;
-        __syncthreads();
-        low_wait(*f);
-        for (o = block * a.rounds * MUL_WARPS + (int)threadIdx.x; o < end; o += MUL_THREADS) low_add_items<1>(f->low, low, row, o);
-    }
 }
 
 template <int SET, bool LOW> static __device__ __forceinline__ void mul_prods(const mul_args &a, const low_fused *f, float *part, int *turn)
@@ -123,9 +122,22 @@ template <int SET, bool LOW> static __device__ __forceinline__ void mul_prods(co
         if (LOW) low = third ? a.low[2] : a.low[1];
         block -= third ? a.first[2] : a.first[1];
     }
-#define CASE(name) case KER_##name: mul_row<KER_##name, LOW>(a, f, w, to, low, block, room, part, turn); break;
+    constexpr low_when when = !LOW ? LOW_NONE : SET == ANY ? LOW_DONE : LOW_HERE;
+    if constexpr (when == LOW_DONE) {
+        gpu_wait_before();
+        gpu_let_next();
+        low_work<MUL_WARPS>(*f, turn);
+    }
+#define CASE(name) case KER_##name: mul_row<KER_##name, when>(a, f, w, to, block, room, part, turn); break;
     FEW_TYPES(SET, w.type, CASE)
 #undef CASE
+    if constexpr (LOW) {
+        if (low < 0) return;
+        __syncthreads();
+        low_wait(*f);
+        int end = min((block + 1) * a.rounds * MUL_WARPS, w.n_out);
+        for (int o = block * a.rounds * MUL_WARPS + (int)threadIdx.x; o < end; o += MUL_THREADS) low_add_items<1>(f->low, low, (int)blockIdx.y, o);
+    }
 }
 
 template <int SET> static __global__ void __launch_bounds__(MUL_THREADS, SET == PAIR ? MUL_RESIDENT : MUL_LEAST) few_mul(mul_args a)

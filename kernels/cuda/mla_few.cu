@@ -101,9 +101,9 @@ template <bool ANY> static __device__ __forceinline__ void piece(const few_args 
         else switch (f.a.w.type) { CU_OFTEN_TYPES(CASE) CU_FLOAT_TYPES(CASE) }
 #undef CASE
     }
-    /* Whoever comes to its end last has seen all others past the queue. */
+    /* Whoever comes to its end last has seen all others past the queue, but nothing orders a plain store behind their counting. */
     if (threadIdx.x || atomicAdd(f.queue + 2, 1) + 1 < f.all) return;
-    f.queue[0] = f.queue[1] = f.queue[2] = 0;
+    for (int k = 0; k < 3; k++) atomicExch(f.queue + k, 0);
 }
 
 static __global__ void __launch_bounds__(HEAD_THREADS, MUL_LEAST) mla_few(few_args f)

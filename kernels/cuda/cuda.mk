@@ -24,6 +24,8 @@ CUDA_GEN   = $(foreach a,$(ARCHS),-gencode arch=compute_$a,code=sm_$a) $(foreach
 # Packed as small as it goes (since CUDA 12.8; drivers of CUDA 12.4 and newer unpack it): a fifth of what is otherwise done, or six architectures
 # of all kernels would be more than the kit may have.
 CUDA_PACK  = $(if $(findstring --no-compress,$(NVCC_MORE)),,--compress-mode=size)
+# A file's architectures at the same time: on all processors where make itself does one file after the other.
+CUDA_AT_ONCE = --threads $(if $(findstring jobserver,$(MAKEFLAGS)),2,0)
 # NVCC_MORE: more of its options, as --no-compress, with which the PTX can be read in the objects.
 NVCCFLAGS := -std=c++17 -O3 -I. -I$(BUILD) -Werror all-warnings --expt-relaxed-constexpr -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics,-Wall,-Wextra,-Wno-unused-parameter
 
@@ -36,7 +38,7 @@ cuda:
 
 $(BUILD)/cuda/%.o: kernels/cuda/%.cu $(CUDA_HDR) | $(BUILD)/prefix.h
 	@mkdir -p $(@D)
-	$(Q)echo '  nvcc $<'; $(NVCC) $(NVCCFLAGS) -Xptxas -v $(CUDA_PACK) $(NVCC_MORE) $(CUDA_GEN) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; rm -f $@; exit 1; }
+	$(Q)echo '  nvcc $<'; $(NVCC) $(NVCCFLAGS) -Xptxas -v $(CUDA_PACK) $(CUDA_AT_ONCE) $(NVCC_MORE) $(CUDA_GEN) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; rm -f $@; exit 1; }
 
 $(BUILD)/libquorum-cuda.so: $(CUDA_SRC:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(PLUGIN_O)
 	$(Q)echo '  ld $@'; $(CC) -shared -o $@ $^ -Wl,-z,defs,--exclude-libs,ALL -L$(CUDA_DIR)/lib64 -lcudart_static -lm -ldl -lpthread -lrt

@@ -22,6 +22,7 @@ typedef struct adv_machine {
     double disk;                         /* bytes a second that experts are read with; 0 unknown */
     double madds;                        /* multiply-adds a second in prefill, all threads; 0 unknown */
     adv_gpu gpu[ADV_GPUS]; int n_gpu;
+    bool no_plugin;                      /* of this machine: its GPUs compute once quorum's plugin for them is built */
     bool measured;                       /* bandwidth and madds were; else from the table */
     bool told;                           /* nobody looked: of ram a tenth is taken for the system's, the rest is ram_free */
     const char *source, *date;           /* of a table's row; "" of this machine */

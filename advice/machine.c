@@ -40,6 +40,7 @@ void adv_machine_here(bool measure, adv_machine *out)
     out->ram_free = q_mem_available();
     if (out->ram_free > out->ram) out->ram_free = out->ram;
     out->n_gpu = gpu_look("libnvidia-ml.so.1", out->gpu);
+    out->no_plugin = out->n_gpu && !ker_plugin_there();
     char *models = q_user_path(Q_DIR_DATA, ""), *home = q_home();
     struct statvfs v;
     if ((models && statvfs(models, &v) == 0) || (home && statvfs(home, &v) == 0)) out->disk_free = (uint64_t)v.f_bavail * v.f_frsize;

@@ -48,6 +48,7 @@ static void say_machine(const adv_machine *m, int width, q_buf *out)
     if (*m->isa) q_buf_printf(&b, _("; %d cores, %s"), m->cores, m->isa);
     for (int i = 0; i < m->n_gpu; i++)
         q_buf_printf(&b, _("; %s with %.1f GiB, %.0f GiB/s"), m->gpu[i].name, (double)m->gpu[i].free / gib, m->gpu[i].bandwidth / gib);
+    if (m->no_plugin) q_buf_puts(&b, _(" (quorum computes there once its plugin is built: make cuda)"));
     if (!m->n_gpu) q_buf_puts(&b, _("; no GPU"));
     if (*m->source) q_buf_printf(&b, _(" (%s, %s)"), m->source, m->date);
     q_buf_putc(&b, '.');

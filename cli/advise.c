@@ -56,6 +56,7 @@ static void overlay(const args *o, adv_machine *m)
     if (o->ram > 0) adv_machine_told(m, o->ram);
     if (o->vram >= 0) {
         m->n_gpu = o->vram > 0;
+        m->no_plugin = false;
         if (m->n_gpu) m->gpu[0] = (adv_gpu){ .name = "GPU", .bytes = (uint64_t)(o->vram * gib), .free = (uint64_t)(o->vram * gib), .bandwidth = o->bandwidth * 1e9 };
     }
     if (o->vram <= 0 && o->bandwidth > 0) {

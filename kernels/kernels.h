@@ -479,6 +479,7 @@ int ker_backend_check(const ker_backend *b, char *err);
 /* Opens a plugin (libquorum-cuda.so) and asks it for its table, which lives as long as the program. path NULL: beside the
  * program or in its library folder. Q_NOTFOUND: there is none. Loading needs no driver; `devices` says whether one answers. */
 int ker_plugin_open(const char *path, const ker_backend **out, char *err);
+bool ker_plugin_there(void);                   /* there is a file where path NULL looks for it; whether it is whole only opening says */
 #define KER_PLUGIN_ENTRY "quorum_backend"      /* const ker_backend *(*)(q_words_look): the program's words, NULL for none */
 
 /* What every backend checks before it computes: a batch's rows against the model, the cells and the slots (`there`),

@@ -33,6 +33,12 @@ static bool find(char path[PATH_MAX])
     return false;
 }
 
+bool ker_plugin_there(void)
+{
+    char path[PATH_MAX];
+    return find(path);
+}
+
 /* A copy that broke off: what the loader would map lies behind the file's end, and reading it there ends a program. What is no library
  * of this machine's is the loader's to refuse. */
 static bool cut_short(const char *path, off_t size)

@@ -1,5 +1,6 @@
 /* tests: machines by name and by the driver's library (one of our own stands in for it), and what fits where. */
 #include "advice/room.h"
+#include "kernels/kernels.h"
 #include "tests/test.h"
 
 #include <time.h>
@@ -18,6 +19,8 @@ static void test_named_machines(void)
         CHECK_MSG(all[i].ram >= 8ull << 30 && all[i].ram_bandwidth > 20e9 && all[i].ram_bandwidth < 2e12, "%s", all[i].name);
         CHECK_MSG(!all[i].n_gpu || all[i].gpu[0].bandwidth > all[i].ram_bandwidth, "%s", all[i].name);
         CHECK_INT(adv_machine_find(all[i].name, &m, err), Q_OK);
+        double printed = all[i].n_gpu ? ker_card_of(all[i].gpu[0].name).bandwidth : 0;      /* two lists, one truth */
+        CHECK_MSG(!all[i].n_gpu || fabs(printed - all[i].gpu[0].bandwidth) < 1, "%s: %g and %g", all[i].name, printed, all[i].gpu[0].bandwidth);
     }
     CHECK_INT(adv_machine_find("4x4090", &m, err), Q_OK);
     CHECK_INT(m.n_gpu, 4);
@@ -249,8 +252,29 @@ static void test_a_mixture_counts_for_what_it_reads(void)
     free(list);
 }
 
+/* A GPU that quorum could use, and does not yet. */
+static void test_a_plugin_that_is_not_built_is_said(void)
+{
+    adv_machine m;
+    adv_choice *list;
+    int n;
+    CHECK_INT(adv_machine_find("4090", &m, err), Q_OK);
+    for (int without = 0; without < 2; without++) {
+        q_buf b = {0};
+        m.no_plugin = without;
+        CHECK_MSG(adv_choose(&(adv_ask){0}, &m, &list, &n, err) == Q_OK, "%s", err);
+        adv_say(&(adv_ask){0}, &m, list, n, 200, &b);
+        CHECK_INT(strstr(b.p, "make cuda") != NULL, without);
+        q_buf_free(&b);
+        free(list);
+    }
+    adv_machine_here(false, &m);
+    CHECK_INT(m.no_plugin, m.n_gpu && !ker_plugin_there());
+}
+
 int main(void)
 {
+    RUN(test_a_plugin_that_is_not_built_is_said);
     RUN(test_a_mixture_counts_for_what_it_reads);
     RUN(test_named_machines);
     RUN(test_a_machine_lacks_nothing);

@@ -1,10 +1,10 @@
 /* Experts that are fetched into the GPU's memory, on the emulator (build/libquorum-emu.so): every number is what a device that
  * holds all of them gives, byte for byte, however few have room, over all shapes and settings, in long and short pieces; a
  * source or a copy that fails voids a pass and leaves the next one whole. Skipped without a C++ compiler. */
+#include "tests/either_side.h"
 #include "tests/forward.h"
 #include "tests/on_device.h"
 
-static const ker_backend *gpu;
 static const emu_api_table *emu;
 
 static bool plugin(void) { return emulated(&gpu, &emu); }
@@ -19,13 +19,7 @@ static const spec more[] = {
 
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }
 
-static uint64_t cache_bytes;
 static ker_backend cached;
-static int open_cached(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    ker_hold h = { .cache_bytes = cache_bytes };
-    return gpu->open(m, n_threads, &h, out, e);
-}
 
 static uint64_t experts_bytes(const model *m)
 {

@@ -119,13 +119,6 @@ static void experts_may_lie_on_either_side(void)
         }
 }
 
-static uint64_t cache_bytes;
-static int open_cached(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    ker_hold h = { .cache_bytes = cache_bytes };
-    return gpu->open(m, n_threads, &h, out, e);
-}
-
 /* Byte for byte what a device gives that holds all of them. */
 static void experts_may_be_fetched(void)
 {

@@ -280,13 +280,6 @@ static void where_none_acts_nothing_changes(void)
 
 /* ---- experts that are fetched, in three steps, on another device ---- */
 
-static uint64_t cache_bytes;
-static int open_cached(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    ker_hold h = { .cache_bytes = cache_bytes };
-    return gpu->open(m, n_threads, &h, out, e);
-}
-
 static int in_three(ker_ctx *c, int layer)
 {
     ker_moe moe;

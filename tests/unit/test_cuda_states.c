@@ -21,13 +21,6 @@ static const made_shape odd = { "floats", 96, 4, 1, 40, 16, 7, 64, 32, 160, VOCA
 
 static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }
 
-static uint64_t cache_bytes;
-static int open_cached(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
-{
-    ker_hold h = { .cache_bytes = cache_bytes };
-    return gpu->open(m, n_threads, &h, out, e);
-}
-
 /* How a model may lie: on the GPU, its experts fetched, or on the CPU's side of it, or the other way round. */
 enum way { WHOLE, FETCHED, GPU_FIRST, CPU_FIRST, WAYS };
 static const char *const way_name[WAYS] = { "on the GPU", "experts fetched", "experts on the CPU", "experts alone on the GPU" };

@@ -13,7 +13,7 @@ test-cuda: emu-programs
 
 # In the trees of `make asan` and `make tsan`, whose flags they share. Where a sanitizer takes twenty times as long each way goes once
 # (QUORUM_BRIEF, tests/test.h): WHOLE=1 leaves nothing out. TSan takes fifty times as long where blocks meet at many barriers: of the goldens
-# one architecture at a time is a minute or two (ONLY=golden QUORUM_ARCH=deepseek2).
+# one architecture at a time is a minute or two (ONLY=golden QUORUM_ARCH=deepseek2), of the others one part (ONLY=latent QUORUM_TEST=cells_are).
 test-cuda-asan:
 	@$(MAKE) --no-print-directory BUILD=build-asan ASAN=1 SEEDS='$(or $(SEEDS),0 1 7)' test-cuda
 test-cuda-tsan:

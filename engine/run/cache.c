@@ -30,10 +30,12 @@ static uint64_t bytes_of_page(const eng_model *m, const eng_config *c)
 }
 
 /* Memory for cells: what is free beside the states of recurrent layers without which no token is read, each timeline's and the one that
- * it goes to. 0: it is not known. */
+ * it goes to, and beside what a driver takes (of little memory half). 0: it is not known. */
 static uint64_t room_for_cells(const eng_model *m, int timelines)
 {
-    uint64_t have = room_beside(m), states = m->on.be->state_bytes ? 2 * (uint64_t)timelines * (uint64_t)m->on.be->state_bytes(m->on.dev) : 0;
+    uint64_t have = room_beside(m);
+    if (m->on.be != ker_cpu()) have -= have / 2 < ROOM_DRIVER ? have / 2 : ROOM_DRIVER;
+    uint64_t states = m->on.be->state_bytes ? 2 * (uint64_t)timelines * (uint64_t)m->on.be->state_bytes(m->on.dev) : 0;
     return have > states ? have - states : have > 0;
 }
 
@@ -50,27 +52,42 @@ int eng_context_fits(const eng_model *m, const eng_config *c)
     return n < (uint64_t)c->v.context ? (int)n : (int)c->v.context;
 }
 
-/* Pages for the timelines, one spare for copying a shared tail, and room to keep other branches: as much again
- * while that is cheap, a quarter otherwise. */
+/* Pages that the timelines need, one spare for copying a shared tail. */
+static uint64_t pages_of(const eng_config *c, int timelines) { return ((uint64_t)(c->v.context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines; }
+
+static int no_cells(const eng_model *m, const eng_config *c, int timelines, uint64_t have, char *err)
+{
+    char need[32], left[32];
+    uint64_t page = bytes_of_page(m, c);
+    return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
+                  (int)c->v.context, q_bytes_words(page * pages_of(c, timelines), need), q_bytes_words(have, left), (unsigned long long)tokens_in(have, page, timelines));
+}
+
+/* Those pages, and room to keep other branches: as much again while that is cheap, a quarter otherwise. */
 int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool **out, char *err)
 {
     int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
     uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = room_for_cells(m, timelines);
-    uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
+    uint64_t base = pages_of(c, timelines);
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
     uint64_t each_page = bytes_of_page(m, c);
     bool kept = ker_state_floats(&m->ker) > 0;     /* other branches' pages come behind what state.memory keeps */
-    if (have > 0 && each_page * base > have) {
-        char need[32], left[32];
-        return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
-                      context, q_bytes_words(each_page * base, need), q_bytes_words(have, left), (unsigned long long)tokens_in(have, each_page, timelines));
-    }
+    if (have > 0 && each_page * base > have) return no_cells(m, c, timelines, have, err);
     if (have > 0 && each_page * base + page * spare + (kept ? (uint64_t)c->v.state_memory << 20 : 0) > have)
         spare = 0;
     if (base + spare > INT32_MAX)
         return q_fail(err, Q_RANGE, _("a cache for %d timelines of %d tokens is too large: lower context.length"), timelines, context);
     return kv_pool_new(m->on.be, m->on.dev, type, (int)(base + spare), out, err);
+}
+
+int cache_pool_instead(const eng_cache *k, const eng_config *c, char *err)
+{
+    const eng_model *m = k->m;
+    uint64_t have = room_for_cells(m, k->timelines);
+    if (!have) return Q_NOMEM;
+    have += (uint64_t)kv_pages(k->pool) * (uint64_t)m->on.be->kv_page_bytes(m->on.dev, k->type);
+    return bytes_of_page(m, c) * pages_of(c, k->timelines) > have ? no_cells(m, c, k->timelines, have, err) : Q_OK;
 }
 
 int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **out, char *err)
@@ -168,6 +185,7 @@ int cache_slot_of(eng_cache *k, const eng_config *c, uint64_t hash, int16_t *slo
         return q_fail(err, Q_RANGE, _("one step evaluates at most %d different configurations: split it"), CACHE_SLOTS);
     config_ker ker;
     config_ker_build(c, &ker);
+    k->slot[at] = (cache_slot){ 0 };           /* one that fails may leave nothing of what lay there */
     int rc = k->m->on.be->cfg_put(k->ctx, at, &ker.k, err);
     config_ker_free(&ker);
     if (rc)

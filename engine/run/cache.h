@@ -49,8 +49,10 @@ typedef struct cache_row {             /* rows of one seq follow one another */
     int forced_k;
 } cache_row;
 
-/* Pages of `type` for `timelines` lines of c's context.length. */
+/* Pages for `timelines` lines of c's context.length, of its kv.type. */
 int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool **out, char *err);
+/* Would such a pool fit in the place of the cache's own? Q_NOMEM: no; err is left alone where the device does not say what it has. */
+int cache_pool_instead(const eng_cache *, const eng_config *c, char *err);
 /* The slot that holds c (hash: its), put there when it is new. */
 int cache_slot_of(eng_cache *, const eng_config *c, uint64_t hash, int16_t *slot, char *err);
 /* The same outside of a batch. */

@@ -62,7 +62,7 @@ static const uint64_t ROUNDED = 2u << 20;                             /* each is
 
 /* What of the weights must lie on the GPU with what the driver adds, and a layer's routed experts as in the file, in bytes; beside
  * them the type that the GPU does not compute with, if they are of one (else -1). */
-typedef struct layer_experts { uint64_t bytes; int strange; } layer_experts;
+typedef struct layer_experts { uint64_t bytes, stay; int strange; } layer_experts;       /* stay: of bytes, biases, which are not fetched */
 static uint64_t weigh(const eng_model *m, const ker_backend *be, layer_experts *experts /* [n_layer] */)
 {
     for (int l = 0; l < m->ker.n_layer; l++) experts[l].strange = -1;
@@ -78,6 +78,10 @@ static uint64_t weigh(const eng_model *m, const ker_backend *be, layer_experts *
                 continue;
             }
             experts[l].bytes += bytes;
+            if (ker_role_get((enum ker_role)r)->vec) {
+                experts[l].stay += bytes + ROUNDED;
+                continue;
+            }
             if (be->takes && !be->takes(v.type)) experts[l].strange = v.type;
         }
     return rest;
@@ -114,7 +118,7 @@ static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, 
      * before experts. */
     enum { LEAST = 2, KEPT = 6 };
     uint64_t least = weigh(m, be, experts) + beside(&m->ker, m->info.n_ctx_train, LEAST), used = least, more = KEPT * 4 * (uint64_t)ker_state_floats(&m->ker);
-    uint64_t all = 0, largest = 0;
+    uint64_t all = 0, largest = 0, stay = 0;
     p->moved = q_alloc((size_t)m->ker.n_layer);
     bool fits = used <= have;
     used += !fits ? 0 : used + more <= have ? more : have - used;
@@ -125,6 +129,7 @@ static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, 
         uint64_t bytes = experts[l].bytes;
         p->n_moe++;
         all += bytes;
+        stay += experts[l].stay;
         largest = bytes > largest ? bytes : largest;
         if (experts[l].strange >= 0) p->strange = experts[l].strange;
         if (experts[l].strange < 0 && p->on_gpu + bytes + 3 * ROUNDED <= have && (chosen.layers < 0 || kept < chosen.layers)) {
@@ -139,11 +144,11 @@ static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, 
     free(experts);
     if (p->n_moved && chosen.rest == ENG_REST_FETCHED && p->strange < 0) {
         uint64_t one = largest / (uint64_t)m->ker.n_expert + 1, stages = 4 * one + 7 * ROUNDED;     /* on the way (kernels/cuda/cache.cu) */
-        uint64_t few = stages + (uint64_t)m->info.n_expert_used * one;
+        uint64_t few = stages + stay + (uint64_t)m->info.n_expert_used * one;
         fits = least + few <= have;
         used = fits && used + few > have ? have - few : used;
-        p->on_gpu = used + stages;
-        p->cache = fits ? have - used - stages : 0;
+        p->on_gpu = used + stages + stay;
+        p->cache = fits ? have - used - stages - stay : 0;
         p->on_gpu += fits ? p->cache : (uint64_t)m->info.n_expert_used * one;
         p->elsewhere = all;
     }

@@ -3,6 +3,7 @@
  * Single-threaded, like the cache that owns it. It never looks at numbers inside a page. */
 #include "engine/run/kv.h"
 #include "engine/run/kept.h"
+#include "engine/run/room.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,9 +18,6 @@ typedef struct page {
     int32_t token[KER_PAGE];
     uint64_t chain[KER_PAGE], config[KER_PAGE], forced[KER_PAGE];
 } page;
-
-/* Of a GPU's memory so much stays free of states that are merely kept: the driver takes some in the middle of a pass, which fails without it. */
-static const uint64_t DRIVER = 128u << 20;
 
 struct kv_pool {
     const ker_backend *be;
@@ -46,7 +44,7 @@ int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int 
     }
     p->states = kept_new(be, dev, p->kv);
     uint64_t left = !p->states || be == ker_cpu() ? UINT64_MAX : be->memory(dev);
-    p->states_most = left == UINT64_MAX || !left ? UINT64_MAX : left > DRIVER ? left - DRIVER : 0;
+    p->states_most = left == UINT64_MAX || !left ? UINT64_MAX : left > ROOM_DRIVER ? left - ROOM_DRIVER : 0;
     *out = p;
     return 0;
 }

@@ -111,11 +111,20 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
     if (s->user.next || k->users != &s->user)
         return q_fail(err, Q_RANGE, _("kv.type and a longer context.length make the cache anew, which other timelines are using: end them first"));
     int rc = cache_pool(k->m, c, k->timelines, &pool, err);
+    if (rc == Q_NOMEM)                     /* both may be more than there is memory for: then the old one goes first */
+        rc = cache_pool_instead(k, c, err);
     if (rc)
         return rc;
+    int pages = kv_pages(k->pool);
     step_ahead_drop(s);
     kv_release(k->pool, &s->line);
     kv_pool_free(k->pool);
+    k->pool = NULL;
+    if (!pool && (rc = cache_pool(k->m, c, k->timelines, &pool, err))) {        /* somebody else was faster: as it was, or as much of that as there is */
+        for (char why[Q_ERRLEN]; pages > 0 && kv_pool_new(k->m->on.be, k->m->on.dev, k->type, pages, &k->pool, why); pages /= 2) {}
+        if (!k->pool) abort();             /* not a page, of what was just given back: as where q_alloc finds no memory */
+        return rc;
+    }
     k->pool = pool;
     k->type = config_kv_type(c);
     k->context = (int)c->v.context;

@@ -497,6 +497,7 @@ static int make_room(eng_session *s, int n, kv_line *to, char *err)
 static void become(eng_session *s, const head *h, loaded *l)
 {
     kv_pool *pool = s->cache->pool;
+    step_ahead_drop(s);
     kv_commit(pool, &l->line, l->cells, h->n_cells, s->seed);
     for (int i = 0; i < l->n_border; i++)
         kv_state_settle(pool, &l->line, l->border[i], l->covers[i]);
@@ -506,7 +507,6 @@ static void become(eng_session *s, const head *h, loaded *l)
     l->line = (kv_line){ 0 };
     memcpy(s->tokens, l->tokens, sizeof *s->tokens * (size_t)h->n_tokens);
     s->n_tokens = h->n_tokens;
-    s->ahead.n = 0;
     step_logits(s, NULL);
     if (l->logits) {
         free(s->user.kept);

@@ -383,7 +383,8 @@ static int bring(ker_ctx *c, int layer, int n, uint64_t latest)
         h->slot_of[key] = s;
     }
     bool ok = cudaStreamWaitEvent(h->st, h->done[(latest + 1 == h->wave ? latest : h->wave) & 1], 0) == cudaSuccess;
-    if (ok && src->acquire && (rc = src->acquire(src->user, layer, h->miss, n, h->got, c->cancel, NULL))) {
+    bool held = ok && src->acquire;
+    if (held && (rc = src->acquire(src->user, layer, h->miss, n, h->got, c->cancel, NULL))) {
         lost(c, layer, n);
         return c->state = rc;
     }
@@ -399,7 +400,7 @@ static int bring(ker_ctx *c, int layer, int n, uint64_t latest)
         }
         ok = send(d, p, h->slot[i], &h->got[i]);
     }
-    if (src->acquire && src->release) src->release(src->user, layer, h->miss, n);
+    if (held && src->release) src->release(src->user, layer, h->miss, n);
     if (ok && !rc && cudaEventRecord(h->here, h->st) == cudaSuccess && cudaStreamWaitEvent(c->st, h->here, 0) == cudaSuccess) return Q_OK;
     lost(c, layer, n);
     return rc ? c->state = rc : c->state;

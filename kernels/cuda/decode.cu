@@ -610,9 +610,9 @@ template <int SET, bool LOW> static __device__ __forceinline__ void down_prods(c
     int row = (int)blockIdx.y, t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out ? a.w.n_out : a.sh.n_out, n = 0;
     if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
     if (t <= a.k) {
-        int id = t < a.k ? a.ids[(int64_t)row * a.max_k + t] : (int)KER_NO_EXPERT;
+        int id = t < a.k ? __ldcg(a.ids + (int64_t)row * a.max_k + t) : (int)KER_NO_EXPERT;
         ids[t] = t < a.k ? id : 0;
-        weights[t] = t < a.k ? a.weights[(int64_t)row * a.max_k + t] : a.coef ? a.coef[row] : 1.0f;
+        weights[t] = t < a.k ? __ldcg(a.weights + (int64_t)row * a.max_k + t) : a.coef ? __ldcg(a.coef + row) : 1.0f;
     }
     __syncthreads();
     while (n < a.k && ids[n] != KER_NO_EXPERT) n++;
@@ -676,8 +676,8 @@ template <int SET> static __device__ __forceinline__ void down_wave(const down_a
     int t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out;
     if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
     if (t <= a.k) {
-        ids[t] = t < a.k ? a.ids[t] : 0;
-        weights[t] = t < a.k ? a.weights[t] : a.coef ? a.coef[0] : 1.0f;
+        ids[t] = t < a.k ? __ldcg(a.ids + t) : 0;
+        weights[t] = t < a.k ? __ldcg(a.weights + t) : a.coef ? __ldcg(a.coef) : 1.0f;
     }
     __syncthreads();
     cu_act act = few_row(room, n * a.w.n_in), sh = few_row(room + few_bytes(a.k * a.w.n_in), a.sh.n_in);

@@ -101,6 +101,7 @@ static bool stage_make(ker_dev *d)
         if (cudaMallocHost(&s->host[i], STAGE_BYTES) != cudaSuccess || cudaMalloc(&s->dev[i], STAGE_BYTES) != cudaSuccess
             || cudaEventCreateWithFlags(&s->free_at[i], cudaEventDisableTiming) != cudaSuccess) {
             cudaGetLastError();
+            stage_free(d);
             return false;
         }
     return true;

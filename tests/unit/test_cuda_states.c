@@ -348,7 +348,7 @@ static void a_cache_leaves_room_for_states(void)
     if (!rc) {
         emu->stats(&st);
         emu->set("mem_mb", (long)(st.held >> 20) + 2);
-        int64_t page = gpu->kv_page_bytes(m->on.dev, KER_KV_F16), pages = (int64_t)gpu->memory(m->on.dev) / page + 6;      /* those of 64 tokens too */
+        int64_t page = gpu->kv_page_bytes(m->on.dev, KER_KV_F16), pages = (int64_t)gpu->memory(m->on.dev) / 2 / page + 6;      /* half is the driver's; those of 64 tokens too */
         eng_session_free(s);
         s = NULL;
         for (rc = Q_NOMEM; rc == Q_NOMEM && pages > 100; pages--, tried++) s = session_with(m, pages * KER_PAGE, &rc);
@@ -364,6 +364,60 @@ static void a_cache_leaves_room_for_states(void)
     }
     emu->set("mem_mb", 4096);
     eng_session_free(s);
+    eng_model_free(m);
+    remove(path);
+    free(path);
+}
+
+static int set_length(eng_session *s, eng_config *c, int tokens)
+{
+    char length[24];
+    snprintf(length, sizeof length, "%d", tokens);
+    CHECK(eng_config_set(c, "context.length", length, err) == 0);
+    return eng_session_config(s, c, ENG_CONTINUE, err);
+}
+
+/* A device that the cells have filled, where another pool does not fit beside the first: a shorter context, cells of another type and back again.
+ * What does not fit even so is refused, and the text goes on as it was. */
+static void a_full_device_changes_its_cells(void)
+{
+    char *path = util_model("qwen3moe");
+    eng_model *m = NULL;
+    eng_session *s = NULL;
+    emu_stats st;
+    int32_t t[70];
+    for (int i = 0; i < 70; i++) t[i] = 10 + i % 7;
+    int rc = eng_model_open(path, NULL, &m, err) || on_device(m, gpu, 0, err), most;
+    CHECK_MSG(!rc, "%s", err);
+    eng_config *c = rc ? NULL : eng_config_new(m);
+    if (!rc) {
+        CHECK(eng_config_set(c, "context.length", "64", err) == 0);
+        rc = eng_session_new(m, c, &s, err);
+        CHECK_MSG(!rc, "%s", err);
+        emu->stats(&st);
+        emu->set("mem_mb", (long)(st.held >> 20) + 400);
+        CHECK(eng_config_set(c, "context.length", "16777216", err) == 0);
+        most = eng_context_fits(m, c) / KER_PAGE * KER_PAGE;
+        CHECK_MSG(most > 4096, "%d tokens fit", most);
+        CHECK_MSG(set_length(s, c, most / 10 * 7) == 0, "%s", err);
+        CHECK_MSG(eng_session_sync(s, t, 70, ENG_CONTINUE, NULL, NULL, err) == 0, "%s", err);
+        uint64_t page = (uint64_t)gpu->kv_page_bytes(m->on.dev, KER_KV_F16);
+        CHECK(gpu->memory(m->on.dev) < page * (uint64_t)(most / KER_PAGE));        /* not beside one another */
+        CHECK_MSG(set_length(s, c, most) == 0, "%s", err);
+        CHECK_MSG(eng_config_set(c, "kv.type", "f32", err) == 0 && set_length(s, c, most) == Q_NOMEM && strstr(err, "set context.length to at most"), "%s", err);
+        CHECK(!strstr(err, "at most 0 "));
+        CHECK_MSG(set_length(s, c, most / 2 - 4 * KER_PAGE) == 0, "%s", err);
+        CHECK_MSG(eng_config_set(c, "kv.type", "q8_0", err) == 0 && set_length(s, c, most) == 0, "%s", err);
+        CHECK_MSG(eng_session_sync(s, t, 70, ENG_CONTINUE, NULL, NULL, err) == 0 && eng_session_push(s, 5, err) == 0, "%s", err);
+        CHECK_INT(eng_session_length(s), 71);
+        emu->fail("cudaMalloc", 1);        /* and one that somebody else was faster to take: there is a cache still */
+        CHECK_MSG(eng_config_set(c, "kv.type", "f16", err) == 0 && set_length(s, c, most) == Q_NOMEM, "%s", err);
+        emu->fail(NULL, 0);
+        CHECK_MSG(eng_session_push(s, 6, err) == 0, "%s", err);
+    }
+    emu->set("mem_mb", 4096);
+    eng_session_free(s);
+    eng_config_free(c);
     eng_model_free(m);
     remove(path);
     free(path);
@@ -444,6 +498,7 @@ int main(void)
     RUN(a_cancelled_pass_leaves_the_state);
     RUN(a_cancelled_prompt_goes_on);
     RUN(a_cache_leaves_room_for_states);
+    RUN(a_full_device_changes_its_cells);
     RUN(every_call_may_fail);
     return TEST_END();
 }

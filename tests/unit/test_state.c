@@ -501,6 +501,34 @@ static void a_tight_cache_loses_no_text(void)
 }
 
 typedef struct stopper { int at, seen; } stopper;
+/* A draft's states are let go when another text takes its place: else each load would keep some for the cache's life. */
+static void drafts_leave_nothing(void)
+{
+    eng_model *m = model_of("qwen3next");
+    eng_session *s = NULL;
+    eng_config *c = eng_config_new(m);
+    int32_t t[300];
+    int first = 0, count = 0, pending = 0;
+    uint64_t each;
+    for (int i = 0; i < 300; i++) t[i] = 10 + i % 7;
+    CHECK(eng_config_set(c, "context.length", "600", err) == 0 && eng_config_set(c, "draft", "ngram", err) == 0);
+    CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_sync(s, t, 300, ENG_CONTINUE, NULL, NULL, err) == 0);
+    CHECK_MSG(eng_state_save(s, in("drafts"), "", 0, NULL, NULL, err) == 0, "%s", err);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 60 && s->ahead.n <= s->ahead.at; i++) CHECK(eng_session_push(s, 10 + eng_session_length(s) % 7, err) == 0);
+        pending += s->ahead.n > s->ahead.at;
+        CHECK_MSG(eng_state_load(s, in("drafts"), NULL, NULL, err) == 0, "%s", err);
+        eng_cache_states(eng_session_cache(s), &count, &each);
+        if (round == 1) first = count;
+    }
+    remove(in("drafts"));
+    CHECK_INT(pending, 5);
+    CHECK_MSG(count == first, "%d states after five loads, %d after two", count, first);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
 static bool stop_there(void *user, int done, int total)
 {
     stopper *s = user;
@@ -603,6 +631,7 @@ int main(void)
     RUN(another_model_is_another_one);
     RUN(damage_is_seen);
     RUN(a_tight_cache_loses_no_text);
+    RUN(drafts_leave_nothing);
     RUN(half_a_state_is_none);
     RUN(what_is_replaced_or_erased_is_overwritten);
     CHECK_INT(entries(), 0);

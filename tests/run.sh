@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs every unit binary and every tests/*/*.test script and adds up their "ok", "not ok" and "skip" lines. A test that
 # dies without saying why counts as one failure. Last line: N passed, N failed, N skipped
-#   ONLY=part of a name; JOBS=how many at a time (as many as there are processors).
+#   ONLY=part of a name; JOBS=how many at a time (one more than there are processors).
 # Tests run several at a time, the longest of the last run first (of none: of tests/longest). What needs the machine for itself (a terminal of tmux,
 # make in the build directory, a clock) says so near its top ("alone: why", or tmux) and runs behind the others, one by one.
 # Each test's output stays in BUILD/log/, its seconds in BUILD/test.times.
@@ -66,7 +66,8 @@ list() {
     done
 }
 list | sort -k1,1n -k2,2nr > "$logs/order"
-jobs=${JOBS:-$(nproc 2> /dev/null || echo 2)}
+# One more than processors: a third of the tests wait for clocks, children and sockets half of their time.
+jobs=${JOBS:-$(( $(nproc 2> /dev/null || echo 2) + 1 ))}
 sed -n 's/^0 [0-9]* //p' "$logs/order" | xargs -P "$jobs" -I '{}' sh tests/run.sh --one '{}'
 sed -n 's/^1 [0-9]* //p' "$logs/order" | while read -r t; do one "$t"; done
 cat "$logs"/*.ms > "$logs/now" 2> /dev/null

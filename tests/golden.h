@@ -209,8 +209,9 @@ static inline int golden_routing(const golden_set *g, const eng_model *m, int at
             d->ids += k != cJSON_GetArraySize(a);
             for (int s = 0; s < cJSON_GetArraySize(a); s++) {
                 int j = golden_find(r->ids + cell, k, (int)cJSON_GetArrayItem(a, s)->valuedouble);
-                if (j < 0) d->ids++;
-                else d->weights = fmax(d->weights, fabs(cJSON_GetArrayItem(w, s)->valuedouble - (double)r->weights[cell + (size_t)j]));
+                double off = j < 0 ? 0 : fabs(cJSON_GetArrayItem(w, s)->valuedouble - (double)r->weights[cell + (size_t)j]);
+                d->ids += j < 0;
+                if (!(off <= d->weights)) d->weights = off;        /* not fmax: MSan knows nothing of what libm returns */
             }
         }
         row++;

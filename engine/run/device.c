@@ -222,7 +222,8 @@ static int open_gpu(eng_model *m, device *d, char *err)
     const ker_device *one = &list[chosen.index];
     if (!one->free) return q_fail(err, Q_NOMEM, _("%s lets nobody in: another program has it for itself, or it may not compute (nvidia-smi says which); end that, or use --device cpu"), one->name);
     int rc = trusted(be, one, err);
-    if (rc) return rc;
+    if (!rc && (n = be->devices(list, 16, err)) <= chosen.index) rc = n < 0 ? n : q_fail(err, Q_ERR, _("the GPU does not answer any more: use --device cpu"));
+    if (rc) return rc;                                             /* asked again: what was compared took memory, and keeps some */
     if (be->ways_put) {
         ker_ways ways;
         eng_gpu_ways(be, one, &ways);

@@ -221,8 +221,9 @@ int weight_add(eng_model *m, enum ker_role role, int layer, char *err)
     if (rc)
         return rc == Q_NOTFOUND ? 0 : rc;
     ker_weight w = { .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride };
-    if (v.across)
-        w.data = keep(m, weight_turned(m, &v));
+    void *turned = v.across ? weight_turned(m, &v) : NULL;
+    if (turned)
+        w.data = turned;
     if (m->on.ondisk && layer >= 0 && ker_role_get(role)->ne[2] == KER_DIM_EXPERT)
         w.data = NULL;                                             /* comes when it is chosen */
     if (v.n_dims == 1 && v.type != KER_F32) {                      /* vectors are used as they are: F32 */
@@ -233,5 +234,9 @@ int weight_add(eng_model *m, enum ker_role role, int layer, char *err)
     count_bytes(m, role, layer, &v);
     char why[Q_ERRLEN];
     rc = m->on.be->weight(m->on.dev, layer, role, &w, why);
+    if (m->on.be != ker_cpu())
+        free(turned);                                              /* a GPU has copied it */
+    else if (turned)
+        keep(m, turned);
     return rc ? q_fail(err, rc, "%s: %s: %s", m->path, v.name, why) : 0;
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # make gpu-kit: BUILD/gpu-kit, one folder for a machine that has a GPU and its driver and nothing else: the program and the
-# measurements with their libraries beside them, the plugin, packed goldens, run.sh. Checked before it is called done.
+# measurements with their libraries, goldens (all of these in inside.tar.gz), the plugin, run.sh. Checked before it is called done.
 #   BUILD: where what it takes was built.
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build}
@@ -26,6 +26,7 @@ done < "$build/kit/libraries"
 # Goldens: the checked-in ones, and the larger ones beside the project where they are.
 for dir in tests/golden/engine/*/ ../shared/data/golden/*/; do
     [ -r "$dir/cases.json" ] || continue
+    case $dir in tests/*) [ -r "../shared/data/golden/$(basename "$dir")/cases.json" ] && continue ;; esac      # its larger twin comes
     case $dir in tests/*) to=$kit/golden/$(basename "$dir")-small ;; *) to=$kit/golden/$(basename "$dir") ;; esac
     mkdir -p "$to" && cp "$dir"/*.json "$dir"/*.f32 "$to/" || fail "cannot copy $dir"
     if [ -r "$dir/model.gguf" ]; then cp "$dir/model.gguf" "$to/"; else gzip -dc "$dir/model.gguf.gz" > "$to/model.gguf"; fi || fail "no model in $dir"
@@ -48,6 +49,11 @@ for f in "$kit/quorum" "$kit/gpu_bench" "$kit"/*.so*; do
     done
 done
 "$kit/quorum" --version > /dev/null || fail "the program does not run from $kit"
+versions=$(for f in "$kit/quorum" "$kit/gpu_bench" "$kit"/*.so*; do objdump -T "$f" 2> /dev/null; done | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1)
+
+# The plugin is packed as it is; the rest is half as large in one file, which run.sh unpacks: what makes it whole comes last.
+(cd "$kit" && set -- golden lora/ lib*.so* quorum gpu_bench && for f; do [ -e "$f" ] && [ "$f" != libquorum-cuda.so ] && echo "$f"; done > inside.list &&
+    tar -c --owner=0 --group=0 -T inside.list -f - | gzip -9n > inside.tar.gz && xargs rm -rf < inside.list && rm inside.list) || fail "cannot pack $kit"
 size=$(du -sb "$kit" | cut -f1)
 [ "$size" -le $most ] || fail "$kit has $size bytes: more than 48 MiB"
-echo "$kit ($((size / 1024)) KiB, glibc $(for f in "$kit/quorum" "$kit/gpu_bench" "$kit"/*.so*; do objdump -T "$f" 2> /dev/null; done | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1) or newer)"
+echo "$kit ($((size / 1024)) KiB, glibc $versions or newer)"

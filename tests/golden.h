@@ -211,7 +211,7 @@ static inline int golden_routing(const golden_set *g, const eng_model *m, int at
                 int j = golden_find(r->ids + cell, k, (int)cJSON_GetArrayItem(a, s)->valuedouble);
                 double off = j < 0 ? 0 : fabs(cJSON_GetArrayItem(w, s)->valuedouble - (double)r->weights[cell + (size_t)j]);
                 d->ids += j < 0;
-                if (!(off <= d->weights)) d->weights = off;        /* not fmax: MSan knows nothing of what libm returns */
+                if (!(off <= d->weights)) d->weights = off;        /* a NaN too */
             }
         }
         row++;

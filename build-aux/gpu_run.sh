@@ -49,7 +49,7 @@ fi
 start=$(date +%s)
 deadline=$((start + seconds))
 parts=$out/quorum-parts
-mkdir -p "$parts" || exit 1
+mkdir -p "$parts" 2> /dev/null && [ -w "$parts" ] && [ -w "$out" ] || say "$out cannot be written: name a folder for the reports with --out"
 rm -f "$parts"/*
 
 # Where a model fits: memory of the machine if there is much, else a disk.

@@ -21,7 +21,7 @@ typedef struct eng_session eng_session;
  * one answers and the model goes, else the CPU. Main's, before any thread. */
 enum eng_rest { ENG_REST_CPU, ENG_REST_FETCHED };         /* experts that do not fit on the GPU: the CPU computes them, or they are brought */
 typedef struct eng_place {
-    const char *what, *named;                             /* named: what says so, in a sentence, as "QUORUM_DEVICE"; NULL: "--device" */
+    const char *what, *named;                             /* named: "QUORUM_DEVICE" where that said so; NULL: --device, or nobody */
     int gpu_layers;                                       /* ENG_REST_CPU: routed experts of so many layers on the GPU, -1 as many as fit */
     double budget_gib;                                    /* of the GPU's memory, 0 all that is free */
     enum eng_rest rest;
@@ -85,7 +85,7 @@ int32_t *eng_layer_windows(const eng_model *, bool *sinks);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
-bool eng_model_device_fell(const eng_model *);            /* ... and it is the CPU, though a GPU is there: for a warning */
+bool eng_model_device_fell(const eng_model *);            /* ... and it is the CPU, though a GPU is there or was asked for: for a warning */
 /* Of a model whose routed experts are read when they are chosen (eng_place.weights_gib): bytes of memory for weights (those of every token,
  * slots of experts), of all routed experts, the share of them that has a slot, whether reads go past the system's cache. Since it was
  * opened, over all its sessions: experts that ran, that were brought, of these by a guess of the next layer's choice and rightly so;

@@ -18,7 +18,7 @@ static struct { bool want, must; int index /* auto: of the GPU that was taken la
 
 int eng_device_choose(const eng_place *w, char *err)
 {
-    const char *what = w->what;
+    const char *what = w->what, *none = w->named ? "QUORUM_DEVICE=cpu" : "--device cpu";
     bool is_auto = !strcmp(what, "auto"), cpu = !strcmp(what, "cpu"), cuda = !strncmp(what, "cuda", 4);
     char *end = NULL;
     long n = cuda && what[4] == ':' && isdigit((unsigned char)what[5]) ? strtol(what + 5, &end, 10) : 0;
@@ -28,9 +28,9 @@ int eng_device_choose(const eng_place *w, char *err)
     if (w->rest == ENG_REST_FETCHED && w->gpu_layers >= 0)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
     if (w->rest == ENG_REST_FETCHED && cpu)
-        return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with --device cpu none is used: leave one of the two out"));
+        return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with %s none is used: leave one of the two out"), none);
     if (cpu && w->weights_gib == 0 && (w->gpu_layers >= 0 || w->budget_gib > 0))
-        return q_fail(err, Q_RANGE, _("%s says what lies on a GPU, and with --device cpu none is used: leave one of the two out"), w->gpu_layers >= 0 ? "--gpu-layers" : "--gpu-budget");
+        return q_fail(err, Q_RANGE, _("%s says what lies on a GPU, and with %s none is used: leave one of the two out"), w->gpu_layers >= 0 ? "--gpu-layers" : "--gpu-budget", none);
     if (!(w->weights_gib <= 1e6)) return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%g\"; without it all weights are in memory"), w->weights_gib);
     if (w->weights_gib != 0 && cuda)
         return q_fail(err, Q_RANGE, _("--weights-ram reads experts from the disk for the processor, not for a GPU: leave --device %s out"), what);
@@ -300,14 +300,18 @@ int device_open(eng_model *m, device *d, char *err)
 }
 
 /* A refusal without its last advice, which is to take the CPU: it is taken already. In every language that advice names the flag and ends
- * the sentence, behind a colon or as the last of several. */
+ * the sentence, behind a colon, a comma or the word between the last of several. */
 static char *without_advice(const char *refusal)
 {
     static const char flag[] = "--device cpu";
-    size_t n = strlen(refusal), end = n;
+    const char *last = _(" or ");
+    size_t n = strlen(refusal), word = strlen(last), end = n;
     if (n >= sizeof flag - 1 && !strcmp(refusal + n - (sizeof flag - 1), flag))
-        for (size_t i = n; i > 1 && end == n; i--)
-            if (refusal[i - 1] == ' ' && (refusal[i - 2] == ':' || refusal[i - 2] == ',')) end = i - 2;
+        for (size_t i = n; i > 1 && end == n; i--) {
+            if (i >= word && !memcmp(refusal + i - word, last, word)) end = i - word;
+            else if (refusal[i - 1] == ' ' && (refusal[i - 2] == ':' || refusal[i - 2] == ',')) end = i - 2;
+        }
+    while (end > 0 && end < n && refusal[end - 1] == ',') end--;
     return q_strndup(refusal, end);
 }
 
@@ -316,12 +320,12 @@ int device_fall_back(eng_model *m, device *d, int rc, char *err)
     char *why = rc == Q_NOTFOUND ? NULL : without_advice(err);       /* no plugin or no GPU is no news */
     device_close(d);
     rc = open_cpu(m, d, err);
-    d->fell = why != NULL;
     d->note = why ? q_printf(_("the CPU computes: %s"), why)
               : chosen.rest == ENG_REST_FETCHED ? q_strdup(_("the CPU computes: --gpu-experts fetch brings experts to a GPU, and there is none here; quorum doctor --gpu says why"))
               : chosen.layers >= 0 || chosen.budget > 0
                   ? q_printf(_("the CPU computes: %s says what lies on a GPU, and there is none here; quorum doctor --gpu says why"), chosen.layers >= 0 ? "--gpu-layers" : "--gpu-budget")
                   : NULL;
+    d->fell = d->note != NULL;
     free(why);
     return rc;
 }

@@ -39,7 +39,7 @@ typedef struct device {                /* device.c; owns dev and the texts */
     const ker_backend *be;
     ker_dev *dev;
     char *name, *note;                 /* "cpu", "cuda:0 NVIDIA H100"; NULL or a sentence */
-    bool fell;                         /* the CPU, for a GPU that is there could not be used: note says why */
+    bool fell;                         /* the CPU, for a GPU that is there or was asked for could not be used: note says why */
     uint64_t outside;                  /* bytes of what was free at the start that --gpu-budget leaves to others */
     struct ondisk *ondisk;             /* routed experts are read when they are chosen (ondisk.h); NULL: they lie in memory */
 } device;

@@ -188,6 +188,11 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
+    if (!rc && device_may_fall_back(&m->on)) {                     /* nor may it have no memory for what a conversation takes beside them */
+        ker_ctx *c = NULL;
+        rc = m->on.be->ctx_new(m->on.dev, ENG_STEP_ROWS, m->ker.n_expert, NULL, &c, err);
+        if (!rc) m->on.be->ctx_free(c);
+    }
     if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) {    /* what the GPU could not take may still run here */
         memset(m->bytes, 0, sizeof *m->bytes * (size_t)m->ker.n_layer);
         m->head.bytes = m->head.params = 0;

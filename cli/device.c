@@ -60,15 +60,15 @@ static int choose(const found *f, bool kept, char *err)
 {
     const char *what = f->device ? f->device : getenv("QUORUM_DEVICE"), *weights = f->weights || f->whole ? f->weights : getenv("QUORUM_WEIGHTS_RAM");
     char own[WEIGHTS] = "";
+    if (!f->device && what && !*what) what = NULL;
     bool gpu = what && strncmp(what, "cuda", 4) == 0;
     if (!f->weights && !f->whole && !(weights && *weights)) {
         if (kept && !gpu) weights_kept(own);
         weights = *own ? own : NULL;
     }
-    bool bounded = weights != NULL, variable = !f->device && what && *what;
-    if (f->device && !*f->device) return q_fail(err, Q_RANGE, _("%s takes cpu, cuda, cuda:N or auto, not \"%s\""), "--device", "");
-    if (bounded && (!what || !*what || strcmp(what, "auto") == 0)) what = "cpu";
-    eng_place want = { .what = what && *what ? what : "auto", .named = variable ? "QUORUM_DEVICE" : NULL, .gpu_layers = -1 };
+    bool bounded = weights != NULL, variable = !f->device && what;
+    if (bounded && (!what || strcmp(what, "auto") == 0)) what = "cpu";
+    eng_place want = { .what = what ? what : "auto", .named = variable ? "QUORUM_DEVICE" : NULL, .gpu_layers = -1 };
     char *end = NULL;
     if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
         return q_fail(err, Q_RANGE, _("--gpu-layers takes a number of layers or auto, not \"%s\""), f->layers);

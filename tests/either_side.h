@@ -18,7 +18,7 @@ __attribute__((unused)) static int open_cpu_first(const ker_model *m, int n_thre
     return ker_split_open(ker_cpu(), gpu, odd, 0, m, n_threads, out, e);
 }
 
-__attribute__((unused)) static uint64_t cache_bytes;       /* of that room */
+__attribute__((unused)) static uint64_t cache_bytes;       /* the room for fetched experts */
 __attribute__((unused)) static int open_cached(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
 {
     ker_hold h = { .cache_bytes = cache_bytes };

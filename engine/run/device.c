@@ -181,16 +181,19 @@ static double gib_up(uint64_t bytes) { return ceil((double)bytes / GIB * 1000) /
 
 static void no_row(void *user, const ker_proof *p) { (void)user, (void)p; }
 
-/* Before the first use under this plugin and driver a few parts are compared with the CPU. What cannot be kept is found anew. */
-static int trusted(const ker_backend *be, const ker_device *one, char *err)
+/* Before the first use under this plugin and driver a few parts are compared with the CPU, which takes memory and keeps some: what is
+ * free is asked again. What cannot be kept is found anew. */
+static int trusted(const ker_backend *be, ker_device *one, char *err)
 {
     char why[Q_ERRLEN];
+    ker_device now[16];
     enum eng_trust t = eng_gpu_trust(be, one);
     if (t == ENG_TRUST_UNKNOWN) {
         int wrong = ker_prove(be, chosen.index, KER_PROVE_FEW, no_row, NULL, err);
         if (wrong < 0) return wrong;
         t = wrong ? ENG_TRUST_BAD : ENG_TRUST_GOOD;
         eng_gpu_trust_put(be, one, t, NULL, why);
+        if (be->devices(now, 16, why) > chosen.index) one->free = now[chosen.index].free;
     }
     if (t == ENG_TRUST_GOOD) return Q_OK;
     return q_fail(err, Q_ERR, _("%s computes other numbers than the CPU under this plugin and driver (quorum doctor --gpu says which): update the driver, build the plugin anew, or use --device cpu"), one->name);
@@ -219,11 +222,10 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (n < 0) return n;
     if (!chosen.must) chosen.index = index_for(m, be, list, n < 16 ? n : 16);
     if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), chosen.index, n - 1);
-    const ker_device *one = &list[chosen.index];
+    ker_device *one = &list[chosen.index];
     if (!one->free) return q_fail(err, Q_NOMEM, _("%s lets nobody in: another program has it for itself, or it may not compute (nvidia-smi says which); end that, or use --device cpu"), one->name);
     int rc = trusted(be, one, err);
-    if (!rc && (n = be->devices(list, 16, err)) <= chosen.index) rc = n < 0 ? n : q_fail(err, Q_ERR, _("the GPU does not answer any more: use --device cpu"));
-    if (rc) return rc;                                             /* asked again: what was compared took memory, and keeps some */
+    if (rc) return rc;
     if (be->ways_put) {
         ker_ways ways;
         eng_gpu_ways(be, one, &ways);

@@ -500,7 +500,6 @@ static void a_tight_cache_loses_no_text(void)
     eng_model_free(m);
 }
 
-typedef struct stopper { int at, seen; } stopper;
 /* A draft's states are let go when another text takes its place: else each load would keep some for the cache's life. */
 static void drafts_leave_nothing(void)
 {
@@ -529,6 +528,7 @@ static void drafts_leave_nothing(void)
     eng_model_free(m);
 }
 
+typedef struct stopper { int at, seen; } stopper;
 static bool stop_there(void *user, int done, int total)
 {
     stopper *s = user;

@@ -87,7 +87,8 @@ static cudaGraphExec_t capture(ker_ctx *c, const cu_graphs *g)
         return NULL;
     }
     launch_all(c, g);
-    if (cudaStreamEndCapture(c->st, &made) != cudaSuccess || !made || cudaGraphInstantiate(&exec, made, 0) != cudaSuccess) {
+    bool whole = cudaGetLastError() == cudaSuccess;
+    if (cudaStreamEndCapture(c->st, &made) != cudaSuccess || !made || !whole || cudaGraphInstantiate(&exec, made, 0) != cudaSuccess) {
         cudaGetLastError();
         exec = NULL;
     }

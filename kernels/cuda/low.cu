@@ -237,14 +237,6 @@ static void fuse_put(ker_ctx *c, low_fused *f, cu_low_job *job, float **t)
     f->n_job++;
 }
 
-/* A launch that failed has not cleared what the next one counts from, which would wait for pieces that nobody makes: what follows in a
- * pass that is void changes nothing. */
-static void fuse_end(ker_ctx *c, low_fused *f)
-{
-    if (f->n_job && cudaPeekAtLastError() != cudaSuccess) f->n_job = 0;
-    c->low.turn += f->n_job > 0;
-}
-
 void cu_low_fuse(ker_ctx *c, cu_low_job *jobs, int n, int together, int warps, low_fused *f, int *at)
 {
     float *t = c->low.t;
@@ -255,7 +247,7 @@ void cu_low_fuse(ker_ctx *c, cu_low_job *jobs, int n, int together, int warps, l
         at[i / together] = acts ? f->n_job : -1;
         for (int k = i; acts && k < i + together; k++) fuse_put(c, f, &jobs[k], &t);
     }
-    fuse_end(c, f);
+    c->low.turn += f->n_job > 0;
 }
 
 void cu_low_fuse_down(ker_ctx *c, cu_low_job *down, cu_low_job *sh, int warps, low_fused *f)
@@ -265,7 +257,7 @@ void cu_low_fuse_down(ker_ctx *c, cu_low_job *down, cu_low_job *sh, int warps, l
     fuse_begin(c, f, warps);
     for (int i = 0; i < 2; i++) fuse_put(c, f, both[i]->of.n && cu_low_acts(c, both[i]->layer, both[i]->role) ? both[i] : NULL, &t);
     if (!f->first[2]) f->n_job = 0;
-    fuse_end(c, f);
+    c->low.turn += f->n_job > 0;
 }
 
 /* ---- parts ---- */

@@ -319,6 +319,7 @@ int main(void)
         return 0;
     }
     tokens_make();
+    backend = gpu;
     RUN(no_device_is_said);
     RUN(what_a_token_costs);
     RUN(little_memory_is_said);

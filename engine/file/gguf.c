@@ -370,7 +370,7 @@ static int not_gguf(const gguf_file *f, char *err)
     }
     /* safetensors: the length of a JSON text, then the text */
     if (f->n > 8 && f->p[8] == '{') return q_fail(err, Q_FORMAT, _("%s is a safetensors file: quorum reads GGUF; fetch the model in that form, or convert it"), f->path);
-    return q_fail(err, Q_FORMAT, _("%s is not a GGUF file: its first bytes are others; fetch the model again, as GGUF"), f->path);
+    return q_fail(err, Q_FORMAT, _("%s is not a GGUF file: its first bytes are others; get it again, as GGUF"), f->path);
 }
 
 static int parse(gguf_file *f, char *err)

@@ -55,12 +55,16 @@ int eng_context_fits(const eng_model *m, const eng_config *c)
 /* Pages that the timelines need, one spare for copying a shared tail. */
 static uint64_t pages_of(const eng_config *c, int timelines) { return ((uint64_t)(c->v.context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines; }
 
+/* What else helps: kinds of cells smaller than these. */
+static const char *smaller(enum ker_kv_type t) { return t == KER_KV_Q4_0 ? "" : t == KER_KV_Q8_0 ? _(" or kv.type to q4_0") : _(" or kv.type to q8_0 or q4_0"); }
+
 static int no_cells(const eng_model *m, const eng_config *c, int timelines, uint64_t have, char *err)
 {
     char need[32], left[32];
     uint64_t page = bytes_of_page(m, c);
-    return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu or kv.type to q8_0 or q4_0"),
-                  (int)c->v.context, q_bytes_words(page * pages_of(c, timelines), need), q_bytes_words(have, left), (unsigned long long)tokens_in(have, page, timelines));
+    return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free beside the weights: set context.length to at most %llu%s"),
+                  (int)c->v.context, q_bytes_words(page * pages_of(c, timelines), need), q_bytes_words(have, left), (unsigned long long)tokens_in(have, page, timelines),
+                  smaller(config_kv_type(c)));
 }
 
 /* Those pages, and room to keep other branches: as much again while that is cheap, a quarter otherwise. */

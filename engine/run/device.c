@@ -171,7 +171,7 @@ static char *plan_words(const eng_model *m, const plan *p)
         how = why;
     }
     if (!(speed > 0)) return how;
-    char w[32], *whole = q_printf(_("%s: at most %.3g tokens/s, since the CPU reads %s for each"), how, speed, q_bytes_words((uint64_t)token, w));
+    char w[32], *whole = q_printf(_("%s: at most %.*f tokens/s, since the CPU reads %s for each"), how, speed < 10, speed, q_bytes_words((uint64_t)token, w));
     free(how);
     return whole;
 }

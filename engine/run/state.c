@@ -471,7 +471,7 @@ static int take_cells(eng_session *s, reading *r, const head *h, loaded *l, eng_
         if ((rc = kv_line_load(s->cache->pool, &l->line, at / KER_PAGE, n, page)) == Q_FORMAT)
             rc = damaged(r, err);
         else if (rc)
-            rc = q_fail(err, rc, _("the cells cannot be brought to the device (code %d): start again, or use --device cpu"), rc);
+            rc = q_fail(err, rc, _("the cells cannot be brought to the device (code %d): load the model again with /model or start again, or use --device cpu"), rc);
         else if (go && !go(user, at + n, h->n_cells))
             rc = q_fail(err, Q_CANCEL, _("stopped: the state is not taken"));
     }

@@ -28,7 +28,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
     else {
         free(kv);
-        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0 or q4_0"), n_page * KER_PAGE);
+        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or take a smaller kv.type"), n_page * KER_PAGE);
     }
     *out = kv;
     return Q_OK;

@@ -115,7 +115,7 @@ static int lows_look(ker_dev *d, const ker_low *low, int n, int *kept, int **at,
 int dev_adapter_put(ker_dev *d, int adapter, const ker_low *low, int n, char *err)
 {
     if (adapter < 0 || adapter >= KER_ADAPTERS) return q_fail(err, Q_RANGE, _("a device holds %d adapters at most: drop one"), KER_ADAPTERS);
-    if (d->why[0]) return q_fail(err, Q_ERR, _("the GPU failed (%s): start again, or use --device cpu"), d->why);
+    if (d->why[0]) return q_fail(err, Q_ERR, _("the GPU failed (%s): load the model again with /model or start again, or use --device cpu"), d->why);
     int *kept = (int *)q_alloc(sizeof(int) * (size_t)(n + 1)), **at = (int **)q_alloc(sizeof(int *) * (size_t)(n + 1)), most = 0;
     cu_low_w *rows = (cu_low_w *)q_alloc(sizeof *rows * (size_t)table_size(d));
     int64_t bytes = 0;
@@ -144,7 +144,7 @@ int dev_adapter_put(ker_dev *d, int adapter, const ker_low *low, int n, char *er
         mem = NULL;
         ok = table_put(d, adapter, rows);
     }
-    if (!rc && !ok) rc = q_fail(err, Q_ERR, _("the GPU failed (%s): start again, or use --device cpu"), d->why);
+    if (!rc && !ok) rc = q_fail(err, Q_ERR, _("the GPU failed (%s): load the model again with /model or start again, or use --device cpu"), d->why);
     if (mem) cudaFree(mem);
     for (int i = 0; i < n; i++) free(at[i]);
     free(at);

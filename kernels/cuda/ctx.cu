@@ -362,7 +362,7 @@ int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->state = Q_RANGE;
     cu_parts_forget(c);
     if (!d->ready || d->hold.no_rest || !kv) return q_fail(err, Q_RANGE, _("this device is not ready for a batch"));
-    if (d->why[0]) return q_fail(err, Q_ERR, _("the GPU failed (%s): start again, or use --device cpu"), d->why);
+    if (d->why[0]) return q_fail(err, Q_ERR, _("the GPU failed (%s): load the model again with /model or start again, or use --device cpu"), d->why);
     int rc = ker_batch_check(&d->m, b, c->max_rows, c->max_k, kv->n_page, has_config, c, err);
     if (rc || (rc = pages_room(c, b, err))) return rc;
     memset(&c->shape, 0, sizeof c->shape);

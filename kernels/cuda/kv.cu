@@ -19,7 +19,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     if (cudaMalloc(&kv->data, bytes) != cudaSuccess) {
         cudaGetLastError();
         free(kv);
-        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0 or q4_0"), n_page * KER_PAGE);
+        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or take a smaller kv.type"), n_page * KER_PAGE);
     }
     /* Cells that were never written are loaded beside others, with a weight of 0: they must be numbers. */
     if (!cu_ok(d, cudaMemsetAsync(kv->data, 0, bytes, d->st), "cache") || !cu_ok(d, cudaStreamSynchronize(d->st), "cache")) {

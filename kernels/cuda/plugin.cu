@@ -31,7 +31,7 @@ static int hidden_put(ker_ctx *c, const float *src)
 
 static void why(ker_ctx *c, char *err)
 {
-    if (c->dev->why[0]) q_fail(err, Q_ERR, _("the GPU failed (%s): start again, or use --device cpu"), c->dev->why);
+    if (c->dev->why[0]) q_fail(err, Q_ERR, _("the GPU failed (%s): load the model again with /model or start again, or use --device cpu"), c->dev->why);
     else if (c->state == Q_ERR && c->dev->cache) q_fail(err, Q_ERR, _("an expert could not be brought to the GPU: ask again, or use --device cpu"));
 }
 

@@ -380,6 +380,7 @@ static bool groups_answer(ker_ctx *c, groups *g, void *lib)
 bool cu_blas_make(ker_ctx *c, int widest, int n_out, int64_t tile_bytes)
 {
     cu_blas *b = (cu_blas *)q_alloc(sizeof *b);
+    int from = c->n_mem;
     int64_t pitch = pitch_of(widest), tile = tile_bytes / (2 * pitch), by_rows = tile_bytes / (4 * (int64_t)c->max_rows);
     if (tile > by_rows) tile = by_rows;
     if (tile > n_out) tile = n_out;
@@ -397,6 +398,7 @@ bool cu_blas_make(ker_ctx *c, int widest, int n_out, int64_t tile_bytes)
     if (b->w && b->x && b->w_back && b->x_back && b->y && room && open_library(c, b, room)) return true;
     cudaGetLastError();
     cu_blas_free(c);
+    cu_ctx_give_back(c, from);
     return false;
 }
 
@@ -404,6 +406,7 @@ bool cu_blas_make(ker_ctx *c, int widest, int n_out, int64_t tile_bytes)
 bool cu_blas_make_experts(ker_ctx *c, int n_expert, int widest, int n_out, int64_t tile_bytes)
 {
     groups *g = &c->blas->g;
+    int from = c->n_mem;
     int64_t pitch = pitch_of(widest), tile = tile_bytes / (2 * pitch), all = (int64_t)n_expert * n_out;
     if (tile > all) tile = all;
     if (tile < OUTS) tile = OUTS;
@@ -427,6 +430,7 @@ bool cu_blas_make_experts(ker_ctx *c, int n_expert, int widest, int n_out, int64
     if (g->w && g->x && g->y && g->w_back && g->x_back && g->at && g->counts && g->pieces && g->dev_pieces && groups_answer(c, g, c->blas->lib)) return true;
     cudaGetLastError();
     g->gemm = NULL;
+    cu_ctx_give_back(c, from);
     return false;
 }
 

@@ -41,6 +41,16 @@ void *cu_ctx_pinned(ker_ctx *c, int64_t bytes)
     return p;
 }
 
+void cu_ctx_give_back(ker_ctx *c, int from)
+{
+    if (c->st && c->n_mem > from) cudaStreamSynchronize(c->st);
+    while (c->n_mem > from) {
+        uintptr_t p = (uintptr_t)c->mem[--c->n_mem];
+        if (p & HOST_MARK) cudaFreeHost((void *)(p & ~(uintptr_t)HOST_MARK));
+        else cudaFree((void *)p);
+    }
+}
+
 bool cu_acts_make(ker_ctx *c, cu_acts *a, unsigned kinds, int64_t rows, int64_t n)
 {
     for (int k = KER_ACT_Q8_32; k <= KER_ACT_Q8_256; k++) {
@@ -165,11 +175,7 @@ void ctx_free(ker_ctx *c)
     cu_graphs_free(c);
     cu_blas_free(c);
     cu_adapters_ctx_free(c);
-    for (int i = 0; i < c->n_mem; i++) {
-        uintptr_t p = (uintptr_t)c->mem[i];
-        if (p & HOST_MARK) cudaFreeHost((void *)(p & ~(uintptr_t)HOST_MARK));
-        else cudaFree((void *)p);
-    }
+    cu_ctx_give_back(c, 0);
     if (c->st) cudaStreamDestroy(c->st);
     free(c->out.logits_many);
     free(c->moe.rows);

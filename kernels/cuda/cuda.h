@@ -393,6 +393,7 @@ bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembere
 void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
 void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the context's life, set to zero      */
 void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */
+void cu_ctx_give_back(ker_ctx *c, int from);                 /* what was taken since n_mem was `from`; waits for the stream */
 bool cu_acts_make(ker_ctx *c, cu_acts *a, unsigned kinds, int64_t rows, int64_t n);
 const cu_planes *cu_planes_of(int type);                     /* NULL: not a weight                               */
 bool cu_takes(int type);                                      /* it is one                                      */

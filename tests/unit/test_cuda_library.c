@@ -170,6 +170,40 @@ static void every_call_may_fail(void)
     model_free(m);
 }
 
+/* Where a part of the library's room is not there, the rest is given back: a context holds what one without it does, or what one without
+ * its experts does. */
+static void half_a_room_is_given_back(void)
+{
+    model *m = model_new(&shapes[5]);
+    emu_stats bare, whole, s;
+    uint64_t held[64];
+    int n = 0, own, all, changes = 0;
+    for (int with = 0; with < 2; with++) {
+        ker_ctx *c = NULL;
+        library(with);
+        backend = gpu;
+        ker_dev *d = dev_new(m, 1);
+        emu->reset();
+        CHECK_INT(gpu->ctx_new(d, 12, m->m.n_expert, NULL, &c, err), 0);
+        emu->stats(with ? &whole : &bare);
+        gpu->ctx_free(c);
+        for (own = (int)bare.mallocs, all = (int)whole.mallocs; with && own + n < all && n < 64; n++) {
+            emu->fail("cudaMalloc", own + n + 1);
+            CHECK_INT(gpu->ctx_new(d, 12, m->m.n_expert, NULL, &c, err), 0);
+            emu->fail(NULL, 0);
+            emu->stats(&s);
+            held[n] = s.held;
+            gpu->ctx_free(c);
+        }
+        gpu->close(d);
+    }
+    CHECK_MSG(n > 8, "the library has %d pieces", n);
+    for (int i = 1; i < n; i++) changes += held[i] != held[i - 1];
+    CHECK_MSG(held[0] == bare.held && held[n - 1] < whole.held && held[n - 1] > bare.held && changes == 1, "%llu, %llu bytes held, %d kinds; without the library %llu, with it %llu",
+              (unsigned long long)held[0], (unsigned long long)held[n - 1], changes + 1, (unsigned long long)bare.held, (unsigned long long)whole.held);
+    model_free(m);
+}
+
 /* Routed experts that run for another device: a call that fails ends in an error, or in numbers within tolerance. */
 static void experts_for_others_say_what_failed(void)
 {
@@ -233,6 +267,7 @@ int main(void)
     RUN(agrees_with_the_own_kernels);
     RUN(decoding_stays_as_it_is);
     RUN(every_call_may_fail);
+    RUN(half_a_room_is_given_back);
     RUN(experts_for_others_say_what_failed);
     free(library_path);
     return TEST_END();

@@ -662,6 +662,17 @@ static void where_it_computes(void)
         free(line);
         end();
     }
+    for (int w = 80; w <= 240; w += 5) {                                 /* nor does what was turned in mid-answer push it away */
+        begin(w, 30);
+        chat(true);
+        strcpy(fake.st.device, "cuda:0");
+        fake.turned = (agt_turned){ .key = 7, .n_run = 2, .run = { { .forward = 0, .cells = 30 }, { .forward = 7, .cells = 17 } } };
+        strcpy(fake.turned.label, "k 10 · kv q8_0");
+        char *line = q_strndup(screen(), strcspn(screen(), "\n"));
+        CHECK_MSG(strstr(line, "SmolLM2 carved · cuda:0 "), "%d columns: %s", w, line);
+        free(line);
+        end();
+    }
 }
 
 /* Every size draws, and each row has exactly w columns. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* What is left out, each level with those before it. */
-enum { NO_COST = 1, SHORT_PARAMETERS, NO_PARAMETERS, CUT_LABEL, NO_RIBBON, LEVELS = NO_RIBBON };
+enum { NO_COST = 1, SHORT_PARAMETERS, NO_PARAMETERS, CUT_LABEL, NO_RIBBON, NO_DEVICE, LEVELS = NO_DEVICE };
 
 static void context_bar(tui_app *app, q_buf *b, double share, int bar)
 {
@@ -126,7 +126,7 @@ static void configuration(const tui_app *app, q_buf *left, int level, int room)
     else if (!own && have >= 3 + least) {
         q_buf_puts(left, " · ");
         name(left, label, have - 3);
-    } else if (!own && level < NO_RIBBON) q_buf_printf(left, " · %s", label);       /* too long: the ribbon goes as well */
+    } else if (!own && level < LEVELS) q_buf_printf(left, " · %s", label);          /* too long: the next level's room is needed */
     else if (!own && t->key) q_buf_printf(left, " *%c", tui_letter(tui_tr_letter(&app->tr, t->key)));
     else if (!own) q_buf_puts(left, " *");
     free(label);
@@ -165,7 +165,7 @@ void view_status(tui_app *app, tui_box b)
         q_buf_clear(&left);
         const char *coming = app->work.loading ? app->work.load_what : NULL;
         name(&left, st->model[0] ? st->model : coming ? coming : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
-        if (st->model[0] && st->device[0] && level < NO_RIBBON) q_buf_printf(&left, " · %s", st->device);
+        if (st->model[0] && st->device[0] && level < NO_DEVICE) q_buf_printf(&left, " · %s", st->device);
         named = left.len;
         middle(app, level, &k, &ctx, &r);
         kw = tui_str_width(k.p ? k.p : "");

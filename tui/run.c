@@ -91,7 +91,7 @@ static void edit_file(tui_app *app)
     app->comp.file = NULL;
 }
 
-/* tmux holds Esc back; above 50 ms that is felt. Asked once, in the background. */
+/* tmux holds Esc back; above 50 ms that is felt. Asked in the background, said once, and never over a warning or an error. */
 static FILE *ask_tmux(agt *a)
 {
     char *seen = agt_setting_get(a, "tui.hint.tmux");
@@ -105,7 +105,8 @@ static FILE *ask_tmux(agt *a)
 static void tmux_answer(tui_app *app, FILE **f)
 {
     char line[32] = "";
-    if (fgets(line, sizeof line, *f) && atoi(line) > 50) {
+    bool worse = app->say.note && app->say.note_level != AGT_INFO;
+    if (fgets(line, sizeof line, *f) && atoi(line) > 50 && !worse) {
         agt_setting_put(app->a, "tui.hint.tmux", "1");
         tui_app_note(app, AGT_INFO, _("tmux delays Esc: \"set -sg escape-time 20\" in ~/.tmux.conf makes it quick."));
     }

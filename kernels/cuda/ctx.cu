@@ -196,7 +196,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->max_rows = max_rows;
     c->max_k = max_k;
     c->cancel = cancel;
-    cudaSetDevice(d->index);
+    cu_enter(d);
     bool ok = cu_ok(d, cudaStreamCreateWithFlags(&c->st, cudaStreamNonBlocking), "cudaStreamCreate") && make_up(c) && make_buffers(c) && make_out(c)
         && (!(d->hold.no_rest || d->hold.no_experts) || moe_room(c)) && cu_cache_ctx(c)
         && cu_ok(d, cudaStreamSynchronize(c->st), "buffers");
@@ -362,7 +362,7 @@ static void trace_place(ker_ctx *c)
 int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
 {
     ker_dev *d = c->dev;
-    cudaSetDevice(d->index);
+    cu_enter(d);
     if (c->open) cudaStreamSynchronize(c->st);     /* a batch without an end: its upload may still be under way */
     c->open = false;
     c->state = Q_RANGE;

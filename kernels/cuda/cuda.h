@@ -390,6 +390,7 @@ void cu_graphs_free(ker_ctx *c);                             /* what was capture
 
 /* ---- errors and memory ---- */
 bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembered in d->why; d is lost for this program */
+void cu_enter(const ker_dev *d);                             /* calls from here on are to d; errors that whoever came before left are not its own */
 void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
 void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the context's life, set to zero      */
 void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */

@@ -23,6 +23,12 @@ bool cu_ok(ker_dev *d, cudaError_t e, const char *what)
     return false;
 }
 
+void cu_enter(const ker_dev *d)
+{
+    cudaSetDevice(d->index);
+    cudaGetLastError();
+}
+
 static bool list_add(void ***list, int *n, void *p)
 {
     if (*n % 64 == 0) *list = (void **)q_realloc(*list, sizeof(void *) * (size_t)(*n + 64));
@@ -175,6 +181,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     }
     d->layer = (cu_layer *)q_alloc(sizeof *d->layer * (size_t)(m->n_layer + 1));
     d->index = index;
+    cu_enter(d);
     if (cu_ok(d, cudaSetDevice(index), "cudaSetDevice") && cu_ok(d, cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties")
         && cu_ok(d, cudaStreamCreateWithFlags(&d->st, cudaStreamNonBlocking), "cudaStreamCreate")) {
         d->sms = p.multiProcessorCount;

@@ -226,7 +226,7 @@ int cu_ways_measure(int index, bool small, ker_way *out, int max, char *err)
     cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, index);
     c->dev = d;
     c->max_rows = z->rows;
-    cudaSetDevice(index);
+    cu_enter(d);
     bool ok = cu_ok(d, cudaStreamCreateWithFlags(&c->st, cudaStreamNonBlocking), "cudaStreamCreate"), there = ok && cu_blas_make(c, z->n_in, z->n_out, CU_BLAS_TILE);
     int rc = ok ? Q_OK : Q_ERR, widest = z->n_in > z->n_ff ? z->n_in : z->n_ff;
     bool groups = there && cu_blas_make_experts(c, z->experts, widest, widest, CU_BLAS_TILE);

@@ -112,7 +112,10 @@ static void each_call_fails(const char *name, trial *whole, void (*how)(trial *)
     int refused = 0, went_on = 0;
     for (long n = 1; n <= (long)s.calls && !whole->rc; n += step) {
         emu->fail_at(n);
+        trial again = *whole;
         how(&t);
+        how(&again);                               /* another device, opened behind the one that failed */
+        CHECK_MSG(!again.rc && again.first == whole->first, "%s, call %ld fails: the next device %d %s", name, n, again.rc, again.why);
         emu->fail_at(0);
         if (t.rc) CHECK_MSG(t.why[0] != 0, "%s, call %ld fails: %d without a sentence", name, n, t.rc);
         else CHECK_MSG(t.first == whole->first, "%s, call %ld fails: other numbers, %g and %g", name, n, t.first, whole->first);

@@ -51,7 +51,7 @@ done
 "$kit/quorum" --version > /dev/null || fail "the program does not run from $kit"
 versions=$(for f in "$kit/quorum" "$kit/gpu_bench" "$kit"/*.so*; do objdump -T "$f" 2> /dev/null; done | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -n 1)
 
-# The plugin is packed as it is; the rest is half as large in one file, which run.sh unpacks: what makes it whole comes last.
+# The plugin is packed as it is; the rest is half as large in one file, which run.sh unpacks.
 (cd "$kit" && set -- golden lora/ lib*.so* quorum gpu_bench && for f; do [ -e "$f" ] && [ "$f" != libquorum-cuda.so ] && echo "$f"; done > inside.list &&
     tar -c --owner=0 --group=0 -T inside.list -f - | gzip -9n > inside.tar.gz && xargs rm -rf < inside.list && rm inside.list) || fail "cannot pack $kit"
 size=$(du -sb "$kit" | cut -f1)

@@ -39,11 +39,12 @@ for s in $(echo "$only" | tr ',' ' '); do
     case " $steps " in *" $s "*) ;; *) say "there is no step '$s': take of $steps" ;; esac
 done
 [ -z "$only" ] || [ -n "$(echo "$only" | tr -d ',')" ] || say "--only names no step: take of $steps"
-# All but the plugin came in one file, its last program last: it is unpacked beside it, where programs may be run.
-if [ -r "$here/inside.tar.gz" ] && [ ! -x "$here/gpu_bench" ]; then
+# All but the plugin came in one file: it is unpacked beside it, where programs may be run, and again where a later kit was copied over it.
+if [ -r "$here/inside.tar.gz" ] && [ "$(cksum < "$here/inside.tar.gz")" != "$(cat "$here/unpacked" 2> /dev/null)" ]; then
     [ -w "$here" ] || say "$here cannot be written: copy the folder to a place where inside.tar.gz can be unpacked"
-    gzip -dc "$here/inside.tar.gz" 2> /dev/null | tar -x -C "$here" -f - 2> /dev/null
-    [ -x "$here/gpu_bench" ] || say "inside.tar.gz cannot be unpacked (that takes gzip, tar and 40 MB of room in $here): copy the whole folder again"
+    rm -rf "$here/golden" "$here/lora" "$here/unpacked"
+    gzip -dc "$here/inside.tar.gz" 2> /dev/null | tar -x -C "$here" -f - 2> /dev/null && cksum < "$here/inside.tar.gz" > "$here/unpacked" ||
+        say "inside.tar.gz cannot be unpacked (that takes gzip, tar, cksum and 40 MB of room in $here): copy the whole folder again"
 fi
 [ -x "$here/gpu_bench" ] && [ -x "$here/quorum" ] || say "$here lacks gpu_bench or quorum: copy the whole folder that make gpu-kit wrote"
 start=$(date +%s)

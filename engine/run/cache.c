@@ -82,7 +82,7 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
         spare = 0;
     if (base + spare > INT32_MAX)
         return q_fail(err, Q_RANGE, _("a cache for %d timelines of %d tokens is too large: lower context.length"), timelines, context);
-    return kv_pool_new(m->on.be, m->on.dev, type, (int)(base + spare), out, err);
+    return kv_pool_new(m->on.be, m->on.dev, type, (int)(base + spare), m->on.outside, out, err);
 }
 
 int cache_pool_instead(const eng_cache *k, const eng_config *c, char *err)

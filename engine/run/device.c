@@ -199,18 +199,19 @@ static int trusted(const ker_backend *be, ker_device *one, char *err)
     return q_fail(err, Q_ERR, _("%s computes other numbers than the CPU under this plugin and driver (quorum doctor --gpu says which): update the driver, build the plugin anew, or use --device cpu"), one->name);
 }
 
-/* The first GPU that takes the whole model, else the one with most memory free: the others may be busy. */
+/* The first GPU that takes the whole model, else the one with most memory free: the others may be busy. Those that are too old are passed over
+ * unless there are no others. */
 static int index_for(const eng_model *m, const ker_backend *be, const ker_device *list, int n)
 {
-    int most = 0;
+    int most = -1;
     for (int i = 0; i < n; i++) {
         plan p = { 0 };
         bool whole = list[i].major >= 8 && make_plan(m, be, list[i].free, &p) && !p.n_moved && !p.cache;
         free(p.moved);
         if (whole) return i;
-        if (list[i].major >= 8 && list[i].free > list[most].free) most = i;
+        if (list[i].major >= 8 && (most < 0 || list[i].free > list[most].free)) most = i;
     }
-    return most;
+    return most < 0 ? 0 : most;
 }
 
 static int open_gpu(eng_model *m, device *d, char *err)

@@ -29,7 +29,7 @@ struct kv_pool {
     uint64_t clock;
 };
 
-int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, kv_pool **out, char *err)
+int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, uint64_t outside, kv_pool **out, char *err)
 {
     kv_pool *p = q_alloc(sizeof *p);
     p->be = be;
@@ -44,7 +44,7 @@ int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int 
     }
     p->states = kept_new(be, dev, p->kv);
     uint64_t left = !p->states || be == ker_cpu() ? UINT64_MAX : be->memory(dev);
-    p->states_most = left == UINT64_MAX || !left ? UINT64_MAX : left > ROOM_DRIVER ? left - ROOM_DRIVER : 0;
+    p->states_most = left == UINT64_MAX || !left ? UINT64_MAX : left > ROOM_DRIVER + outside ? left - ROOM_DRIVER - outside : 0;
     *out = p;
     return 0;
 }

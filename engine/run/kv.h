@@ -14,7 +14,8 @@ typedef struct kv_pool kv_pool;
  * evaluated next leaves its state in `next` (0: none is at hand). met: cells that the last kv_reuse found, with a state or without. */
 typedef struct kv_line { int32_t *page; int n_page, cap; int n; int state, next; int met; } kv_line;
 
-int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, kv_pool **out, char *err);
+/* outside: bytes of the device's memory that are left to others (device.outside), for states that are kept. */
+int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, uint64_t outside, kv_pool **out, char *err);
 void kv_pool_free(kv_pool *);
 ker_kv *kv_pool_kv(kv_pool *);
 

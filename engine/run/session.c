@@ -121,7 +121,7 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
     kv_pool_free(k->pool);
     k->pool = NULL;
     if (!pool && (rc = cache_pool(k->m, c, k->timelines, &pool, err))) {        /* somebody else was faster: as it was, or as much of that as there is */
-        for (char why[Q_ERRLEN]; pages > 0 && kv_pool_new(k->m->on.be, k->m->on.dev, k->type, pages, &k->pool, why); pages /= 2) {}
+        for (char why[Q_ERRLEN]; pages > 0 && kv_pool_new(k->m->on.be, k->m->on.dev, k->type, pages, k->m->on.outside, &k->pool, why); pages /= 2) {}
         if (!k->pool) abort();             /* not a page, of what was just given back: as where q_alloc finds no memory */
         return rc;
     }

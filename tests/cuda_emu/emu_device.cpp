@@ -3,7 +3,7 @@
 #include "emu_inside.h"
 
 namespace emu {
-Options opt = { 0, 1, 13000, 1024, 99 << 10, 90, 4, 0, 0, 0, 0, 0 };
+Options opt = { 0, 1, 13000, 1024, 99 << 10, 90, 4, 0, 0, 0, 0, 0, 0 };
 std::recursive_mutex lock;
 EMU_LOCAL thread_local int device_now;
 EMU_LOCAL static thread_local cudaError_t last = cudaSuccess;
@@ -13,6 +13,7 @@ static const struct { const char *env, *name; long Options::*field; } OPTIONS[] 
     { "EMU_MEM_MB", "mem_mb", &Options::mem_mb }, { "EMU_SMEM", "smem", &Options::smem },          { "EMU_CC", "cc", &Options::cc },
     { "EMU_SMS", "sms", &Options::sms },          { "EMU_SYNC", "sync", &Options::sync },          { "EMU_TRACE", "trace", &Options::trace },
     { "EMU_LEAK", "leak", &Options::leak },       { "EMU_FAIL_AT", "fail_at", &Options::fail_at }, { "EMU_STICKY", "sticky", &Options::sticky },
+    { "EMU_CC_FIRST", "cc_first", &Options::cc_first },
 };
 static uint64_t random_state;
 static std::string fail_name;
@@ -285,7 +286,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)
     if (d < 0 || d >= opt.devices) return ret(cudaErrorInvalidDevice);
     *p = cudaDeviceProp();
     snprintf(p->name, sizeof p->name, "CPU emulator");
-    p->major = (int)opt.cc / 10, p->minor = (int)opt.cc % 10;
+    long cc = !d && opt.cc_first ? opt.cc_first : opt.cc;
+    p->major = (int)cc / 10, p->minor = (int)cc % 10;
     p->multiProcessorCount = (int)opt.sms;
     p->totalGlobalMem = total();
     p->sharedMemPerBlock = 48 << 10;

@@ -77,7 +77,7 @@ struct Quiet {
 };
 
 // ---- options (emu_device.cpp)
-struct Options { long seed, devices, driver, mem_mb, smem, cc, sms, sync, trace, leak, fail_at, sticky; };
+struct Options { long seed, devices, driver, mem_mb, smem, cc, sms, sync, trace, leak, fail_at, sticky, cc_first /* of device 0; 0: cc */; };
 extern Options opt;
 void init();                                               // reads the environment, once
 uint32_t rnd();

@@ -361,6 +361,12 @@ static void a_cache_leaves_room_for_states(void)
             count = rc ? -1 : states_after_edits(s);
             CHECK_MSG(much ? count > 4 : count > 0 && count <= 3, "%d states", count);
         }
+        eng_session_free(s);               /* nor of what --gpu-budget leaves to others */
+        m->on.outside = gpu->memory(m->on.dev) - ((uint64_t)140 << 20);
+        s = session_with(m, 600, &rc);
+        count = rc ? -1 : states_after_edits(s);
+        uint64_t room = rc ? 0 : kv_state_room(s->cache->pool, UINT64_MAX);
+        CHECK_MSG(count > 0 && room <= (uint64_t)12 << 20, "%d states in %llu bytes: %s", count, (unsigned long long)room, err);
     }
     emu->set("mem_mb", 4096);
     eng_session_free(s);

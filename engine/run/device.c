@@ -224,6 +224,7 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (!chosen.must) chosen.index = index_for(m, be, list, n < 16 ? n : 16);
     if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), chosen.index, n - 1);
     ker_device *one = &list[chosen.index];
+    if (!one->major) return q_fail(err, Q_ERR, _("GPU %d does not answer: use --device cpu"), chosen.index);
     if (!one->free) return q_fail(err, Q_NOMEM, _("%s lets nobody in: another program has it for itself, or it may not compute (nvidia-smi says which); end that, or use --device cpu"), one->name);
     int rc = trusted(be, one, err);
     if (rc) return rc;

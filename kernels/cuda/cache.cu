@@ -189,11 +189,7 @@ static bool pools_make(ker_dev *d)
     for (int i = 0; i < STAGES; i++) {
         fetch_stage *s = &h->stage[i];
         if (!(s->dev = (uint8_t *)cu_alloc(d, (size_t)h->stage_bytes))) return false;
-        if (cudaMallocHost(&s->host, (size_t)h->stage_bytes) != cudaSuccess) {
-            cudaGetLastError();
-            s->host = NULL;
-            return false;
-        }
+        if (!(s->host = (uint8_t *)cu_locked(d, (size_t)h->stage_bytes))) return false;
         if (!cu_ok(d, cudaEventCreateWithFlags(&s->free_at, cudaEventDisableTiming), "experts' cache")) return false;
     }
     return cu_ok(d, cudaStreamCreateWithFlags(&h->st, cudaStreamNonBlocking), "experts' cache")
@@ -213,7 +209,7 @@ int cu_cache_ready(ker_dev *d, char *err)
     }
     if (!pools_make(d)) {
         if (d->why[0]) return q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
-        return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+        return cu_no_memory(d, err);
     }
     for (int l = 0; l < d->m.n_layer; l++)
         for (int j = 0; j < MATS && h->pool_of[l] != NOBODY; j++) cu_layer_of(d, l)->w[roles[j]] = h->pools[h->pool_of[l]].mat[j];

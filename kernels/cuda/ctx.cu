@@ -24,6 +24,7 @@ void *cu_ctx_alloc(ker_ctx *c, int64_t bytes)
     if (bytes < 1) bytes = 1;
     if (cudaMalloc(&p, (size_t)bytes + 256) != cudaSuccess) {
         cudaGetLastError();
+        c->dev->unlocked = false;
         return NULL;
     }
     remember(c, p, false);
@@ -32,12 +33,8 @@ void *cu_ctx_alloc(ker_ctx *c, int64_t bytes)
 
 void *cu_ctx_pinned(ker_ctx *c, int64_t bytes)
 {
-    void *p = NULL;
-    if (cudaMallocHost(&p, (size_t)(bytes < 1 ? 1 : bytes)) != cudaSuccess) {
-        cudaGetLastError();
-        return NULL;
-    }
-    remember(c, p, true);
+    void *p = cu_locked(c->dev, (size_t)(bytes < 1 ? 1 : bytes));
+    if (p) remember(c, p, true);
     return p;
 }
 
@@ -207,6 +204,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     }
     ctx_free(c);
     if (d->why[0]) return q_fail(err, Q_ERR, _("the GPU failed (%s): use --device cpu"), d->why);
+    if (d->unlocked) return cu_no_memory(d, err);
     return q_fail(err, Q_NOMEM, _("no memory on the GPU for batches of %d tokens: take a smaller model or use --device cpu"), max_rows);
 }
 
@@ -231,7 +229,7 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     if (rc) return rc;
     cudaSetDevice(c->dev->index);
     if (!c->up.cfg_mem[slot] && !(c->up.cfg_mem[slot] = cu_ctx_alloc(c, c->up.cfg_bytes)))
-        return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+        return cu_no_memory(c->dev, err);
     uint8_t *host = (uint8_t *)q_alloc((size_t)c->up.cfg_bytes + 1), *h = host, *dev = (uint8_t *)c->up.cfg_mem[slot];
     cu_cfg *g = &c->up.cfg_host[slot];
     g->eps = k->norm_eps;
@@ -280,7 +278,7 @@ static int forced_bring(ker_ctx *c, const ker_batch *b, char *err)
     const ker_model *m = &c->dev->m;
     int64_t lists = (int64_t)m->n_layer * b->n;
     if (!c->up.forced && !(c->up.forced = (uint16_t *)cu_ctx_alloc(c, (int64_t)m->n_layer * c->max_rows * c->max_k * 2)))
-        return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+        return cu_no_memory(c->dev, err);
     for (int64_t i = 0; i < lists; i++) {
         const uint16_t *f = b->forced + i * c->max_k;
         int k = 0;
@@ -302,7 +300,7 @@ static int pages_room(ker_ctx *c, const ker_batch *b, char *err)
     if (need <= c->up.page_cap) return Q_OK;
     int64_t n = c->max_rows, bytes = n * 4 * 7 + need * 2 * 4;
     uint8_t *host = (uint8_t *)cu_ctx_pinned(c, bytes), *dev = (uint8_t *)cu_ctx_alloc(c, bytes);
-    if (!host || !dev) return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+    if (!host || !dev) return cu_no_memory(c->dev, err);
     int **field[] = { (int **)(void *)&c->rows.token, (int **)(void *)&c->rows.pos, (int **)(void *)&c->rows.cell, (int **)(void *)&c->rows.slot,
                       (int **)(void *)&c->rows.seq_at, (int **)(void *)&c->rows.want, (int **)(void *)&c->rows.want_hidden, (int **)(void *)&c->rows.page };
     for (int i = 0; i < 8; i++) *field[i] = (int *)(void *)dev + i * n;

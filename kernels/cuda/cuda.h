@@ -59,6 +59,7 @@ struct ker_dev {
     cudaStream_t st;               /* of uploads and kv_copy                                 */
     int n_moe;                     /* routed layers                                          */
     bool ready;
+    bool unlocked;                 /* memory was refused last: the machine's own, which is to be page-locked */
     bool early;                    /* the fused launches of decode.cu may start before the one before has ended */
     ker_ways ways;                 /* which dense products a library does, where there is one */
     char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
@@ -392,6 +393,8 @@ void cu_graphs_free(ker_ctx *c);                             /* what was capture
 bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembered in d->why; d is lost for this program */
 void cu_enter(const ker_dev *d);                             /* calls from here on are to d; errors that whoever came before left are not its own */
 void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
+void *cu_locked(ker_dev *d, size_t bytes);                   /* page-locked memory of the machine, which the caller frees; NULL: none to be had */
+int cu_no_memory(const ker_dev *d, char *err);               /* Q_NOMEM, in words of which of the two was refused last */
 void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the context's life, set to zero      */
 void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */
 void cu_ctx_give_back(ker_ctx *c, int from);                 /* what was taken since n_mem was `from`; waits for the stream */

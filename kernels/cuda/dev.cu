@@ -42,13 +42,32 @@ void *cu_alloc(ker_dev *d, size_t bytes)
     void *p = NULL;
     if (cudaMalloc(&p, bytes + 256) != cudaSuccess) {
         cudaGetLastError();
+        d->unlocked = false;
         return NULL;
     }
     list_add(&d->mem, &d->n_mem, p);
     return p;
 }
 
+void *cu_locked(ker_dev *d, size_t bytes)
+{
+    void *p = NULL;
+    if (cudaMallocHost(&p, bytes) == cudaSuccess) return p;
+    cudaGetLastError();
+    d->unlocked = true;
+    return NULL;
+}
+
+int cu_no_memory(const ker_dev *d, char *err)
+{
+    if (d->unlocked)
+        return q_fail(err, Q_NOMEM, _("the driver gets no page-locked memory of this machine (a container, WSL or ulimit -l may bound it): give it more, or use --device cpu"));
+    return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+}
+
 /* ---- open and close ---- */
+
+static int no_answer(int index, char *err) { return q_fail(err, Q_ERR, _("GPU %d does not answer: use --device cpu"), index); }
 
 int dev_list(ker_device *list, int max, char *err)
 {
@@ -66,12 +85,18 @@ int dev_list(ker_device *list, int max, char *err)
     }
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
+    int lost = 0;
     for (int i = 0; i < n && i < max; i++) {
         cudaDeviceProp p;
         size_t left = 0, all = 0;
-        if (cudaGetDeviceProperties(&p, i) != cudaSuccess) return q_fail(err, Q_ERR, _("GPU %d does not answer: use --device cpu"), i);
         ker_device *d = &list[i];
         memset(d, 0, sizeof *d);
+        /* One that is broken or has left the bus: the others compute. */
+        if (cudaGetDeviceProperties(&p, i) != cudaSuccess) {
+            cudaGetLastError();
+            lost++;
+            continue;
+        }
         snprintf(d->name, sizeof d->name, "%.95s", p.name);
         d->bytes = p.totalGlobalMem;
         /* One that is busy or forbidden says so here; the others are none the worse for it. */
@@ -83,6 +108,7 @@ int dev_list(ker_device *list, int max, char *err)
         d->driver = driver;
         d->runtime = runtime;
     }
+    if (lost && (lost == n || lost == max)) return no_answer(0, err);
     return n;
 }
 
@@ -104,7 +130,7 @@ static bool stage_make(ker_dev *d)
     cu_stage *s = (cu_stage *)q_alloc(sizeof *s);
     d->stage = s;
     for (int i = 0; i < STAGES; i++)
-        if (cudaMallocHost(&s->host[i], STAGE_BYTES) != cudaSuccess || cudaMalloc(&s->dev[i], STAGE_BYTES) != cudaSuccess
+        if (!(s->host[i] = (uint8_t *)cu_locked(d, STAGE_BYTES)) || cudaMalloc(&s->dev[i], STAGE_BYTES) != cudaSuccess
             || cudaEventCreateWithFlags(&s->free_at[i], cudaEventDisableTiming) != cudaSuccess) {
             cudaGetLastError();
             stage_free(d);
@@ -164,6 +190,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     int n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;
     if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), index, n - 1);
+    if (!list[index].major) return no_answer(index, err);
     if (list[index].major < 8) return q_fail(err, Q_ERR, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
                                              list[index].name, list[index].major, list[index].minor);
     ker_dev *d = (ker_dev *)q_alloc(sizeof *d);
@@ -255,11 +282,6 @@ static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const 
     return true;
 }
 
-static int no_memory(char *err)
-{
-    return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
-}
-
 static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
     int64_t n = w->ne[0] * (w->ne[1] > 0 ? w->ne[1] : 1);
@@ -268,7 +290,7 @@ static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weigh
     bool ok = dev && (d->stage || stage_make(d));
     if (!ok) {
         free(host);
-        return no_memory(err);
+        return cu_no_memory(d, err);
     }
     ker_type_get(w->type)->decode(w->data, host, n);
     for (size_t at = 0, part; ok && at < bytes; at += part) {
@@ -312,7 +334,7 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     uint8_t *mem = (uint8_t *)cu_alloc(d, (size_t)total);
     if (!mem || (!d->stage && !stage_make(d))) {
         m->n_out = 0;
-        return no_memory(err);
+        return cu_no_memory(d, err);
     }
     for (int i = 0; i < pl->n; i++) m->p[i] = mem + at[i];
     int64_t part = apart ? blocks / w->ne[2] : blocks;

@@ -364,7 +364,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 16 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 17 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -393,6 +393,9 @@ typedef struct ker_backend {
     const char *name;                                                  /* "cpu" */
     /* How many devices there are (at least 1), the first `max` of them told; or a q_result and why there is none. */
     int (*devices)(ker_device *list, int max, char *err);
+    /* Asking how much of a GPU's memory is free takes some 300 MB of it (a context of this process). Gives that back where nothing is open;
+     * open does so for all but its own. NULL: there is nothing to give back. The thread of devices, open and close. */
+    void (*leave)(void);
     int (*open)(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);  /* n_threads 0 = all cores; hold NULL = all weights */
     void (*close)(ker_dev *);
     int (*set_threads)(ker_dev *, int n);                              /* between batches only; returns how many there are now */

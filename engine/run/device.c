@@ -322,7 +322,10 @@ static char *without_advice(const char *refusal)
 int device_fall_back(eng_model *m, device *d, int rc, char *err)
 {
     char *why = rc == Q_NOTFOUND ? NULL : without_advice(err);       /* no plugin or no GPU is no news */
+    const ker_backend *gpu;
+    char none[Q_ERRLEN];
     device_close(d);
+    if (plugin(&gpu, none) == Q_OK && gpu->leave) gpu->leave();
     rc = open_cpu(m, d, err);
     d->note = why ? q_printf(_("the CPU computes: %s"), why)
               : chosen.rest == ENG_REST_FETCHED ? q_strdup(_("the CPU computes: --gpu-experts fetch brings experts to a GPU, and there is none here; quorum doctor --gpu says why"))

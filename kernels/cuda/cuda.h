@@ -404,6 +404,7 @@ bool cu_takes(int type);                                      /* it is one      
 
 /* ---- what plugin.cu puts into the table ---- */
 int dev_list(ker_device *list, int max, char *err);
+void dev_leave(void);
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);
 void dev_close(ker_dev *d);
 uint64_t dev_memory(const ker_dev *d);

@@ -67,39 +67,64 @@ int cu_no_memory(const ker_dev *d, char *err)
 
 /* ---- open and close ---- */
 
+/* A GPU on which something was only asked keeps this process's context, of some 300 MB, until it is reset. */
+enum { DEVICES = 16 };
+static struct { bool asked; int n_open; } at[DEVICES];
+
+void dev_leave(void)
+{
+    for (int i = 0; i < DEVICES; i++) {
+        if (at[i].asked && !at[i].n_open && cudaSetDevice(i) == cudaSuccess) cudaDeviceReset();
+        at[i].asked = false;
+    }
+    cudaGetLastError();
+}
+
 static int no_answer(int index, char *err) { return q_fail(err, Q_ERR, _("GPU %d does not answer: use --device cpu"), index); }
+
+/* How many there are, or why none is. */
+static int count(char *err)
+{
+    int n = 0, driver = 0;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e == cudaSuccess && n < 1) e = cudaErrorNoDevice;
+    if (e == cudaSuccess) return n;
+    cudaGetLastError();
+    cudaDriverGetVersion(&driver);
+    /* No driver and no GPU are no news; whoever has them wants to know what is wrong with them. */
+    if (e == cudaErrorInsufficientDriver)
+        return q_fail(err, driver ? Q_ERR : Q_NOTFOUND, _("there is no NVIDIA driver here, or one older than this plugin needs (580 for CUDA 13): install it, or use --device cpu"));
+    if (e == cudaErrorNoDevice) return q_fail(err, Q_NOTFOUND, _("no NVIDIA GPU answers here: use --device cpu"));
+    return q_fail(err, Q_ERR, _("the NVIDIA driver does not answer (%s): use --device cpu"), cudaGetErrorString(e));
+}
+
+/* False: it is broken or has left the bus. */
+static bool look(int i, cudaDeviceProp *p)
+{
+    if (cudaGetDeviceProperties(p, i) == cudaSuccess) return true;
+    cudaGetLastError();
+    return false;
+}
 
 int dev_list(ker_device *list, int max, char *err)
 {
-    int n = 0, driver = 0, runtime = 0;
-    cudaError_t e = cudaGetDeviceCount(&n);
-    if (e == cudaSuccess && n < 1) e = cudaErrorNoDevice;
-    if (e != cudaSuccess) {
-        cudaGetLastError();
-        cudaDriverGetVersion(&driver);
-        /* No driver and no GPU are no news; whoever has them wants to know what is wrong with them. */
-        if (e == cudaErrorInsufficientDriver)
-            return q_fail(err, driver ? Q_ERR : Q_NOTFOUND, _("there is no NVIDIA driver here, or one older than this plugin needs (580 for CUDA 13): install it, or use --device cpu"));
-        if (e == cudaErrorNoDevice) return q_fail(err, Q_NOTFOUND, _("no NVIDIA GPU answers here: use --device cpu"));
-        return q_fail(err, Q_ERR, _("the NVIDIA driver does not answer (%s): use --device cpu"), cudaGetErrorString(e));
-    }
+    int n = count(err), driver = 0, runtime = 0, lost = 0;
+    if (n < 0) return n;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    int lost = 0;
     for (int i = 0; i < n && i < max; i++) {
         cudaDeviceProp p;
         size_t left = 0, all = 0;
         ker_device *d = &list[i];
         memset(d, 0, sizeof *d);
-        /* One that is broken or has left the bus: the others compute. */
-        if (cudaGetDeviceProperties(&p, i) != cudaSuccess) {
-            cudaGetLastError();
+        if (!look(i, &p)) {        /* the others compute */
             lost++;
             continue;
         }
         snprintf(d->name, sizeof d->name, "%.95s", p.name);
         d->bytes = p.totalGlobalMem;
         /* One that is busy or forbidden says so here; the others are none the worse for it. */
+        if (i < DEVICES) at[i].asked = true;
         if (cudaSetDevice(i) == cudaSuccess && cudaMemGetInfo(&left, &all) == cudaSuccess) d->free = left;
         else cudaGetLastError();
         d->major = p.major;
@@ -149,6 +174,8 @@ void dev_close(ker_dev *d)
     cu_adapters_free(d);
     for (int i = 0; i < d->n_mem; i++) cudaFree(d->mem[i]);
     if (d->st) cudaStreamDestroy(d->st);
+    at[d->index].n_open--;
+    at[d->index].asked = true;
     free(d->mem);
     free(d->layer);
     free((void *)(uintptr_t)d->m.layer);
@@ -160,41 +187,29 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
 {
     static const ker_can can = {
         1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA,   /* mixers */
-
         (1u << KER_GLUS) - 1,      /* glus       */
-
         KER_BIAS_QKV | KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS,      /* biases */
-
         true,                      /* window     */
-
         true,                      /* sinks      */
-
         true,                      /* post_norms */
-
         KER_ROPE_SETS,             /* rope_sets  */
-
         true,                      /* q_gate     */
-
         true,                      /* qk_whole   */
-
         true,                      /* scales     */
-
         true,                      /* groups     */
-
         false,                     /* next       */
     };
-    ker_device list[16];
-    int rc = ker_model_check(m, &can, err);
+    int rc = ker_model_check(m, &can, err), index = hold ? hold->index : 0;
     if (!rc) rc = cu_delta_check(m, err);
     if (!rc) rc = cu_mla_check(m, err);
-    int n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
-    if (rc || n < 0) return rc ? rc : n;
-    if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), index, n - 1);
-    if (!list[index].major) return no_answer(index, err);
-    if (list[index].major < 8) return q_fail(err, Q_ERR, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
-                                             list[index].name, list[index].major, list[index].minor);
-    ker_dev *d = (ker_dev *)q_alloc(sizeof *d);
+    if (rc) return rc;
+    int n = count(err);
     cudaDeviceProp p;
+    if (n < 0) return n;
+    if (index < 0 || index >= n || index >= DEVICES) return q_fail(err, Q_RANGE, _("there is no GPU %d here: the last one is GPU %d"), index, n - 1);
+    if (!look(index, &p)) return no_answer(index, err);
+    if (p.major < 8) return q_fail(err, Q_ERR, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"), p.name, p.major, p.minor);
+    ker_dev *d = (ker_dev *)q_alloc(sizeof *d);
     d->m = *m;
     ker_layer *layers = (ker_layer *)q_alloc(sizeof *layers * (size_t)m->n_layer);
     memcpy(layers, m->layer, sizeof *layers * (size_t)m->n_layer);
@@ -208,9 +223,10 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     }
     d->layer = (cu_layer *)q_alloc(sizeof *d->layer * (size_t)(m->n_layer + 1));
     d->index = index;
+    at[index].n_open++;
+    dev_leave();
     cu_enter(d);
-    if (cu_ok(d, cudaSetDevice(index), "cudaSetDevice") && cu_ok(d, cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties")
-        && cu_ok(d, cudaStreamCreateWithFlags(&d->st, cudaStreamNonBlocking), "cudaStreamCreate")) {
+    if (cu_ok(d, cudaSetDevice(index), "cudaSetDevice") && cu_ok(d, cudaStreamCreateWithFlags(&d->st, cudaStreamNonBlocking), "cudaStreamCreate")) {
         d->sms = p.multiProcessorCount;
         d->major = p.major;
         d->minor = p.minor;

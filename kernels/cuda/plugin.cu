@@ -38,7 +38,7 @@ static void why(ker_ctx *c, char *err)
 extern "C" __attribute__((visibility("default"))) const ker_backend *quorum_backend(q_words_look look)
 {
     static const ker_backend table = {
-        KER_ABI_HERE, "cuda", dev_list, dev_open, dev_close, set_threads, dev_memory, dev_weight, dev_source, dev_ready,
+        KER_ABI_HERE, "cuda", dev_list, dev_leave, dev_open, dev_close, set_threads, dev_memory, dev_weight, dev_source, dev_ready,
         ctx_new, ctx_free, ctx_cfg_put, kv_new, kv_free, kv_copy, kv_page_bytes, kv_save, kv_load,
         ctx_begin, embed, attn, route, experts, dense, head, ctx_end, why,
         moe_take, moe_run, moe_add, hidden_get, hidden_put, cu_times, cu_ways_put, cu_ways_measure, cu_takes,

@@ -1,5 +1,6 @@
 // emu_device.cpp: devices, memory, errors, and calls that are told to fail.
 #include <malloc.h>
+#include <set>
 #include "emu_inside.h"
 
 namespace emu {
@@ -101,6 +102,8 @@ struct Buffer { size_t n; int device; };
 static Map<const char *, Buffer> held;
 static Map<const char *, size_t> host, registered;
 static std::vector<size_t> used;                           // by device
+static std::set<int> contexts;                             // devices that were made the current one since the process began, or since they were reset
+size_t n_contexts() { return contexts.size(); }
 
 void poison(void *p, size_t n)
 {
@@ -150,6 +153,7 @@ static size_t &used_now()
     return used[(size_t)device_now];
 }
 bool unsafe_in_capture();                                  // emu_stream.cpp: true: a capture runs that this call breaks
+bool stream_on(int device);
 bool drain_all();                                          // true: something was waited for
 }
 using namespace emu;
@@ -277,6 +281,15 @@ cudaError_t cudaSetDevice(int d)
     if (device_error() != cudaSuccess) return ret(device_error());
     if (d < 0 || d >= opt.devices) return ret(cudaErrorInvalidDevice);
     device_now = d;
+    contexts.insert(d);
+    return cudaSuccess;
+}
+cudaError_t cudaDeviceReset()
+{
+    EMU_ENTER("cudaDeviceReset", cudaErrorInitializationError);
+    drain_all();
+    if (used_now() || stream_on(device_now)) die("cudaDeviceReset of device %d, which has buffers or streams", device_now);
+    contexts.erase(device_now);
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d)

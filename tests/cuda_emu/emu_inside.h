@@ -102,6 +102,7 @@ bool in_device(const void *p, size_t n);
 int device_of(const void *p);                              // -1: not device memory
 bool pinned(const void *p, size_t n);
 struct Device { size_t used; };
+size_t n_contexts();                                       // devices that were made current and not reset since
 extern EMU_LOCAL thread_local int device_now;
 long objects();                                            // streams, events, graphs alive (emu_stream.cpp)
 void objects_words(std::string *to);

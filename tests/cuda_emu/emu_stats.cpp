@@ -19,6 +19,7 @@ static void get(emu_stats *to)
 {
     Guard guard;
     *to = st;
+    to->contexts = n_contexts();
 }
 static void reset()
 {

@@ -20,6 +20,7 @@ typedef struct emu_stats {                 /* since the last reset              
     uint64_t calls;                        /* calls that can fail                                     */
     uint64_t fibers;                       /* switches between threads of kernels                     */
     uint64_t held, peak;                   /* device bytes now, and at most since the reset           */
+    uint64_t contexts;                     /* devices that this process holds something of now        */
 } emu_stats;
 
 typedef struct emu_kernel { const char *name; uint64_t launches, blocks, threads; } emu_kernel;

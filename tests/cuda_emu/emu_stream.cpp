@@ -68,6 +68,11 @@ bool unsafe_in_capture()
     return bad;
 }
 
+bool stream_on(int device)
+{
+    return std::any_of(streams.begin(), streams.end(), [=](const emu_stream *s) { return s->device == device; });
+}
+
 // ---- running what was queued
 static void poison_host(const Op &o, bool on)
 {
@@ -353,7 +358,6 @@ cudaError_t cudaDeviceSynchronize()
     drain_all();
     return cudaSuccess;
 }
-cudaError_t cudaDeviceReset() { return cudaDeviceSynchronize(); }
 
 // ---- events
 static Op marked(Kind kind, const std::shared_ptr<Mark> &mark, unsigned version)

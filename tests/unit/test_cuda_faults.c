@@ -315,6 +315,39 @@ static void a_clock_may_fail(void)
     model_free(m);
 }
 
+/* Who asks how much of each GPU is free holds something of all; who opens one lets the others go, who opens none all. */
+static void others_are_let_go(void)
+{
+    ker_device list[4];
+    ker_hold hold = { .index = 1 };
+    model *m = model_new(&specs[0]);
+    emu_stats s;
+    emu->set("devices", 3);
+    for (int opened = 0; opened < 2; opened++) {
+        ker_dev *d = NULL, *more = NULL;
+        CHECK_INT(gpu->devices(list, 4, err), 3);
+        emu->stats(&s);
+        CHECK_INT(s.contexts, 3);
+        if (opened) CHECK_INT(gpu->open(&m->m, 1, &hold, &d, err), 0);
+        else gpu->leave();
+        emu->stats(&s);
+        CHECK_INT(s.contexts, opened);
+        if (!opened) continue;
+        CHECK_INT(gpu->devices(list, 4, err), 3);         /* one that computes is not let go */
+        gpu->leave();
+        CHECK_INT(gpu->open(&m->m, 1, NULL, &more, err), 0);
+        emu->stats(&s);
+        CHECK_INT(s.contexts, 2);
+        gpu->close(d);
+        gpu->close(more);
+        gpu->leave();
+        emu->stats(&s);
+        CHECK_INT(s.contexts, 0);
+    }
+    emu->set("devices", 1);
+    model_free(m);
+}
+
 int main(void)
 {
     if (!emulated(&gpu, &emu)) {
@@ -324,6 +357,7 @@ int main(void)
     tokens_make();
     backend = gpu;
     RUN(no_device_is_said);
+    RUN(others_are_let_go);
     RUN(what_a_token_costs);
     RUN(little_memory_is_said);
     RUN(every_call_may_fail);

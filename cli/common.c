@@ -343,6 +343,20 @@ int cli_servers(prov_servers **out, char *err)
     return cli_config_rows(server_row, *out, err);
 }
 
+void cli_said_of(const prov *p)
+{
+    const prov_info *i = prov_about(p);
+    const char *const said[] = { i->shortened.words, i->divided.words };
+    for (int n = 0; n < 2; n++)
+        if (said[n]) q_say(stderr, "quorum: %s\n", said[n]);
+}
+
+char *cli_who(const prov *p)
+{
+    const prov_info *i = prov_about(p);
+    return i->device[0] ? q_printf("%s (%s)", i->name, i->device) : q_strdup(i->name);
+}
+
 static volatile sig_atomic_t interrupted;
 static void on_interrupt(int sig) { interrupted = sig; }
 

@@ -52,6 +52,11 @@ int cli_config_rows(cli_row *, void *user, char *err);
 /* The [server.NAME] sections of the person's config.ini, for "@NAME/MODEL". A line that cannot be used is said on standard error. */
 struct prov_servers;
 int cli_servers(struct prov_servers **, char *err);
+/* On standard error, of one that was opened: how its weights lie, why the CPU computes after all, a context that is shorter than it would be. */
+struct prov;
+void cli_said_of(const struct prov *);
+/* Its name and where it computes: "Qwen3 30B A3B (cuda:0)"; malloc'ed. */
+char *cli_who(const struct prov *);
 /* This signal asks a subcommand to end in its own way, with these flags of sigaction; was: what stood before, NULL: nobody wants it back. */
 void cli_heed(int sig, int flags, struct sigaction *was);
 /* So do all that end a program from outside: ^C, kill, and a terminal that is closed, unless nohup stands before it. */

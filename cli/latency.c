@@ -107,10 +107,13 @@ int cli_bench_latency(const cli_command *as, int argc, char **argv)
     int rc = cli_servers(&servers, err);
     const exam_open o = { .model = a.model, .servers = servers, .set = a.sets.item, .n_set = a.sets.n, .streams = streams, .room = 2 * longest + a.tokens + 128 };
     if (rc == Q_OK) rc = exam_seat_open(&none, &o, &p, err);
+    if (rc == Q_OK) cli_said_of(p);
     struct sigaction was[CLI_ENDS];
     cli_heed_ends(SA_RESTART | SA_RESETHAND, was);
     if (rc == Q_OK && !a.json) {
-        q_say(stdout, "%s\n", prov_about(p)->name);
+        char *who = cli_who(p);
+        q_say(stdout, "%s\n", who);
+        free(who);
         q_say_text(stdout, _("prompt tokens users first, ms:                  between tokens, ms:         tokens/s\n"
                              "asked    read            p50      p90      p99       p50      p90      p99   of all\n"));
     }

@@ -60,6 +60,7 @@ int cli_run_lm_eval(const cli_lm_eval *w, char *err)
     pid_t pid = -1;
     int rc = w->model && *w->model == '@' ? q_fail(err, Q_RANGE, _("--lm-eval serves a model of this machine: give -m a file, and lm_eval the server's own address")) : exam_seat_open(&none, &o, &p, err);
     if (rc == Q_OK) {
+        cli_said_of(p);
         const serve_opts so = { .p = p, .listen = "127.0.0.1:0", .streams = w->streams };
         rc = serve_start(&so, &s, err);
     }

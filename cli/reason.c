@@ -336,6 +336,7 @@ static int ask_model(run *r, int m, char *err)
     const exam_open o = { .model = a->model[m], .servers = r->servers, .set = a->sets.item, .n_set = a->sets.n, .streams = a->streams };
     prov *p = NULL;
     int rc = exam_seat_open(&r->sheet, &o, &p, err);
+    if (rc == Q_OK) cli_said_of(p);
     if (rc == Q_OK && !a->base && !prov_about(p)->chat && !(a->model[m] && *a->model[m] == '@'))
         rc = q_fail(err, Q_RANGE, _("%s knows no conversation: give --base, which asks by examples"), prov_about(p)->name);
     if (rc == Q_OK && a->base && !(prov_about(p)->can & PROV_RAW)) rc = q_fail(err, Q_RANGE, _("%s cannot go on with a plain text: leave --base out"), prov_about(p)->name);

@@ -95,17 +95,19 @@ static void on_request(void *user, const serve_event *e)
     cli_say_event(o);
 }
 
-static void on_start(const args *a, const serve *s, const char *model)
+static void on_start(const args *a, const serve *s, const prov *p)
 {
     if (a->json) {
         cJSON *o = cli_event("listening");
         cJSON_AddStringToObject(o, "address", serve_address(s));
-        cJSON_AddStringToObject(o, "model", model);
+        cJSON_AddStringToObject(o, "model", prov_about(p)->name);
         cJSON_AddNumberToObject(o, "streams", a->streams);
         cli_say_event(o);
         return;
     }
-    q_say(stdout, a->path ? _("%s answers at %s (paths begin with /v1); Ctrl-C ends it\n") : _("%s answers at %s/v1; Ctrl-C ends it\n"), model, serve_address(s));
+    char *who = cli_who(p);
+    q_say(stdout, a->path ? _("%s answers at %s (paths begin with /v1); Ctrl-C ends it\n") : _("%s answers at %s/v1; Ctrl-C ends it\n"), who, serve_address(s));
+    free(who);
     fflush(stdout);
 }
 
@@ -206,16 +208,14 @@ int cmd_serve(int argc, char **argv)
     int rc = a.key_file ? q_key_file(a.key_file, &key, err) : Q_OK;
     if (rc == Q_OK)
         rc = open_model(&a, &p, err);
-    const char *const said[] = { rc == Q_OK ? prov_about(p)->shortened.words : NULL, rc == Q_OK ? prov_about(p)->divided.words : NULL };
-    for (int i = 0; i < 2; i++)
-        if (said[i]) q_say(stderr, "quorum: %s\n", said[i]);
     if (rc == Q_OK) {
+        cli_said_of(p);
         hear_signals();                  /* behind the opening: Ctrl-C ends that at once */
         const serve_opts o = { .p = p, .listen = a.listen, .unix_path = a.path, .key = key, .embedder = a.embedder, .streams = a.streams, .limit = a.limit, .said = on_request, .user = &a };
         rc = serve_start(&o, &s, err);
     }
     if (rc == Q_OK) {
-        on_start(&a, s, prov_about(p)->name);
+        on_start(&a, s, p);
         run(&a, s);
         serve_stop(s);
         if (a.json)

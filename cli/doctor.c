@@ -4,6 +4,7 @@
 #include "advice/pull.h"
 #include "base/say.h"
 #include "cli/common.h"
+#include "cli/fetch.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -66,12 +67,16 @@ static void add_device(visit *v)
 static void add_tallies(visit *v, const tally *list, int max)
 {
     for (int i = 0; i < max && list[i].part; i++)
-        q_buf_printf(&v->out, _("%-50s %4d of %d agree with the CPU, off by at most %.1e\n"), _(list[i].part), list[i].n - list[i].wrong, list[i].n, list[i].worst);
+        q_buf_say(&v->out, _("%-47s %3d of %d agree, %.1e\n"), _(list[i].part), list[i].n - list[i].wrong, list[i].n, list[i].worst);
 }
 
 static int add_proofs(visit *v, char *err)
 {
+    cli_progress p;
+    cli_progress_start(&p, _("comparing the GPU with the CPU"));
     int rc = ker_prove(v->b, v->index, v->quick ? KER_PROVE_SMALL : KER_PROVE_LARGE, on_proof, v, err);
+    cli_progress_end(&p, rc >= 0);
+    if (v->part[0].part) q_buf_puts(&v->out, _("compared with the CPU, and how far off at most:\n"));
     add_tallies(v, v->part, PARTS);
     add_tallies(v, v->kind, KINDS);
     if (v->bad.len) q_buf_puts(&v->out, v->bad.p);
@@ -103,8 +108,11 @@ static void add_kernels(visit *v, ker_speed *s)
 static int add_speed(visit *v, char *err)
 {
     ker_speed s;
+    cli_progress p;
+    cli_progress_start(&p, _("measuring the speed"));
     int rc = ker_speed_measure(v->b, v->index, v->quick ? 2 : LAYERS_MEASURED, v->quick, &s, err);
     if (rc == Q_NOMEM) rc = ker_speed_measure(v->b, v->index, 2, v->quick, &s, err);
+    cli_progress_end(&p, !rc);
     if (rc) return rc;
     double bytes = s.layers * s.bytes_layer + s.bytes_head, roof = ker_card_of(v->dev.name).bandwidth, whole = s.layers_s * LAYERS / s.layers + s.token_s - s.layers_s;
     q_buf_printf(&v->out, v->quick ? _("tiny shapes, %d layers: decode %.1f tokens/s, prompt %.1f tokens/s\n")
@@ -127,7 +135,7 @@ static int bit_of(const ker_way *w) { return w->experts ? ker_way_experts(w->row
 static void add_way(visit *v, const ker_way *w, bool library)
 {
     char *shape = w->experts ? q_printf(_("%d experts of %d x %d, %d a row"), w->experts, w->n_out, w->n_in, w->k) : q_printf("%d x %d", w->n_out, w->n_in);
-    q_buf_printf(&v->out, "  %-8s %-36s %4d %9.1f %9.1f %s\n", ker_type_get(w->type)->name, shape, w->rows, w->own_s * 1e6, w->library_s * 1e6, library ? "cuBLAS" : "");
+    q_buf_say(&v->out, "  %-8s %-36s %4d %9.1f %9.1f %s\n", ker_type_get(w->type)->name, shape, w->rows, w->own_s * 1e6, w->library_s * 1e6, library ? "cuBLAS" : "");
     free(shape);
 }
 
@@ -149,7 +157,10 @@ static void keep_chosen(visit *v)
 static int add_ways(visit *v, char *err)
 {
     static ker_way way[WAYS];
+    cli_progress p;
+    cli_progress_start(&p, _("timing products"));
     int n = v->b->ways_measure ? v->b->ways_measure(v->index, v->quick, way, WAYS, err) : 0, chosen = 0, wrong = 0;
+    cli_progress_end(&p, n >= 0);
     if (n < 0) return n;
     if (!n) {
         if (v->b->ways_measure) q_buf_puts(&v->out, _("cuBLAS is not found here: the plugin's own kernels do all products\n"));

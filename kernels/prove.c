@@ -139,30 +139,42 @@ static int compare(proof *p, const char *part, int n, bool added)
     return p->other.b->hidden_put(p->other.ctx, p->cpu.x);
 }
 
+/* The larger of `most` and what lies between two numbers: no number is the largest. */
+static double farther(double most, float a, float b)
+{
+    double d = fabs((double)a - (double)b);
+    return d > most || isnan(d) ? d : most;
+}
+
 /* The trace of routed layers: forced lists come back as they were given; a free choice may differ only where the
  * CPU's margin is small. */
 static void compare_routing(proof *p, int n, bool forced)
 {
     const ker_model *m = &p->m->m;
     int rows = 0, other = 0;
-    double weights = 0;
+    double weights = 0, told = 0;
     for (int l = 0; l < m->n_layer; l++)
         for (int r = 0; r < n && m->layer[l].moe; r++) {
             size_t at = (size_t)l * (size_t)n + (size_t)r, to = at * (size_t)p->cpu.out.max_k, from = at * (size_t)p->other.out.max_k;
             int k = p->m->k[l], missing = 0;
-            if (!forced && !(fabsf(p->cpu.out.margin[at]) > .05f)) continue;
+            float margin = p->cpu.out.margin[at];
+            if (!forced && !(fabsf(margin) > .05f)) continue;
             rows++;
+            told = farther(told, p->other.out.entropy[at], p->cpu.out.entropy[at]);
+            if (isnan(margin)) told = isnan(p->other.out.margin[at]) ? told : INFINITY;
+            else told = farther(told, p->other.out.margin[at], margin);
             for (int i = 0; i < k; i++) {
                 int j = 0;
                 while (j < k && p->other.out.ids[from + (size_t)j] != p->cpu.out.ids[to + (size_t)i]) j++;
                 missing += j == k;
-                if (j < k) weights = fmax(weights, fabs((double)p->other.out.weights[from + (size_t)j] - (double)p->cpu.out.weights[to + (size_t)i]));
+                if (j < k) weights = farther(weights, p->other.out.weights[from + (size_t)j], p->cpu.out.weights[to + (size_t)i]);
             }
             other += missing > 0;
         }
     if (!rows) return;
     tell(p, forced ? N_("forced routing: ids") : N_("routing: ids"), n, (double)other / rows, 0);
     tell(p, forced ? N_("forced routing: weights") : N_("routing: weights"), n, weights, p->limit);
+    tell(p, N_("routing: entropy and margin"), n, told, p->limit);
 }
 
 static int batch(proof *p, int at, int n, bool forced, int config, char *err)

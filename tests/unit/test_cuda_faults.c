@@ -279,6 +279,35 @@ static void what_a_token_costs(void)
     model_free(m);
 }
 
+/* A call whose failure says nothing of the device, between two tokens: the next one is computed. */
+static void what_nobody_looked_at_is_forgotten(void)
+{
+    model *m = model_new(&specs[0]);
+    ker_dev *d = dev_new(m, 1);
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    config *g = malloc(sizeof *g);
+    const int32_t page[1] = { 0 };
+    ker_seq seq = { .page = page, .n_page = 1 };
+    config_make(g, m, &settings[0]);
+    CHECK_INT(gpu->ctx_new(d, 2, 12, NULL, &c, err), 0);
+    CHECK_INT(gpu->kv_new(d, KER_KV_F16, 1, &kv, err), 0);
+    CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
+    for (int32_t at = 0; at < 2; at++) {
+        ker_batch b = { .n = 1, .token = tokens, .pos = &at, .cell = &at, .seqs = &seq, .n_seq = 1 };
+        ker_out o;
+        emu->fail("cudaMemGetInfo", 1);
+        CHECK_INT(gpu->memory(d), 0);
+        CHECK_INT(forward(c, kv, m, &b, &o), 0);
+    }
+    emu->fail(NULL, 0);
+    gpu->kv_free(kv);
+    gpu->ctx_free(c);
+    gpu->close(d);
+    free(g);
+    model_free(m);
+}
+
 /* A clock that fails in the middle of a pass: what it had is given back. */
 static void a_clock_may_fail(void)
 {
@@ -362,6 +391,7 @@ int main(void)
     RUN(little_memory_is_said);
     RUN(every_call_may_fail);
     RUN(every_call_of_each_kind_may_fail);
+    RUN(what_nobody_looked_at_is_forgotten);
     RUN(a_clock_may_fail);
     return TEST_END();
 }

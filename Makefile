@@ -367,6 +367,7 @@ help:
 	@echo 'make bench-context    memory of a context beside what is announced, and decode behind it (A="MODEL.gguf cells threads steps")'
 	@echo 'make bench-train      tokens a second that an adapter is taught with (A="MODEL.gguf experts rank tokens texts threads steps")'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
+	@echo 'make cuda             what computes on NVIDIA GPUs, with nvcc (ARCHS=89: for one kind alone, in a tenth of the time; docs/CUDA.md)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'
 	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'
 	@echo 'make clean            remove what was built'

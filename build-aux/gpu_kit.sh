@@ -56,4 +56,4 @@ versions=$(for f in "$kit/quorum" "$kit/gpu_bench" "$kit"/*.so*; do objdump -T "
     tar -c --owner=0 --group=0 -T inside.list -f - | gzip -9n > inside.tar.gz && xargs rm -rf < inside.list && rm inside.list) || fail "cannot pack $kit"
 size=$(du -sb "$kit" | cut -f1)
 [ "$size" -le $most ] || fail "$kit has $size bytes: more than 48 MiB"
-echo "$kit ($((size / 1024)) KiB, glibc $versions or newer)"
+echo "$kit ($((size / 1024)) KiB, glibc $versions or newer): copy the folder to the machine with the GPU and start ./run.sh in it"

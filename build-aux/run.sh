@@ -108,5 +108,7 @@ fi
 case $build in /*) ;; *) build=$(pwd)/$build;; esac
 case $M in /*) ;; *) [ -f "$M" ] && M=$(pwd)/$M;; esac
 echo "Start again without make:  $build/quorum${M:+ -m $M}"
+# Without the plugin the shell says nothing of a GPU: it was not asked for one.
+[ -e "$build/libquorum-cuda.so" ] || ! nvidia-smi -L 2> /dev/null | grep -q '^GPU ' || echo "Here is an NVIDIA GPU:      make cuda builds what computes there (nvcc is needed; docs/CUDA.md)"
 echo "Install it for all:        sudo make install    (or make install PREFIX=\$HOME/.local)"
 exit $rc

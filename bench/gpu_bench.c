@@ -628,7 +628,7 @@ static void step_speed(eng_model *m)
 enum { TALK_PROMPT = 64, TALK_TAIL = 16 /* rows of the prompt whose logits are compared */, TALK_MOST = 128 };
 
 typedef struct talk {
-    int n;                             /* decoded tokens */
+    int n, asked;                      /* decoded tokens; as many as there were to be, had there been time */
     float *logits;                     /* [TALK_TAIL + n][n_vocab] */
     uint16_t *prompt_ids, *ids;        /* [n_layer][TALK_PROMPT][max_k], [n][n_layer][max_k] */
 } talk;
@@ -640,14 +640,15 @@ static int largest(const float *v, int n)
     return best;
 }
 
-/* k, half of it, and a ban follow each other, a third of the reply each. */
+/* k, half of it, and a ban follow each other, a third of the reply each as it was asked for: it may end before. */
 static int16_t talk_slot(int i, int n) { return (int16_t)(3 * i / n); }
 
 /* t: what the CPU said, followed; NULL: this is the CPU, which chooses the largest logit and fills `to`. */
 static int talk_run(rig *r, const talk *lead, bool forced, talk *to)
 {
-    int V = r->m.n_vocab, K = r->m.n_expert, L = r->m.n_layer, used = r->from->info.n_expert_used;
+    int V = r->m.n_vocab, K = r->m.n_expert, L = r->m.n_layer, used = r->from->info.n_expert_used, asked = lead ? lead->asked : to->n;
     size_t one = (size_t)L * (size_t)K;
+    to->asked = asked;
     to->logits = q_alloc(sizeof(float) * (size_t)(TALK_TAIL + to->n) * (size_t)V);
     to->prompt_ids = q_alloc(sizeof(uint16_t) * (one * TALK_PROMPT + 1));
     to->ids = q_alloc(sizeof(uint16_t) * (one * (size_t)to->n + 1));
@@ -660,7 +661,7 @@ static int talk_run(rig *r, const talk *lead, bool forced, talk *to)
     memcpy(to->prompt_ids, r->out.ids, sizeof(uint16_t) * one * TALK_PROMPT);
     for (int i = 0; i < to->n && !rc; i++) {
         if (!lead) r->token[TALK_PROMPT + i] = largest(to->logits + (size_t)(TALK_TAIL + i - 1) * (size_t)V, V);
-        rc = rig_run(r, &(piece){ .at = TALK_PROMPT + i, .n = 1, .slot = talk_slot(i, to->n), .forced = forced && K ? lead->ids + one * (size_t)i : NULL });
+        rc = rig_run(r, &(piece){ .at = TALK_PROMPT + i, .n = 1, .slot = talk_slot(i, asked), .forced = forced && K ? lead->ids + one * (size_t)i : NULL });
         if (rc) break;
         memcpy(to->logits + (size_t)(TALK_TAIL + i) * (size_t)V, r->out.logits, sizeof(float) * (size_t)V);
         memcpy(to->ids + one * (size_t)i, r->out.ids, sizeof(uint16_t) * one);

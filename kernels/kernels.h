@@ -257,7 +257,8 @@ typedef struct ker_config {            /* arrays are copied by cfg_put */
 } ker_config;
 
 /* ---- one batch ---- */
-enum { KER_PAGE = 64, KER_NO_EXPERT = 0xFFFF };
+enum { KER_PAGE = 64, KER_NO_EXPERT = 0xFFFF,
+       KER_FEW = 8 };                  /* rows of a batch among which each has the bits that it has alone, on every backend (the CPU: any number) */
 enum ker_want { KER_WANT_NONE = 0, KER_WANT_LOGITS = 1, KER_WANT_HIDDEN = 2 /* after the output norm */ };
 
 typedef struct ker_seq {               /* one sequence: its cells in order */

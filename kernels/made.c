@@ -269,6 +269,14 @@ void made_states(made_side *s, int cell, ker_seq *to)
     s->state[1] = was;
 }
 
+int made_stopped(const made_side *s, const made_model *m, int rc, char *err)
+{
+    char why[Q_ERRLEN] = "";
+    if (rc == Q_ERR && s->b->why) s->b->why(s->ctx, why);
+    if (*why) return q_fail(err, rc, "%s: %s", m->what, why);
+    return q_fail(err, rc, _("%s: the device stopped in the middle of a pass (code %d)"), m->what, rc);
+}
+
 int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *err)
 {
     int rc = s->b->begin(s->ctx, s->kv, batch, err);
@@ -282,5 +290,5 @@ int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *e
     if (!rc) rc = s->b->head(s->ctx);
     int end = s->b->end(s->ctx, &s->out);
     rc = rc ? rc : end;
-    return rc ? q_fail(err, rc, _("%s: the device stopped in the middle of a pass (code %d)"), m->what, rc) : 0;
+    return rc ? made_stopped(s, m, rc, err) : 0;
 }

@@ -52,6 +52,8 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
 void made_close(made_side *);          /* also after a failed open */
 /* Which states a batch from that cell on reads and writes; the one that was written is read next. */
 void made_states(made_side *, int cell, ker_seq *);
+/* Of a pass that ended with rc, in the words of the device where it has some. */
+int made_stopped(const made_side *, const made_model *, int rc, char *err);
 /* One batch through all parts, and its end. */
 int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *err);
 

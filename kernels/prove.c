@@ -230,7 +230,7 @@ static int batch(proof *p, int at, int n, bool forced, int config, char *err)
     }
 #undef BOTH
     free(ids);
-    if (rc) return q_fail(err, rc, _("%s: the device stopped in the middle of a pass (code %d)"), p->m->what, rc);
+    if (rc) return made_stopped(&p->other, p->m, rc, err);
     if (p->other.out.n_logits != p->cpu.out.n_logits || p->other.out.n_hidden != p->cpu.out.n_hidden)
         return q_fail(err, Q_ERR, _("%s: the device gave %d rows of logits instead of %d"), p->m->what, p->other.out.n_logits, p->cpu.out.n_logits);
     tell(p, N_("output head"), n, gap(p->other.out.logits, p->cpu.out.logits, NULL, (int64_t)p->cpu.out.n_logits * m->n_vocab), p->limit);

@@ -9,7 +9,7 @@
 #include "engine/engine.h"
 #include "kernels/kernels.h"
 
-enum { DRAFT_MAX = 15,                 /* tokens of a draft: with the one at hand, rows that the CPU reads a weight once for */
+enum { DRAFT_MAX = 15,                 /* tokens of a draft: with the one at hand, rows that the CPU reads a weight once for; elsewhere KER_FEW */
        DRAFT_STATES = 3 };             /* ... where layers are recurrent: each of the rows leaves a state of its own */
 
 /* Time decides how often it is tried, never what is chosen. Seconds. */

@@ -252,6 +252,7 @@ static int ahead_find(eng_session *s, int32_t token, int32_t *out)
     s->drafts.dear = s->config->v.draft == DRAFT_MTP;
     int most = draft_rows(&s->drafts);
     most = most > DRAFT_STATES && kv_has_states(s->cache->pool) ? DRAFT_STATES : most;
+    most = most > KER_FEW - 1 && s->cache->m->on.be != ker_cpu() ? KER_FEW - 1 : most;
     most = most > room ? room : most;
     most = most > left ? left : most;
     if (most < 1)

@@ -17,7 +17,7 @@
 enum {
     CU_PLANES = 4,
     CU_CFGS = 256,                 /* configuration slots of a context                       */
-    CU_FEW = 8,                    /* rows up to which weights are read once for all (decode) */
+    CU_FEW = KER_FEW,              /* rows up to which weights are read once for all (decode) */
     CU_DELTA_KEYS = 256,           /* numbers of a recurrent layer's key, at most            */
     CU_HEAD_ROWS = 16,             /* rows of logits computed at once                        */
     CU_BLAS_TILE = 32 << 20        /* bytes of weights as halves, and of their outputs, at once */

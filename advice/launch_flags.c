@@ -128,7 +128,7 @@ static const char *value_of(const adv_launch *p, enum launch_meaning m, char *ou
     case LA_THOUGHTS: return launch_thought(p);
     case LA_LAYERS: return number(out, size, p->layers != LAUNCH_UNSAID, p->layers == -1 ? 999 : p->layers);
     case LA_EXPERTS_CPU: return number(out, size, p->gpus > 0 && p->experts_cpu > 0, p->experts_cpu);
-    case LA_LAYERS_EXPERTS: return number(out, size, p->gpus > 0 && p->experts_cpu > 0, p->n_layer - p->experts_cpu);
+    case LA_LAYERS_EXPERTS: return p->gpus > 0 && p->experts_cpu > 0 ? "auto" : NULL;       /* the engine measures what this plan can only estimate */
     case LA_SPLIT: return p->gpus > 1 ? "layer" : NULL;
     case LA_FLASH: return "on";
     case LA_FIT: return "off";

@@ -308,6 +308,72 @@ static void what_nobody_looked_at_is_forgotten(void)
     model_free(m);
 }
 
+/* Two rows in turn of which other things are wanted, on one context and each on a context of its own: the same numbers. */
+static void a_graph_gives_what_is_wanted(void)
+{
+    static const uint8_t wants[][2] = { { 0, KER_WANT_LOGITS }, { 0, KER_WANT_LOGITS | KER_WANT_HIDDEN }, { KER_WANT_HIDDEN, KER_WANT_LOGITS | KER_WANT_HIDDEN },
+                                        { KER_WANT_LOGITS, KER_WANT_LOGITS }, { 0, KER_WANT_HIDDEN }, { 0, KER_WANT_LOGITS } };
+    model *m = model_new(&specs[0]);
+    ker_dev *d = dev_new(m, 1);
+    config *g = malloc(sizeof *g);
+    const int32_t page[1] = { 0 }, cell[2] = { 0, 1 };
+    ker_seq seq = { .page = page, .n_page = 1 };
+    ker_ctx *c[2] = { NULL, NULL };
+    ker_kv *kv = NULL;
+    config_make(g, m, &settings[0]);
+    CHECK_INT(gpu->kv_new(d, KER_KV_F16, 1, &kv, err), 0);
+    CHECK_INT(gpu->ctx_new(d, 2, 12, NULL, &c[0], err) || gpu->cfg_put(c[0], 0, &g->c, err), 0);
+    for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) {
+        ker_batch b = { .n = 2, .token = tokens + i, .pos = cell, .cell = cell, .want = wants[i], .seqs = &seq, .n_seq = 1 };
+        ker_out o[2];
+        int rc = gpu->ctx_new(d, 2, 12, NULL, &c[1], err) || gpu->cfg_put(c[1], 0, &g->c, err);
+        for (int of = 0; of < 2 && !rc; of++) rc = forward(c[of], kv, m, &b, &o[of]);
+        CHECK_MSG(!rc, "%d %s", rc, err);
+        CHECK(rc || (o[0].n_logits == o[1].n_logits && !memcmp(o[0].logits, o[1].logits, sizeof(float) * (size_t)(o[0].n_logits * VOCAB))));
+        CHECK(rc || (o[0].n_hidden == o[1].n_hidden && !memcmp(o[0].hidden, o[1].hidden, sizeof(float) * (size_t)(o[0].n_hidden * m->m.n_embd))));
+        gpu->ctx_free(c[1]);
+        if (rc) break;
+    }
+    gpu->kv_free(kv);
+    gpu->ctx_free(c[0]);
+    gpu->close(d);
+    free(g);
+    model_free(m);
+}
+
+/* A list of pages longer than there is room for moves to where there is: a graph reads what a pass brings, not what was brought before. */
+static void a_long_list_of_pages_moves(void)
+{
+    enum { LONG = 70000 };
+    model *m = model_new(&specs[0]);
+    ker_dev *d = dev_new(m, 1);
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    config *g = malloc(sizeof *g);
+    int32_t *page = calloc(LONG, sizeof *page), at = 0;
+    float first[2] = { 0, 0 };
+    config_make(g, m, &settings[0]);
+    CHECK_INT(gpu->ctx_new(d, 2, 12, NULL, &c, err), 0);
+    CHECK_INT(gpu->kv_new(d, KER_KV_F16, 1, &kv, err), 0);
+    CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
+    for (int i = 0; i < 4; i++) {                  /* a token and another, and both again behind a long list */
+        ker_seq seq = { .page = page, .n_page = i < 2 ? 1 : LONG };
+        ker_batch b = { .n = 1, .token = tokens + i % 2, .pos = &at, .cell = &at, .seqs = &seq, .n_seq = 1 };
+        ker_out o;
+        int rc = forward(c, kv, m, &b, &o);
+        CHECK_MSG(!rc, "%d %s", rc, err);
+        if (rc) break;
+        if (i < 2) first[i] = o.logits[0];
+        CHECK_MSG(o.logits[0] == first[i % 2] && (i != 1 || first[0] != first[1]), "pass %d: %g, not %g", i, (double)o.logits[0], (double)first[i % 2]);
+    }
+    gpu->kv_free(kv);
+    gpu->ctx_free(c);
+    gpu->close(d);
+    free(page);
+    free(g);
+    model_free(m);
+}
+
 /* A clock that fails in the middle of a pass: what it had is given back. */
 static void a_clock_may_fail(void)
 {
@@ -392,6 +458,8 @@ int main(void)
     RUN(every_call_may_fail);
     RUN(every_call_of_each_kind_may_fail);
     RUN(what_nobody_looked_at_is_forgotten);
+    RUN(a_graph_gives_what_is_wanted);
+    RUN(a_long_list_of_pages_moves);
     RUN(a_clock_may_fail);
     return TEST_END();
 }

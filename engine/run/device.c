@@ -158,13 +158,14 @@ static bool make_plan(const eng_model *m, const ker_backend *be, uint64_t have, 
 /* How the weights lie, in words: malloc'ed. A token is never faster than the CPU reads what is its own. */
 static char *plan_words(const eng_model *m, const plan *p)
 {
-    double gpu = (double)p->on_gpu / GIB, rest = (double)p->elsewhere / GIB;
+    char gpu[32], rest[32];
+    q_bytes_words(p->elsewhere, rest);
     if (p->cache)
-        return q_printf(_("room for %.0f%% of the routed experts on the GPU (%.1f GiB of %.1f), which are brought there when they are asked for"),
-                        100 * (double)p->cache / (double)p->elsewhere, (double)p->cache / GIB, rest);
+        return q_printf(_("room for %.0f%% of the routed experts on the GPU (%s of %s), which are brought there when they are asked for"),
+                        100 * (double)p->cache / (double)p->elsewhere, q_bytes_words(p->cache, gpu), rest);
     double token = (double)p->elsewhere * m->info.n_expert_used / m->ker.n_expert, speed = token > 0 ? eng_read_bandwidth() / token : 0;
-    char *how = q_printf(_("experts of %d of %d layers on the GPU (%.1f GiB there), those of %d computed by the CPU (%.1f GiB)"), p->n_moe - p->n_moved, p->n_moe,
-                         gpu, p->n_moved, rest);
+    char *how = q_printf(_("experts of %d of %d layers on the GPU (%s there), those of %d computed by the CPU (%s)"), p->n_moe - p->n_moved, p->n_moe,
+                         q_bytes_words(p->on_gpu, gpu), p->n_moved, rest);
     if (p->strange >= 0) {
         char *why = q_printf(_("%s, since the GPU does not compute with experts of type %s yet"), how, ker_type_get(p->strange)->name);
         free(how);

@@ -185,10 +185,11 @@ static void bits_hang_on_the_row_alone(void)
 }
 
 /* The text on one context, so that passes are graphs: a token under both adapters, which makes all room there will be, then two at a time
- * under none, both, one, and again: what a graph of two rows knows of adapters is what its first pass knew. */
-static int run_by_turns(ker_dev *d, const model *m, const ker_config three[3], result *out)
+ * under none, both, one, and again: what a graph of two rows knows of adapters is what its first pass knew. grows: a token under one, then
+ * none, one, both: more room is made behind a graph that knows the old one. */
+static int run_by_turns(ker_dev *d, const model *m, const ker_config three[3], bool grows, result *out)
 {
-    static const int16_t turn[] = { 0, 2, 1 };
+    const int16_t turn[] = { 0, grows ? 1 : 2, grows ? 2 : 1 };
     static const int32_t page[2] = { 1, 0 };
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;
@@ -199,7 +200,7 @@ static int run_by_turns(ker_dev *d, const model *m, const ker_config three[3], r
     memset(out, 0, sizeof *out);
     for (int t = 0, n = 1; t + n <= N_TOK && !rc; t += n, n = 2) {
         int32_t pos[2] = { t, t + 1 };
-        int16_t slot[2] = { t ? turn[t / 2 % 3] : 2, turn[t / 2 % 3] };
+        int16_t slot[2] = { t ? turn[t / 2 % 3] : grows ? 1 : 2, turn[t / 2 % 3] };
         static const uint8_t want_logits[2] = { KER_WANT_LOGITS, KER_WANT_LOGITS };
         ker_batch b = { .n = n, .token = tokens + t, .pos = pos, .cell = pos, .slot = slot, .want = want_logits, .seqs = &seq, .n_seq = 1, .phase = n == 1 };
         ker_out o;
@@ -224,17 +225,24 @@ static void graphs_follow_what_acts(void)
     three_make(three, g, &a, &b, two);
     ker_dev *cpu = opened(ker_cpu(), m);
     put(cpu, &a, &b);
-    CHECK_INT(run_by_turns(cpu, m, three, &want), 0);
-    backend->close(cpu);
     ker_dev *d = opened(gpu, m);
     put(d, &a, &b);
-    emu->stats(&before);
-    CHECK_INT(run_by_turns(d, m, three, &got), 0);
-    emu->stats(&after);
-    double bad = worst(&got, &want);
-    CHECK_MSG(bad < 1e-4, "adapters by turns: off by %.3g of the largest logit", bad);
-    CHECK(after.graph_launches > before.graph_launches + 30);
+    for (int grows = 0; grows < 2; grows++) {
+        backend = ker_cpu();
+        CHECK_INT(run_by_turns(cpu, m, three, grows, &want), 0);
+        backend = gpu;
+        emu->stats(&before);
+        CHECK_INT(run_by_turns(d, m, three, grows, &got), 0);
+        emu->stats(&after);
+        double bad = worst(&got, &want);
+        CHECK_MSG(bad < 1e-4, "adapters by turns: off by %.3g of the largest logit", bad);
+        CHECK(after.graph_launches > before.graph_launches + 30);
+        CHECK_INT(after.graphs_made - before.graphs_made, grows ? 6 : 4);      /* those of before more room was made are made anew */
+    }
     backend->close(d);
+    backend = ker_cpu();
+    backend->close(cpu);
+    backend = gpu;
     adapter_free(&a);
     adapter_free(&b);
     free(g);

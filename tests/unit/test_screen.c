@@ -671,6 +671,24 @@ static void where_it_computes(void)
         char *line = q_strndup(screen(), strcspn(screen(), "\n"));
         CHECK_MSG(strstr(line, "SmolLM2 carved · cuda:0 "), "%d columns: %s", w, line);
         free(line);
+        fake.turned = (agt_turned){ .key = 0 };                          /* nor is how many brought experts lay there left unsaid */
+        fake.st.experts.there = .74;
+        CHECK_MSG(strstr(screen(), "120 tok/s"), "%d columns: %.*s", w, (int)strcspn(screen(), "\n"), screen());
+        CHECK_MSG(strstr(screen(), w < 100 ? " 74% on the GPU · " : " 74% of experts on the GPU · "), "%d columns: %.*s", w, (int)strcspn(screen(), "\n"), screen());
+        end();
+    }
+}
+
+/* Below 80 columns the speed is worth more than where brought experts lay. */
+static void speed_stays(void)
+{
+    for (int w = 60; w < 80; w++) {
+        begin(w, 24);
+        chat(true);
+        strcpy(fake.st.model, "Qwen3 30B A3B Instruct 2507");
+        strcpy(fake.st.device, "cuda:0");
+        fake.st.experts.there = .74;
+        CHECK_MSG(strstr(screen(), "120 tok/s"), "%d columns: %.*s", w, (int)strcspn(screen(), "\n"), screen());
         end();
     }
 }
@@ -724,6 +742,7 @@ int main(int argc, char **argv)
     RUN(experts_tell_the_truth);
     RUN(labels);
     RUN(where_it_computes);
+    RUN(speed_stays);
     RUN(all_sizes);
     return TEST_END();
 }

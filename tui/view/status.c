@@ -137,8 +137,8 @@ static void experts(q_buf *out, const agt_status *st, int width)
 {
     char w[32];
     double there = 100 * st->experts.there, waited = 100 * (st->experts.waited < 1 ? st->experts.waited : 1);
-    if (!(there > 0) || (width < 100 && !st->experts.disk)) return;
-    if (!st->experts.disk) q_buf_printf(out, _("%.0f%% of experts on the GPU · "), there);
+    if (!(there > 0) || (width < 80 && !st->experts.disk)) return;       /* below, the speed would go for it */
+    if (!st->experts.disk) q_buf_printf(out, width < 100 ? _("%.0f%% on the GPU · ") : _("%.0f%% of experts on the GPU · "), there);
     else if (width < 140) q_buf_printf(out, _("%.0f%% here, disk %.0f%% · "), there, waited);
     else q_buf_printf(out, _("%.0f%% of experts in memory, disk %s/s, waited for %.0f%% of the time · "), there, q_bytes_brief((uint64_t)st->experts.speed, w), waited);
 }

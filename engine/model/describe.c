@@ -87,7 +87,7 @@ static void less_row(const less *o, q_buf *out)
     char w1[32], w2[32], w3[32];
     if (!o->p.experts) brief_row(out, _("with less"), _("nothing of it could stay on the disk: every token needs all of it (%s)"), q_bytes_words(o->p.rest, w1));
     else if (o->p.whole) brief_row(out, _("with less"), _("--weights-ram %.3g: all of it stays in memory"), o->gib);
-    else if (!o->p.fits) brief_row(out, _("with less"), _("--weights-ram %.3g is too little: at least %s are needed"), o->gib, q_bytes_words(o->p.least, w1));
+    else if (!o->p.fits) brief_row(out, _("with less"), _("--weights-ram %g is too little: at least %s are needed"), o->gib, q_bytes_words(o->p.least, w1));
     else if (o->disk > 0)
         brief_row(out, _("with less"), _("--weights-ram %.3g (at least %s): %.0f%% of the experts stay in memory, a token reads %s if all are chosen alike, %.3g tokens/s at most at this disk's %s/s"),
                   o->gib, q_bytes_words(o->p.least, w1), 100 * o->p.share, q_bytes_words((uint64_t)o->token, w2), o->speed, q_bytes_words((uint64_t)o->disk, w3));

@@ -240,7 +240,7 @@ static int open_gpu(eng_model *m, device *d, char *err)
     bool fits = make_plan(m, be, have, &p);
     d->outside = one->free - have;
     if (!fits && bounded)
-        rc = q_fail(err, Q_NOMEM, _("--gpu-budget %.3g is too little: this model needs at least %.3f GiB of %s, which has %.3f free: give more, or use --device cpu"),
+        rc = q_fail(err, Q_NOMEM, _("--gpu-budget %g is too little: this model needs at least %.3f GiB of %s, which has %.3f free: give more, or use --device cpu"),
                     chosen.budget, gib_up(p.on_gpu), one->name, (double)one->free / GIB);
     else if (!fits)
         rc = q_fail(err, Q_NOMEM, _("%s has %.3f GiB of memory free, this model needs at least %.3f GiB there: free some, or use --device cpu"),
@@ -277,7 +277,7 @@ static int keep_on_disk(const eng_model *m, device *d, char *err)
         return q_fail(err, Q_RANGE, _("--weights-ram: all of %s (%s) is needed for every token, and there is nothing that could stay on the disk: take a smaller quantisation, or leave --weights-ram out"),
                       m->info.name, q_bytes_words(p.rest, w1));
     if (!p.fits)
-        return q_fail(err, Q_NOMEM, _("--weights-ram %.3g is too little for %s: it needs at least %.3f (%s for what every token uses, %s for the experts of one)"),
+        return q_fail(err, Q_NOMEM, _("--weights-ram %g is too little for %s: it needs at least %.3f (%s for what every token uses, %s for the experts of one)"),
                       gib, m->info.name, gib_up(p.least), q_bytes_words(p.rest, w1), q_bytes_words(p.least - p.rest, w2));
     int rc = ondisk_new(m, budget, &d->ondisk, err);
     if (rc) return rc;

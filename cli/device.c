@@ -61,7 +61,7 @@ static int choose(const found *f, bool kept, char *err)
     const char *what = f->device ? f->device : getenv("QUORUM_DEVICE"), *weights = f->weights || f->whole ? f->weights : getenv("QUORUM_WEIGHTS_RAM");
     char own[WEIGHTS] = "";
     if (!f->device && what && !*what) what = NULL;
-    bool gpu = what && strncmp(what, "cuda", 4) == 0;
+    bool gpu = (what && strncmp(what, "cuda", 4) == 0) || f->layers || f->budget || (f->experts && strcmp(f->experts, "fetch") == 0);
     if (!f->weights && !f->whole && !(weights && *weights)) {
         if (kept && !gpu) weights_kept(own);
         weights = *own ? own : NULL;

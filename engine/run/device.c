@@ -25,15 +25,16 @@ int eng_device_choose(const eng_place *w, char *err)
     if (!(is_auto || cpu || (cuda && !what[4]) || (end && !*end && n >= 0 && n < 1024)))
         return q_fail(err, Q_RANGE, _("%s takes cpu, cuda, cuda:N or auto, not \"%s\""), w->named ? w->named : "--device", what);
     if (!(w->budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));
+    const char *there = w->gpu_layers >= 0 ? "--gpu-layers" : w->budget_gib > 0 ? "--gpu-budget" : w->rest == ENG_REST_FETCHED ? "--gpu-experts fetch" : NULL;
+    if (w->weights_gib != 0 && (cuda || there))
+        return q_fail(err, Q_RANGE, _("--weights-ram reads experts from the disk for the processor, not for a GPU: leave %s%s out"), cuda ? "--device " : there, cuda ? what : "");
     if (w->rest == ENG_REST_FETCHED && w->gpu_layers >= 0)
         return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
     if (w->rest == ENG_REST_FETCHED && cpu)
         return q_fail(err, Q_RANGE, _("--gpu-experts fetch brings experts to a GPU, and with %s none is used: leave one of the two out"), none);
-    if (cpu && w->weights_gib == 0 && (w->gpu_layers >= 0 || w->budget_gib > 0))
-        return q_fail(err, Q_RANGE, _("%s says what lies on a GPU, and with %s none is used: leave one of the two out"), w->gpu_layers >= 0 ? "--gpu-layers" : "--gpu-budget", none);
+    if (cpu && there)
+        return q_fail(err, Q_RANGE, _("%s says what lies on a GPU, and with %s none is used: leave one of the two out"), there, none);
     if (!(w->weights_gib <= 1e6)) return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%g\"; without it all weights are in memory"), w->weights_gib);
-    if (w->weights_gib != 0 && cuda)
-        return q_fail(err, Q_RANGE, _("--weights-ram reads experts from the disk for the processor, not for a GPU: leave --device %s out"), what);
     chosen.want = !cpu && w->weights_gib == 0;
     chosen.weights = w->weights_gib;
     chosen.must = cuda;
@@ -47,8 +48,12 @@ int eng_device_choose(const eng_place *w, char *err)
 int eng_device_index(void) { return chosen.index; }
 double device_weights_gib(void) { return chosen.weights; }
 
-/* The bound for m's weights: what was said at the start, or when it was opened. */
-static double bound(const eng_model *m) { return chosen.weights != 0 || chosen.must ? chosen.weights : m->opened.weights_gib; }
+/* The bound for m's weights: what was said at the start, or when it was opened; none where a GPU was asked for in any way. */
+static double bound(const eng_model *m)
+{
+    bool gpu = chosen.must || chosen.layers >= 0 || chosen.budget > 0 || chosen.rest == ENG_REST_FETCHED;
+    return chosen.weights != 0 || gpu ? chosen.weights : m->opened.weights_gib;
+}
 
 static int plugin(const ker_backend **be, char *err)
 {

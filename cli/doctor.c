@@ -215,7 +215,7 @@ static int examine(visit *v, const char *plugin, const char *file, char *err)
     add_device(v);
     rc = add_proofs(v, err);
     bool stopped = rc != 0;
-    if (!rc) rc = add_ways(v, err);
+    if (!rc && (rc = add_ways(v, err))) eng_gpu_ways(v->b, &v->dev, &v->ways);      /* measured or compared in part: what was chosen before stays */
     if (!rc && v->b->ways_put) v->b->ways_put(v->index, &v->ways);
     if (!rc) rc = add_speed(v, err);
     if (rc) q_buf_printf(&v->out, _("stopped: %s\n"), err);

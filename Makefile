@@ -236,6 +236,7 @@ install: all
 	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
 	install -D -m 755 $(BUILD)/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers
 	install -D -m 755 $(BUILD)/quorum-box $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box
+	$(Q)[ ! -e $(BUILD)/libquorum-cuda.so ] || { echo install libquorum-cuda.so; install -m 755 $(BUILD)/libquorum-cuda.so $(DESTDIR)$(PREFIX)/lib/quorum/libquorum-cuda.so; }
 	install -m 644 engine/recipes/*.gguf $(SHARE)/engine/recipes
 	install -m 644 engine/make/catalog.ini $(SHARE)/engine/make
 	install -m 644 advice/machines.ini $(SHARE)/advice
@@ -249,7 +250,7 @@ install: all
 	    $(DESTDIR)$(PREFIX)/share/locale/$$l/LC_MESSAGES/quorum.mo || exit 1; done
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box $(SHARE)
+	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box $(DESTDIR)$(PREFIX)/lib/quorum/libquorum-cuda.so $(SHARE)
 	rm -f $(wildcard $(DESTDIR)$(PREFIX)/share/locale/*/LC_MESSAGES/quorum.mo) $(DESTDIR)$(PREFIX)/share/man/man1/quorum.1
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)

@@ -245,6 +245,10 @@ static void what_fails_voids_one_pass(void)
     CHECK_INT(s.out, 0);
     CHECK_INT(run_model(d, m, g, false, KER_KV_F16, 7, &got), 0);
     CHECK(same(&got, &want, m->m.n_layer));
+    emu->fail("cudaStreamWaitEvent", 1);           /* before the source was asked: what it was not asked for is not given back */
+    CHECK_INT(run_model(d, m, g, false, KER_KV_F16, 7, &got), Q_ERR);
+    CHECK_INT(s.out, 0);
+    emu->fail(NULL, 0);
     gpu->close(d);
 
     /* A copy, a launch or a mark in the middle of a fetch: the pass is void, the device answers on, the next pass is whole. */

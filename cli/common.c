@@ -13,6 +13,7 @@
 #include "rag/rag.h"
 
 #include <cjson/cJSON.h>
+#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <poll.h>
@@ -107,7 +108,7 @@ bool cli_int(const char *text, long min, long max, int *out)
 {
     char *end;
     long v = strtol(text, &end, 10);
-    if (end == text || *end || v < min || v > max)
+    if (end == text || *end || isspace((unsigned char)*text) || v < min || v > max)
         return false;
     *out = (int)v;
     return true;
@@ -117,7 +118,7 @@ bool cli_number(const char *text, double most, double *out)
 {
     char *end;
     *out = strtod(text, &end);
-    return end != text && *end == 0 && *out >= 0 && *out <= most;
+    return end != text && *end == 0 && !isspace((unsigned char)*text) && !strpbrk(text, "xX") && *out >= 0 && *out <= most;
 }
 
 static const char *takes_of(const cli_takes *t, int n, const char *arg)

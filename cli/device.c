@@ -72,8 +72,7 @@ static int choose(const found *f, bool kept, char *err)
     char *end = NULL;
     if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
         return q_fail(err, Q_RANGE, _("--gpu-layers takes a number of layers or auto, not \"%s\""), f->layers);
-    if (f->budget) want.budget_gib = strtod(f->budget, &end);
-    if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
+    if (f->budget && !(cli_number(f->budget, 1e6, &want.budget_gib) && want.budget_gib > 0))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
     bool least = bounded && strcasecmp(weights, "least") == 0;
     if (bounded) want.weights_gib = least ? -1 : strtod(weights, &end);

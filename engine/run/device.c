@@ -196,7 +196,10 @@ static int trusted(const ker_backend *be, ker_device *one, char *err)
     enum eng_trust t = eng_gpu_trust(be, one);
     if (t == ENG_TRUST_UNKNOWN) {
         int wrong = ker_prove(be, chosen.index, KER_PROVE_FEW, no_row, NULL, err);
-        if (wrong < 0) return wrong;
+        if (wrong < 0) {
+            snprintf(why, sizeof why, "%s", err);
+            return q_fail(err, wrong, _("%s failed while it was compared with the CPU before its first use: %s"), one->name, why);
+        }
         t = wrong ? ENG_TRUST_BAD : ENG_TRUST_GOOD;
         eng_gpu_trust_put(be, one, t, NULL, why);
         if (be->devices(now, 16, why) > chosen.index) one->free = now[chosen.index].free;

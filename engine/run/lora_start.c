@@ -1,5 +1,6 @@
 /* engine/run/lora_start: adapters that are named when the program starts (--lora FILE[=SCALE[@WHERE]]): kept by main before any model is
  * opened, loaded onto those models that ask for them. */
+#include "engine/run/device.h"
 #include "engine/run/lora.h"
 
 #include <math.h>
@@ -67,7 +68,7 @@ static int apply(eng_model *m, int first, char *err)
     return rc;
 }
 
-int eng_adapters_apply(eng_model *m, char *err)
+static int apply_all(eng_model *m, char *err)
 {
     int rc = Q_OK;
     for (int i = 0; i < chosen.n && !rc; i++) {
@@ -78,4 +79,18 @@ int eng_adapters_apply(eng_model *m, char *err)
             rc = apply(m, i, err);
     }
     return rc;
+}
+
+/* Under "auto" a GPU that has no room for them, or fails meanwhile, leaves the model to the CPU. */
+int eng_adapters_apply(eng_model *m, char *err)
+{
+    int rc = apply_all(m, err);
+    if (!rc && chosen.n) rc = model_may_talk(m, err);
+    if ((rc != Q_NOMEM && rc != Q_ERR) || !device_may_fall_back(&m->on)) return rc;
+    const char *name[ENG_ADAPTERS];
+    const eng_adapter *a[ENG_ADAPTERS];
+    char ignored[Q_ERRLEN];
+    while (eng_model_adapters(m, name, a)) eng_model_adapter_drop(m, name[0], ignored);
+    rc = model_to_cpu(m, rc, err);
+    return rc ? rc : apply_all(m, err);
 }

@@ -179,6 +179,32 @@ static int fill(eng_model *m, const eng_open_opts *o, char *err)
     return rc ? rc : m->on.be->ready(m->on.dev, err);
 }
 
+/* What the GPU could not take, rc says why, may still run on the CPU. */
+static int fall_back(eng_model *m, const eng_open_opts *o, int rc, char *err)
+{
+    memset(m->bytes, 0, sizeof *m->bytes * (size_t)m->ker.n_layer);
+    m->head.bytes = m->head.params = 0;
+    rc = device_fall_back(m, &m->on, rc, err);
+    return rc ? rc : fill(m, o, err);
+}
+
+int model_may_talk(eng_model *m, char *err)
+{
+    ker_ctx *c = NULL;
+    if (!device_may_fall_back(&m->on)) return Q_OK;
+    int rc = m->on.be->ctx_new(m->on.dev, ENG_STEP_ROWS, m->ker.n_expert, NULL, &c, err);
+    if (!rc) m->on.be->ctx_free(c);
+    return rc;
+}
+
+int model_to_cpu(eng_model *m, int rc, char *err)
+{
+    const eng_open_opts o = { .n_threads = m->asked_threads };
+    rc = fall_back(m, &o, rc, err);
+    if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);
+    return rc;
+}
+
 static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
     int rc = check_vocabulary(m, err);
@@ -188,17 +214,8 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);
-    if (!rc && device_may_fall_back(&m->on)) {                     /* nor may it have no memory for what a conversation takes beside them */
-        ker_ctx *c = NULL;
-        rc = m->on.be->ctx_new(m->on.dev, ENG_STEP_ROWS, m->ker.n_expert, NULL, &c, err);
-        if (!rc) m->on.be->ctx_free(c);
-    }
-    if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) {    /* what the GPU could not take may still run here */
-        memset(m->bytes, 0, sizeof *m->bytes * (size_t)m->ker.n_layer);
-        m->head.bytes = m->head.params = 0;
-        rc = device_fall_back(m, &m->on, rc, err);
-        if (!rc) rc = fill(m, o, err);
-    }
+    if (!rc) rc = model_may_talk(m, err);
+    if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) rc = fall_back(m, o, rc, err);
     if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);          /* the system may have given fewer */
     return rc;
 }

@@ -86,5 +86,10 @@ struct ondisk_plan;
 bool model_ondisk(gguf_file *f, double gib, struct ondisk_plan *out);
 /* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
 void model_threads(eng_model *, double asked);
+/* Whether a GPU that "auto" took has memory for what a conversation takes beside what lies there; Q_OK elsewhere. */
+int model_may_talk(eng_model *, char *err);
+/* From a GPU that "auto" took and that refused what belongs to the model, with rc and err, to the CPU: the weights are registered anew. Before
+ * anything else holds the model; it carries no adapter. */
+int model_to_cpu(eng_model *, int rc, char *err);
 
 #endif

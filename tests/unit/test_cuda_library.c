@@ -262,6 +262,7 @@ int main(void)
         SKIP("cuda_library", "build/libquorum-emu.so and build/libcublas-emu.so are not built (they need g++)");
         return 0;
     }
+    backend = gpu;
     tokens_make();
     shapes_make();
     RUN(agrees_with_the_own_kernels);

@@ -69,14 +69,13 @@ static int choose(const found *f, bool kept, char *err)
     bool bounded = weights != NULL, variable = !f->device && what;
     if (bounded && (!what || strcmp(what, "auto") == 0)) what = "cpu";
     eng_place want = { .what = what ? what : "auto", .named = variable ? "QUORUM_DEVICE" : NULL, .gpu_layers = -1 };
-    char *end = NULL;
     if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
         return q_fail(err, Q_RANGE, _("--gpu-layers takes a number of layers or auto, not \"%s\""), f->layers);
     if (f->budget && !(cli_number(f->budget, 1e6, &want.budget_gib) && want.budget_gib > 0))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
     bool least = bounded && strcasecmp(weights, "least") == 0;
-    if (bounded) want.weights_gib = least ? -1 : strtod(weights, &end);
-    if (bounded && !least && (end == weights || *end || !(want.weights_gib > 0 && want.weights_gib <= 1e6)))
+    if (least) want.weights_gib = -1;
+    else if (bounded && !(cli_number(weights, 1e6, &want.weights_gib) && want.weights_gib > 0))
         return q_fail(err, Q_RANGE, _("--weights-ram takes GiB of memory for weights, such as 8 or 2.5, or least, not \"%s\"; without it all weights are in memory"), weights);
     want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
     if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)

@@ -55,9 +55,10 @@ static double bound(const eng_model *m)
     return chosen.weights != 0 || gpu ? chosen.weights : m->opened.weights_gib;
 }
 
+static const ker_backend *cuda;                                    /* the plugin, opened by the first model; engine thread */
+
 static int plugin(const ker_backend **be, char *err)
 {
-    static const ker_backend *cuda;                                /* opened by the first model; engine thread */
     int rc = cuda ? Q_OK : ker_plugin_open(NULL, &cuda, err);
     *be = cuda;
     return rc;
@@ -331,10 +332,8 @@ static char *without_advice(const char *refusal)
 int device_fall_back(eng_model *m, device *d, int rc, char *err)
 {
     char *why = rc == Q_NOTFOUND ? NULL : without_advice(err);       /* no plugin or no GPU is no news */
-    const ker_backend *gpu;
-    char none[Q_ERRLEN];
     device_close(d);
-    if (plugin(&gpu, none) == Q_OK && gpu->leave) gpu->leave();
+    if (cuda && cuda->leave) cuda->leave();
     rc = open_cpu(m, d, err);
     d->note = why ? q_printf(_("the CPU computes: %s"), why)
               : chosen.rest == ENG_REST_FETCHED ? q_strdup(_("the CPU computes: --gpu-experts fetch brings experts to a GPU, and there is none here; quorum doctor --gpu says why"))

@@ -176,7 +176,9 @@ static int fill(eng_model *m, const eng_open_opts *o, char *err)
 {
     int rc = !o->ignore_memory && m->on.be == ker_cpu() ? check_memory(m, err) : 0;
     if (!rc) rc = add_weights(m, o, err);
-    return rc ? rc : m->on.be->ready(m->on.dev, err);
+    if (!rc) rc = m->on.be->ready(m->on.dev, err);
+    if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);          /* the system may have given fewer */
+    return rc;
 }
 
 /* What the GPU could not take, rc says why, may still run on the CPU. */
@@ -200,9 +202,7 @@ int model_may_talk(eng_model *m, char *err)
 int model_to_cpu(eng_model *m, int rc, char *err)
 {
     const eng_open_opts o = { .n_threads = m->asked_threads };
-    rc = fall_back(m, &o, rc, err);
-    if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);
-    return rc;
+    return fall_back(m, &o, rc, err);
 }
 
 static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
@@ -216,7 +216,6 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     if (!rc) rc = fill(m, o, err);
     if (!rc) rc = model_may_talk(m, err);
     if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) rc = fall_back(m, o, rc, err);
-    if (!rc) m->n_threads = m->on.be->set_threads(m->on.dev, m->n_threads);          /* the system may have given fewer */
     return rc;
 }
 

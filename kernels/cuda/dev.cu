@@ -69,13 +69,13 @@ int cu_no_memory(const ker_dev *d, char *err)
 
 /* A GPU on which something was only asked keeps this process's context, of some 300 MB, until it is reset. */
 enum { DEVICES = 16 };
-static struct { bool asked; int n_open; } at[DEVICES];
+static struct { bool asked; int n_open; } gpus[DEVICES];
 
 void dev_leave(void)
 {
     for (int i = 0; i < DEVICES; i++) {
-        if (at[i].asked && !at[i].n_open && cudaSetDevice(i) == cudaSuccess) cudaDeviceReset();
-        at[i].asked = false;
+        if (gpus[i].asked && !gpus[i].n_open && cudaSetDevice(i) == cudaSuccess) cudaDeviceReset();
+        gpus[i].asked = false;
     }
     cudaGetLastError();
 }
@@ -124,7 +124,7 @@ int dev_list(ker_device *list, int max, char *err)
         snprintf(d->name, sizeof d->name, "%.95s", p.name);
         d->bytes = p.totalGlobalMem;
         /* One that is busy or forbidden says so here; the others are none the worse for it. */
-        if (i < DEVICES) at[i].asked = true;
+        if (i < DEVICES) gpus[i].asked = true;
         if (cudaSetDevice(i) == cudaSuccess && cudaMemGetInfo(&left, &all) == cudaSuccess) d->free = left;
         else cudaGetLastError();
         d->major = p.major;
@@ -174,8 +174,8 @@ void dev_close(ker_dev *d)
     cu_adapters_free(d);
     for (int i = 0; i < d->n_mem; i++) cudaFree(d->mem[i]);
     if (d->st) cudaStreamDestroy(d->st);
-    at[d->index].n_open--;
-    at[d->index].asked = true;
+    gpus[d->index].n_open--;
+    gpus[d->index].asked = true;
     free(d->mem);
     free(d->layer);
     free((void *)(uintptr_t)d->m.layer);
@@ -223,9 +223,8 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     }
     d->layer = (cu_layer *)q_alloc(sizeof *d->layer * (size_t)(m->n_layer + 1));
     d->index = index;
-    at[index].n_open++;
-    dev_leave();
-    cu_enter(d);
+    gpus[index].n_open++;
+    dev_leave();                   /* and errors that whoever came before left */
     if (cu_ok(d, cudaSetDevice(index), "cudaSetDevice") && cu_ok(d, cudaStreamCreateWithFlags(&d->st, cudaStreamNonBlocking), "cudaStreamCreate")) {
         d->sms = p.multiProcessorCount;
         d->major = p.major;
